@@ -1,0 +1,20 @@
+# Flags for our own code: every warning is an error here, and only here (dependencies are SYSTEM).
+add_library(coala_flags INTERFACE)
+target_compile_options(coala_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion
+                                             -Wnon-virtual-dtor -Woverloaded-virtual -Werror)
+if(COALA_SANITIZE)
+  target_compile_options(coala_flags INTERFACE -fsanitize=${COALA_SANITIZE} -fno-omit-frame-pointer
+                                               -fno-sanitize-recover=all)
+  target_link_options(coala_flags INTERFACE -fsanitize=${COALA_SANITIZE})
+endif()
+
+# coala_layer(name [USES layer ...] [LINKS library ...]): the library coala_<name> from every source of src/<name>.
+# USES are the layers it may include, LINKS the outside libraries that only it includes.
+function(coala_layer name)
+  cmake_parse_arguments(ARG "" "" "USES;LINKS" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cpp)
+  add_library(coala_${name} STATIC ${sources})
+  target_include_directories(coala_${name} PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
+  list(TRANSFORM ARG_USES PREPEND coala_)
+  target_link_libraries(coala_${name} PUBLIC ${ARG_USES} PRIVATE coala_flags ${ARG_LINKS})
+endfunction()

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <nlohmann/json.hpp>
+
+namespace coala {
+
+/// Options that every command has.
+struct CommonOptions {
+  bool json = false;       ///< print one JSON object on standard output
+  bool quiet = false;      ///< no progress or news on standard error
+  std::uint64_t seed = 0;  ///< of everything random
+  int threads = 0;         ///< 0: all cores
+};
+
+void add_common_options(CLI::App& command, CommonOptions& options);
+
+/// Prints a machine-readable result on standard output.
+void print_json(const nlohmann::ordered_json& value);
+
+// One function per command, each in a file of its name. It adds the subcommand with its options and a callback that
+// runs it; the callback throws Error, main() turns that into a message and an exit status.
+void add_prepare_command(CLI::App& app);
+void add_extract_command(CLI::App& app);
+void add_train_command(CLI::App& app);
+void add_eval_command(CLI::App& app);
+void add_score_command(CLI::App& app);
+void add_inspect_command(CLI::App& app);
+void add_align_command(CLI::App& app);
+
+}  // namespace coala

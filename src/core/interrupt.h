@@ -1,0 +1,11 @@
+#pragma once
+
+namespace coala {
+
+/// Ctrl-C and SIGTERM set a flag that long work looks at between its steps; a second signal ends the process at once.
+void install_interrupt_handler();
+bool interrupted() noexcept;
+/// @throws Error{Interrupted} with a hint that the same command resumes
+void throw_if_interrupted();
+
+}  // namespace coala

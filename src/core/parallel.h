@@ -1,0 +1,47 @@
+#pragma once
+
+#include <condition_variable>
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace coala {
+
+/// A fixed set of threads for loops over row blocks. One loop at a time; not for nested use.
+class ThreadPool {
+ public:
+  /// @param threads  how many work, the caller included; 0 means all cores this process may use
+  explicit ThreadPool(int threads = 0);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int size() const { return static_cast<int>(workers_.size()) + 1; }
+
+  /// Calls body(worker, begin, end) once per worker on contiguous parts of [0, count), sized alike and cut at
+  /// multiples of `grain`, and waits. The parts depend on the number of threads only, so sums repeat bit for bit.
+  /// The first exception of a worker is rethrown here.
+  void for_parts(std::size_t count, std::size_t grain,
+                 const std::function<void(int worker, std::size_t begin, std::size_t end)>& body);
+
+ private:
+  void work(int worker);
+  void run_part(int worker) noexcept;
+
+  std::vector<std::thread> workers_;
+  std::mutex mutex_;
+  std::condition_variable start_;
+  std::condition_variable done_;
+  std::size_t generation_ = 0;
+  int running_ = 0;
+  bool stopping_ = false;
+  std::size_t count_ = 0;
+  std::size_t grain_ = 1;
+  const std::function<void(int, std::size_t, std::size_t)>* body_ = nullptr;
+  std::exception_ptr failure_;
+};
+
+}  // namespace coala

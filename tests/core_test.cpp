@@ -1,0 +1,197 @@
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <limits>
+#include <numeric>
+
+#include "core/atomic_file.h"
+#include "core/half.h"
+#include "core/hash.h"
+#include "core/parallel.h"
+#include "core/random.h"
+#include "core/safetensors.h"
+#include "support.h"
+
+namespace coala {
+namespace {
+
+using test::error_code_of;
+using test::TemporaryFolder;
+
+TEST(AtomicFile, AppearsOnlyWhenCommitted) {
+  const TemporaryFolder folder;
+  {
+    AtomicFile file(folder / "a");
+    file.write("half");
+  }
+  EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+  write_file(folder / "a", "whole");
+  EXPECT_EQ(read_file(folder / "a"), "whole");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1);
+}
+
+TEST(AtomicFile, SaysWhatTheSystemRefuses) {
+  EXPECT_EQ(error_code_of([] { write_file("/no/such/folder/a", "x"); }), ErrorCode::Io);
+  EXPECT_EQ(error_code_of([] { write_file("/dev/full/x", "x"); }), ErrorCode::Io);
+  EXPECT_EQ(error_code_of([] { read_file("/no/such/file"); }), ErrorCode::BadInput);
+}
+
+TEST(Half, EveryF16SurvivesTheRoundTrip) {
+  for (std::uint32_t bits = 0; bits < 0x10000; ++bits) {
+    const auto half = static_cast<std::uint16_t>(bits);
+    const float value = f16_to_f32(half);
+    if (std::isnan(value)) {
+      EXPECT_TRUE(std::isnan(f16_to_f32(f32_to_f16(value))));
+    } else {
+      ASSERT_EQ(f32_to_f16(value), half) << bits;
+    }
+  }
+}
+
+TEST(Half, RoundsToNearestEven) {
+  // Between two neighbours the nearer one wins, at the midpoint the even one: checked for every finite positive pair.
+  for (std::uint16_t half = 0; half < 0x7bff; ++half) {
+    const float low = f16_to_f32(half);
+    const float high = f16_to_f32(static_cast<std::uint16_t>(half + 1));
+    const float middle = low + (high - low) / 2;  // exact in float
+    ASSERT_EQ(f32_to_f16(middle), (half & 1) != 0 ? half + 1 : half);
+    ASSERT_EQ(f32_to_f16(std::nextafter(middle, low)), half);
+    ASSERT_EQ(f32_to_f16(std::nextafter(middle, high)), half + 1);
+  }
+  EXPECT_EQ(f32_to_f16(65520.0f), 0x7c00);
+  EXPECT_EQ(f32_to_f16(65519.0f), 0x7bff);
+  EXPECT_EQ(f32_to_bf16(1.0f + 0x1p-8f), 0x3f80);
+  EXPECT_EQ(f32_to_bf16(1.0f + 0x3p-8f), 0x3f82);
+  EXPECT_TRUE(std::isnan(bf16_to_f32(f32_to_bf16(std::numeric_limits<float>::quiet_NaN()))));
+}
+
+TEST(Hash, SeparatesPartsAndKnowsEveryByte) {
+  EXPECT_NE(Hasher().add("ab").add("c").hex(), Hasher().add("a").add("bc").hex());
+  EXPECT_EQ(hash_text("coala"), hash_text("coala"));
+  EXPECT_NE(hash_text("coala"), hash_text("koala"));
+  EXPECT_EQ(hash_text("").size(), 32u);
+  EXPECT_EQ(error_code_of([] { hash_file("/no/such/file"); }), ErrorCode::BadInput);
+}
+
+TEST(Random, IsTheSameEverywhere) {
+  Random random(7);
+  // Reference values of xoshiro256** seeded by splitmix64(7), computed by an independent script.
+  EXPECT_EQ(random.next(), 0xb358faf74ef9765au);
+  EXPECT_EQ(random.next(), 0x475c3d964f482cd2u);
+  EXPECT_EQ(random.next(), 0xd6f1d349952c7996u);
+  double sum = 0;
+  double squares = 0;
+  constexpr int kDraws = 100000;
+  for (int i = 0; i < kDraws; ++i) {
+    const double x = random.normal();
+    sum += x;
+    squares += x * x;
+  }
+  // Five standard errors: 1/sqrt(n) for the mean, sqrt(2/n) for the variance.
+  EXPECT_LT(std::abs(sum / kDraws), 5 / std::sqrt(kDraws));
+  EXPECT_LT(std::abs(squares / kDraws - 1), 5 * std::sqrt(2.0 / kDraws));
+  std::vector<int> counts(7);
+  for (int i = 0; i < 70000; ++i) ++counts[random.below(7)];
+  for (const int count : counts) EXPECT_NEAR(count, 10000, 5 * std::sqrt(10000));
+}
+
+TEST(ThreadPool, CoversEveryIndexOnce) {
+  for (const int threads : {1, 2, 5}) {
+    ThreadPool pool(threads);
+    for (const std::size_t count : {0u, 1u, 7u, 64u, 1000u}) {
+      std::vector<std::atomic<int>> seen(count);
+      pool.for_parts(count, 8, [&](int, std::size_t begin, std::size_t end) {
+        EXPECT_EQ(begin % 8, 0u);
+        for (std::size_t i = begin; i < end; ++i) ++seen[i];
+      });
+      for (const auto& times : seen) EXPECT_EQ(times.load(), 1);
+    }
+  }
+}
+
+TEST(ThreadPool, HandsOnAnException) {
+  ThreadPool pool(3);
+  EXPECT_EQ(error_code_of([&] {
+              pool.for_parts(30, 1, [](int, std::size_t, std::size_t) { throw Error(ErrorCode::BadInput, "x"); });
+            }),
+            ErrorCode::BadInput);
+  std::atomic<int> ran{0};
+  pool.for_parts(3, 1, [&](int, std::size_t, std::size_t) { ++ran; });
+  EXPECT_EQ(ran.load(), 3);
+}
+
+std::filesystem::path write_sample(const TemporaryFolder& folder) {
+  SafetensorsWriter writer(folder / "sample.safetensors");
+  writer.set_metadata({{"who", "coala \"quoted\" ü"}});
+  writer.declare("x", Dtype::F32, {2, 3});
+  writer.declare("n", Dtype::I32, {2});
+  writer.declare("empty", Dtype::F16, {0, 5});
+  const std::vector<float> x{1, -2, 3.5f, 0, 1e-30f, 7};
+  const std::vector<std::int32_t> n{-5, 9};
+  writer.append(std::span(x).first(2));
+  writer.append(std::span(x).subspan(2));
+  writer.append(std::span<const std::int32_t>(n));
+  writer.commit();
+  return folder / "sample.safetensors";
+}
+
+TEST(Safetensors, ReadsBackWhatItWrote) {
+  const TemporaryFolder folder;
+  const SafetensorsFile file(write_sample(folder));
+  EXPECT_EQ(file.metadata().at("who"), "coala \"quoted\" ü");
+  EXPECT_EQ(file.read_f32("x"), (std::vector<float>{1, -2, 3.5f, 0, 1e-30f, 7}));
+  EXPECT_EQ(file.tensor("x").shape, (std::vector<std::size_t>{2, 3}));
+  EXPECT_EQ(file.read_i64("n"), (std::vector<std::int64_t>{-5, 9}));
+  EXPECT_TRUE(file.read_f32("empty").empty());
+  EXPECT_EQ(error_code_of([&] { file.tensor("y"); }), ErrorCode::CorruptFile);
+  EXPECT_EQ(error_code_of([&] { file.read_f32("n"); }), ErrorCode::CorruptFile);
+  EXPECT_EQ(error_code_of([&] { file.read_i64("x"); }), ErrorCode::CorruptFile);
+}
+
+TEST(Safetensors, RefusesEveryTruncationAndExtension) {
+  const TemporaryFolder folder;
+  const std::string whole = read_file(write_sample(folder));
+  for (std::size_t size = 0; size < whole.size(); ++size) {
+    write_file(folder / "cut", std::string_view(whole).substr(0, size));
+    EXPECT_EQ(error_code_of([&] { SafetensorsFile(folder / "cut"); }), ErrorCode::CorruptFile) << size;
+  }
+  write_file(folder / "long", whole + "x");
+  EXPECT_EQ(error_code_of([&] { SafetensorsFile(folder / "long"); }), ErrorCode::CorruptFile);
+}
+
+TEST(Safetensors, RefusesHostileHeaders) {
+  const TemporaryFolder folder;
+  const auto with_header = [&](const std::string& header, std::size_t data_bytes) {
+    const std::uint64_t length = header.size();
+    std::string bytes(8, '\0');
+    std::memcpy(bytes.data(), &length, 8);
+    write_file(folder / "h", bytes + header + std::string(data_bytes, '\0'));
+    return folder / "h";
+  };
+  const std::vector<std::pair<std::string, std::size_t>> cases{
+      {R"([])", 0},
+      {R"({"x":5})", 0},
+      {R"({"x":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}})", 4},
+      {R"({"x":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}})", 4},
+      {R"({"x":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", 8},
+      {R"({"x":{"dtype":"F32","shape":[1],"data_offsets":[8,4]}})", 8},
+      {R"({"x":{"dtype":"Q4","shape":[1],"data_offsets":[0,4]}})", 4},
+      {R"({"x":{"dtype":"F32","shape":[4611686018427387905],"data_offsets":[0,4]}})", 4},
+      {R"({"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"y":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
+       4},
+      {R"({"__metadata__":{"a":1}})", 0},
+      {std::string(100000, '['), 0},
+      {std::string(50, '{'), 0}};
+  for (const auto& [header, bytes] : cases) {
+    const auto path = with_header(header, bytes);
+    EXPECT_EQ(error_code_of([&] { SafetensorsFile{path}; }), ErrorCode::CorruptFile) << header.substr(0, 80);
+  }
+  EXPECT_EQ(error_code_of([] { SafetensorsFile("/no/such/file"); }), ErrorCode::BadInput);
+  EXPECT_EQ(error_code_of([&] { SafetensorsFile{folder.path()}; }), ErrorCode::BadInput);
+}
+
+}  // namespace
+}  // namespace coala
