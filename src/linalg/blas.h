@@ -1,0 +1,18 @@
+#pragma once
+
+#include "core/matrix.h"
+
+namespace coala {
+
+/// C = alpha op(A) op(B) + beta C on row-major matrices, on the calling thread alone: parallel loops run above this.
+/// Shapes must agree (checked by assertion only; callers are in solver and head).
+void gemm(bool transpose_a, bool transpose_b, float alpha, MatrixView<const float> a, MatrixView<const float> b,
+          float beta, MatrixView<float> c);
+void gemm(bool transpose_a, bool transpose_b, double alpha, MatrixView<const double> a, MatrixView<const double> b,
+          double beta, MatrixView<double> c);
+
+/// Inner product, accumulated in double whatever the type.
+double dot(std::span<const float> x, std::span<const float> y);
+double dot(std::span<const double> x, std::span<const double> y);
+
+}  // namespace coala

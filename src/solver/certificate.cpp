@@ -1,0 +1,154 @@
+#include "solver/certificate.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+namespace coala {
+namespace {
+
+/// Visits the rows with their index, features and sign (+1; -1 for the second half of a pair).
+template <class Visit>
+void for_each_row(const DesignRows<float>& rows, const Visit& visit) {
+  std::size_t row = 0;
+  for (const auto& segment : rows.segments) {
+    for (std::size_t i = 0; i < segment.plus.rows; ++i, ++row) {
+      visit(row, segment.plus.row(i), 1.0);
+      if (segment.minus.rows > 0) visit(row, segment.minus.row(i), -1.0);
+    }
+  }
+}
+
+double product(std::span<const float> a, std::span<const float> b) {
+  double sum = 0;
+  for (std::size_t j = 0; j < a.size(); ++j) sum += static_cast<double>(a[j]) * static_cast<double>(b[j]);
+  return sum;
+}
+
+double norm(std::span<const double> v) {
+  double sum = 0;
+  for (const double value : v) sum += value * value;
+  return std::sqrt(sum);
+}
+
+double sum_of_losses(const Targets& targets, const std::vector<double>& z, double bias) {
+  double sum = 0;
+  for (std::size_t i = 0; i < z.size(); ++i) {
+    if (targets.weights[i] > 0) sum += loss_value(targets, i, z[i] + bias);
+  }
+  return sum;
+}
+
+/// A zero of the slope of the loss in the bias, by bisection: slow, simple, and not the solver's way.
+double best_bias(const Targets& targets, const std::vector<double>& z) {
+  const auto slope = [&](double bias) {
+    double sum = 0;
+    for (std::size_t i = 0; i < z.size(); ++i) {
+      if (targets.weights[i] > 0) sum += loss_derivative(targets, i, z[i] + bias);
+    }
+    return sum;
+  };
+  double low = -1;
+  double high = 1;
+  constexpr double kFar = 1e6;  // beyond it the labels are all alike and there is no minimiser
+  while (slope(low) > 0 && low > -kFar) low *= 2;
+  while (slope(high) < 0 && high < kFar) high *= 2;
+  for (int k = 0; k < 200 && high - low > 1e-15 * std::max(std::abs(low), std::abs(high)); ++k) {
+    const double middle = (low + high) / 2;
+    (slope(middle) > 0 ? high : low) = middle;
+  }
+  return (low + high) / 2;
+}
+
+/// -sum conjugate(theta): theta as it is, as the dual of a ridge term needs it.
+double dual_at_one(const Targets& targets, const std::vector<double>& theta) {
+  double value = 0;
+  for (std::size_t i = 0; i < theta.size(); ++i) {
+    if (targets.weights[i] > 0) value -= loss_conjugate(targets, i, theta[i]);
+  }
+  return value;
+}
+
+/// Largest value over t in [0, limit] of -sum conjugate(t theta): closed form for the squared loss; the others take
+/// the largest t of [0, min(1, limit)].
+double best_dual(const Targets& targets, const std::vector<double>& theta, double limit) {
+  double t = std::min(1.0, limit);
+  if (targets.loss == Loss::Squared) {
+    double linear = 0;
+    double square = 0;
+    for (std::size_t i = 0; i < theta.size(); ++i) {
+      if (targets.weights[i] <= 0) continue;
+      linear += theta[i] * targets.labels[i];
+      square += theta[i] * theta[i] / targets.weights[i];
+    }
+    t = square > 0 ? std::clamp(-linear / square, 0.0, limit) : 0.0;
+  }
+  std::vector<double> scaled = theta;
+  for (double& value : scaled) value *= t;
+  return dual_at_one(targets, scaled);
+}
+
+double gap(double objective, double dual) {
+  const double size = std::max(std::abs(objective), std::abs(dual));
+  return size > 0 ? (objective - dual) / size : 0.0;
+}
+
+std::vector<double> derivatives(const Targets& targets, const std::vector<double>& z, double bias) {
+  std::vector<double> theta(z.size());
+  for (std::size_t i = 0; i < z.size(); ++i) {
+    theta[i] = targets.weights[i] > 0 ? loss_derivative(targets, i, z[i] + bias) : 0.0;
+  }
+  return theta;
+}
+
+}  // namespace
+
+Certificate certify_gated(const DesignRows<float>& rows, const Targets& targets, MatrixView<const float> gates,
+                          MatrixView<const float> w, double bias, bool free_bias, double beta) {
+  const std::size_t d = rows.dimension();
+  std::vector<double> z(rows.rows());
+  for_each_row(rows, [&](std::size_t i, std::span<const float> x, double sign) {
+    for (std::size_t p = 0; p < gates.rows; ++p) {
+      if (product(gates.row(p), x) >= 0) z[i] += sign * product(w.row(p), x);
+    }
+  });
+  double penalty = 0;
+  for (std::size_t p = 0; p < w.rows; ++p) penalty += std::sqrt(product(w.row(p), w.row(p)));
+
+  Certificate result;
+  result.objective = sum_of_losses(targets, z, bias) + beta * penalty;
+
+  const std::vector<double> theta = derivatives(targets, z, free_bias ? best_bias(targets, z) : bias);
+  Matrix<double> gradient(gates.rows, d);
+  for_each_row(rows, [&](std::size_t i, std::span<const float> x, double sign) {
+    for (std::size_t p = 0; p < gates.rows; ++p) {
+      if (product(gates.row(p), x) < 0) continue;
+      for (std::size_t j = 0; j < d; ++j) gradient(p, j) += sign * theta[i] * static_cast<double>(x[j]);
+    }
+  });
+  double largest = 0;
+  for (std::size_t p = 0; p < gates.rows; ++p) largest = std::max(largest, norm(gradient.row(p)));
+  result.dual_objective = best_dual(targets, theta, largest > 0 ? beta / largest : HUGE_VAL);
+  result.relative_gap = gap(result.objective, result.dual_objective);
+  return result;
+}
+
+Certificate certify_linear(const DesignRows<float>& rows, const Targets& targets, std::span<const float> w, double bias,
+                           bool free_bias, double lambda) {
+  std::vector<double> z(rows.rows());
+  for_each_row(rows, [&](std::size_t i, std::span<const float> x, double sign) { z[i] += sign * product(w, x); });
+  Certificate result;
+  result.objective = sum_of_losses(targets, z, bias) + 0.5 * lambda * product(w, w);
+
+  const std::vector<double> theta = derivatives(targets, z, free_bias ? best_bias(targets, z) : bias);
+  std::vector<double> gradient(w.size());
+  for_each_row(rows, [&](std::size_t i, std::span<const float> x, double sign) {
+    for (std::size_t j = 0; j < w.size(); ++j) gradient[j] += sign * theta[i] * static_cast<double>(x[j]);
+  });
+  const double size = norm(gradient);
+  result.dual_objective = dual_at_one(targets, theta) - size * size / (2 * lambda);
+  result.relative_gap = gap(result.objective, result.dual_objective);
+  return result;
+}
+
+}  // namespace coala

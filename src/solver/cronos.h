@@ -1,0 +1,91 @@
+#pragma once
+
+#include <array>
+#include <functional>
+#include <optional>
+
+#include "core/matrix.h"
+#include "core/parallel.h"
+#include "solver/gated_operator.h"
+#include "solver/nystrom.h"
+#include "solver/solve_info.h"
+
+namespace coala {
+
+/// A pair (positive part, negative part) of group variables, each [P, d] for weights or [n, P] for slacks.
+template <class T>
+using Signed = std::array<Matrix<T>, 2>;
+
+/// Published settings (COALA, arXiv 2605.23244, and its code).
+struct CronosSettings {
+  double beta = 1e-3;
+  double rho = 0.01;
+  int admm_iterations = 6;
+  int pcg_max_iterations = 32;
+  double pcg_tolerance = 1e-6;  ///< absolute residual norm, from a zero initial guess
+  int nystrom_rank = 20;
+  std::uint64_t seed = 0;  ///< of the preconditioner's sketch
+};
+
+/// The ADMM iterates; u, v, lambda are [P, d] each, s, nu [n, P].
+template <class T>
+struct CronosState {
+  Signed<T> u, v, lambda;
+  Signed<T> s, nu;
+  double pcg_residual = 0;
+  int pcg_iterations = 0;
+};
+
+/// CRONOS (Feng et al. 2024) as COALA's code runs it: ADMM on the convex ReLU program (docs/math.md, program (R)) with
+/// squared loss, u-steps by conjugate gradients with a Nystrom preconditioner of the whole operator
+/// A = I + F'F / rho + G'G. Kept faithful, early stopping included, as the point of comparison: it certifies nothing.
+template <class T>
+class Cronos {
+ public:
+  /// @param f        operator of P gates over n pointwise rows
+  /// @param pattern  its gate pattern D [n, P]
+  /// @param y        [n], -1 or +1
+  Cronos(GatedOperator<T>& f, const Matrix<std::uint8_t>& pattern, std::span<const T> y, CronosSettings settings,
+         ThreadPool& pool);
+
+  /// Uses this preconditioner instead of drawing one (the golden data carry theirs).
+  void set_preconditioner(NystromPreconditioner preconditioner) { preconditioner_ = std::move(preconditioner); }
+
+  /// One ADMM iteration.
+  void step();
+  /// All iterations; stops early when interrupted.
+  SolveInfo run();
+  const CronosState<T>& state() const { return state_; }
+
+  /// out := A in, both [2, P, d].
+  void apply(const Signed<T>& in, Signed<T>& out);
+
+ private:
+  /// E_p X w for both halves: [n, P], E = 2D - I.
+  void constraint(const Signed<T>& w, Signed<T>& out) const;
+  /// Its adjoint.
+  void constraint_adjoint(const Signed<T>& s, Signed<T>& out) const;
+  void solve_u(const Signed<T>& rhs);
+
+  GatedOperator<T>* f_;
+  const Matrix<std::uint8_t>* pattern_;
+  CronosSettings settings_;
+  ThreadPool* pool_;
+  Matrix<T> gram_;          ///< X'X [d, d]
+  Signed<T> fty_over_rho_;  ///< F'y / rho
+  std::optional<NystromPreconditioner> preconditioner_;
+  CronosState<T> state_;
+  std::int64_t cg_iterations_ = 0;
+};
+
+/// The ReLU network of the iterate u: theta1 [d, 2P] (positive parts first), theta2 [2P]; the column of group w is
+/// w / sqrt(||w||), its weight +-sqrt(||w||), both zero for an empty group.
+template <class T>
+struct ReluWeights {
+  Matrix<T> theta1;
+  std::vector<T> theta2;
+};
+template <class T>
+ReluWeights<T> relu_weights(const Signed<T>& u);
+
+}  // namespace coala

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cstdint>
+
+#include "core/matrix.h"
+#include "core/parallel.h"
+
+namespace coala {
+
+/// Gate vectors drawn from a standard normal distribution, [count, d], on the host: the same seed gives the same gates
+/// with every backend and thread count.
+Matrix<float> draw_gates(std::size_t count, std::size_t dimension, std::uint64_t seed);
+
+/// The same with a zero gate in front: since 0 >= 0 it is open everywhere, its group is the linear model.
+Matrix<float> draw_gates_with_linear(std::size_t count, std::size_t dimension, std::uint64_t seed);
+
+/// Is the gate open: g'x >= 0? The product is summed in double and in order, here and wherever a head is scored, so
+/// that training and scoring agree on which side of a gate a row lies.
+bool gate_open(std::span<const float> gate, std::span<const float> x) noexcept;
+bool gate_open(std::span<const double> gate, std::span<const double> x) noexcept;
+
+/// D [n, P]: 1 where the gate is open.
+template <class T>
+Matrix<std::uint8_t> gate_pattern(MatrixView<const T> x, MatrixView<const T> gates, ThreadPool& pool);
+
+}  // namespace coala

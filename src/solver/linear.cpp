@@ -1,0 +1,199 @@
+#include "solver/linear.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.h"
+#include "core/interrupt.h"
+#include "core/resources.h"
+#include "linalg/blas.h"
+#include "linalg/factorisation.h"
+#include "solver/prediction.h"
+
+namespace coala {
+
+Matrix<double> weighted_gram(const DesignRows<float>& rows, std::span<const float> weights, ThreadPool& pool) {
+  constexpr std::size_t kBlockRows = 256;
+  const std::size_t d = rows.dimension();
+  std::vector<Matrix<double>> sums(static_cast<std::size_t>(pool.size()));
+  std::size_t first_row = 0;
+  for (const auto& segment : rows.segments) {
+    pool.for_parts(segment.plus.rows, kBlockRows, [&](int worker, std::size_t begin, std::size_t end) {
+      Matrix<double>& sum = sums[static_cast<std::size_t>(worker)];
+      if (sum.rows() == 0) sum = Matrix<double>(d, d);
+      Matrix<float> block(kBlockRows, d);
+      Matrix<float> product(d, d);
+      for (std::size_t at = begin; at < end; at += kBlockRows) {
+        const std::size_t count = std::min(kBlockRows, end - at);
+        for (std::size_t i = 0; i < count; ++i) {
+          const float root = std::sqrt(weights[first_row + at + i]);
+          for (std::size_t j = 0; j < d; ++j) {
+            const float minus = segment.minus.rows > 0 ? segment.minus(at + i, j) : 0.0f;
+            block(i, j) = root * (segment.plus(at + i, j) - minus);
+          }
+        }
+        // Single precision within a block, double between blocks: the error stays at that of 256 terms.
+        const MatrixView<float> used(block.data(), count, d);
+        gemm(true, false, 1.0f, used, used, 0.0f, product.view());
+        for (std::size_t k = 0; k < d * d; ++k) sum.values()[k] += product.values()[k];
+      }
+    });
+    first_row += segment.plus.rows;
+  }
+  Matrix<double> gram(d, d);
+  for (const Matrix<double>& sum : sums) {
+    for (std::size_t k = 0; k < sum.values().size(); ++k) gram.values()[k] += sum.values()[k];
+  }
+  return gram;
+}
+
+LinearSolver::LinearSolver(GatedOperator<float>& f, const Targets& targets, const Matrix<double>& gram, bool bias)
+    : f_(&f), targets_(&targets), gram_(&gram), bias_(bias) {
+  current_.w = Matrix<float>(1, f.dimension());
+  current_.z.assign(f.rows(), 0.0f);
+  current_.bias = bias ? optimal_bias(targets, current_.z, 0.0) : 0.0;
+}
+
+SolveInfo LinearSolver::solve(double lambda, double tolerance) {
+  const double start_s = monotonic_s();
+  const std::uint64_t first_pass = f_->passes();
+  const double first_flops = f_->flops();
+  const std::size_t n = f_->rows();
+  const std::size_t d = f_->dimension();
+  SolveInfo info;
+  info.status = SolveStatus::IterationLimit;
+
+  std::vector<float> r(n);
+  std::vector<float> curvature(n);
+  Matrix<float> pass(1, d);
+  // The bias is eliminated: with it at its optimum for the current w, the reduced Hessian is
+  // X'(C - C 1 1'C / 1'C 1) X + lambda I, which conjugate gradients see through its product.
+  const auto hessian = [&](std::span<const double> v, std::span<double> out) {
+    Matrix<float> direction(1, d);
+    for (std::size_t j = 0; j < d; ++j) direction(0, j) = static_cast<float>(v[j]);
+    std::vector<float> z(n);
+    f_->forward(direction.view(), z);
+    double weighted = 0;
+    double weight = 0;
+    if (bias_) {
+      for (std::size_t i = 0; i < n; ++i) {
+        weighted += static_cast<double>(curvature[i]) * z[i];
+        weight += static_cast<double>(curvature[i]);
+      }
+    }
+    const auto mean = static_cast<float>(weight > 0 ? weighted / weight : 0.0);
+    for (std::size_t i = 0; i < n; ++i) z[i] = curvature[i] * (z[i] - mean);
+    f_->adjoint(z, pass.view());
+    for (std::size_t j = 0; j < d; ++j) out[j] = static_cast<double>(pass(0, j)) + lambda * v[j];
+  };
+
+  constexpr int kMostNewtonSteps = 50;
+  double loss = total_loss(*targets_, current_.z, current_.bias);
+  std::vector<double> gradient(d);
+  std::vector<double> step(d);
+  for (;; ++info.iterations) {
+    loss_derivatives(*targets_, current_.z, current_.bias, r);
+    f_->adjoint(r, pass.view());
+    const auto w = current_.w.row(0);
+    for (std::size_t j = 0; j < d; ++j) gradient[j] = static_cast<double>(pass(0, j)) + lambda * w[j];
+    const double size = std::sqrt(dot(std::span<const double>(gradient), gradient));
+    if (gradient_at_zero_ == 0) gradient_at_zero_ = size;  // the first call starts at zero
+    const double square = dot(std::span<const float>(w), w);
+    info.objective = loss + 0.5 * lambda * square;
+    // Dual of the ridge term: theta itself is feasible, at the cost of ||X'theta||^2 / (2 lambda).
+    const auto g = pass.row(0);
+    info.dual_objective = dual_value_at(*targets_, r, 1.0) - dot(std::span<const float>(g), g) / (2 * lambda);
+    if (!(size > tolerance * gradient_at_zero_)) {
+      info.status = SolveStatus::Solved;
+      break;
+    }
+    if (interrupted()) {
+      info.status = SolveStatus::Interrupted;
+      break;
+    }
+    if (info.iterations >= kMostNewtonSteps) break;
+
+    double mean_curvature = 0;
+    double weight = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+      curvature[i] =
+          static_cast<float>(loss_curvature(*targets_, i, static_cast<double>(current_.z[i]) + current_.bias));
+      mean_curvature += static_cast<double>(curvature[i]);
+      weight += static_cast<double>(targets_->weights[i]);
+    }
+    mean_curvature = weight > 0 ? mean_curvature / weight : 0;
+    Matrix<double> system = *gram_;
+    for (double& value : system.values()) value *= mean_curvature;
+    for (std::size_t j = 0; j < d; ++j) system(j, j) += lambda;
+    const std::optional<Cholesky> factor = Cholesky::factor(std::move(system));
+    const auto precondition = [&](std::span<double> v) {
+      if (factor) factor->solve(v);
+    };
+
+    // Preconditioned conjugate gradients on H step = -gradient, only as exact as the outer iteration can use.
+    std::fill(step.begin(), step.end(), 0.0);
+    std::vector<double> residual(d);
+    for (std::size_t j = 0; j < d; ++j) residual[j] = -gradient[j];
+    std::vector<double> z = residual;
+    precondition(z);
+    std::vector<double> direction = z;
+    std::vector<double> product(d);
+    double rz = dot(std::span<const double>(residual), z);
+    const double target = size * std::min(0.1, std::sqrt(size / gradient_at_zero_));
+    constexpr int kMostCgSteps = 200;
+    for (int k = 0; k < kMostCgSteps; ++k) {
+      hessian(direction, product);
+      ++info.cg_iterations;
+      const double bend = dot(std::span<const double>(direction), product);
+      if (!(bend > 0)) break;
+      const double alpha = rz / bend;
+      for (std::size_t j = 0; j < d; ++j) {
+        step[j] += alpha * direction[j];
+        residual[j] -= alpha * product[j];
+      }
+      if (dot(std::span<const double>(residual), residual) <= target * target) break;
+      z = residual;
+      precondition(z);
+      const double next = dot(std::span<const double>(residual), z);
+      for (std::size_t j = 0; j < d; ++j) direction[j] = z[j] + next / rz * direction[j];
+      rz = next;
+    }
+
+    // Armijo's rule; the predictions move linearly, so a shorter step costs no pass over X.
+    Matrix<float> move(1, d);
+    for (std::size_t j = 0; j < d; ++j) move(0, j) = static_cast<float>(step[j]);
+    std::vector<float> move_z(n);
+    f_->forward(move.view(), move_z);
+    const double slope = dot(std::span<const double>(gradient), step);
+    bool moved = false;
+    for (double t = 1; t > 1e-8; t /= 2) {
+      std::vector<float> trial_z(n);
+      for (std::size_t i = 0; i < n; ++i) trial_z[i] = static_cast<float>(current_.z[i] + t * move_z[i]);
+      std::vector<float> trial(d);
+      for (std::size_t j = 0; j < d; ++j) trial[j] = static_cast<float>(w[j] + t * step[j]);
+      const double bias = bias_ ? optimal_bias(*targets_, trial_z, current_.bias) : 0.0;
+      const double trial_loss = total_loss(*targets_, trial_z, bias);
+      const double objective = trial_loss + 0.5 * lambda * dot(std::span<const float>(trial), trial);
+      if (objective > info.objective + 1e-4 * t * slope) continue;
+      std::copy(trial.begin(), trial.end(), w.begin());
+      current_.z = std::move(trial_z);
+      current_.bias = bias;
+      loss = trial_loss;
+      moved = true;
+      break;
+    }
+    if (!moved) {
+      info.status = SolveStatus::Stalled;  // the objective cannot be lowered in its own rounding
+      break;
+    }
+  }
+  if (!std::isfinite(info.objective)) {
+    throw Error(ErrorCode::BadInput, "the objective is not finite: the features are too large", "scale them down");
+  }
+  info.passes_over_x = f_->passes() - first_pass;
+  info.flops = f_->flops() - first_flops;
+  info.seconds = monotonic_s() - start_s;
+  return info;
+}
+
+}  // namespace coala

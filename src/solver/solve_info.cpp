@@ -1,0 +1,27 @@
+#include "solver/solve_info.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace coala {
+
+std::string_view status_name(SolveStatus status) noexcept {
+  switch (status) {
+    case SolveStatus::Solved:
+      return "Solved";
+    case SolveStatus::IterationLimit:
+      return "IterationLimit";
+    case SolveStatus::Interrupted:
+      return "Interrupted";
+    case SolveStatus::Stalled:
+      return "Stalled";
+  }
+  return "";
+}
+
+double SolveInfo::relative_gap() const noexcept {
+  const double size = std::max(std::abs(objective), std::abs(dual_objective));
+  return size > 0 ? (objective - dual_objective) / size : 0.0;
+}
+
+}  // namespace coala
