@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace coala {
@@ -34,6 +35,9 @@ class Matrix {
  public:
   Matrix() = default;
   Matrix(std::size_t rows, std::size_t cols) : rows_(rows), cols_(cols), values_(rows * cols) {}
+  /// Takes over rows * cols numbers, row by row.
+  Matrix(std::size_t rows, std::size_t cols, std::vector<T> values)
+      : rows_(rows), cols_(cols), values_(std::move(values)) {}
 
   std::size_t rows() const { return rows_; }
   std::size_t cols() const { return cols_; }

@@ -66,6 +66,12 @@ double GatedSolver::beta_max() {
   return largest;
 }
 
+void GatedSolver::start_from(const Matrix<float>& w) {
+  current_.w = w;
+  f_->forward(w.view(), current_.z, nonzero_groups(w));
+  current_.bias = bias_for(current_.z, current_.bias);
+}
+
 void GatedSolver::find_scale() {
   // A few power iterations give the order of magnitude; backtracking corrects it from below.
   Matrix<float> v(f_->groups(), f_->dimension());

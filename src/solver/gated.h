@@ -37,6 +37,8 @@ class GatedSolver {
   /// @throws Error{BadInput} when the numbers overflow
   SolveInfo solve(double beta, double tolerance);
   const GatedWeights& weights() const { return current_; }
+  /// Continues from these weights [P, d] instead of the last solution.
+  void start_from(const Matrix<float>& w);
 
  private:
   double bias_for(std::span<const float> z, double start) const;

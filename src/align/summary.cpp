@@ -1,0 +1,49 @@
+#include "align/summary.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <iterator>
+#include <nlohmann/json.hpp>
+
+namespace coala {
+
+std::string summary(const nlohmann::ordered_json& metrics) {
+  std::string text;
+  const auto out = std::back_inserter(text);
+  const auto line = [&](const char* key, const char* name, double factor, const char* unit) {
+    const auto value = metrics.find(key);
+    if (value == metrics.end()) return;
+    fmt::format_to(out, "  {:<28} {:8.2f}{}", name, factor * value->get<double>(), unit);
+    const auto interval = metrics.find(std::string(key) + "_ci95");
+    if (interval != metrics.end()) {
+      fmt::format_to(out, "  [{:.2f}, {:.2f}]", factor * (*interval)[0].get<double>(),
+                     factor * (*interval)[1].get<double>());
+    }
+    text += '\n';
+  };
+  if (metrics.contains("evaluation")) {
+    fmt::format_to(out, "held-out rows: {} ({})\n", metrics.at("eval_rows").get<std::uint64_t>(),
+                   metrics.at("evaluation").get<std::string>());
+  }
+  line("eval_rewards/accuracies", "pair accuracy", 100, " %");
+  line("eval_accuracy", "accuracy", 100, " %");
+  line("baseline/logistic_accuracy", "  logistic regression", 100, " %");
+  line("baseline/length_accuracy", "  longer answer wins", 100, " %");
+  line("comparison/p_value", "  p, head against logistic", 1, "");
+  line("eval_rewards/margins", "reward margin (raw)", 1, "");
+  line("eval_reward_margin", "reward margin (0..1)", 1, "");
+  line("score_length_correlation", "score-length correlation", 1, "");
+  if (metrics.contains("solver")) {
+    const auto& solver = metrics.at("solver");
+    fmt::format_to(out, "  {:<28} {} ({} neurons, {} loss), {}", "Phase I", solver.at("selected").get<std::string>(),
+                   solver.at("neurons").get<std::uint64_t>(), solver.at("loss").get<std::string>(),
+                   solver.at("status").get<std::string>());
+    if (solver.contains("relative_gap"))
+      fmt::format_to(out, ", duality gap {:.1e}", solver.at("relative_gap").get<double>());
+    fmt::format_to(out, ", {:.1f} s\n", solver.at("seconds").get<double>());
+  }
+  return text;
+}
+
+}  // namespace coala

@@ -1,0 +1,227 @@
+#include "align/training_run.h"
+
+#include <fmt/format.h>
+
+#include <set>
+
+#include "core/error.h"
+#include "core/hash.h"
+#include "core/progress.h"
+#include "core/resources.h"
+#include "core/version.h"
+#include "eval/metrics.h"
+
+namespace coala {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Matrix<float> rows_of(const Matrix<float>& matrix, const std::vector<std::size_t>& rows) {
+  if (matrix.rows() == 0) return {};
+  Matrix<float> result(rows.size(), matrix.cols());
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    std::copy_n(matrix.row(rows[i]).data(), matrix.cols(), result.row(i).data());
+  }
+  return result;
+}
+
+template <class T>
+std::vector<T> entries_of(const std::vector<T>& values, const std::vector<std::size_t>& rows) {
+  std::vector<T> result;
+  if (values.empty()) return result;
+  result.reserve(rows.size());
+  for (const std::size_t row : rows) result.push_back(values[row]);
+  return result;
+}
+
+/// A number in [0, 1) that only the prompt and the seed decide, apart from the folds inside a fit.
+double position_of(std::int64_t prompt, std::uint64_t seed) {
+  return static_cast<double>(hash64("held-out " + std::to_string(prompt), seed) >> 11) * 0x1p-53;
+}
+
+Scores baseline_scores(const FitResult& fit, const FeatureSet& set) {
+  return score_features(Head{fit.baseline_transform, fit.baseline, {}}, set);
+}
+
+void check_same_kind(const FeatureSet& train, const FeatureSet& held_out) {
+  if (train.kind != held_out.kind) {
+    throw Error(ErrorCode::Mismatch,
+                fmt::format("{} and {} are not of one kind: one holds pairs, the other labelled rows", train.path,
+                            held_out.path),
+                "evaluate on features of the kind that the head is trained on");
+  }
+}
+
+/// Prompts that are in both sets make the held-out numbers too good.
+void warn_of_shared_prompts(const FeatureSet& train, const FeatureSet& held_out, Json& metrics) {
+  if (!train.has_prompt_id || !held_out.has_prompt_id) return;
+  const std::set<std::int64_t> seen(train.prompt_id.begin(), train.prompt_id.end());
+  std::uint64_t shared = 0;
+  for (const std::int64_t prompt : held_out.prompt_id) shared += seen.contains(prompt) ? 1 : 0;
+  metrics["leak/shared_prompt_rows"] = shared;
+  if (shared > 0) {
+    log_warning(
+        fmt::format("{} of {} evaluation rows have a prompt that is in the training data: their numbers "
+                    "flatter the head",
+                    shared, held_out.rows()));
+  }
+}
+
+Json solver_json(const FitResult& fit) {
+  const SolveInfo& info = fit.phase_one;
+  Json json;
+  json["model_class"] = model_class_name(fit.model_class);
+  json["loss"] = loss_name(fit.loss);
+  json["selected"] = fit.model_class == ModelClass::Cronos ? "cronos" : fit.chosen.linear ? "linear" : "gated";
+  json["status"] = status_name(info.status);
+  json["objective"] = info.objective;
+  if (fit.certificate) {
+    json["dual_objective"] = info.dual_objective;
+    json["relative_gap"] = fit.certificate->relative_gap;
+  }
+  json["admm_iterations"] = fit.model_class == ModelClass::Cronos ? info.iterations : 0;
+  json["iterations"] = info.iterations;
+  json["cg_iterations"] = info.cg_iterations;
+  json["seconds"] = info.seconds + fit.selection_seconds;
+  json["selection_seconds"] = fit.selection_seconds;
+  json["passes_over_x"] = info.passes_over_x + fit.selection_passes;
+  json["bytes_of_x"] = fit.bytes_of_x;
+  json["neurons"] = fit.network.neurons();
+  json["beta"] = fit.chosen.penalty;
+  Json path = Json::array();
+  for (const Candidate& candidate : fit.path) {
+    path.push_back({{"model", candidate.linear ? "linear" : "gated"},
+                    {"penalty", candidate.penalty},
+                    {"penalty_ratio", candidate.penalty_ratio},
+                    {"held_out_loss", candidate.held_out_loss},
+                    {"held_out_accuracy", candidate.held_out_accuracy},
+                    {"active_groups", candidate.active_groups}});
+  }
+  json["path"] = std::move(path);
+  return json;
+}
+
+Json phase_two_json(const FitResult& fit) {
+  const PhaseTwoResult& result = fit.phase_two;
+  Json json;
+  json["objective_name"] = objective_name(fit.phase_two_settings.objective);
+  json["solver"] = solver_name(fit.phase_two_settings.solver);
+  json["status"] = status_name(result.status);
+  json["iterations"] = result.iterations;
+  json["objective_before"] = result.objective_before;
+  json["objective"] = result.objective;
+  json["gradient_norm"] = result.gradient_norm;
+  json["seconds"] = result.seconds;
+  return json;
+}
+
+void append(std::vector<double>& to, const std::vector<double>& from) {
+  to.insert(to.end(), from.begin(), from.end());
+}
+
+void append(Scores& to, const Scores& from) {
+  append(to.chosen, from.chosen);
+  append(to.rejected, from.rejected);
+  append(to.single, from.single);
+}
+
+Json cross_validate(const FeatureSet& set, int folds, const FitSettings& settings, ThreadPool& pool) {
+  Scores scores;
+  BaselineScores baseline;
+  std::vector<std::size_t> order;
+  for (int fold = 0; fold < folds; ++fold) {
+    std::vector<std::size_t> in;
+    std::vector<std::size_t> out;
+    for (std::size_t i = 0; i < set.rows(); ++i) {
+      const int own = static_cast<int>(position_of(set.prompt_id[i], settings.seed) * folds);
+      (own == fold ? out : in).push_back(i);
+    }
+    if (out.empty()) continue;
+    if (in.empty()) {
+      throw Error(ErrorCode::BadInput, fmt::format("{} has too few prompts for {} folds", set.path, folds),
+                  "use fewer folds");
+    }
+    const FeatureSet held_out = subset(set, out);
+    const FitResult fit = fit_head(subset(set, in), settings, pool);
+    append(scores, score_features(Head{fit.transform, fit.network, {}}, held_out));
+    append(baseline.logistic, baseline_scores(fit, held_out));
+    order.insert(order.end(), out.begin(), out.end());
+    log_line(fmt::format("cross-validation: fold {} of {} done", fold + 1, folds));
+  }
+  Json metrics = evaluation_metrics(subset(set, order), scores, baseline, settings.seed);
+  metrics["evaluation"] = fmt::format("{}-fold cross-validation by prompt", folds);
+  return metrics;
+}
+
+}  // namespace
+
+FeatureSet subset(const FeatureSet& set, const std::vector<std::size_t>& rows) {
+  FeatureSet result;
+  result.kind = set.kind;
+  result.chosen = rows_of(set.chosen, rows);
+  result.rejected = rows_of(set.rejected, rows);
+  result.features = rows_of(set.features, rows);
+  result.labels = entries_of(set.labels, rows);
+  result.prompt_id = entries_of(set.prompt_id, rows);
+  result.has_prompt_id = set.has_prompt_id;
+  result.length_chosen = entries_of(set.length_chosen, rows);
+  result.length_rejected = entries_of(set.length_rejected, rows);
+  result.length = entries_of(set.length, rows);
+  result.weight = entries_of(set.weight, rows);
+  result.margin = entries_of(set.margin, rows);
+  result.metadata = set.metadata;
+  result.path = set.path;
+  return result;
+}
+
+TrainingRun train_and_evaluate(FeatureSet train, EvaluationPlan plan, const FitSettings& settings, ThreadPool& pool) {
+  Json evaluation;
+  std::string how = "held-out set";
+  if (plan.held_out) {
+    check_same_kind(train, *plan.held_out);
+  } else if (plan.folds >= 2) {
+    evaluation = cross_validate(train, plan.folds, settings, pool);
+  } else {
+    std::vector<std::size_t> in;
+    std::vector<std::size_t> out;
+    for (std::size_t i = 0; i < train.rows(); ++i) {
+      (position_of(train.prompt_id[i], settings.seed) < plan.fraction ? out : in).push_back(i);
+    }
+    if (in.empty() || out.empty()) {
+      throw Error(ErrorCode::BadInput,
+                  fmt::format("{} has too few prompts to hold {:.0f} % of them out", train.path, 100 * plan.fraction),
+                  "add data, or name a set of its own to evaluate on");
+    }
+    plan.held_out = subset(train, out);
+    train = subset(train, in);
+    how = fmt::format("{:.0f} % of the prompts held out", 100 * plan.fraction);
+  }
+
+  TrainingRun run;
+  run.fit = fit_head(train, settings, pool);
+  run.head = make_head(run.fit, train);
+  if (plan.held_out) {
+    check_head_matches(run.head, "the head", plan.held_out->dimension(), plan.held_out->metadata, plan.held_out->path,
+                       /*allow_unbound=*/true);
+    Json metrics = Json::object();
+    warn_of_shared_prompts(train, *plan.held_out, metrics);
+    const BaselineScores baseline{baseline_scores(run.fit, *plan.held_out)};
+    evaluation = evaluation_metrics(*plan.held_out, score_features(run.head, *plan.held_out), baseline, settings.seed);
+    evaluation.update(metrics);
+    evaluation["evaluation"] = how;
+  }
+  run.metrics = std::move(evaluation);
+  run.metrics["train_rows"] = train.rows();
+  run.metrics["dimension"] = train.dimension();
+  run.metrics["solver"] = solver_json(run.fit);
+  run.metrics["phase2"] = phase_two_json(run.fit);
+  const double phase_one = run.fit.phase_one.flops + run.fit.selection_flops;
+  run.metrics["flops"] = {
+      {"phase1", phase_one}, {"phase2", run.fit.phase_two.flops}, {"total", phase_one + run.fit.phase_two.flops}};
+  run.metrics["peak_rss_bytes"] = peak_rss_bytes();
+  run.metrics["seed"] = settings.seed;
+  run.metrics["version"] = kVersion;
+  return run;
+}
+
+}  // namespace coala

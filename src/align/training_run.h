@@ -1,0 +1,33 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "core/parallel.h"
+#include "features/feature_set.h"
+#include "head/fit.h"
+#include "head/head.h"
+
+namespace coala {
+
+/// What a head is judged on.
+struct EvaluationPlan {
+  std::optional<FeatureSet> held_out;  ///< a set of its own
+  int folds = 0;                       ///< otherwise cross-validation over this many folds by prompt, when >= 2
+  double fraction = 0.2;               ///< otherwise this share of the prompts is held out of the training
+};
+
+struct TrainingRun {
+  Head head;
+  FitResult fit;                   ///< of the head
+  nlohmann::ordered_json metrics;  ///< metrics.json, without the parts of extraction
+};
+
+/// Trains a head and judges it on prompts that it has not seen, beside its baselines. With cross-validation the head
+/// is trained on all rows and the metrics come from one head per fold; otherwise they are the head's own.
+TrainingRun train_and_evaluate(FeatureSet train, EvaluationPlan plan, const FitSettings& settings, ThreadPool& pool);
+
+/// The rows of a set at the given places.
+FeatureSet subset(const FeatureSet& set, const std::vector<std::size_t>& rows);
+
+}  // namespace coala

@@ -1,0 +1,79 @@
+#include "cli/fit_options.h"
+
+#include <map>
+
+namespace coala {
+namespace {
+
+/// Adds an option whose value is one of a few names.
+template <class Enum>
+CLI::Option* add_choice(CLI::App& command, const std::string& flag, Enum& target, const std::string& help,
+                        const std::map<std::string, Enum>& names) {
+  std::string list;
+  std::string standard;
+  for (const auto& [name, value] : names) {
+    list += (list.empty() ? "" : ", ") + name;
+    if (value == target) standard = name;
+  }
+  return command
+      .add_option_function<std::string>(
+          flag, [&target, names](const std::string& name) { target = names.at(name); }, help + " (" + list + ")")
+      ->check([names, list](const std::string& name) {
+        return names.contains(name) ? std::string() : "expected one of " + list + ", found " + name;
+      })
+      ->default_str(standard);
+}
+
+}  // namespace
+
+void add_fit_options(CLI::App& command, FitSettings& settings) {
+  add_choice(command, "--model-class", settings.model_class, "Phase I program",
+             {{"gated", ModelClass::Gated}, {"linear", ModelClass::Linear}, {"cronos", ModelClass::Cronos}});
+  const std::map<std::string, Loss> losses{
+      {"bt", Loss::BradleyTerry}, {"logistic", Loss::Logistic}, {"squared", Loss::Squared}};
+  command
+      .add_option_function<std::string>(
+          "--loss", [&settings, losses](const std::string& name) { settings.loss = losses.at(name); },
+          "Phase I loss (bt, logistic, squared)")
+      ->check(CLI::IsMember({"bt", "logistic", "squared"}))
+      ->default_str("bt for pairs, logistic for labelled rows");
+  command.add_option("--gates", settings.gates, "sampled gates of the gated class")
+      ->check(CLI::Range(0, 4096))
+      ->capture_default_str();
+  command.add_option("--path-length", settings.path_length, "penalties on the regularisation path")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  command.add_option("--selection-folds", settings.folds, "folds by prompt for selection and Phase II")
+      ->check(CLI::Range(2, 100))
+      ->capture_default_str();
+  command.add_option("--tolerance", settings.tolerance, "relative duality gap of the final fit")
+      ->check(CLI::Range(1e-7, 1.0))
+      ->capture_default_str();
+  command.add_option("--cronos-rho", settings.cronos.rho, "ADMM penalty of the cronos class")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command.add_option("--cronos-beta", settings.cronos.beta, "group-norm weight of the cronos class")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  command.add_option("--cronos-gates", settings.cronos_gates, "gates of the cronos class")
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str();
+  command.add_option("--cronos-iterations", settings.cronos.admm_iterations, "ADMM iterations of the cronos class")
+      ->check(CLI::Range(1, 100000))
+      ->capture_default_str();
+  add_choice(command, "--phase2-objective", settings.phase_two.objective, "Phase II objective",
+             {{"preference", PhaseTwoObjective::Preference},
+              {"pairwise", PhaseTwoObjective::Pairwise},
+              {"pointwise", PhaseTwoObjective::Pointwise}});
+  add_choice(command, "--phase2-solver", settings.phase_two.solver, "Phase II method",
+             {{"newton", PhaseTwoSolver::Newton},
+              {"accelerated", PhaseTwoSolver::Accelerated},
+              {"adamw", PhaseTwoSolver::AdamW}});
+  command.add_option("--phase2-beta", settings.phase_two.beta_r, "slope of the published Phase II objectives")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command.add_option("--phase2-gamma", settings.phase_two.gamma, "offset of the published Phase II objectives")
+      ->capture_default_str();
+}
+
+}  // namespace coala

@@ -1,0 +1,54 @@
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <new>
+
+#include "cli/command.h"
+#include "core/error.h"
+#include "core/interrupt.h"
+#include "core/version.h"
+
+namespace {
+
+/// One message and the exit status for whatever ends a command.
+int report(const std::exception& exception) {
+  if (const auto* error = dynamic_cast<const coala::Error*>(&exception)) {
+    fmt::print(stderr, "coala: {}: {}\n", coala::error_name(error->code()), error->what());
+    if (!error->hint().empty()) fmt::print(stderr, "  hint: {}\n", error->hint());
+    return coala::exit_status(error->code());
+  }
+  if (dynamic_cast<const std::bad_alloc*>(&exception) != nullptr) {
+    fmt::print(stderr, "coala: out of memory\n  hint: use less data at once, or a machine with more memory\n");
+    return 1;
+  }
+  fmt::print(stderr, "coala: internal error: {}\n", exception.what());
+  return 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  coala::install_interrupt_handler();
+  CLI::App app{"coala aligns a language model to preferences without training it"};
+  app.set_version_flag("--version", std::string("coala ") + coala::kVersion);
+  app.require_subcommand(1);
+  app.fallthrough(false);
+  // PREP coala::add_prepare_command(app);
+  coala::add_train_command(app);
+  coala::add_eval_command(app);
+  coala::add_inspect_command(app);
+#ifdef COALA_HAVE_LM
+  coala::add_align_command(app);
+  coala::add_extract_command(app);
+  coala::add_score_command(app);
+#endif
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    // CLI11 has its own exit codes; ours are 0 for --help and 2 for bad usage.
+    return app.exit(error) == 0 ? 0 : 2;
+  } catch (const std::exception& exception) {
+    return report(exception);
+  }
+  return 0;
+}

@@ -1,0 +1,64 @@
+#include <fmt/format.h>
+
+#include <memory>
+#include <string>
+
+#include "align/summary.h"
+#include "align/training_run.h"
+#include "cli/command.h"
+#include "cli/fit_options.h"
+#include "core/error.h"
+#include "core/progress.h"
+
+namespace coala {
+namespace {
+
+struct TrainOptions {
+  CommonOptions common;
+  FitSettings fit;
+  std::string features;
+  std::string eval_features;
+  std::string out;
+  int folds = 0;
+};
+
+void run_train(const TrainOptions& options) {
+  set_quiet(options.common.quiet);
+  FitSettings settings = options.fit;
+  settings.seed = options.common.seed;
+  settings.phase_two.seed = options.common.seed;
+  EvaluationPlan plan;
+  plan.folds = options.folds;
+  FeatureSet train = load_features(options.features);
+  if (!options.eval_features.empty()) plan.held_out = load_features(options.eval_features);
+
+  ThreadPool pool(options.common.threads);
+  const TrainingRun run = train_and_evaluate(std::move(train), std::move(plan), settings, pool);
+  save_head(run.head, options.out);
+  if (options.common.json) {
+    print_json(run.metrics);
+  } else {
+    fmt::print("{}", summary(run.metrics));
+    fmt::print("head: {}\n", options.out);
+  }
+}
+
+}  // namespace
+
+void add_train_command(CLI::App& app) {
+  auto options = std::make_shared<TrainOptions>();
+  CLI::App& command = *app.add_subcommand("train", "train a reward head on a feature file");
+  command.add_option("--features", options->features, "feature file (safetensors) to train on")->required();
+  CLI::Option* eval = command.add_option("--eval-features", options->eval_features,
+                                         "feature file to evaluate on; without it and without --folds a fifth of the "
+                                         "prompts is held out");
+  command.add_option("--folds", options->folds, "evaluate by cross-validation over this many folds by prompt")
+      ->check(CLI::Range(2, 100))
+      ->excludes(eval);
+  command.add_option("--out", options->out, "head file to write")->required();
+  add_fit_options(command, options->fit);
+  add_common_options(command, options->common);
+  command.callback([options] { run_train(*options); });
+}
+
+}  // namespace coala

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <vector>
+
+#include "features/feature_set.h"
+#include "head/head.h"
+
+namespace coala {
+
+/// Scores of a feature set's rows.
+struct Scores {
+  std::vector<double> chosen;    ///< [n] pairs
+  std::vector<double> rejected;  ///< [n] pairs
+  std::vector<double> single;    ///< [n] labelled
+};
+
+Scores score_features(const Head& head, const FeatureSet& set);
+
+/// What is compared with a head: the baseline's scores of the same rows. Empty vectors: there is none.
+struct BaselineScores {
+  Scores logistic;
+};
+
+/// The held-out metrics of the contract (design, section 6), each with its 95 % interval: Wilson for proportions (or a
+/// bootstrap by prompt when prompts repeat), bootstrap by prompt for the rest. Keys that the data cannot give are
+/// absent.
+nlohmann::ordered_json evaluation_metrics(const FeatureSet& set, const Scores& scores, const BaselineScores& baseline,
+                                          std::uint64_t seed);
+
+}  // namespace coala

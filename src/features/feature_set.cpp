@@ -1,0 +1,162 @@
+#include "features/feature_set.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "core/error.h"
+#include "core/safetensors.h"
+
+namespace coala {
+namespace {
+
+class Loader {
+ public:
+  explicit Loader(const std::filesystem::path& path) : file_(path) {}
+
+  FeatureSet load() {
+    FeatureSet set;
+    set.path = file_.path().string();
+    set.metadata = file_.metadata();
+    const bool pairs = file_.contains("chosen") || file_.contains("rejected");
+    const bool labelled = file_.contains("features") || file_.contains("labels");
+    if (pairs && labelled) {
+      throw corrupt("it holds both pairs ('chosen', 'rejected') and labelled rows ('features', 'labels')");
+    }
+    if (!pairs && !labelled) {
+      std::vector<std::string> names;
+      for (const auto& [name, view] : file_.tensors()) names.push_back(name);
+      throw corrupt(fmt::format("it has neither 'chosen' and 'rejected' nor 'features' and 'labels'; it has: {}",
+                                names.empty() ? "nothing" : fmt::format("{}", fmt::join(names, ", "))));
+    }
+    if (pairs) {
+      set.kind = FeatureKind::Pairs;
+      set.chosen = read_matrix("chosen");
+      set.rejected = read_matrix("rejected");
+      if (set.rejected.rows() != set.chosen.rows() || set.rejected.cols() != set.chosen.cols()) {
+        throw corrupt(fmt::format("'chosen' is [{}, {}] and 'rejected' is [{}, {}]; they must agree", set.chosen.rows(),
+                                  set.chosen.cols(), set.rejected.rows(), set.rejected.cols()));
+      }
+      rows_ = set.chosen.rows();
+      set.length_chosen = read_lengths("length_chosen");
+      set.length_rejected = read_lengths("length_rejected");
+    } else {
+      set.kind = FeatureKind::Labelled;
+      set.features = read_matrix("features");
+      rows_ = set.features.rows();
+      for (const std::int64_t label : read_integers("labels")) {
+        if (label != -1 && label != 1) {
+          throw bad(fmt::format("the label of row {} is {}", set.labels.size(), label), "labels are -1 or +1");
+        }
+        set.labels.push_back(static_cast<std::int8_t>(label));
+      }
+      set.length = read_lengths("length");
+    }
+    set.has_prompt_id = file_.contains("prompt_id");
+    if (set.has_prompt_id) {
+      set.prompt_id = read_integers("prompt_id");
+    } else {
+      set.prompt_id.resize(rows_);
+      std::iota(set.prompt_id.begin(), set.prompt_id.end(), 0);
+    }
+    set.weight = read_column("weight");
+    for (std::size_t i = 0; i < set.weight.size(); ++i) {
+      if (!(set.weight[i] > 0)) {
+        throw bad(fmt::format("the weight of row {} is {}", i, set.weight[i]), "weights must be above 0");
+      }
+    }
+    set.margin = read_column("margin");
+    return set;
+  }
+
+ private:
+  Error corrupt(const std::string& what) const {
+    return Error(ErrorCode::CorruptFile, fmt::format("{} is not a feature file: {}", file_.path().string(), what),
+                 "make one with `coala extract`");
+  }
+  Error bad(const std::string& what, const std::string& hint) const {
+    return Error(ErrorCode::BadInput, fmt::format("{}: {}", file_.path().string(), what), hint);
+  }
+
+  Matrix<float> read_matrix(const std::string& name) const {
+    const TensorView& view = file_.tensor(name);
+    if (view.shape.size() != 2 || view.shape[0] == 0 || view.shape[1] == 0) {
+      throw corrupt(
+          fmt::format("'{}' has the shape [{}]; [n, d] with n, d >= 1 is needed", name, fmt::join(view.shape, ", ")));
+    }
+    Matrix<float> matrix(view.shape[0], view.shape[1], file_.read_f32(name));
+    for (std::size_t i = 0; i < matrix.rows(); ++i) {
+      const auto row = matrix.row(i);
+      for (std::size_t j = 0; j < row.size(); ++j) {
+        if (!std::isfinite(row[j])) {
+          throw bad(fmt::format("'{}' has the value {} in row {}, column {} (counted from 0)", name, row[j], i, j),
+                    "features must be finite; extract them again, or drop that row");
+        }
+      }
+    }
+    return matrix;
+  }
+
+  void check_column(const std::string& name) const {
+    const TensorView& view = file_.tensor(name);
+    if (view.shape.size() != 1 || view.shape[0] != rows_) {
+      throw corrupt(fmt::format("'{}' has the shape [{}]; [{}] is needed", name, fmt::join(view.shape, ", "), rows_));
+    }
+  }
+
+  std::vector<std::int64_t> read_integers(const std::string& name) const {
+    check_column(name);
+    return file_.read_i64(name);
+  }
+
+  std::vector<std::int32_t> read_lengths(const std::string& name) const {
+    std::vector<std::int32_t> lengths;
+    if (!file_.contains(name)) return lengths;
+    for (const std::int64_t length : read_integers(name)) {
+      if (length < 0 || length > std::numeric_limits<std::int32_t>::max()) {
+        throw bad(fmt::format("'{}' of row {} is {}", name, lengths.size(), length), "lengths are 0 or more");
+      }
+      lengths.push_back(static_cast<std::int32_t>(length));
+    }
+    return lengths;
+  }
+
+  std::vector<float> read_column(const std::string& name) const {
+    if (!file_.contains(name)) return {};
+    check_column(name);
+    std::vector<float> values = file_.read_f32(name);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      if (!std::isfinite(values[i])) {
+        throw bad(fmt::format("'{}' has the value {} in row {} (counted from 0)", name, values[i], i),
+                  "it must be finite");
+      }
+    }
+    return values;
+  }
+
+  SafetensorsFile file_;
+  std::size_t rows_ = 0;
+};
+
+}  // namespace
+
+bool FeatureSet::bound() const {
+  for (const char* key : {"fingerprint", "backbone.hash", "tokenizer.hash", "template.hash", "pooling"}) {
+    if (metadata_value(key).empty()) return false;
+  }
+  return true;
+}
+
+std::string FeatureSet::metadata_value(const std::string& key) const {
+  const auto found = metadata.find(key);
+  return found == metadata.end() ? std::string() : found->second;
+}
+
+FeatureSet load_features(const std::filesystem::path& path) {
+  return Loader(path).load();
+}
+
+}  // namespace coala

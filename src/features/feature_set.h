@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/matrix.h"
+
+namespace coala {
+
+/// What a feature file holds: preference pairs, or single responses with a label.
+enum class FeatureKind { Pairs, Labelled };
+
+/// A feature file in memory, checked: n >= 1 rows of d >= 1 finite numbers, all columns of n entries.
+struct FeatureSet {
+  FeatureKind kind = FeatureKind::Pairs;
+
+  Matrix<float> chosen;    ///< [n, d]; pairs only, else empty
+  Matrix<float> rejected;  ///< [n, d]; pairs only, else empty
+  Matrix<float> features;  ///< [n, d]; labelled only, else empty
+
+  std::vector<std::int8_t> labels;  ///< [n], -1 or +1; labelled only, else empty
+
+  /// [n]; rows of the same prompt have the same id. 0 .. n-1 when the file has none: every row its own prompt.
+  std::vector<std::int64_t> prompt_id;
+  bool has_prompt_id = false;  ///< false: prompt_id was filled in
+
+  // Lengths of the responses in Unicode code points, [n]; empty when the file has none.
+  std::vector<std::int32_t> length_chosen;
+  std::vector<std::int32_t> length_rejected;
+  std::vector<std::int32_t> length;  ///< labelled
+
+  std::vector<float> weight;  ///< [n], > 0 and finite; empty when the file has none (all 1)
+  std::vector<float> margin;  ///< [n], finite; empty when the file has none
+
+  std::map<std::string, std::string> metadata;  ///< as `coala extract` writes it, see docs; empty for a foreign file
+  std::string path;                             ///< where it came from, for messages
+
+  std::size_t rows() const { return kind == FeatureKind::Pairs ? chosen.rows() : features.rows(); }
+  std::size_t dimension() const { return kind == FeatureKind::Pairs ? chosen.cols() : features.cols(); }
+
+  /// Whether the file says which backbone, tokenizer, template and pooling its numbers come from. An unbound set can
+  /// be trained on, but the head cannot be tied to a model.
+  bool bound() const;
+  /// A value of the metadata, "" when absent.
+  std::string metadata_value(const std::string& key) const;
+};
+
+/// Reads a feature file (safetensors with `chosen` and `rejected`, or `features` and `labels`; F32, F16, BF16 or F64).
+/// Tensors with other names are ignored.
+/// @throws Error{BadInput} when it cannot be opened or holds a wrong value (not finite: first bad row and column;
+///   a label that is not -1 or +1; a weight <= 0), Error{CorruptFile} when tensors are missing or shapes disagree
+FeatureSet load_features(const std::filesystem::path& path);
+
+}  // namespace coala

@@ -1,0 +1,92 @@
+#include "head/cronos_fit.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/interrupt.h"
+#include "solver/gates.h"
+
+namespace coala {
+namespace {
+
+struct CronosRun {
+  Network network;
+  SolveInfo info;
+  double objective = 0;
+};
+
+/// Runs the program on the pointwise rows outside `left_out` (-1: on all).
+CronosRun run_cronos(const TrainingRows& rows, int left_out, const Matrix<float>& gates, const FitSettings& settings,
+                     ThreadPool& pool) {
+  // The published code wants one dense matrix of pointwise rows.
+  const std::size_t first = rows.plus().rows();
+  std::vector<std::size_t> kept;
+  for (std::size_t i = 0; i < rows.rows(); ++i) {
+    if (rows.fold()[i] != left_out) kept.push_back(i);
+  }
+  Matrix<float> x(kept.size(), rows.plus().cols());
+  std::vector<float> y(kept.size());
+  for (std::size_t k = 0; k < kept.size(); ++k) {
+    const auto from = kept[k] < first ? rows.plus().row(kept[k]) : rows.minus().row(kept[k] - first);
+    std::copy(from.begin(), from.end(), x.row(k).begin());
+    y[k] = rows.targets().labels[kept[k]];
+  }
+  const Matrix<float>& all = x;
+  const Matrix<std::uint8_t> pattern = gate_pattern(all.view(), gates.view(), pool);
+  GatedOperator<float> f(DesignRows<float>{{{all.view(), {}}}}, pattern, pool);
+  CronosSettings cronos_settings = settings.cronos;
+  cronos_settings.seed = settings.seed;
+  Cronos<float> cronos(f, pattern, std::span<const float>(y), cronos_settings, pool);
+  CronosRun run;
+  run.info = cronos.run();
+
+  const Signed<float>& u = cronos.state().u;
+  const ReluWeights<float> weights = relu_weights(u);
+  run.network.theta1 = Matrix<float>(weights.theta2.size(), x.cols());
+  for (std::size_t j = 0; j < weights.theta2.size(); ++j) {
+    for (std::size_t i = 0; i < x.cols(); ++i) run.network.theta1(j, i) = weights.theta1(i, j);
+  }
+  run.network.theta2 = weights.theta2;
+
+  // The program's objective at u: early iterates are outside the cones, so this is no certificate.
+  Matrix<float> difference(gates.rows(), x.cols());
+  double penalty = 0;
+  for (std::size_t p = 0; p < gates.rows(); ++p) {
+    double squares[2] = {0, 0};
+    for (std::size_t j = 0; j < x.cols(); ++j) {
+      difference(p, j) = u[0](p, j) - u[1](p, j);
+      squares[0] += static_cast<double>(u[0](p, j)) * u[0](p, j);
+      squares[1] += static_cast<double>(u[1](p, j)) * u[1](p, j);
+    }
+    penalty += std::sqrt(squares[0]) + std::sqrt(squares[1]);
+  }
+  std::vector<float> z(kept.size());
+  f.forward(difference.view(), z);
+  for (std::size_t k = 0; k < z.size(); ++k) {
+    const double error = static_cast<double>(z[k]) - y[k];
+    run.objective += 0.5 * error * error;
+  }
+  run.objective += cronos_settings.beta * penalty;
+  return run;
+}
+
+}  // namespace
+
+void fit_cronos(const TrainingRows& rows, const FitSettings& settings, ThreadPool& pool, FitResult& result,
+                std::vector<Network>& fold_networks) {
+  const Matrix<float> gates =
+      draw_gates(static_cast<std::size_t>(settings.cronos_gates), rows.plus().cols(), settings.seed);
+  CronosRun run = run_cronos(rows, -1, gates, settings, pool);
+  throw_if_interrupted();
+  result.network = std::move(run.network);
+  result.phase_one = run.info;
+  result.phase_one.objective = run.objective;
+  result.phase_one.dual_objective = std::nan("");
+  result.chosen.penalty = settings.cronos.beta;
+  for (std::size_t fold = 0; fold < fold_networks.size(); ++fold) {
+    fold_networks[fold] = run_cronos(rows, static_cast<int>(fold), gates, settings, pool).network;
+    throw_if_interrupted();
+  }
+}
+
+}  // namespace coala

@@ -1,0 +1,81 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/parallel.h"
+#include "features/feature_set.h"
+#include "head/network.h"
+#include "head/phase_two.h"
+#include "head/transform.h"
+#include "solver/certificate.h"
+#include "solver/cronos.h"
+#include "solver/loss.h"
+#include "solver/solve_info.h"
+
+namespace coala {
+
+enum class ModelClass {
+  Gated,   ///< gated program with a linear group, a path of penalties, the linear model among the candidates
+  Linear,  ///< ridge regression on the chosen loss
+  Cronos,  ///< the paper's program, settings and early stopping
+};
+
+std::string_view model_class_name(ModelClass model_class) noexcept;
+
+struct FitSettings {
+  ModelClass model_class = ModelClass::Gated;
+  std::optional<Loss> loss;  ///< default: Bradley-Terry for pairs, logistic for labelled rows
+  int gates = 16;            ///< sampled gates P of the gated class
+  int path_length = 20;      ///< penalties on the path, geometric from the largest useful one
+  double path_end = 1e-3;    ///< smallest penalty / beta_max
+  int folds = 5;             ///< selection and Phase II folds, by prompt
+  double tolerance = 1e-4;   ///< relative duality gap of the final fit
+  std::uint64_t seed = 0;
+  CronosSettings cronos;  ///< its seed is replaced by the one above
+  int cronos_gates = 10;
+  PhaseTwoSettings phase_two;
+};
+
+/// One candidate of the selection: a penalty and what it scored on held-out prompts.
+struct Candidate {
+  bool linear = false;
+  double penalty = 0;        ///< lambda of the ridge, or beta of the group norms, for all training rows
+  double penalty_ratio = 0;  ///< lambda / (sum of weights), or beta / beta_max
+  double held_out_loss = 0;  ///< mean over rows
+  double held_out_accuracy = 0;
+  int active_groups = 0;  ///< mean over folds, rounded
+};
+
+/// A trained head with everything that is known about how it came about.
+struct FitResult {
+  FeatureTransform transform;
+  Network network;
+
+  ModelClass model_class = ModelClass::Gated;
+  Loss loss = Loss::Logistic;
+  Candidate chosen;
+  std::vector<Candidate> path;             ///< every candidate, linear ones first
+  SolveInfo phase_one;                     ///< of the final fit; objective and bound are the certificate's
+  std::optional<Certificate> certificate;  ///< recomputed in double; cronos has none
+  double selection_seconds = 0;
+  double selection_flops = 0;
+  std::uint64_t selection_passes = 0;
+  std::uint64_t bytes_of_x = 0;  ///< features as the solver holds them
+  PhaseTwoResult phase_two;
+  PhaseTwoSettings phase_two_settings;
+  double score_mean = 0;  ///< of held-out rows (out of fold), before centring
+  double score_deviation = 0;
+
+  /// Ridge logistic regression on the same rows, penalty selected on the same folds: the baseline of every run.
+  FeatureTransform baseline_transform;
+  Network baseline;
+  double baseline_penalty_ratio = 0;
+};
+
+/// Trains a head: transform, Phase I with selection on held-out prompts, Phase II on out-of-fold activations.
+/// @throws Error{BadInput} when the rows cannot be learnt from (one prompt only, one class only)
+FitResult fit_head(const FeatureSet& set, const FitSettings& settings, ThreadPool& pool);
+
+}  // namespace coala

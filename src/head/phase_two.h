@@ -1,0 +1,66 @@
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "core/matrix.h"
+#include "solver/solve_info.h"
+
+namespace coala {
+
+/// Phase II fits the second layer with the first one frozen: a convex problem in m numbers (docs/math.md, "Phase II").
+/// Every objective is the mean over rows of weight * log(1 + exp(offset - slope * y z)), z the (difference of) scores.
+enum class PhaseTwoObjective {
+  Preference,  ///< ours: offset = margin, slope = 1; pairs for pairs, pointwise for labelled rows. Calibrated.
+  Pairwise,    ///< the published code: softplus(1 + gamma - beta_r (s_w - s_l)); needs pairs
+  Pointwise,   ///< the paper: log(1 + exp(-beta_r y s + gamma)) on single responses
+};
+enum class PhaseTwoSolver {
+  Newton,       ///< damped Newton, to a gradient norm of 1e-10
+  Accelerated,  ///< Nesterov's gradient method, the paper's O(1/k^2) alternative
+  AdamW,        ///< the published schedule
+};
+
+std::string_view objective_name(PhaseTwoObjective objective) noexcept;
+std::string_view solver_name(PhaseTwoSolver solver) noexcept;
+
+struct PhaseTwoSettings {
+  PhaseTwoObjective objective = PhaseTwoObjective::Preference;
+  PhaseTwoSolver solver = PhaseTwoSolver::Newton;
+  double beta_r = 2.5;  ///< slope of the published objectives
+  double gamma = 0.5;   ///< offset of the published objectives
+  double ridge = 1e-3;  ///< pull towards Phase I's theta2, relative to the activations' mean square
+  int epochs = 500;     ///< AdamW; learning rate 1e-4, weight decay 1e-4, batch 128, best epoch kept
+  std::uint64_t seed = 0;
+};
+
+/// Rows for Phase II: activations of single responses, or differences for pairs, made by networks that have not seen
+/// the rows' prompts.
+struct PhaseTwoRows {
+  Matrix<double> activations;   ///< [n, m]
+  std::vector<double> labels;   ///< [n], -1 or +1; +1 for pairs
+  std::vector<double> weights;  ///< [n], > 0
+  std::vector<double> margins;  ///< [n] or empty; used by Preference only
+  bool pairwise = false;
+};
+
+struct PhaseTwoResult {
+  std::vector<double> theta2;  ///< [m]
+  double bias = 0;             ///< pointwise objectives only
+  SolveStatus status = SolveStatus::Solved;
+  int iterations = 0;
+  double objective_before = 0;  ///< mean loss with Phase I's theta2
+  double objective = 0;         ///< mean loss with the new one
+  double gradient_norm = 0;     ///< of mean loss plus ridge, at the result
+  double seconds = 0;
+  double flops = 0;
+  std::vector<double> objective_curve;  ///< mean loss after each iteration (epoch), the start first
+};
+
+/// @param theta2  Phase I's second layer, the start and the ridge's centre
+/// @throws Error{BadUsage} when the objective does not fit the rows
+PhaseTwoResult fit_phase_two(const PhaseTwoRows& rows, const std::vector<double>& theta2, double bias,
+                             const PhaseTwoSettings& settings);
+
+}  // namespace coala

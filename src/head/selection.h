@@ -1,0 +1,34 @@
+#pragma once
+
+#include "head/fit.h"
+#include "head/training_rows.h"
+#include "solver/gated.h"
+#include "solver/linear.h"
+
+namespace coala {
+
+/// The out-of-fold view of one penalty: what models that have not seen a row say about it.
+struct HeldOut {
+  Candidate candidate;
+  std::vector<Matrix<float>> weights;  ///< one [P, d] per fold
+  std::vector<double> bias;            ///< one per fold
+  std::vector<double> predictions;     ///< [rows], bias included
+};
+
+/// Work done so far by a selection.
+struct SelectionCost {
+  double seconds = 0;
+  double flops = 0;
+  std::uint64_t passes = 0;
+};
+
+/// Ridge models over a geometric path of penalties, each fitted once per fold; the one with the lowest held-out loss.
+/// Every candidate is appended to `path`.
+HeldOut select_linear(GatedOperator<float>& linear, const TrainingRows& rows, const Matrix<double>& gram, int folds,
+                      std::vector<Candidate>& path, SelectionCost& cost);
+
+/// The same for the gated program, from beta_max downwards; the path ends when the held-out loss has turned.
+HeldOut select_gated(GatedOperator<float>& gated, const TrainingRows& rows, const FitSettings& settings,
+                     std::vector<Candidate>& path, SelectionCost& cost);
+
+}  // namespace coala
