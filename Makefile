@@ -1,0 +1,59 @@
+# For people. `make demo` sets everything up and runs the main job; `make test` runs the tests.
+.PHONY: help setup build demo test asan tsan solver-only bench format lint clean
+
+BUILD := build
+export CCACHE_DIR ?= $(or $(COALA_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/coala)/ccache
+
+help:
+	@echo "make build        set up and build build/bin/coala"
+	@echo "make demo         set up, build and run the whole job on an embedded example (out/demo/)"
+	@echo "make test         set up, build and run the tests"
+	@echo "make asan, tsan   the tests under the address and undefined, or the thread, sanitizer"
+	@echo "make solver-only  build and test without the language-model part"
+	@echo "make bench        the benchmarks"
+	@echo "make format, lint clang-format in place; clang-tidy"
+
+setup:
+	@tools/bootstrap.sh
+
+# A preset gives its folder and flags; llama.cpp comes from the cache, or is built into it first.
+define configure_and_build
+	@prefix="$$(tools/llama.sh)" && cmake --preset $(1) -G Ninja -DCOALA_LLAMA_PREFIX="$$prefix" $(2) >$(BUILD)-$(1).log \
+	  || { cat $(BUILD)-$(1).log; exit 1; }
+	@rm -f $(BUILD)-$(1).log
+	@cmake --build --preset $(1)
+endef
+
+build: setup
+	$(call configure_and_build,cpu)
+
+demo: build
+	@demo/run.sh
+
+test: build
+	@ctest --test-dir build --output-on-failure --schedule-random -j 2
+
+asan: setup
+	$(call configure_and_build,asan)
+	@ctest --test-dir build-asan --output-on-failure -j 2
+
+tsan: setup
+	$(call configure_and_build,tsan)
+	@ctest --test-dir build-tsan --output-on-failure -j 2 -R 'ThreadPool|Gated|Cronos'
+
+solver-only: setup
+	@cmake --preset solver -G Ninja >/dev/null && cmake --build --preset solver
+	@ctest --test-dir build-solver --output-on-failure -j 2
+
+bench: build
+	@bench/run.sh
+
+format:
+	@git ls-files '*.cpp' '*.h' | xargs clang-format -i
+
+lint: build
+	@git ls-files '*.cpp' '*.h' | xargs clang-format --dry-run --Werror
+	@git ls-files 'src/*.cpp' | xargs -P 2 -n 4 clang-tidy --quiet -p build
+
+clean:
+	@rm -rf build build-* out
