@@ -8,11 +8,12 @@ if(COALA_SANITIZE)
   target_link_options(coala_flags INTERFACE -fsanitize=${COALA_SANITIZE})
 endif()
 
-# coala_layer(name [USES layer ...] [LINKS library ...]): the library coala_<name> from every source of src/<name>.
+# coala_layer(name [USES layer ...] [LINKS library ...]): the library coala_<name> from every source of src/<name> and src/<name>/cpu.
 # USES are the layers it may include, LINKS the outside libraries that only it includes.
 function(coala_layer name)
   cmake_parse_arguments(ARG "" "" "USES;LINKS" ${ARGN})
-  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cpp)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cpp
+       ${CMAKE_CURRENT_SOURCE_DIR}/${name}/cpu/*.cpp)
   add_library(coala_${name} STATIC ${sources})
   target_include_directories(coala_${name} PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
   list(TRANSFORM ARG_USES PREPEND coala_)

@@ -27,7 +27,7 @@ std::string_view model_class_name(ModelClass model_class) noexcept;
 struct FitSettings {
   ModelClass model_class = ModelClass::Gated;
   std::optional<Loss> loss;  ///< default: Bradley-Terry for pairs, logistic for labelled rows
-  int gates = 16;            ///< sampled gates P of the gated class
+  int gates = 15;            ///< sampled gates P of the gated class; with the linear one they fill whole registers
   int path_length = 20;      ///< penalties on the path, geometric from the largest useful one
   double path_end = 1e-3;    ///< smallest penalty / beta_max
   int folds = 5;             ///< selection and Phase II folds, by prompt

@@ -20,8 +20,8 @@ class GatedOperator {
   /// @param rows   features; must outlive the operator
   /// @param gates  [P, d]; the pattern is computed here
   GatedOperator(DesignRows<T> rows, MatrixView<const T> gates, ThreadPool& pool);
-  /// With a given pattern D [n, P] of pointwise rows.
-  GatedOperator(DesignRows<T> rows, Matrix<std::uint8_t> pattern, ThreadPool& pool);
+  /// With a given pattern D [n, P] of pointwise rows in one segment.
+  GatedOperator(DesignRows<T> rows, const Matrix<std::uint8_t>& pattern, ThreadPool& pool);
 
   std::size_t rows() const { return row_count_; }
   std::size_t groups() const { return groups_; }
@@ -43,13 +43,13 @@ class GatedOperator {
   double flops() const { return flops_; }
 
  private:
-  struct Scratch;
   void run(MatrixView<const T> w, std::span<const std::uint8_t> active, const std::function<T(std::size_t, T)>* map,
            std::span<T> z_out, std::span<const T> r_in, MatrixView<T> g);
 
   DesignRows<T> rows_;
-  std::vector<Matrix<std::uint8_t>> plus_patterns_;   // one per segment, [n_s, P]
-  std::vector<Matrix<std::uint8_t>> minus_patterns_;  // empty for pointwise segments
+  /// Which gates are open, one bit each: [n_s][chunks] words per segment; none for the missing half of pointwise rows.
+  std::vector<std::vector<std::uint16_t>> plus_patterns_;
+  std::vector<std::vector<std::uint16_t>> minus_patterns_;
   std::size_t row_count_;
   std::size_t groups_;
   std::size_t dimension_;

@@ -3,7 +3,17 @@
 #include <algorithm>
 #include <cmath>
 
+#include "linalg/logistic_kernel.h"
+
 namespace coala {
+namespace {
+
+LogisticSums logistic_sums(const Targets& targets, std::span<const float> z, double bias, float* derivatives) {
+  return logistic_kernel()(z.data(), targets.labels.data(), targets.weights.data(),
+                           targets.margins.empty() ? nullptr : targets.margins.data(), z.size(), bias, derivatives);
+}
+
+}  // namespace
 
 double optimal_bias(const Targets& targets, std::span<const float> z, double start) {
   if (targets.loss == Loss::Squared) {
@@ -28,41 +38,36 @@ double optimal_bias(const Targets& targets, std::span<const float> z, double sta
   double low = -HUGE_VAL;
   double high = HUGE_VAL;
   for (int step = 0; step < kMostSteps; ++step) {
-    double slope = 0;
-    double curvature = 0;
-    double scale = 0;
-    for (std::size_t i = 0; i < z.size(); ++i) {
-      const double at = static_cast<double>(z[i]) + bias;
-      const double derivative = loss_derivative(targets, i, at);
-      slope += derivative;
-      scale += std::abs(derivative);
-      curvature += loss_curvature(targets, i, at);
-    }
-    if (std::abs(slope) <= 1e-13 * scale) break;
-    (slope > 0 ? high : low) = bias;
-    // Newton, but never out of the bracket: far out the curvature vanishes and the step would explode.
-    double next = curvature > 0 ? bias - slope / curvature : (slope > 0 ? -HUGE_VAL : HUGE_VAL);
+    const LogisticSums sums = logistic_sums(targets, z, bias, nullptr);
+    // Newton converges quadratically: a slope of 1e-9 now is one of rounding size after the step.
+    const bool last = std::abs(sums.slope) <= 1e-9 * sums.absolute_slope;
+    (sums.slope > 0 ? high : low) = bias;
+    // Never out of the bracket: far out the curvature vanishes and the step would explode.
+    double next = sums.curvature > 0 ? bias - sums.slope / sums.curvature : (sums.slope > 0 ? -HUGE_VAL : HUGE_VAL);
     next = std::clamp(next, bias - 8, bias + 8);
     if (!(next > low)) next = (low + bias) / 2;
     if (!(next < high)) next = (high + bias) / 2;
     if (next == bias) break;
     bias = next;
+    if (last) break;
   }
   return bias;
 }
 
 double total_loss(const Targets& targets, std::span<const float> z, double bias) {
+  if (targets.loss != Loss::Squared) return logistic_sums(targets, z, bias, nullptr).loss;
   double sum = 0;
-  for (std::size_t i = 0; i < z.size(); ++i) {
-    if (targets.weights[i] > 0) sum += loss_value(targets, i, static_cast<double>(z[i]) + bias);
-  }
+  for (std::size_t i = 0; i < z.size(); ++i) sum += loss_value(targets, i, static_cast<double>(z[i]) + bias);
   return sum;
 }
 
 void loss_derivatives(const Targets& targets, std::span<const float> z, double bias, std::span<float> r) {
+  if (targets.loss != Loss::Squared) {
+    logistic_sums(targets, z, bias, r.data());
+    return;
+  }
   for (std::size_t i = 0; i < z.size(); ++i) {
-    r[i] = targets.weights[i] > 0 ? static_cast<float>(loss_derivative(targets, i, static_cast<double>(z[i]) + bias))
-                                  : 0.0f;
+    r[i] = static_cast<float>(loss_derivative(targets, i, static_cast<double>(z[i]) + bias));
   }
 }
 

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <string_view>
+
+#include "linalg/gated_kernels.h"
+#include "linalg/logistic_kernel.h"
+
+namespace coala {
+
+/// Everything that is compiled once per instruction set.
+struct KernelSet {
+  std::string_view name;
+  GatedKernels<float> gated_float;
+  GatedKernels<double> gated_double;
+  LogisticKernel logistic;
+};
+
+// One per instruction set, each defined in the file kernels_<set>.cpp that is compiled for that set; constant-
+// initialised, so that nothing of it runs before the CPU is known.
+extern const KernelSet kKernels_portable;
+#ifdef __x86_64__
+extern const KernelSet kKernels_avx2;
+extern const KernelSet kKernels_avx512;
+#endif
+
+}  // namespace coala
