@@ -14,6 +14,19 @@ int usable_cores() {
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
+/// Waits a few tens of microseconds for a condition, without sleeping.
+template <class Condition>
+bool spin_until(const Condition& condition) {
+  constexpr int kSpins = 4000;
+  for (int k = 0; k < kSpins; ++k) {
+    if (condition()) return true;
+#ifdef __x86_64__
+    __builtin_ia32_pause();
+#endif
+  }
+  return condition();
+}
+
 }  // namespace
 
 ThreadPool::ThreadPool(int threads) {
@@ -38,13 +51,16 @@ void ThreadPool::for_parts(std::size_t count, std::size_t grain,
     grain_ = std::max<std::size_t>(1, grain);
     body_ = &body;
     failure_ = nullptr;
-    running_ = static_cast<int>(workers_.size());
-    ++generation_;
+    running_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
+    generation_.fetch_add(1, std::memory_order_release);
   }
   start_.notify_all();
   run_part(0);
-  std::unique_lock lock(mutex_);
-  done_.wait(lock, [this] { return running_ == 0; });
+  const auto finished = [this] { return running_.load(std::memory_order_acquire) == 0; };
+  if (!spin_until(finished)) {
+    std::unique_lock lock(mutex_);
+    done_.wait(lock, finished);
+  }
   body_ = nullptr;
   if (failure_) std::rethrow_exception(failure_);
 }
@@ -52,18 +68,19 @@ void ThreadPool::for_parts(std::size_t count, std::size_t grain,
 void ThreadPool::work(int worker) {
   std::size_t seen = 0;
   for (;;) {
-    {
+    const auto called = [&] { return stopping_ || generation_.load(std::memory_order_acquire) != seen; };
+    if (!spin_until(called)) {
       std::unique_lock lock(mutex_);
-      start_.wait(lock, [&] { return stopping_ || generation_ != seen; });
-      if (stopping_) return;
-      seen = generation_;
+      start_.wait(lock, called);
     }
+    if (stopping_) return;
+    seen = generation_.load(std::memory_order_acquire);
     run_part(worker);
-    {
+    if (running_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+      // Under the mutex: the caller may be between its look at the counter and its sleep.
       const std::lock_guard lock(mutex_);
-      --running_;
+      done_.notify_one();
     }
-    done_.notify_one();
   }
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstddef>
 #include <exception>
@@ -10,7 +11,8 @@
 
 namespace coala {
 
-/// A fixed set of threads for loops over row blocks. One loop at a time; not for nested use.
+/// A fixed set of threads for loops over row blocks. One loop at a time; not for nested use. The loops of the solver
+/// last about a millisecond and follow each other closely, so threads spin for some microseconds before they sleep.
 class ThreadPool {
  public:
   /// @param threads  how many work, the caller included; 0 means all cores this process may use
@@ -35,9 +37,9 @@ class ThreadPool {
   std::mutex mutex_;
   std::condition_variable start_;
   std::condition_variable done_;
-  std::size_t generation_ = 0;
-  int running_ = 0;
-  bool stopping_ = false;
+  std::atomic<std::size_t> generation_{0};  ///< counts loops; written under the mutex, read by spinning workers
+  std::atomic<int> running_{0};             ///< workers that have not finished the current loop
+  std::atomic<bool> stopping_{false};
   std::size_t count_ = 0;
   std::size_t grain_ = 1;
   const std::function<void(int, std::size_t, std::size_t)>* body_ = nullptr;
