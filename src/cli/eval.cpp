@@ -3,13 +3,13 @@
 #include <memory>
 #include <string>
 
-#include "align/summary.h"
 #include "cli/command.h"
 #include "cli/model_features.h"
 #include "core/error.h"
 #include "core/progress.h"
 #include "core/resources.h"
 #include "eval/metrics.h"
+#include "train/summary.h"
 
 namespace coala {
 namespace {
@@ -19,21 +19,21 @@ struct EvalOptions {
   std::string head;
   std::string features;
   ModelInput input;
-  bool allow_unbound = false;
 };
 
 void run_eval(const EvalOptions& options) {
   set_quiet(options.common.quiet);
   const Head head = load_head(options.head);
-  const bool from_model = !options.input.model.empty();
-  if (from_model == !options.features.empty()) {
+  const bool from_model = !options.input.model.empty() && !options.input.data.path.empty();
+  const bool from_features = !options.features.empty();
+  if (from_model == from_features) {
     throw Error(ErrorCode::BadUsage, "name either a feature file or a model and data",
                 "use --features G, or --model M --data D");
   }
-  const FeatureSet set =
-      from_model ? features_for_head(head, options.head, options.input, options.allow_unbound, options.common.threads)
-                 : load_features(options.features);
-  check_head_matches(head, options.head, set.dimension(), set.metadata, set.path, options.allow_unbound || !from_model);
+  const FeatureSet set = from_model
+                             ? features_for_head(head, options.head, options.input, options.common.threads).features
+                             : load_features(options.features);
+  check_head_matches(head, options.head, set.dimension(), set.metadata, set.path, options.input.allow_unbound);
   nlohmann::ordered_json metrics = evaluation_metrics(set, score_features(head, set), {}, options.common.seed);
   metrics["evaluation"] = fmt::format("all rows of {}", set.path);
   metrics["peak_rss_bytes"] = peak_rss_bytes();
@@ -52,8 +52,6 @@ void add_eval_command(CLI::App& app) {
   command.add_option("--head", options->head, "head file")->required();
   command.add_option("--features", options->features, "feature file to evaluate on");
   add_model_input_options(command, options->input, /*required=*/false);
-  command.add_flag("--allow-unbound", options->allow_unbound,
-                   "accept a head or features that do not say which model they come from");
   add_common_options(command, options->common);
   command.callback([options] { run_eval(*options); });
 }

@@ -33,7 +33,7 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", std::string("coala ") + coala::kVersion);
   app.require_subcommand(1);
   app.fallthrough(false);
-  // PREP coala::add_prepare_command(app);
+  coala::add_prepare_command(app);
   coala::add_train_command(app);
   coala::add_eval_command(app);
   coala::add_inspect_command(app);

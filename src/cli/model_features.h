@@ -3,24 +3,32 @@
 #include <CLI/CLI.hpp>
 #include <filesystem>
 #include <string>
+#include <vector>
 
+#include "cli/data_options.h"
 #include "features/feature_set.h"
 #include "head/head.h"
 
 namespace coala {
 
-/// A model and the data to run through it.
+/// A model and data to run through it for a head.
 struct ModelInput {
   std::string model;
-  std::string data;
+  DataOptions data;
+  bool allow_unbound = false;  ///< accept a head that does not say which model it belongs to
 };
 
 void add_model_input_options(CLI::App& command, ModelInput& input, bool required);
 
-/// Features of the data as the head needs them: its pooling, template use and maximum length, after checking that the
-/// model is the head's.
-/// @throws Error{NotBuilt} in a build without the language-model part
-FeatureSet features_for_head(const Head& head, const std::filesystem::path& head_path, const ModelInput& input,
-                             bool allow_unbound, int threads);
+struct HeadFeatures {
+  FeatureSet features;
+  std::vector<std::string> ids;  ///< of the records, [n]
+};
+
+/// Features of the data as the head needs them: its pooling, template and maximum length. The model is checked against
+/// the head before anything is evaluated.
+/// @throws Error{Mismatch}; Error{NotBuilt} in a build without the language-model part
+HeadFeatures features_for_head(const Head& head, const std::filesystem::path& head_path, const ModelInput& input,
+                               int threads);
 
 }  // namespace coala

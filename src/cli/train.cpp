@@ -3,12 +3,12 @@
 #include <memory>
 #include <string>
 
-#include "align/summary.h"
-#include "align/training_run.h"
 #include "cli/command.h"
 #include "cli/fit_options.h"
 #include "core/error.h"
 #include "core/progress.h"
+#include "train/summary.h"
+#include "train/training_run.h"
 
 namespace coala {
 namespace {

@@ -36,7 +36,7 @@ struct FeatureSet {
   std::vector<float> weight;  ///< [n], > 0 and finite; empty when the file has none (all 1)
   std::vector<float> margin;  ///< [n], finite; empty when the file has none
 
-  std::map<std::string, std::string> metadata;  ///< as `coala extract` writes it, see docs; empty for a foreign file
+  std::map<std::string, std::string> metadata;  ///< as `coala extract` writes it; empty for a foreign file
   std::string path;                             ///< where it came from, for messages
 
   std::size_t rows() const { return kind == FeatureKind::Pairs ? chosen.rows() : features.rows(); }

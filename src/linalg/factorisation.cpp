@@ -2,6 +2,9 @@
 
 #include <cblas.h>
 
+#include <algorithm>
+#include <cmath>
+
 #include "core/error.h"
 
 // LAPACK's Fortran interface: Debian's OpenBLAS carries it without the C header.
@@ -18,6 +21,11 @@ SymmetricEigen symmetric_eigen(Matrix<double> a) {
   SymmetricEigen result;
   result.values.resize(a.rows());
   if (n == 0) return result;
+  // LAPACK may answer NaN or infinity with more of them and call it a success.
+  if (!std::all_of(a.values().begin(), a.values().end(), [](double value) { return std::isfinite(value); })) {
+    throw Error(ErrorCode::BadInput, "an eigenvalue decomposition was asked of a matrix that is not finite",
+                "scale the features down");
+  }
   int info = 0;
   int query = -1;
   double work_size = 0;
@@ -29,7 +37,7 @@ SymmetricEigen symmetric_eigen(Matrix<double> a) {
   const int liwork = static_cast<int>(iwork.size());
   // Column-major on their side: the eigenvectors come out as our rows.
   dsyevd_("V", "L", &n, a.data(), &n, result.values.data(), work.data(), &lwork, iwork.data(), &liwork, &info);
-  if (info != 0) throw Error(ErrorCode::BadInput, "an eigenvalue decomposition did not converge: values not finite?");
+  if (info != 0) throw Error(ErrorCode::BadInput, "an eigenvalue decomposition did not converge");
   result.vectors = std::move(a);
   return result;
 }
@@ -39,6 +47,10 @@ std::optional<Cholesky> Cholesky::factor(Matrix<double> a) {
   int info = 0;
   if (n > 0) dpotrf_("L", &n, a.data(), &n, &info);
   if (info != 0) return std::nullopt;
+  // OpenBLAS lets NaN and infinity pass; both reach the diagonal of the factor.
+  for (std::size_t j = 0; j < a.rows(); ++j) {
+    if (!std::isfinite(a(j, j))) return std::nullopt;
+  }
   return Cholesky(std::move(a));
 }
 

@@ -13,7 +13,7 @@ struct SymmetricEigen {
   Matrix<double> vectors;
 };
 
-/// @throws Error{BadInput} when the iteration does not converge (the matrix holds NaN or infinity)
+/// @throws Error{BadInput} when the matrix holds NaN or infinity, or the iteration does not converge
 SymmetricEigen symmetric_eigen(Matrix<double> a);
 
 /// Cholesky factor of a symmetric positive definite matrix, to solve with it many times.

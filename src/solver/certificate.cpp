@@ -50,7 +50,7 @@ double best_bias(const Targets& targets, const std::vector<double>& z) {
   };
   double low = -1;
   double high = 1;
-  constexpr double kFar = 1e6;  // beyond it the labels are all alike and there is no minimiser
+  constexpr double kFar = 1e30;  // only labels that are all alike go on for ever
   while (slope(low) > 0 && low > -kFar) low *= 2;
   while (slope(high) < 0 && high < kFar) high *= 2;
   for (int k = 0; k < 200 && high - low > 1e-15 * std::max(std::abs(low), std::abs(high)); ++k) {

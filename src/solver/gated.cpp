@@ -34,6 +34,33 @@ double penalty(const Matrix<float>& w) {
   return sum;
 }
 
+/// The loss's tangent at predictions `from`, with derivatives r, along the step to predictions z.
+struct Tangent {
+  double rise = 0;
+  double rounding = 0;  ///< what single precision may add to the loss at z above it
+};
+
+/// The step is measured in the predictions, not in the weights: their rounding then enters the loss and the tangent
+/// alike, and what it leaves is of second order. Of first order it would outweigh the loss where that is near zero
+/// (separable rows), and no step, however short, would look short enough.
+Tangent tangent_along(const Targets& targets, std::span<const float> r, std::span<const float> from,
+                      std::span<const float> z) {
+  Tangent tangent;
+  double absolute = 0;
+  double largest = 0;
+  double weight = 0;
+  for (std::size_t i = 0; i < z.size(); ++i) {
+    const double term = static_cast<double>(r[i]) * (static_cast<double>(z[i]) - from[i]);
+    tangent.rise += term;
+    absolute += std::abs(term);
+    largest = std::max({largest, std::abs(static_cast<double>(from[i])), std::abs(static_cast<double>(z[i]))});
+    weight += static_cast<double>(targets.weights[i]);
+  }
+  const double error = 0x1p-21 * largest;  // of a prediction, a few units in the last place
+  tangent.rounding = 0.5 * loss_curvature_bound(targets.loss) * weight * error * error + 0x1p-24 * absolute;
+  return tangent;
+}
+
 std::vector<std::uint8_t> nonzero_groups(const Matrix<float>& w) {
   std::vector<std::uint8_t> active(w.rows());
   for (std::size_t p = 0; p < w.rows(); ++p) {
@@ -154,19 +181,22 @@ SolveInfo GatedSolver::solve(double beta, double tolerance) {
       f_->forward(next.view(), next_z, nonzero_groups(next));
       next_bias = bias_for(next_z, next_bias);
       next_loss = total_loss(*targets_, next_z, next_bias);
-      double linear = 0;
-      double square = 0;
-      for (std::size_t k = 0; k < next.values().size(); ++k) {
-        const double move = static_cast<double>(next.values()[k]) - y.values()[k];
-        linear += move * gradient.values()[k];
-        square += move * move;
-      }
       if (!std::isfinite(next_loss)) {
         throw Error(ErrorCode::BadInput, "the objective is not finite: the features are too large", "scale them down");
       }
+      double square = 0;
+      double size = 0;
+      for (std::size_t k = 0; k < next.values().size(); ++k) {
+        const double move = static_cast<double>(next.values()[k]) - y.values()[k];
+        square += move * move;
+        size += static_cast<double>(y.values()[k]) * y.values()[k];
+      }
+      const Tangent tangent = tangent_along(*targets_, r, y_z, next_z);
       // Rounding of the losses, about n u |loss| in the worst case, must not be mistaken for curvature.
-      const double slack = 1e-7 * std::abs(y_loss);
-      if (next_loss <= y_loss + linear + 0.5 * curvature_ * square + slack) break;
+      const double slack = tangent.rounding + 1e-7 * y_loss;
+      if (next_loss <= y_loss + tangent.rise + 0.5 * curvature_ * square + slack) break;
+      // A step of the size of the weights' own rounding: shorter ones tell nothing.
+      if (square <= 0x1p-44 * size) break;
       curvature_ *= 1.6;
     }
 

@@ -97,6 +97,9 @@ SolveInfo LinearSolver::solve(double lambda, double tolerance) {
     const auto w = current_.w.row(0);
     for (std::size_t j = 0; j < d; ++j) gradient[j] = static_cast<double>(pass(0, j)) + lambda * w[j];
     const double size = std::sqrt(dot(std::span<const double>(gradient), gradient));
+    if (!std::isfinite(size) || !std::isfinite(loss)) {
+      throw Error(ErrorCode::BadInput, "the objective is not finite: the features are too large", "scale them down");
+    }
     if (gradient_at_zero_ == 0) gradient_at_zero_ = size;  // the first call starts at zero
     const double square = dot(std::span<const float>(w), w);
     info.objective = loss + 0.5 * lambda * square;

@@ -33,7 +33,8 @@ double optimal_bias(const Targets& targets, std::span<const float> z, double sta
   }
   if (!positive || !negative) return start;
 
-  constexpr int kMostSteps = 60;
+  constexpr int kMostSteps = 200;
+  double reach = 8;  // doubled step by step, so that predictions far from zero find their bias too
   double bias = start;
   double low = -HUGE_VAL;
   double high = HUGE_VAL;
@@ -44,7 +45,8 @@ double optimal_bias(const Targets& targets, std::span<const float> z, double sta
     (sums.slope > 0 ? high : low) = bias;
     // Never out of the bracket: far out the curvature vanishes and the step would explode.
     double next = sums.curvature > 0 ? bias - sums.slope / sums.curvature : (sums.slope > 0 ? -HUGE_VAL : HUGE_VAL);
-    next = std::clamp(next, bias - 8, bias + 8);
+    next = std::clamp(next, bias - reach, bias + reach);
+    reach *= 2;
     if (!(next > low)) next = (low + bias) / 2;
     if (!(next < high)) next = (high + bias) / 2;
     if (next == bias) break;

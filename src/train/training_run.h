@@ -27,6 +27,9 @@ struct TrainingRun {
 /// is trained on all rows and the metrics come from one head per fold; otherwise they are the head's own.
 TrainingRun train_and_evaluate(FeatureSet train, EvaluationPlan plan, const FitSettings& settings, ThreadPool& pool);
 
+/// Everything that decides a fit beside its data, for metrics.json and to tell whether a run is up to date.
+nlohmann::ordered_json describe(const FitSettings& settings);
+
 /// The rows of a set at the given places.
 FeatureSet subset(const FeatureSet& set, const std::vector<std::size_t>& rows);
 

@@ -1,4 +1,4 @@
-#include "align/training_run.h"
+#include "train/training_run.h"
 
 #include <fmt/format.h>
 
@@ -154,6 +154,32 @@ Json cross_validate(const FeatureSet& set, int folds, const FitSettings& setting
 }
 
 }  // namespace
+
+Json describe(const FitSettings& settings) {
+  Json json;
+  json["model_class"] = model_class_name(settings.model_class);
+  json["loss"] = settings.loss ? loss_name(*settings.loss) : "default";
+  json["gates"] = settings.gates;
+  json["path_length"] = settings.path_length;
+  json["path_end"] = settings.path_end;
+  json["selection_folds"] = settings.folds;
+  json["tolerance"] = settings.tolerance;
+  json["seed"] = settings.seed;
+  json["cronos"] = {{"beta", settings.cronos.beta},
+                    {"rho", settings.cronos.rho},
+                    {"admm_iterations", settings.cronos.admm_iterations},
+                    {"pcg_max_iterations", settings.cronos.pcg_max_iterations},
+                    {"pcg_tolerance", settings.cronos.pcg_tolerance},
+                    {"nystrom_rank", settings.cronos.nystrom_rank},
+                    {"gates", settings.cronos_gates}};
+  json["phase2"] = {{"objective", objective_name(settings.phase_two.objective)},
+                    {"solver", solver_name(settings.phase_two.solver)},
+                    {"beta_r", settings.phase_two.beta_r},
+                    {"gamma", settings.phase_two.gamma},
+                    {"ridge", settings.phase_two.ridge},
+                    {"epochs", settings.phase_two.epochs}};
+  return json;
+}
 
 FeatureSet subset(const FeatureSet& set, const std::vector<std::size_t>& rows) {
   FeatureSet result;

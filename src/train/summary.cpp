@@ -1,4 +1,4 @@
-#include "align/summary.h"
+#include "train/summary.h"
 
 #include <fmt/format.h>
 

@@ -1,0 +1,139 @@
+#include "align/align.h"
+
+#include <fmt/format.h>
+
+#include <optional>
+
+#include "core/atomic_file.h"
+#include "core/error.h"
+#include "core/hash.h"
+#include "core/interrupt.h"
+#include "core/progress.h"
+#include "core/resources.h"
+#include "core/version.h"
+#include "report/report.h"
+#include "train/training_run.h"
+
+namespace coala {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct Paths {
+  std::filesystem::path train_features;
+  std::filesystem::path eval_features;
+  std::filesystem::path head;
+  std::filesystem::path report;
+  std::filesystem::path metrics;
+
+  explicit Paths(const std::filesystem::path& out)
+      : train_features(out / "features" / "train.safetensors"),
+        eval_features(out / "features" / "eval.safetensors"),
+        head(out / "head.safetensors"),
+        report(out / "report.html"),
+        metrics(out / "metrics.json") {}
+};
+
+void make_folder(const std::filesystem::path& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) {
+    throw Error(ErrorCode::Io, fmt::format("cannot create the folder {}: {}", folder.string(), error.message()),
+                "name another --out");
+  }
+}
+
+/// metrics.json of a finished run with this key whose outputs are still what that run wrote.
+std::optional<Json> finished_run(const Paths& paths, const std::string& key) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(paths.metrics, ignored) || !std::filesystem::exists(paths.head, ignored) ||
+      !std::filesystem::exists(paths.report, ignored)) {
+    return std::nullopt;
+  }
+  const Json metrics = Json::parse(read_file(paths.metrics), nullptr, /*allow_exceptions=*/false);
+  if (!metrics.is_object() || !metrics.contains("run")) return std::nullopt;
+  const Json& run = metrics["run"];
+  if (run.value("key", "") != key || run.value("head_hash", "") != hash_file(paths.head)) return std::nullopt;
+  return metrics;
+}
+
+/// Totals of both extractions: what the run as a whole evaluated.
+Json combined(const ExtractTotals& train, const std::optional<ExtractTotals>& eval) {
+  ExtractTotals both = train;
+  if (eval) {
+    both.counts += eval->counts;
+    both.seconds += eval->seconds;
+    both.flops += eval->flops;
+    both.resumed_records += eval->resumed_records;
+    both.up_to_date = both.up_to_date && eval->up_to_date;
+  }
+  return extract_metrics(both);
+}
+
+}  // namespace
+
+AlignResult align(const AlignOptions& options, ThreadPool& pool) {
+  const double start_s = monotonic_s();
+  const Paths paths(options.out);
+  make_folder(options.out / "features");
+
+  log_line(fmt::format("stage 1 of 3: features of {}", options.data.path.string()));
+  const Backbone backbone(options.model);
+  ExtractOptions extract;
+  extract.features = options.features;
+  extract.threads = pool.size();
+  extract.replace = true;  // the folder belongs to the run: features of another model or data are of no use in it
+  const FileExtraction train_extraction = extract_file(backbone, options.data, paths.train_features, extract);
+  std::optional<FileExtraction> eval_extraction;
+  if (!options.eval_data.empty()) {
+    const DataFile eval_data{options.eval_data, options.data.reader};
+    eval_extraction = extract_file(backbone, eval_data, paths.eval_features, extract);
+  }
+  throw_if_interrupted();
+
+  FeatureSet train = load_features(paths.train_features);
+  EvaluationPlan plan;
+  plan.fraction = options.eval_fraction;
+  Hasher key;
+  key.add(train.metadata_value("fingerprint"));
+  if (eval_extraction) {
+    plan.held_out = load_features(paths.eval_features);
+    key.add(plan.held_out->metadata_value("fingerprint"));
+  }
+  const Json settings = describe(options.fit);
+  key.add(settings.dump()).add(std::to_string(options.eval_fraction)).add(kVersion).add(options.command);
+  if (std::optional<Json> metrics = finished_run(paths, key.hex())) {
+    log_line(fmt::format("nothing has changed: {} is up to date", options.out.string()));
+    return {std::move(*metrics), true};
+  }
+
+  log_line(fmt::format("stage 2 of 3: training on {} rows of dimension {}", train.rows(), train.dimension()));
+  TrainingRun run = train_and_evaluate(std::move(train), std::move(plan), options.fit, pool);
+  throw_if_interrupted();
+
+  log_line("stage 3 of 3: head, report and metrics");
+  save_head(run.head, paths.head);
+  Json& metrics = run.metrics;
+  const std::optional<ExtractTotals> eval_totals =
+      eval_extraction ? std::optional(eval_extraction->totals) : std::nullopt;
+  metrics["extract"] = combined(train_extraction.totals, eval_totals);
+  const double extraction = train_extraction.totals.flops + (eval_totals ? eval_totals->flops : 0.0);
+  metrics["flops"]["extraction"] = extraction;
+  metrics["flops"]["total"] = metrics["flops"]["total"].get<double>() + extraction;
+  metrics["data"] = {{"training data", options.data.path.filename().string()},
+                     {"evaluation data", options.eval_data.empty() ? "held-out prompts of the training data"
+                                                                   : options.eval_data.filename().string()},
+                     {"model", fmt::format("{} ({}, {})", backbone.identity().name, backbone.identity().architecture,
+                                           backbone.identity().quantization)},
+                     {"features", fmt::format("{} over {}, at most {} tokens", run.head.value("pooling"),
+                                              run.head.value("pooling.over"), run.head.value("max_length"))}};
+  metrics["settings"] = settings;
+  metrics["peak_rss_bytes"] = peak_rss_bytes();
+  metrics["seconds"] = monotonic_s() - start_s;
+  metrics["run"] = {{"key", key.hex()}, {"head_hash", hash_file(paths.head)}, {"command", options.command}};
+  write_file(paths.report, html_report(metrics, options.command));
+  write_file(paths.metrics, metrics.dump(2) + "\n");
+  return {std::move(metrics), false};
+}
+
+}  // namespace coala

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "core/parallel.h"
+#include "extract/extract_file.h"
+#include "head/fit.h"
+
+namespace coala {
+
+struct AlignOptions {
+  std::filesystem::path model;
+  DataFile data;
+  std::filesystem::path eval_data;  ///< empty: a share of the prompts of `data` is held out
+  std::filesystem::path out;        ///< folder
+  double eval_fraction = 0.2;
+  FeatureSettings features;
+  FitSettings fit;
+  std::string command;  ///< what reproduces the run, for the report
+};
+
+struct AlignResult {
+  nlohmann::ordered_json metrics;  ///< as in OUT/metrics.json
+  bool up_to_date = false;         ///< nothing had changed since the last run
+};
+
+/// The main job: features of the data (OUT/features/), a head trained and judged on them (OUT/head.safetensors,
+/// OUT/report.html), and the numbers (OUT/metrics.json, written last). A stage whose inputs have not changed is
+/// skipped; a run that was stopped resumes.
+/// @throws what its stages throw
+AlignResult align(const AlignOptions& options, ThreadPool& pool);
+
+}  // namespace coala

@@ -1,0 +1,90 @@
+#include "align/align.h"
+
+#include <fmt/format.h>
+
+#include <memory>
+#include <string>
+
+#include "cli/command.h"
+#include "cli/data_options.h"
+#include "cli/feature_options.h"
+#include "cli/fit_options.h"
+#include "core/progress.h"
+#include "train/summary.h"
+
+namespace coala {
+namespace {
+
+struct AlignCommand {
+  CommonOptions common;
+  DataOptions data;
+  AlignOptions align;
+};
+
+std::string quoted(const std::string& word) {
+  if (word.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=,:+") ==
+          std::string::npos &&
+      !word.empty()) {
+    return word;
+  }
+  std::string result = "'";
+  for (const char c : word) result += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return result + "'";
+}
+
+/// The command line that gives this run again: what was set, not what was defaulted.
+std::string reproduce(const CLI::App& command) {
+  std::string text = "coala align";
+  for (const CLI::Option* option : command.get_options()) {
+    const std::string name = option->get_name();
+    if (option->count() == 0 || name == "--json" || name == "--quiet" || name == "--threads") continue;
+    text += " " + name;
+    if (option->get_expected_max() > 0) {
+      for (const std::string& value : option->results()) text += " " + quoted(value);
+    }
+  }
+  return text;
+}
+
+void run_align(AlignCommand& command, const CLI::App& app) {
+  set_quiet(command.common.quiet);
+  AlignOptions& options = command.align;
+  options.data = {command.data.path, command.data.reader()};
+  options.fit.seed = command.common.seed;
+  options.fit.phase_two.seed = command.common.seed;
+  options.command = reproduce(app);
+  ThreadPool pool(command.common.threads);
+  const AlignResult result = align(options, pool);
+  if (command.common.json) {
+    print_json(result.metrics);
+    return;
+  }
+  fmt::print("{}", summary(result.metrics));
+  fmt::print("head: {}\nreport: {}\n", (options.out / "head.safetensors").string(),
+             (options.out / "report.html").string());
+}
+
+}  // namespace
+
+void add_align_command(CLI::App& app) {
+  auto options = std::make_shared<AlignCommand>();
+  CLI::App& command =
+      *app.add_subcommand("align", "the whole job: from a model and preferences to a reward head and its report");
+  command.add_option("--model", options->align.model, "model (GGUF)")->required();
+  add_data_options(command, options->data, /*required=*/true);
+  CLI::Option* eval =
+      command.add_option("--eval-data", options->align.eval_data, "preferences to evaluate on, of the same shape");
+  command
+      .add_option("--eval-fraction", options->align.eval_fraction,
+                  "without --eval-data: share of the prompts that is held out")
+      ->check(CLI::Range(0.01, 0.9))
+      ->excludes(eval)
+      ->capture_default_str();
+  command.add_option("--out", options->align.out, "folder for head, metrics, report and features")->required();
+  add_feature_options(command, options->align.features);
+  add_fit_options(command, options->align.fit);
+  add_common_options(command, options->common);
+  command.callback([options, &command] { run_align(*options, command); });
+}
+
+}  // namespace coala

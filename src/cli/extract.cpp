@@ -1,0 +1,93 @@
+#include <fmt/format.h>
+
+#include <memory>
+#include <string>
+
+#include "cli/choice.h"
+#include "cli/command.h"
+#include "cli/data_options.h"
+#include "cli/feature_options.h"
+#include "core/progress.h"
+#include "core/resources.h"
+#include "extract/extract_file.h"
+
+namespace coala {
+namespace {
+
+using nlohmann::ordered_json;
+
+struct ExtractCommand {
+  CommonOptions common;
+  ExtractOptions extract;
+  DataOptions data;
+  std::string model;
+  std::string out;
+};
+
+ordered_json to_json(const ExtractCommand& command, const FileExtraction& result) {
+  ordered_json json;
+  json["out"] = command.out;
+  json["kind"] = result.kind == FeatureKind::Pairs ? "pairs" : "labelled";
+  json["extract"] = extract_metrics(result.totals);
+  if (!result.totals.up_to_date) {
+    json["left_out"] = {{"ties", result.left_out.ties},
+                        {"contradictions", result.left_out.contradictions},
+                        {"empty", result.left_out.empty},
+                        {"identical", result.left_out.identical},
+                        {"no_shared_prompt", result.left_out.no_shared_prompt}};
+  }
+  json["flops"] = {{"extraction", result.totals.flops}};
+  json["peak_rss_bytes"] = peak_rss_bytes();
+  return json;
+}
+
+void print_text(const ExtractCommand& command, const FileExtraction& result) {
+  const ExtractTotals& totals = result.totals;
+  const FeatureCounts& counts = totals.counts;
+  const char* what = result.kind == FeatureKind::Pairs ? "pairs" : "labelled responses";
+  if (totals.up_to_date) {
+    fmt::print("{} is up to date: {} {}\n", command.out, counts.records, what);
+    return;
+  }
+  fmt::print("{}: {} {}\n", command.out, counts.records, what);
+  if (totals.resumed_records > 0) fmt::print("  {} of them from an earlier run\n", totals.resumed_records);
+  fmt::print("  {} tokens, {} evaluated, {:.0f} tokens/s, {:.1f} s\n", counts.tokens, counts.unique_tokens,
+             totals.tokens_per_second, totals.seconds);
+  if (counts.truncated_prompts + counts.truncated_responses > 0) {
+    fmt::print("  cut to the maximum length: {} prompts ({} tokens dropped), {} responses ({} tokens dropped)\n",
+               counts.truncated_prompts, counts.dropped_prompt_tokens, counts.truncated_responses,
+               counts.dropped_response_tokens);
+  }
+}
+
+void run_extract(ExtractCommand& command) {
+  set_quiet(command.common.quiet);
+  ExtractOptions& options = command.extract;
+  options.threads = command.common.threads;
+  const Backbone backbone(command.model);
+  const FileExtraction result =
+      extract_file(backbone, {command.data.path, command.data.reader()}, command.out, options);
+  if (command.common.json) {
+    print_json(to_json(command, result));
+  } else {
+    print_text(command, result);
+  }
+}
+
+}  // namespace
+
+void add_extract_command(CLI::App& app) {
+  auto options = std::make_shared<ExtractCommand>();
+  CLI::App& command = *app.add_subcommand("extract", "run preference data through a model and keep the features");
+  command.add_option("--model", options->model, "model (GGUF)")->required();
+  add_data_options(command, options->data, /*required=*/true);
+  command.add_option("--out", options->out, "feature file to write (safetensors); resumed when it was interrupted")
+      ->required();
+  add_feature_options(command, options->extract.features);
+  add_choice(command, "--dtype", options->extract.dtype, "type of the stored numbers",
+             {{"f32", Dtype::F32}, {"f16", Dtype::F16}, {"bf16", Dtype::BF16}});
+  add_common_options(command, options->common);
+  command.callback([options] { run_extract(*options); });
+}
+
+}  // namespace coala

@@ -1,0 +1,24 @@
+#include "cli/feature_options.h"
+
+#include <fmt/format.h>
+
+#include "cli/choice.h"
+
+namespace coala {
+
+void add_feature_options(CLI::App& command, FeatureSettings& settings) {
+  add_choice(command, "--pooling", settings.pooling, "how the states of the tokens become one vector",
+             {{"mean", Pooling::Mean}, {"last", Pooling::Last}});
+  add_choice(command, "--pool-over", settings.over, "tokens that are pooled: the response's, or the prompt's too",
+             {{"response", PoolOver::Response}, {"all", PoolOver::All}});
+  add_choice(command, "--template", settings.template_mode,
+             "how messages become text: the model's chat template, or their contents alone",
+             {{"model", TemplateMode::Model}, {"raw", TemplateMode::Raw}});
+  command
+      .add_option("--max-length", settings.max_length_tokens,
+                  fmt::format("longest prompt and response in tokens; default: {} or the model's context",
+                              kDefaultMaxLength_tokens))
+      ->check(CLI::PositiveNumber);
+}
+
+}  // namespace coala

@@ -1,0 +1,12 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include "extract/feature_extractor.h"
+
+namespace coala {
+
+/// Adds the options that decide what a feature is (pooling, length, template), shared by `extract` and `align`.
+void add_feature_options(CLI::App& command, FeatureSettings& settings);
+
+}  // namespace coala

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace coala {
+
+/// The bytes of a file in order, unpacked when they are gzip (known by its first bytes, not by the file's name; several
+/// gzip members in a row are one stream, as `cat a.gz b.gz` makes them). Holds one block, whatever the file's size.
+class ByteSource {
+ public:
+  /// @throws Error{BadInput} when the file cannot be opened or is of a format that is known not to be JSON text
+  ///         (UTF-16, zstd, ...), Error{NotBuilt} for parquet
+  explicit ByteSource(std::filesystem::path path);
+  ~ByteSource();
+  ByteSource(const ByteSource&) = delete;
+  ByteSource& operator=(const ByteSource&) = delete;
+
+  /// The next bytes, at least one; empty at the end of the file. Valid until the next call of consume().
+  /// @throws Error{CorruptFile} for a truncated or damaged gzip file, Error{Io} when reading fails
+  std::string_view window();
+  /// Marks the first `count` bytes of window() as done with.
+  void consume(std::size_t count);
+
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  struct Inflater;
+
+  bool read_block();
+  void fill();
+  void inflate_some();
+  [[noreturn]] void fail_gzip(const std::string& what) const;
+
+  std::filesystem::path path_;
+  int descriptor_ = -1;
+  std::string block_;       ///< raw bytes of the file
+  std::size_t used_ = 0;    ///< of block_, by the inflater
+  std::string unpacked_;    ///< what window() shows when the file is gzip
+  std::string_view ready_;  ///< the rest of what window() shows
+  std::unique_ptr<Inflater> inflater_;
+  bool at_end_ = false;
+};
+
+}  // namespace coala

@@ -1,0 +1,27 @@
+#include "data/length_statistics.h"
+
+#include <algorithm>
+
+namespace coala {
+
+void LengthStatistics::add(std::uint64_t length) {
+  min_ = count_ == 0 ? length : std::min(min_, length);
+  max_ = std::max(max_, length);
+  sum_ += static_cast<double>(length);
+  ++count_;
+  const auto bin = static_cast<std::size_t>(std::min(length, kExact));
+  if (bin >= of_length_.size()) of_length_.resize(bin + 1);
+  ++of_length_[bin];
+}
+
+std::uint64_t LengthStatistics::median() const {
+  const std::uint64_t rank = (count_ + 1) / 2;  // counted from 1
+  std::uint64_t seen = 0;
+  for (std::size_t length = 0; length < of_length_.size(); ++length) {
+    seen += of_length_[length];
+    if (seen >= rank && rank > 0) return length;
+  }
+  return 0;
+}
+
+}  // namespace coala

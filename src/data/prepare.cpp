@@ -1,0 +1,116 @@
+#include "data/prepare.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+#include <vector>
+
+#include "core/error.h"
+#include "core/hash.h"
+#include "data/split.h"
+#include "data/utf8.h"
+#include "data/writer.h"
+
+namespace coala {
+namespace {
+
+void check_options(const PrepareOptions& options) {
+  if (options.eval_out.empty()) return;
+  if (!(options.eval_fraction > 0 && options.eval_fraction < 1)) {
+    throw Error(ErrorCode::BadUsage,
+                fmt::format("the held-out fraction is {}; expected more than 0 and less than 1", options.eval_fraction),
+                "0.1 holds out a tenth of the prompts");
+  }
+  if (std::filesystem::weakly_canonical(options.eval_out) == std::filesystem::weakly_canonical(options.out)) {
+    throw Error(ErrorCode::BadUsage, fmt::format("both outputs are called {}", options.out.string()),
+                "give the held-out part a name of its own");
+  }
+}
+
+std::uint64_t prompt_characters(const Prompt& prompt) {
+  std::uint64_t characters = count_characters(prompt.text);
+  for (const Message& message : prompt.messages) characters += count_characters(message.content);
+  return characters;
+}
+
+/// Hash of what makes two records the same: everything but the id and the strength.
+std::uint64_t content_hash(const Pair& pair) {
+  return hash64(pair.rejected, hash64(pair.chosen, hash64(pair.prompt.key())));
+}
+
+std::uint64_t content_hash(const Labelled& labelled) {
+  return hash64(labelled.response, hash64(labelled.prompt.key(), static_cast<std::uint64_t>(labelled.label + 1)));
+}
+
+std::uint64_t count_repeats(std::vector<std::uint64_t>& hashes) {
+  std::sort(hashes.begin(), hashes.end());
+  const auto different = std::unique(hashes.begin(), hashes.end());
+  return static_cast<std::uint64_t>(hashes.end() - different);
+}
+
+void describe(const Pair& pair, PrepareReport& report) {
+  const std::uint64_t chosen = count_characters(pair.chosen);
+  const std::uint64_t rejected = count_characters(pair.rejected);
+  report.prompt.add(prompt_characters(pair.prompt));
+  report.chosen.add(chosen);
+  report.rejected.add(rejected);
+  if (chosen > rejected) ++report.chosen_longer;
+  if (chosen == rejected) ++report.equally_long;
+}
+
+void describe(const Labelled& labelled, PrepareReport& report) {
+  report.prompt.add(prompt_characters(labelled.prompt));
+  report.response.add(count_characters(labelled.response));
+  if (labelled.label > 0) ++report.positive;
+}
+
+}  // namespace
+
+PrepareReport prepare(const PrepareOptions& options) {
+  check_options(options);
+  RecordReader reader(options.data, options.reader);
+  RecordWriter out(options.out);
+  std::optional<RecordWriter> eval_out;
+  if (!options.eval_out.empty()) eval_out.emplace(options.eval_out);
+
+  PrepareReport report;
+  report.kind = reader.kind();
+  std::vector<std::uint64_t> records;
+  std::vector<std::uint64_t> prompts;
+  for (Record record; reader.next(record);) {
+    const std::string key = split_key(record);
+    prompts.push_back(hash64(key));
+    std::visit(
+        [&](const auto& held) {
+          records.push_back(content_hash(held));
+          describe(held, report);
+        },
+        record);
+    const bool held_out = eval_out && in_held_out(key, options.eval_fraction, options.seed);
+    (held_out ? *eval_out : out).write(record);
+  }
+  report.counts = reader.counts();
+  report.written = out.records();
+  report.written_eval = eval_out ? eval_out->records() : 0;
+  report.duplicates = count_repeats(records);
+  report.repeated_prompts = count_repeats(prompts);
+  report.prompts = prompts.size() - report.repeated_prompts;
+  if (report.written == 0 || (eval_out && report.written_eval == 0)) {
+    throw Error(ErrorCode::BadInput,
+                fmt::format("{}: a split of {} different prompts at fraction {} leaves one side empty",
+                            options.data.string(), report.prompts, options.eval_fraction),
+                "use another fraction or --seed, or more data");
+  }
+  out.commit();
+  if (eval_out) eval_out->commit();
+  return report;
+}
+
+double longer_wins(const PrepareReport& report) {
+  const auto pairs = static_cast<double>(report.chosen.count());
+  if (pairs == 0) return 0;
+  return (static_cast<double>(report.chosen_longer) + static_cast<double>(report.equally_long) / 2) / pairs;
+}
+
+}  // namespace coala

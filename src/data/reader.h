@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <variant>
+
+#include "data/alternation.h"
+#include "data/counts.h"
+#include "data/record.h"
+#include "data/shape.h"
+
+namespace coala {
+
+using Record = std::variant<Pair, Labelled>;
+enum class RecordKind { Pair, Labelled };
+
+struct ReaderOptions {
+  Shape shape = Shape::Auto;
+  Alternation alternation = Alternation::Paper;          ///< how conversations become pairs
+  std::size_t max_record_bytes = std::size_t{16} << 20;  ///< longest JSON object; bounds the memory
+};
+
+/// Reads preferences of every shape in docs/data-shapes.md from a JSON-lines or JSON file, plain or gzip, one record at
+/// a time: memory does not grow with the file. A file holds pairs or labelled responses, not both; the shapes of the
+/// same kind may be mixed. Records with an empty response, identical pairs and ties are left out and counted.
+class RecordReader {
+ public:
+  /// Opens the file and reads up to the first record that can be used, which tells kind() and shape().
+  /// @throws Error{BadInput} when there is none, or what is there is not readable (see next())
+  explicit RecordReader(std::filesystem::path path, ReaderOptions options = {});
+  ~RecordReader();
+  RecordReader(const RecordReader&) = delete;
+  RecordReader& operator=(const RecordReader&) = delete;
+
+  /// The next record; false at the end of the file.
+  /// @throws Error{BadInput} naming file, line, what was found and what was expected, Error{CorruptFile} for a damaged
+  ///         gzip file, Error{Interrupted}
+  bool next(Record& record);
+  /// The same for a caller that wants one kind. @throws Error{BadInput} also when the file is of the other kind
+  bool next(Pair& pair);
+  bool next(Labelled& labelled);
+
+  RecordKind kind() const;
+  Shape shape() const;  ///< of the first record
+  const ReaderCounts& counts() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace coala

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace coala {
+
+/// The forms in which people keep preferences; docs/data-shapes.md shows a record of each.
+enum class Shape {
+  Auto,            ///< looked at record by record
+  Coala,           ///< what `coala prepare` writes
+  TrlExplicit,     ///< prompt, chosen, rejected
+  TrlImplicit,     ///< chosen, rejected that start alike
+  TrlUnpaired,     ///< prompt, completion, label (true or false)
+  H4,              ///< prompt is a text, chosen and rejected are message lists that repeat it
+  HhRlhf,          ///< texts with "\n\nHuman: " and "\n\nAssistant: " turns
+  Dsp,             ///< text: [a, b], score: [1, 0]
+  HelpSteer,       ///< prompt, response and attributes; several lines per prompt
+  HelpSteer3,      ///< two responses and a preference from -3 to 3
+  Imdb,            ///< text, label (0 or 1)
+  EduFeedback,     ///< utterances: [["agent1", text], ...]
+  ShareGpt,        ///< conversations: [{from, value}, ...]
+  OpenAiMessages,  ///< messages: [{role, content}, ...]
+};
+
+/// The name on the command line and in reports, e.g. "hh-rlhf".
+const char* shape_name(Shape shape);
+/// @throws Error{BadUsage} that lists the names
+Shape parse_shape(std::string_view name);
+/// Every name, "auto" first.
+std::vector<std::string> shape_names();
+
+class Row;
+/// The shape of a record by its columns and their types.
+/// @throws Error{BadInput} naming the columns found when it is none
+Shape detect_shape(const Row& row);
+
+}  // namespace coala

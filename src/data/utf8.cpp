@@ -1,0 +1,85 @@
+#include "data/utf8.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace coala {
+namespace {
+
+/// Length of the well-formed sequence that starts the text (1..4), or 0. Table 3-7 of the Unicode Standard.
+std::size_t sequence_length(std::string_view text) noexcept {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  const auto within = [&](std::size_t i, unsigned low, unsigned high) { return byte(i) >= low && byte(i) <= high; };
+  const unsigned char first = byte(0);
+  if (first < 0x80) return 1;
+  if (first < 0xc2 || first > 0xf4) return 0;
+  const std::size_t length = first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+  if (text.size() < length) return 0;
+  const unsigned low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;   // no overlong forms
+  const unsigned high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;  // no surrogates, at most U+10FFFF
+  if (!within(1, low, high)) return 0;
+  for (std::size_t i = 2; i < length; ++i) {
+    if (!within(i, 0x80, 0xbf)) return 0;
+  }
+  return length;
+}
+
+}  // namespace
+
+std::size_t find_invalid_utf8(std::string_view text) noexcept {
+  std::size_t at = 0;
+  while (at < text.size()) {
+    // Eight ASCII bytes at a time: most text is ASCII, and this runs over every byte of every file.
+    std::uint64_t word = 0;
+    while (at + sizeof word <= text.size()) {
+      std::memcpy(&word, text.data() + at, sizeof word);
+      if ((word & 0x8080808080808080u) != 0) break;
+      at += sizeof word;
+    }
+    if (at == text.size()) break;
+    const std::size_t length = sequence_length(text.substr(at));
+    if (length == 0) return at;
+    at += length;
+  }
+  return std::string_view::npos;
+}
+
+std::uint64_t count_characters(std::string_view text) noexcept {
+  return static_cast<std::uint64_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
+}
+
+bool is_blank(std::string_view text) noexcept {
+  return std::all_of(text.begin(), text.end(), is_space);
+}
+
+std::string_view trimmed(std::string_view text) noexcept {
+  while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
+  while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
+  return text;
+}
+
+std::string quoted_text(std::string_view text, std::size_t limit) {
+  std::string result = "\"";
+  std::size_t at = 0;
+  while (at < text.size() && at < limit) {
+    const std::size_t length = sequence_length(text.substr(at));
+    const auto first = static_cast<unsigned char>(text[at]);
+    // U+0080..U+009F (0xc2 0x80..0x9f) are control characters too: some terminals obey them.
+    const bool control = first < 0x20 || first == 0x7f ||
+                         (first == 0xc2 && length == 2 && static_cast<unsigned char>(text[at + 1]) < 0xa0);
+    if (length == 0 || control) {
+      result += text[at] == '\n' ? "\\n" : fmt::format("\\x{:02x}", first);
+      if (length == 2) result += fmt::format("\\x{:02x}", static_cast<unsigned char>(text[at + 1]));
+    } else {
+      result += text.substr(at, length);
+    }
+    at += std::max<std::size_t>(length, 1);
+  }
+  result += at < text.size() ? "...\"" : "\"";
+  return result;
+}
+
+}  // namespace coala

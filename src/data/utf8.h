@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace coala {
+
+/// Offset of the first byte that is not part of well-formed UTF-8 (RFC 3629: no overlong forms, no surrogates, nothing
+/// above U+10FFFF), or npos. A sequence cut short by the end counts as malformed at its first byte.
+std::size_t find_invalid_utf8(std::string_view text) noexcept;
+
+/// Number of characters (code points) of well-formed UTF-8.
+std::uint64_t count_characters(std::string_view text) noexcept;
+
+/// ASCII white space only: it is what separates words in every encoding of a data file, and its bytes never occur
+/// inside a longer UTF-8 sequence.
+constexpr bool is_space(char c) noexcept {
+  return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v';
+}
+
+/// Whether nothing but white space is in the text.
+bool is_blank(std::string_view text) noexcept;
+
+/// The text without white space at both ends.
+std::string_view trimmed(std::string_view text) noexcept;
+
+/// The text in double quotes for a message: control characters escaped (a data file must not be able to send escape
+/// sequences to a terminal), malformed bytes replaced, and cut to about `limit` bytes between characters.
+std::string quoted_text(std::string_view text, std::size_t limit = 60);
+
+}  // namespace coala

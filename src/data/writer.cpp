@@ -1,0 +1,141 @@
+#include "data/writer.h"
+
+#include <fmt/format.h>
+#include <zlib.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <string_view>
+
+#include "core/atomic_file.h"
+#include "core/error.h"
+
+namespace coala {
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr std::size_t kBlockBytes = std::size_t{1} << 16;
+
+void put_prompt(ordered_json& line, const Prompt& prompt) {
+  if (prompt.messages.empty()) {
+    line["prefix"] = prompt.text;
+    return;
+  }
+  // A list even for one message: a text might be taken for another shape (a dialogue of HH-RLHF) when read back.
+  ordered_json& messages = line["prompt"] = ordered_json::array();
+  for (const Message& message : prompt.messages) {
+    messages.push_back({{"role", message.role}, {"content", message.content}});
+  }
+}
+
+void put_number(ordered_json& line, const char* column, const std::optional<double>& number) {
+  if (!number) return;
+  if (!std::isfinite(*number)) throw Error(ErrorCode::BadInput, fmt::format("{} is {}", column, *number));
+  line[column] = *number;
+}
+
+ordered_json to_json(const Pair& pair) {
+  ordered_json line;
+  line["id"] = pair.id;
+  put_prompt(line, pair.prompt);
+  line["chosen"] = pair.chosen;
+  line["rejected"] = pair.rejected;
+  put_number(line, "margin", pair.margin);
+  put_number(line, "weight", pair.weight);
+  return line;
+}
+
+ordered_json to_json(const Labelled& labelled) {
+  ordered_json line;
+  line["id"] = labelled.id;
+  if (!labelled.prompt.messages.empty() || !labelled.prompt.text.empty()) put_prompt(line, labelled.prompt);
+  line["response"] = labelled.response;
+  line["label"] = labelled.label;
+  return line;
+}
+
+/// deflate with a gzip header that holds no time and no name.
+class Deflater {
+ public:
+  Deflater() {
+    constexpr int kGzip = 16;  // added to the window size: write a gzip header
+    constexpr int kMemoryLevel = 8;
+    if (deflateInit2(&stream_, Z_DEFAULT_COMPRESSION, Z_DEFLATED, MAX_WBITS + kGzip, kMemoryLevel,
+                     Z_DEFAULT_STRATEGY) != Z_OK) {
+      throw Error(ErrorCode::OutOfMemory, "cannot set up the gzip writer");
+    }
+  }
+  ~Deflater() { deflateEnd(&stream_); }
+  Deflater(const Deflater&) = delete;
+  Deflater& operator=(const Deflater&) = delete;
+
+  void pack(std::string_view text, bool last, AtomicFile& to) {
+    stream_.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));  // zlib only reads it
+    stream_.avail_in = static_cast<uInt>(text.size());
+    do {
+      stream_.next_out = reinterpret_cast<Bytef*>(packed_.data());
+      stream_.avail_out = static_cast<uInt>(packed_.size());
+      if (::deflate(&stream_, last ? Z_FINISH : Z_NO_FLUSH) == Z_STREAM_ERROR) {
+        throw Error(ErrorCode::Internal, "the gzip writer refused its input");
+      }
+      to.write(packed_.data(), packed_.size() - stream_.avail_out);
+    } while (stream_.avail_out == 0);
+  }
+
+ private:
+  z_stream stream_ = {};
+  std::string packed_ = std::string(kBlockBytes, '\0');
+};
+
+}  // namespace
+
+std::string to_json_line(const Record& record) {
+  try {
+    return std::visit([](const auto& held) { return to_json(held).dump(); }, record);
+  } catch (const nlohmann::json::exception& error) {
+    throw Error(ErrorCode::BadInput, fmt::format("a record cannot be written as JSON: {}", error.what()),
+                "its texts must be UTF-8");
+  }
+}
+
+struct RecordWriter::State {
+  explicit State(const std::filesystem::path& path) : file(path) {
+    if (path.extension() == ".gz") deflater = std::make_unique<Deflater>();
+  }
+
+  void flush(bool last) {
+    if (deflater) {
+      deflater->pack(buffer, last, file);
+    } else {
+      file.write(buffer);
+    }
+    buffer.clear();
+  }
+
+  AtomicFile file;
+  std::unique_ptr<Deflater> deflater;
+  std::string buffer;
+  std::uint64_t records = 0;
+};
+
+RecordWriter::RecordWriter(const std::filesystem::path& path) : state_(std::make_unique<State>(path)) {}
+RecordWriter::~RecordWriter() = default;
+
+void RecordWriter::write(const Record& record) {
+  state_->buffer += to_json_line(record);
+  state_->buffer += '\n';
+  ++state_->records;
+  if (state_->buffer.size() >= kBlockBytes) state_->flush(/*last=*/false);
+}
+
+void RecordWriter::commit() {
+  state_->flush(/*last=*/true);
+  state_->file.commit();
+}
+
+std::uint64_t RecordWriter::records() const {
+  return state_->records;
+}
+
+}  // namespace coala

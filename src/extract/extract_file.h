@@ -1,0 +1,44 @@
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "data/reader.h"
+#include "extract/extract.h"
+#include "features/feature_set.h"
+
+namespace coala {
+
+/// A file of preferences and how it is to be read.
+struct DataFile {
+  std::filesystem::path path;
+  ReaderOptions reader;
+};
+
+struct FileExtraction {
+  ExtractTotals totals;
+  FeatureKind kind = FeatureKind::Pairs;
+  ReaderCounts left_out;  ///< what the reader left out; only what was looked at when the output was up to date
+};
+
+/// Extracts a data file to a feature file; see extract_pairs(). options.data is filled in here, and a progress bar is
+/// shown when there is no on_progress.
+FileExtraction extract_file(const Backbone& backbone, const DataFile& data, const std::filesystem::path& out,
+                            ExtractOptions options);
+
+/// Features that are used once and not kept, as for scoring.
+struct MemoryExtraction {
+  FeatureSet features;
+  std::vector<std::string> ids;  ///< of the records, [n]
+  ExtractTotals totals;
+};
+
+/// The same numbers as those of a float32 feature file of extract_file().
+MemoryExtraction extract_to_memory(const Backbone& backbone, const DataFile& data, ExtractOptions options);
+
+/// The object "extract" of metrics.json.
+nlohmann::ordered_json extract_metrics(const ExtractTotals& totals);
+
+}  // namespace coala

@@ -1,0 +1,88 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/matrix.h"
+#include "data/record.h"
+#include "lm/backbone.h"
+#include "lm/hidden_states.h"
+
+namespace coala {
+
+enum class Pooling { Mean, Last };          ///< how a sequence of states becomes one vector
+enum class PoolOver { Response, All };      ///< the response's tokens, or the prompt's too
+const char* pooling_name(Pooling pooling);  ///< "mean", "last"
+const char* pool_over_name(PoolOver over);  ///< "response", "all"
+
+/// What decides the numbers of a feature, beside the model and the text.
+struct FeatureSettings {
+  Pooling pooling = Pooling::Mean;
+  PoolOver over = PoolOver::Response;
+  /// Longest prompt and response together; 0 means kDefaultMaxLength_tokens, or the model's context when that is less.
+  std::size_t max_length_tokens = 0;
+  TemplateMode template_mode = TemplateMode::Model;
+};
+inline constexpr std::size_t kDefaultMaxLength_tokens = 512;
+inline constexpr std::size_t kSmallestMaxLength_tokens = 8;
+
+/// What was evaluated and what was left out; sums over records.
+struct FeatureCounts {
+  std::uint64_t records = 0;
+  std::uint64_t responses = 0;
+  std::uint64_t tokens = 0;           ///< prompt and response of each response, as if nothing was shared
+  std::uint64_t unique_tokens = 0;    ///< evaluated by the model
+  std::uint64_t attention_pairs = 0;  ///< (token, token it attends to) evaluated by the model
+  std::uint64_t truncated_prompts = 0;
+  std::uint64_t truncated_responses = 0;
+  std::uint64_t dropped_prompt_tokens = 0;  ///< counted once per record
+  std::uint64_t dropped_response_tokens = 0;
+
+  FeatureCounts& operator+=(const FeatureCounts& other);
+};
+
+/// How a prompt and its responses are made to fit: the prompt's end and the responses' beginnings stay.
+struct Truncation {
+  std::size_t prompt_tokens = 0;    ///< kept, the fixed ones at the front included
+  std::size_t response_tokens = 0;  ///< kept of each response at most
+};
+
+/// The prompt loses tokens from its left, after the fixed ones, until the longest response fits, but not below a
+/// quarter of the limit; then responses are cut at their end. All responses of a prompt see the same prompt, else a
+/// long answer would be judged after another question than a short one.
+Truncation fit_tokens(std::size_t prompt_tokens, std::size_t fixed_tokens, std::size_t longest_response_tokens,
+                      std::size_t limit_tokens);
+
+/// Pooled last hidden states of responses.
+class FeatureExtractor {
+ public:
+  /// @throws Error{BadUsage} when max_length_tokens is out of range for the model
+  FeatureExtractor(const Backbone& backbone, const FeatureSettings& settings, int threads);
+
+  /// Features of the responses to a prompt, [responses, d].
+  /// @throws Error{BadInput} for a response without tokens, for a conversation that the template refuses and for
+  ///   states that are not finite
+  Matrix<float> extract(const Prompt& prompt, std::span<const std::string_view> responses);
+
+  std::size_t max_length_tokens() const { return limit_; }
+  const FeatureSettings& settings() const { return settings_; }
+  const Backbone& backbone() const { return backbone_; }
+  const FeatureCounts& counts() const { return counts_; }  ///< since construction
+
+ private:
+  const Backbone& backbone_;
+  FeatureSettings settings_;
+  std::size_t limit_;
+  StateEvaluator evaluator_;
+  FeatureCounts counts_;
+};
+
+/// Floating-point operations of an evaluation: 2 per active parameter and token for the matrices, and
+/// 4 x layers x (heads x head dimension) per attention pair for the scores and the weighted sum of the values.
+/// Embedding, output matrix, norms and rotations are left out.
+double evaluation_flops(const BackboneIdentity& backbone, const FeatureCounts& counts);
+
+}  // namespace coala

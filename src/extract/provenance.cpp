@@ -1,0 +1,119 @@
+#include "extract/provenance.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <charconv>
+#include <utility>
+
+#include "core/hash.h"
+
+namespace coala {
+namespace {
+
+struct Decisive {
+  const char* key;
+  const char* what;  ///< for people
+};
+
+/// Everything that decides the numbers or the layout of a feature file.
+constexpr std::array<Decisive, 16> kDecisive{{{"coala.format", "file format"},
+                                              {"backbone.hash", "backbone"},
+                                              {"backbone.engine", "engine"},
+                                              {"tokenizer.hash", "tokenizer"},
+                                              {"template", "template"},
+                                              {"template.hash", "template text"},
+                                              {"bos", "BOS policy"},
+                                              {"feature.tensor", "feature tensor"},
+                                              {"feature.layer", "feature layer"},
+                                              {"pooling", "pooling"},
+                                              {"pooling.over", "pooled tokens"},
+                                              {"max_length", "maximum length"},
+                                              {"data.hash", "data"},
+                                              {"data.kind", "kind of data"},
+                                              {"extract.dtype", "number type"},
+                                              {"extract.truncation", "truncation"}}};
+
+/// Text instead of a template's source: what TemplateMode::Raw does.
+constexpr const char* kRawRule = "raw: each content and a line break";
+
+using Field = std::pair<const char*, std::uint64_t FeatureCounts::*>;
+constexpr std::array<Field, 9> kCounts{{{"extract.records", &FeatureCounts::records},
+                                        {"extract.responses", &FeatureCounts::responses},
+                                        {"extract.tokens", &FeatureCounts::tokens},
+                                        {"extract.unique_tokens", &FeatureCounts::unique_tokens},
+                                        {"extract.attention_pairs", &FeatureCounts::attention_pairs},
+                                        {"extract.truncated_prompts", &FeatureCounts::truncated_prompts},
+                                        {"extract.truncated_responses", &FeatureCounts::truncated_responses},
+                                        {"extract.dropped_prompt_tokens", &FeatureCounts::dropped_prompt_tokens},
+                                        {"extract.dropped_response_tokens", &FeatureCounts::dropped_response_tokens}}};
+
+std::string value_of(const Metadata& metadata, const char* key) {
+  const auto found = metadata.find(key);
+  return found == metadata.end() ? std::string() : found->second;
+}
+
+std::string shortened(const std::string& value) {
+  if (value.empty()) return "nothing";
+  return value.size() > 12 ? value.substr(0, 8) + ".." : value;
+}
+
+}  // namespace
+
+Metadata describe_features(const FeatureExtractor& extractor, FeatureKind kind, Dtype dtype, const DataIdentity& data) {
+  const BackboneIdentity& backbone = extractor.backbone().identity();
+  const FeatureSettings& settings = extractor.settings();
+  const bool raw = settings.template_mode == TemplateMode::Raw;
+  Metadata metadata{{"coala.format", "features-1"},
+                    {"backbone.name", backbone.name},
+                    {"backbone.architecture", backbone.architecture},
+                    {"backbone.quantization", backbone.quantization},
+                    {"backbone.hash", backbone.hash},
+                    {"backbone.engine", backbone.engine},
+                    {"tokenizer.hash", backbone.tokenizer_hash},
+                    {"template", raw ? "raw" : backbone.template_source},
+                    {"template.hash", raw ? hash_text(kRawRule) : backbone.template_hash},
+                    {"bos", extractor.backbone().tokenizer().adds_bos() ? "added" : "none"},
+                    {"feature.tensor", "final_norm"},
+                    {"feature.layer", "last"},
+                    {"pooling", pooling_name(settings.pooling)},
+                    {"pooling.over", pool_over_name(settings.over)},
+                    {"max_length", std::to_string(extractor.max_length_tokens())},
+                    {"data.name", data.name},
+                    {"data.hash", data.hash},
+                    {"data.kind", kind == FeatureKind::Pairs ? "pairs" : "labelled"},
+                    {"extract.dtype", std::string(dtype_name(dtype))},
+                    {"extract.truncation", "prompt left to 1/4, then response right"}};
+  Hasher hasher;
+  for (const Decisive& decisive : kDecisive) hasher.add(decisive.key).add(metadata.at(decisive.key));
+  metadata["fingerprint"] = hasher.hex();
+  return metadata;
+}
+
+Metadata with_counts(Metadata metadata, const FeatureCounts& counts) {
+  for (const auto& [key, field] : kCounts) metadata[key] = std::to_string(counts.*field);
+  return metadata;
+}
+
+FeatureCounts counts_of(const Metadata& metadata) {
+  FeatureCounts counts;
+  for (const auto& [key, field] : kCounts) {
+    const std::string text = value_of(metadata, key);
+    std::from_chars(text.data(), text.data() + text.size(), counts.*field);
+  }
+  return counts;
+}
+
+std::string describe_difference(const Metadata& found, const Metadata& expected) {
+  std::string text;
+  for (const Decisive& decisive : kDecisive) {
+    const std::string before = value_of(found, decisive.key);
+    const std::string now = value_of(expected, decisive.key);
+    if (before == now) continue;
+    text += fmt::format("{}{} ({} instead of {})", text.empty() ? "" : ", ", decisive.what, shortened(before),
+                        shortened(now));
+  }
+  return text.empty() ? "nothing that is recorded" : text;
+}
+
+}  // namespace coala

@@ -1,0 +1,156 @@
+#include "lm/backbone.h"
+
+#include <fmt/format.h>
+#include <llama.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "core/error.h"
+#include "core/hash.h"
+#include "lm/gguf_file.h"
+#include "lm/log_sink.h"
+
+namespace coala {
+namespace {
+
+/// Whether llama.cpp would put a space in front of texts. Only SentencePiece models of the "llama" kind do so in the
+/// way that Tokenizer takes over.
+bool has_space_prefix(const GgufFile& file) {
+  return file.text("tokenizer.ggml.model") == "llama" && file.integer("tokenizer.ggml.add_space_prefix", 1) != 0;
+}
+
+llama_model* load(const std::filesystem::path& path, const GgufFile& file) {
+  llama_model_params params = llama_model_default_params();
+  params.n_gpu_layers = 0;
+  std::array<llama_model_kv_override, 2> overrides{};  // ends with an empty key
+  if (has_space_prefix(file)) {
+    overrides[0].tag = LLAMA_KV_OVERRIDE_TYPE_BOOL;
+    std::strncpy(overrides[0].key, "tokenizer.ggml.add_space_prefix", sizeof overrides[0].key - 1);
+    overrides[0].val_bool = false;
+    params.kv_overrides = overrides.data();
+  }
+  clear_llama_log();
+  llama_model* model = nullptr;
+  std::string reason;
+  try {
+    model = llama_model_load_from_file(path.c_str(), params);
+  } catch (const std::exception& error) {
+    reason = error.what();
+  }
+  if (model == nullptr) {
+    if (const std::string logged = llama_error(); !logged.empty()) reason = logged;
+    throw Error(
+        ErrorCode::BadInput,
+        fmt::format("llama.cpp cannot load {}: {}", path.string(), reason.empty() ? "it does not say why" : reason),
+        "check that the file is complete and that its architecture is supported by this version");
+  }
+  return model;
+}
+
+/// Parameters that take part in one token's evaluation up to the last hidden state: the embedding is a look-up, the
+/// output matrix is skipped, and of the experts only some run.
+std::uint64_t count_active_parameters(const GgufFile& file, const std::string& architecture) {
+  const std::int64_t experts = file.integer(architecture + ".expert_count", 0);
+  const std::int64_t used = file.integer(architecture + ".expert_used_count", 0);
+  double active = 0;
+  for (const GgufTensor& tensor : file.tensors) {
+    if (tensor.name == "token_embd.weight" || tensor.name == "output.weight") continue;
+    const bool expert = tensor.name.find("_exps.") != std::string::npos && experts > 0 && used > 0 && used <= experts;
+    const double share = expert ? static_cast<double>(used) / static_cast<double>(experts) : 1;
+    active += static_cast<double>(tensor.elements) * share;
+  }
+  return static_cast<std::uint64_t>(active);
+}
+
+}  // namespace
+
+void Backbone::Free::operator()(llama_model* model) const {
+  llama_model_free(model);
+}
+
+Backbone::Backbone(const std::filesystem::path& path) {
+  start_llama();
+  const GgufFile file = read_gguf_header(path);
+  identity_.architecture = file.text("general.architecture");
+  identity_.name = file.text("general.name");
+  if (identity_.name.empty()) identity_.name = path.stem().string();
+
+  model_.reset(load(path, file));
+  const llama_model* model = model_.get();
+  const llama_vocab* vocab = llama_model_get_vocab(model);
+  if (llama_vocab_type(vocab) == LLAMA_VOCAB_TYPE_NONE || llama_vocab_n_tokens(vocab) <= 0) {
+    throw Error(ErrorCode::BadInput, fmt::format("{} has no vocabulary", path.string()));
+  }
+  if (llama_model_has_encoder(model) || !llama_model_has_decoder(model) || llama_model_is_diffusion(model)) {
+    throw Error(ErrorCode::BadInput,
+                fmt::format("{} ({}) is not a causal language model", path.string(), identity_.architecture),
+                "use a decoder-only model, such as a Llama, Qwen, Gemma or Mistral");
+  }
+  tokenizer_ = std::make_unique<Tokenizer>(vocab, has_space_prefix(file));
+  const char* own_template = llama_model_chat_template(model, nullptr);
+  const std::string source = own_template != nullptr ? own_template : ChatTemplate::plain_source();
+  template_ = std::make_unique<ChatTemplate>(source, tokenizer_->bos_text(), tokenizer_->eos_text());
+
+  identity_.quantization = llama_ftype_name(llama_model_ftype(model));
+  identity_.hash = hash_file(path);
+  Hasher tokenizer;
+  tokenizer.add(tokenizer_->hash()).add(file.text("tokenizer.ggml.model")).add(file.text("tokenizer.ggml.pre"));
+  const auto merges = file.array_hashes.find("tokenizer.ggml.merges");
+  tokenizer.add(merges == file.array_hashes.end() ? "" : merges->second);
+  identity_.tokenizer_hash = tokenizer.hex();
+  identity_.template_hash = hash_text(source);
+  identity_.template_source = own_template != nullptr ? "model" : "plain";
+  identity_.engine = fmt::format("llama.cpp {}", llama_version());
+  identity_.dimension = static_cast<std::size_t>(llama_model_n_embd(model));
+  identity_.layers = static_cast<std::size_t>(llama_model_n_layer(model));
+  identity_.vocabulary = tokenizer_->size();
+  identity_.context_tokens = static_cast<std::size_t>(llama_model_n_ctx_train(model));
+  const std::int64_t heads = llama_model_n_head(model);
+  const std::int64_t head_dimension =
+      file.integer(identity_.architecture + ".attention.key_length", heads > 0 ? llama_model_n_embd(model) / heads : 0);
+  identity_.attention_width = static_cast<std::size_t>(std::max<std::int64_t>(0, heads * head_dimension));
+  identity_.parameters = llama_model_n_params(model);
+  identity_.active_parameters = count_active_parameters(file, identity_.architecture);
+}
+
+Backbone::~Backbone() = default;
+
+EncodedPrompt Backbone::encode_prompt(const Prompt& prompt, TemplateMode mode) const {
+  EncodedPrompt encoded;
+  std::vector<TextPart> parts;
+  if (prompt.messages.empty()) {
+    if (!prompt.text.empty()) parts.push_back({prompt.text, true});
+  } else if (mode == TemplateMode::Raw) {
+    for (const Message& message : prompt.messages) parts.push_back({message.content + "\n", true});
+  } else {
+    parts = template_->render_prompt(prompt.messages);
+    encoded.response_lead = template_->response_lead();
+  }
+  if (tokenizer_->adds_bos()) {
+    // Most templates write the BOS token out as text; it is added here as a token, so the text goes.
+    while (!parts.empty() && !parts.front().from_user && !tokenizer_->bos_text().empty() &&
+           parts.front().text.starts_with(tokenizer_->bos_text())) {
+      parts.front().text.erase(0, tokenizer_->bos_text().size());
+      if (parts.front().text.empty()) parts.erase(parts.begin());
+    }
+    encoded.tokens.push_back(tokenizer_->bos());
+  }
+  const std::vector<Token> rest = tokenizer_->encode(parts, /*at_start=*/true);
+  if (tokenizer_->adds_bos() && !rest.empty() && rest.front() == tokenizer_->bos()) {
+    throw Error(ErrorCode::Internal, "the rendered prompt starts with two BOS tokens");
+  }
+  encoded.tokens.insert(encoded.tokens.end(), rest.begin(), rest.end());
+  encoded.fixed_tokens = !encoded.tokens.empty() && encoded.tokens.front() == tokenizer_->bos() ? 1 : 0;
+  return encoded;
+}
+
+std::vector<Token> Backbone::encode_response(const EncodedPrompt& prompt, std::string_view response) const {
+  if (response.empty()) return {};
+  const std::array<TextPart, 1> parts{{{prompt.response_lead + std::string(response), true}}};
+  const bool at_start = prompt.tokens.empty() || tokenizer_->is_control(prompt.tokens.back());
+  return tokenizer_->encode(parts, at_start);
+}
+
+}  // namespace coala

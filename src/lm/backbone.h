@@ -1,0 +1,92 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "data/record.h"
+#include "lm/chat_template.h"
+#include "lm/tokenizer.h"
+
+struct llama_model;
+
+namespace coala {
+
+/// What a model is. The hashes tie a feature file or a head to it.
+struct BackboneIdentity {
+  std::string name;
+  std::string architecture;
+  std::string quantization;  ///< as llama.cpp names it: "F16", "Q8_0", "Q4_K - Medium"
+  std::string hash;          ///< of the whole file
+  std::string tokenizer_hash;
+  std::string template_hash;    ///< of the template's source
+  std::string template_source;  ///< "model", or "plain" when the file has none
+  std::string engine;           ///< name and version of the program that evaluates it
+
+  std::size_t dimension = 0;  ///< of a hidden state
+  std::size_t layers = 0;
+  std::size_t vocabulary = 0;
+  std::size_t context_tokens = 0;   ///< longest sequence that the model was trained on
+  std::size_t attention_width = 0;  ///< heads times head dimension
+  std::uint64_t parameters = 0;
+  /// Without the embedding and output matrices, of expert layers only what one token uses.
+  std::uint64_t active_parameters = 0;
+};
+
+/// How messages become text.
+enum class TemplateMode {
+  Model,  ///< the file's chat template, or the plain one of ChatTemplate when it has none
+  Raw,    ///< none: the contents, a line break after each
+};
+
+/// The tokens before a response.
+struct EncodedPrompt {
+  std::vector<Token> tokens;
+  std::size_t fixed_tokens = 0;  ///< how many at the front truncation must keep: the BOS token, when there is one
+  std::string response_lead;     ///< white space that the template puts in front of the response
+};
+
+/// A frozen language model in memory.
+///
+/// Prompt and response are tokenised apart. So the prompt's tokens are the same for every response to it, which lets
+/// them share its evaluation, and generation, which sees exactly the prompt's tokens before it writes, gets features
+/// of the same kind.
+class Backbone {
+ public:
+  /// @throws Error{BadInput} when the file is no model that features can be taken from (not GGUF, a vocabulary only,
+  ///   an encoder, an architecture that llama.cpp does not know), Error{CorruptFile} when it is damaged
+  explicit Backbone(const std::filesystem::path& path);
+  ~Backbone();
+  Backbone(const Backbone&) = delete;
+  Backbone& operator=(const Backbone&) = delete;
+
+  const BackboneIdentity& identity() const { return identity_; }
+  const Tokenizer& tokenizer() const { return *tokenizer_; }
+  const ChatTemplate& chat_template() const { return *template_; }
+
+  /// Exactly one BOS token in front when the model wants one; else what the template writes.
+  /// A prompt without messages and text gives the BOS token alone, or nothing.
+  /// @throws Error{BadInput} when the template refuses the messages
+  EncodedPrompt encode_prompt(const Prompt& prompt, TemplateMode mode = TemplateMode::Model) const;
+
+  /// The tokens of a response that follows the prompt; its end-of-turn token is not among them.
+  std::vector<Token> encode_response(const EncodedPrompt& prompt, std::string_view response) const;
+
+  /// For src/lm only.
+  llama_model* handle() const { return model_.get(); }
+
+ private:
+  struct Free {
+    void operator()(llama_model* model) const;
+  };
+  std::unique_ptr<llama_model, Free> model_;
+  std::unique_ptr<Tokenizer> tokenizer_;
+  std::unique_ptr<ChatTemplate> template_;
+  BackboneIdentity identity_;
+};
+
+}  // namespace coala

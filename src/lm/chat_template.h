@@ -1,0 +1,49 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/record.h"
+
+namespace coala {
+
+/// A piece of a rendered conversation. Control tokens are recognised in the template's own text only: a user who
+/// writes "<|im_end|>" gets these characters, not the token.
+struct TextPart {
+  std::string text;
+  bool from_user = false;
+};
+
+/// A Jinja chat template, rendered by llama.cpp's engine.
+class ChatTemplate {
+ public:
+  /// @param bos, eos  text of these tokens, which templates write out; "" when the model has none
+  /// @throws Error{BadInput} when the template cannot be parsed
+  ChatTemplate(const std::string& source, std::string bos, std::string eos);
+  ~ChatTemplate();
+  ChatTemplate(ChatTemplate&&) noexcept;
+
+  /// What a model without a template gets: "User: ...\nAssistant: ...\n", a system message as a paragraph before.
+  static const char* plain_source();
+
+  /// The conversation, ending where the model's next answer starts.
+  /// @throws Error{BadInput} when the template refuses the conversation (roles in the wrong order, for instance)
+  std::vector<TextPart> render_prompt(const std::vector<Message>& messages) const;
+
+  /// White space that the template writes between the end of render_prompt() and an answer (" " in
+  /// "Assistant: answer"). It belongs to the answer's first token, as when the model writes the answer itself.
+  const std::string& response_lead() const { return response_lead_; }
+
+ private:
+  struct Program;
+  std::vector<TextPart> render(const std::vector<Message>& messages, bool add_generation_prompt) const;
+  std::string find_response_lead() const;
+
+  std::unique_ptr<Program> program_;
+  std::string bos_;
+  std::string eos_;
+  std::string response_lead_;
+};
+
+}  // namespace coala

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <string>
+
+namespace coala {
+
+/// Starts llama.cpp once per process and sends its log here instead of to the terminal. Safe to call again.
+void start_llama();
+
+/// Forgets the lines captured so far, before an operation whose failure is to be explained.
+void clear_llama_log();
+
+/// The first error that llama.cpp logged since clear_llama_log(), in one line; "" when there was none. The first one
+/// is the cause, later ones only report that loading failed.
+std::string llama_error();
+
+}  // namespace coala

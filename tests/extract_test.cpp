@@ -1,0 +1,434 @@
+#include "extract/extract.h"
+
+#include <gtest/gtest.h>
+#include <sys/file.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <csignal>
+
+#include "core/atomic_file.h"
+#include "core/random.h"
+#include "extract/extract_file.h"
+#include "extract/part_store.h"
+#include "features/feature_set.h"
+#include "support.h"
+
+namespace coala {
+namespace {
+
+using test::error_code_of;
+using test::TemporaryFolder;
+using test::test_file;
+
+const Backbone& tiny() {
+  static const Backbone backbone(test_file("tiny-llama.gguf"));
+  return backbone;
+}
+
+std::string words(Random& random, std::size_t count) {
+  static const char* const kWords[] = {"the", "hen", "and", "inn", "a", "tree", "ran", "über", "in", "sand"};
+  std::string text = "so";
+  for (std::size_t i = 0; i < count; ++i) text += std::string(" ") + kWords[random.below(10)];
+  return text;
+}
+
+std::vector<Pair> sample_pairs(std::size_t count) {
+  Random random(5);
+  std::vector<Pair> pairs;
+  for (std::size_t i = 0; i < count; ++i) {
+    Pair pair;
+    pair.id = std::to_string(i + 1);
+    pair.prompt.messages = {{"user", words(random, 1 + random.below(8))}};
+    pair.chosen = words(random, 1 + random.below(12));
+    pair.rejected = words(random, 1 + random.below(12));
+    pairs.push_back(pair);
+  }
+  return pairs;
+}
+
+PairSource source_of(std::vector<Pair> pairs) {
+  return [pairs = std::move(pairs), next = std::size_t{0}](Pair& pair) mutable {
+    if (next == pairs.size()) return false;
+    pair = pairs[next++];
+    return true;
+  };
+}
+
+ExtractOptions options() {
+  ExtractOptions result;
+  result.threads = 1;
+  result.data = {"sample", "d41d8cd98f00b204e9800998ecf8427e"};
+  return result;
+}
+
+/// Pooled states by the plain definition: one evaluation of the whole sequence, mean over the last tokens.
+std::vector<double> expected_feature(const Prompt& prompt, const std::string& response, Pooling pooling,
+                                     PoolOver over) {
+  const EncodedPrompt encoded = tiny().encode_prompt(prompt);
+  std::vector<Token> tokens = encoded.tokens;
+  const std::vector<Token> answer = tiny().encode_response(encoded, response);
+  tokens.insert(tokens.end(), answer.begin(), answer.end());
+  std::size_t first = over == PoolOver::All ? 0 : encoded.tokens.size();
+  if (pooling == Pooling::Last) first = tokens.size() - 1;
+  StateEvaluator evaluator(tiny(), {.longest_tokens = 256, .threads = 1, .skip_output = false});
+  std::vector<double> sum(32);
+  evaluator.evaluate({tokens, {}}, [&](int, std::size_t position, std::span<const float> state) {
+    for (std::size_t j = 0; position >= first && j < 32; ++j) sum[j] += static_cast<double>(state[j]);
+  });
+  for (double& value : sum) value /= static_cast<double>(tokens.size() - first);
+  return sum;
+}
+
+TEST(Extract, PoolsWhatItSays) {
+  const TemporaryFolder folder;
+  const auto pairs = sample_pairs(5);
+  for (const Pooling pooling : {Pooling::Mean, Pooling::Last}) {
+    for (const PoolOver over : {PoolOver::Response, PoolOver::All}) {
+      ExtractOptions how = options();
+      how.features.pooling = pooling;
+      how.features.over = over;
+      how.replace = true;
+      extract_pairs(tiny(), source_of(pairs), folder / "out", how);
+      const FeatureSet set = load_features(folder / "out");
+      ASSERT_EQ(set.rows(), pairs.size());
+      for (std::size_t i = 0; i < pairs.size(); ++i) {
+        const auto chosen = expected_feature(pairs[i].prompt, pairs[i].chosen, pooling, over);
+        const auto rejected = expected_feature(pairs[i].prompt, pairs[i].rejected, pooling, over);
+        // Both routes round like float32 sums of 32 to 64 products over two layers; states are of order one.
+        for (std::size_t j = 0; j < 32; ++j) {
+          EXPECT_NEAR(set.chosen(i, j), chosen[j], 1e-4);
+          EXPECT_NEAR(set.rejected(i, j), rejected[j], 1e-4);
+        }
+      }
+    }
+  }
+}
+
+TEST(Extract, WritesTheColumnsAndSaysWhereTheyComeFrom) {
+  const TemporaryFolder folder;
+  auto pairs = sample_pairs(4);
+  pairs[2].prompt = pairs[0].prompt;
+  pairs[1].weight = 0.25;
+  pairs[3].chosen = "über";
+  ExtractOptions how = options();
+  const ExtractTotals totals = extract_pairs(tiny(), source_of(pairs), folder / "out", how);
+  const FeatureSet set = load_features(folder / "out");
+  EXPECT_TRUE(set.bound());
+  EXPECT_EQ(set.metadata_value("coala.format"), "features-1");
+  EXPECT_EQ(set.metadata_value("backbone.hash"), tiny().identity().hash);
+  EXPECT_EQ(set.metadata_value("template"), "model");
+  EXPECT_EQ(set.metadata_value("bos"), "added");
+  EXPECT_EQ(set.metadata_value("max_length"), "256");
+  EXPECT_EQ(set.metadata_value("data.name"), "sample");
+  EXPECT_EQ(set.metadata_value("extract.unique_tokens"), std::to_string(totals.counts.unique_tokens));
+  EXPECT_TRUE(set.has_prompt_id);
+  EXPECT_EQ(set.prompt_id[0], set.prompt_id[2]);
+  EXPECT_NE(set.prompt_id[0], set.prompt_id[1]);
+  EXPECT_EQ(set.length_chosen[3], 4);
+  EXPECT_EQ(set.weight, (std::vector<float>{1, 0.25f, 1, 1}));
+  EXPECT_TRUE(set.margin.empty());
+  EXPECT_EQ(totals.counts.records, 4u);
+  EXPECT_EQ(totals.counts.responses, 8u);
+  EXPECT_LT(totals.counts.unique_tokens, totals.counts.tokens);
+  EXPECT_GT(totals.flops, 2.0 * 18528 * static_cast<double>(totals.counts.unique_tokens));
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1) << "something was left behind";
+}
+
+TEST(Extract, LabelledResponses) {
+  const TemporaryFolder folder;
+  int next = 0;
+  const LabelledSource source = [&next](Labelled& row) {
+    row = Labelled{std::to_string(next), {}, "the hen ran", next % 2 == 0 ? 1 : -1};
+    return next++ < 3;
+  };
+  const ExtractTotals totals = extract_labelled(tiny(), source, folder / "out", options());
+  const FeatureSet set = load_features(folder / "out");
+  EXPECT_EQ(set.kind, FeatureKind::Labelled);
+  EXPECT_EQ(set.labels, (std::vector<std::int8_t>{1, -1, 1}));
+  EXPECT_EQ(set.length, (std::vector<std::int32_t>{11, 11, 11}));
+  const auto expected = expected_feature({}, "the hen ran", Pooling::Mean, PoolOver::Response);
+  for (std::size_t j = 0; j < 32; ++j) EXPECT_NEAR(set.features(2, j), expected[j], 1e-4);
+  EXPECT_EQ(totals.counts.tokens, totals.counts.unique_tokens);
+}
+
+TEST(Extract, StoresHalfPrecisionRounded) {
+  const TemporaryFolder folder;
+  const auto pairs = sample_pairs(3);
+  extract_pairs(tiny(), source_of(pairs), folder / "f32", options());
+  const FeatureSet full = load_features(folder / "f32");
+  for (const auto& [dtype, unit] : {std::pair(Dtype::F16, 0x1p-11), std::pair(Dtype::BF16, 0x1p-8)}) {
+    ExtractOptions how = options();
+    how.dtype = dtype;
+    const auto path = folder / std::string(dtype_name(dtype));
+    extract_pairs(tiny(), source_of(pairs), path, how);
+    EXPECT_EQ(SafetensorsFile(path).tensor("chosen").dtype, dtype);
+    const FeatureSet half = load_features(path);
+    for (std::size_t k = 0; k < full.chosen.values().size(); ++k) {
+      const double exact = full.chosen.values()[k];
+      // Half a unit in the last place, and 2^-25 where F16 has only subnormal numbers.
+      EXPECT_NEAR(half.chosen.values()[k], exact, unit * std::abs(exact) + 0x1p-25);
+    }
+  }
+  ExtractOptions how = options();
+  how.dtype = Dtype::I32;
+  EXPECT_EQ(error_code_of([&] { extract_pairs(tiny(), source_of(pairs), folder / "i32", how); }), ErrorCode::BadUsage);
+}
+
+TEST(Extract, DoesNotDependOnNeighbours) {
+  const TemporaryFolder folder;
+  const auto pairs = sample_pairs(12);
+  auto reversed = pairs;
+  std::reverse(reversed.begin(), reversed.end());
+  extract_pairs(tiny(), source_of(pairs), folder / "a", options());
+  extract_pairs(tiny(), source_of(reversed), folder / "b", options());
+  const FeatureSet a = load_features(folder / "a");
+  const FeatureSet b = load_features(folder / "b");
+  for (std::size_t i = 0; i < 12; ++i) {
+    for (std::size_t j = 0; j < 32; ++j) EXPECT_NEAR(a.chosen(i, j), b.chosen(11 - i, j), 1e-5);
+  }
+}
+
+TEST(Extract, KeepsThePromptsEndAndTheResponsesBeginning) {
+  // prompt, fixed, response, limit: what is kept of each
+  const auto kept = [](std::size_t prompt, std::size_t fixed, std::size_t response, std::size_t limit) {
+    const Truncation fit = fit_tokens(prompt, fixed, response, limit);
+    return std::pair(fit.prompt_tokens, std::min(response, fit.response_tokens));
+  };
+  EXPECT_EQ(kept(10, 1, 20, 40), std::pair(std::size_t{10}, std::size_t{20}));
+  EXPECT_EQ(kept(20, 1, 20, 40), std::pair(std::size_t{20}, std::size_t{20}));
+  EXPECT_EQ(kept(30, 1, 20, 40), std::pair(std::size_t{20}, std::size_t{20}));
+  EXPECT_EQ(kept(30, 1, 35, 40), std::pair(std::size_t{10}, std::size_t{30}));
+  EXPECT_EQ(kept(5, 1, 100, 40), std::pair(std::size_t{5}, std::size_t{35}));
+  EXPECT_EQ(kept(0, 0, 100, 40), std::pair(std::size_t{0}, std::size_t{40}));
+  EXPECT_EQ(kept(1, 1, 100, 40), std::pair(std::size_t{1}, std::size_t{39}));
+}
+
+TEST(Extract, CountsWhatItCuts) {
+  const TemporaryFolder folder;
+  std::vector<Pair> pairs(1);
+  pairs[0].id = "1";
+  pairs[0].prompt.text = std::string(60, 'x') + std::string(40, 'z');  // a token each, after BOS and a space
+  pairs[0].chosen = std::string(30, 'q') + std::string(30, 'j');
+  pairs[0].rejected = std::string(10, 'q');
+  ExtractOptions how = options();
+  how.features.max_length_tokens = 64;
+  const FeatureCounts counts = extract_pairs(tiny(), source_of(pairs), folder / "out", how).counts;
+  const std::size_t prompt = tiny().encode_prompt(pairs[0].prompt).tokens.size();
+  EXPECT_EQ(prompt, 102u);
+  EXPECT_EQ(counts.truncated_prompts, 1u);
+  EXPECT_EQ(counts.dropped_prompt_tokens, prompt - 16);
+  EXPECT_EQ(counts.truncated_responses, 1u);
+  EXPECT_EQ(counts.dropped_response_tokens, 60u - 48u);
+  EXPECT_EQ(counts.tokens, 64u + 26u);
+  EXPECT_EQ(counts.unique_tokens, 16u + 48u + 10u);
+  EXPECT_EQ(SafetensorsFile(folder / "out").metadata().at("extract.dropped_response_tokens"), "12");
+  // What is evaluated: the BOS token, the last 15 tokens of the prompt, the first 48 of the response.
+  const EncodedPrompt encoded = tiny().encode_prompt(pairs[0].prompt);
+  std::vector<Token> tokens{encoded.tokens.front()};
+  tokens.insert(tokens.end(), encoded.tokens.end() - 15, encoded.tokens.end());
+  const std::vector<Token> answer = tiny().encode_response(encoded, pairs[0].chosen);
+  tokens.insert(tokens.end(), answer.begin(), answer.begin() + 48);
+  std::vector<double> mean(32);
+  StateEvaluator evaluator(tiny(), {.longest_tokens = 64, .threads = 1});
+  evaluator.evaluate({tokens, {}}, [&](int, std::size_t position, std::span<const float> state) {
+    for (std::size_t j = 0; position >= 16 && j < 32; ++j) mean[j] += static_cast<double>(state[j]) / 48;
+  });
+  const FeatureSet set = load_features(folder / "out");
+  for (std::size_t j = 0; j < 32; ++j) EXPECT_NEAR(set.chosen(0, j), mean[j], 1e-4);
+}
+
+TEST(Extract, NamesTheRecordWithoutATokenInItsResponse) {
+  const TemporaryFolder folder;
+  auto pairs = sample_pairs(3);
+  pairs[1].id = "line 17";
+  pairs[1].rejected = "";
+  try {
+    extract_pairs(tiny(), source_of(pairs), folder / "out", options());
+    ADD_FAILURE() << "no error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::BadInput);
+    EXPECT_NE(std::string(error.what()).find("line 17"), std::string::npos) << error.what();
+  }
+  EXPECT_FALSE(std::filesystem::exists(folder / "out"));
+  EXPECT_EQ(error_code_of([&] { extract_pairs(tiny(), source_of({}), folder / "none", options()); }),
+            ErrorCode::BadInput);
+}
+
+TEST(Extract, RefusesALengthTheModelDoesNotHave) {
+  const TemporaryFolder folder;
+  for (const std::size_t length : {1u, 257u}) {
+    ExtractOptions how = options();
+    how.features.max_length_tokens = length;
+    EXPECT_EQ(error_code_of([&] { extract_pairs(tiny(), source_of(sample_pairs(1)), folder / "out", how); }),
+              ErrorCode::BadUsage);
+  }
+}
+
+std::string uninterrupted(const std::vector<Pair>& pairs) {
+  const TemporaryFolder folder;
+  extract_pairs(tiny(), source_of(pairs), folder / "out", options());
+  return read_file(folder / "out");
+}
+
+TEST(Extract, GivesTheSameBytesAfterAnException) {
+  const TemporaryFolder folder;
+  const auto pairs = sample_pairs(25);
+  ExtractOptions how = options();
+  how.part_rows = 4;
+  for (const std::uint64_t stop : {3u, 10u, 24u}) {
+    how.on_progress = [stop](std::uint64_t records, std::uint64_t) {
+      if (records == stop) throw Error(ErrorCode::Interrupted, "stopped");
+    };
+    EXPECT_EQ(error_code_of([&] { extract_pairs(tiny(), source_of(pairs), folder / "out", how); }),
+              ErrorCode::Interrupted);
+    EXPECT_FALSE(std::filesystem::exists(folder / "out"));
+  }
+  std::uint64_t first = 0;
+  how.on_progress = [&first](std::uint64_t records, std::uint64_t) {
+    if (first == 0) first = records;
+  };
+  const ExtractTotals totals = extract_pairs(tiny(), source_of(pairs), folder / "out", how);
+  EXPECT_EQ(totals.resumed_records, 24u);
+  EXPECT_EQ(first, 25u);
+  EXPECT_EQ(totals.counts.records, 25u);
+  EXPECT_TRUE(read_file(folder / "out") == uninterrupted(pairs));
+}
+
+TEST(Extract, GivesTheSameBytesAfterAKill) {
+  const TemporaryFolder folder;
+  const auto pairs = sample_pairs(25);
+  ExtractOptions how = options();
+  how.part_rows = 4;
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    how.on_progress = [](std::uint64_t records, std::uint64_t) {
+      if (records == 18) ::kill(::getpid(), SIGKILL);
+    };
+    extract_pairs(tiny(), source_of(pairs), folder / "out", how);
+    ::_exit(0);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFSIGNALED(status));
+  // Damage on top: one part is cut short, so that it and what follows it are evaluated again.
+  const auto damaged = folder / "out.parts" / "part-00002.safetensors";
+  write_file(damaged, read_file(damaged).substr(0, 100));
+  const ExtractTotals totals = extract_pairs(tiny(), source_of(pairs), folder / "out", how);
+  EXPECT_EQ(totals.resumed_records, 8u);
+  EXPECT_TRUE(read_file(folder / "out") == uninterrupted(pairs));
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1) << "something was left behind";
+}
+
+TEST(Extract, DropsPartsThatDoNotFollowEachOther) {
+  const TemporaryFolder folder;
+  const auto pairs = sample_pairs(12);
+  ExtractOptions how = options();
+  how.part_rows = 4;
+  how.on_progress = [](std::uint64_t records, std::uint64_t) {
+    if (records == 10) throw Error(ErrorCode::Interrupted, "stopped");
+  };
+  EXPECT_EQ(error_code_of([&] { extract_pairs(tiny(), source_of(pairs), folder / "out", how); }),
+            ErrorCode::Interrupted);
+  write_file(folder / "out.parts" / "part-00001.safetensors",
+             read_file(folder / "out.parts" / "part-00000.safetensors"));
+  EXPECT_EQ(extract_pairs(tiny(), source_of(pairs), folder / "out", options()).resumed_records, 4u);
+  EXPECT_TRUE(read_file(folder / "out") == uninterrupted(pairs));
+}
+
+TEST(Extract, DropsPartsOfSomethingElse) {
+  const TemporaryFolder folder;
+  const auto pairs = sample_pairs(9);
+  ExtractOptions how = options();
+  how.part_rows = 2;
+  how.features.pooling = Pooling::Last;
+  how.on_progress = [](std::uint64_t records, std::uint64_t) {
+    if (records == 7) throw Error(ErrorCode::Interrupted, "stopped");
+  };
+  EXPECT_EQ(error_code_of([&] { extract_pairs(tiny(), source_of(pairs), folder / "out", how); }),
+            ErrorCode::Interrupted);
+  const ExtractTotals totals = extract_pairs(tiny(), source_of(pairs), folder / "out", options());
+  EXPECT_EQ(totals.resumed_records, 0u);
+  EXPECT_TRUE(read_file(folder / "out") == uninterrupted(pairs));
+}
+
+TEST(Extract, LeavesAFinishedFileAndRefusesAnother) {
+  const TemporaryFolder folder;
+  const auto pairs = sample_pairs(3);
+  EXPECT_FALSE(extract_pairs(tiny(), source_of(pairs), folder / "out", options()).up_to_date);
+  const std::string bytes = read_file(folder / "out");
+  const ExtractTotals again = extract_pairs(tiny(), source_of(pairs), folder / "out", options());
+  EXPECT_TRUE(again.up_to_date);
+  EXPECT_EQ(again.counts.records, 3u);
+
+  ExtractOptions other = options();
+  other.features.pooling = Pooling::Last;
+  other.data.hash = "another";
+  try {
+    extract_pairs(tiny(), source_of(pairs), folder / "out", other);
+    ADD_FAILURE() << "no error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::Mismatch);
+    const std::string message = error.what();
+    EXPECT_NE(message.find("pooling (mean instead of last)"), std::string::npos) << message;
+    EXPECT_NE(message.find("data"), std::string::npos) << message;
+    EXPECT_EQ(message.find("tokenizer"), std::string::npos) << message;
+  }
+  EXPECT_TRUE(read_file(folder / "out") == bytes);
+  other.replace = true;
+  EXPECT_FALSE(extract_pairs(tiny(), source_of(pairs), folder / "out", other).up_to_date);
+  EXPECT_EQ(load_features(folder / "out").metadata_value("pooling"), "last");
+
+  write_file(folder / "notes", "somebody's notes, not to be overwritten");
+  EXPECT_EQ(error_code_of([&] { extract_pairs(tiny(), source_of(pairs), folder / "notes", options()); }),
+            ErrorCode::Mismatch);
+}
+
+TEST(ExtractFile, GivesTheSameNumbersInMemory) {
+  const TemporaryFolder folder;
+  write_file(folder / "pairs.jsonl",
+             "{\"prompt\": \"the hen\", \"chosen\": \"ran and ran\", \"rejected\": \"sand\", \"margin\": 2}\n"
+             "{\"prompt\": \"the inn\", \"chosen\": \"in the sand\", \"rejected\": \"a\"}\n");
+  ExtractOptions how;
+  how.threads = 1;
+  std::vector<std::uint64_t> progress;
+  how.on_progress = [&progress](std::uint64_t records, std::uint64_t) { progress.push_back(records); };
+  const DataFile data{folder / "pairs.jsonl", {}};
+  const FileExtraction stored = extract_file(tiny(), data, folder / "out", how);
+  const MemoryExtraction kept = extract_to_memory(tiny(), data, how);
+  const FeatureSet set = load_features(folder / "out");
+  EXPECT_EQ(stored.kind, FeatureKind::Pairs);
+  EXPECT_EQ(progress, (std::vector<std::uint64_t>{1, 2, 1, 2}));
+  EXPECT_EQ(kept.ids.size(), 2u);
+  EXPECT_TRUE(std::ranges::equal(set.chosen.values(), kept.features.chosen.values()));
+  EXPECT_TRUE(std::ranges::equal(set.rejected.values(), kept.features.rejected.values()));
+  EXPECT_EQ(set.prompt_id, kept.features.prompt_id);
+  EXPECT_EQ(set.length_chosen, kept.features.length_chosen);
+  EXPECT_EQ(set.weight, kept.features.weight);
+  EXPECT_EQ(set.margin, kept.features.margin);
+  EXPECT_EQ(set.metadata, kept.features.metadata);
+  // The way in which the file is read is part of the data's identity.
+  DataFile other = data;
+  other.reader.shape = Shape::TrlExplicit;
+  EXPECT_EQ(error_code_of([&] { extract_file(tiny(), other, folder / "out", how); }), ErrorCode::Mismatch);
+}
+
+TEST(Extract, LetsOneWriterIn) {
+  const TemporaryFolder folder;
+  {
+    const OutputLock held(folder / "out");
+    EXPECT_EQ(error_code_of([&] { extract_pairs(tiny(), source_of(sample_pairs(1)), folder / "out", options()); }),
+              ErrorCode::BadUsage);
+  }
+  extract_pairs(tiny(), source_of(sample_pairs(1)), folder / "out", options());
+  EXPECT_EQ(error_code_of([&] {
+              extract_pairs(tiny(), source_of(sample_pairs(1)), folder / "no such folder" / "out", options());
+            }),
+            ErrorCode::Io);
+}
+
+}  // namespace
+}  // namespace coala

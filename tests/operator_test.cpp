@@ -1,0 +1,215 @@
+// The gated operator against plain loops in double.
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "reference.h"
+#include "solver/gated_operator.h"
+#include "solver/gates.h"
+#include "support.h"
+
+namespace coala {
+namespace {
+
+using test::Plain;
+using test::rounding_bound;
+
+enum class Shape { Pointwise, Pairs, TwoSegments };
+
+Plain make(Shape shape, std::size_t n, std::size_t d, std::size_t gate_count, std::uint64_t seed) {
+  Random random(seed);
+  Plain plain;
+  plain.gates = test::normal_matrix(gate_count, d, random);
+  for (float& value : plain.gates.row(0)) value = 0;
+  Matrix<float> plus = test::normal_matrix(n, d, random);
+  Matrix<float> minus = shape == Shape::Pairs ? test::normal_matrix(n, d, random) : Matrix<float>();
+  plain.segments.emplace_back(std::move(plus), std::move(minus));
+  if (shape == Shape::TwoSegments) plain.segments.emplace_back(test::normal_matrix(n + 3, d, random), Matrix<float>());
+  plain.targets.labels.assign(shape == Shape::TwoSegments ? 2 * n + 3 : n, 1.0f);
+  return plain;
+}
+
+bool same_bits(std::span<const float> a, std::span<const float> b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
+}
+
+struct Case {
+  Shape shape;
+  std::size_t n, d, groups;
+};
+
+class GatedOperatorTest : public ::testing::TestWithParam<Case> {};
+
+TEST_P(GatedOperatorTest, StaysWithinRoundingOfPlainLoops) {
+  const auto [shape, n, d, groups] = GetParam();
+  const Plain plain = make(shape, n, d, groups, 7 * n + d + groups);
+  Random random(n);
+  const Matrix<float> w = test::normal_matrix(groups, d, random);
+  std::vector<float> r(plain.count());
+  for (float& value : r) value = static_cast<float>(random.normal());
+  std::vector<std::uint8_t> active(groups, 1);
+  for (std::size_t p = 0; p < groups; p += 3) active[p] = 0;
+  Matrix<float> closed = w;
+  for (std::size_t p = 0; p < groups; p += 3) {
+    for (float& value : closed.row(p)) value = 0;
+  }
+
+  std::vector<double> z_size;
+  Matrix<double> g_size;
+  const std::vector<double> z_exact = plain.forward(w, &z_size);
+  const Matrix<double> g_exact = plain.adjoint(r, &g_size);
+  std::vector<double> closed_size;
+  const std::vector<double> closed_exact = plain.forward(closed, &closed_size);
+  const std::size_t sides = shape == Shape::Pairs ? 2 : 1;
+  // One rounding per product (none with FMA), one per addition: d terms and P groups; the rows, parts and segments.
+  const double z_bound = rounding_bound(sides * (d + groups + 4));
+  const double g_bound = rounding_bound(sides * plain.count() + 8);
+
+  for (const int threads : {1, 2, 3}) {
+    SCOPED_TRACE(::testing::Message() << threads << " threads");
+    ThreadPool pool(threads);
+    GatedOperator<float> f(plain.rows(), plain.gates.view(), pool);
+    ASSERT_EQ(f.rows(), plain.count());
+    ASSERT_EQ(f.groups(), groups);
+    EXPECT_EQ(f.bytes_per_pass(), plain.count() * d * 4 * sides);
+
+    std::vector<float> z(plain.count(), std::nanf(""));
+    f.forward(w.view(), z);
+    std::vector<float> z_closed(plain.count(), std::nanf(""));
+    f.forward(w.view(), z_closed, active);
+    for (std::size_t i = 0; i < z.size(); ++i) {
+      ASSERT_TRUE(std::abs(z[i] - z_exact[i]) <= z_bound * z_size[i]) << i << ": " << z[i] << " " << z_exact[i];
+      ASSERT_TRUE(std::abs(z_closed[i] - closed_exact[i]) <= z_bound * closed_size[i]) << i;
+    }
+    Matrix<float> g(groups, d, std::vector<float>(groups * d, std::nanf("")));
+    f.adjoint(r, g.view());
+    for (std::size_t p = 0; p < groups; ++p) {
+      for (std::size_t j = 0; j < d; ++j) {
+        ASSERT_TRUE(std::abs(g(p, j) - g_exact(p, j)) <= g_bound * g_size(p, j))
+            << p << "," << j << ": " << g(p, j) << " " << g_exact(p, j);
+      }
+    }
+
+    // The fused pass: r_i = c_i z_i of its own rounded predictions, so the bound is the adjoint's alone.
+    std::vector<float> seen(plain.count(), std::nanf(""));
+    const auto map = [&](std::size_t i, float value) {
+      seen[i] = value;
+      return r[i] * value;
+    };
+    Matrix<float> fused(groups, d, std::vector<float>(groups * d, std::nanf("")));
+    f.fused(w.view(), map, fused.view());
+    std::vector<float> product(plain.count());
+    for (std::size_t i = 0; i < product.size(); ++i) {
+      ASSERT_TRUE(std::abs(seen[i] - z_exact[i]) <= z_bound * z_size[i]) << i;
+      product[i] = r[i] * seen[i];
+    }
+    Matrix<double> fused_size;
+    const Matrix<double> fused_exact = plain.adjoint(product, &fused_size);
+    for (std::size_t k = 0; k < fused.values().size(); ++k) {
+      ASSERT_TRUE(std::abs(fused.values()[k] - fused_exact.values()[k]) <= g_bound * fused_size.values()[k]) << k;
+    }
+
+    // The same call gives the same bits, from this object and from another with as many threads.
+    ThreadPool other_pool(threads);
+    GatedOperator<float> other(plain.rows(), plain.gates.view(), other_pool);
+    for (GatedOperator<float>* again : {&f, &other}) {
+      std::vector<float> z_again(plain.count());
+      Matrix<float> g_again(groups, d);
+      again->forward(w.view(), z_again);
+      EXPECT_TRUE(same_bits(z, z_again));
+      again->adjoint(r, g_again.view());
+      EXPECT_TRUE(same_bits(g.values(), g_again.values()));
+      again->fused(w.view(), map, g_again.view());
+      EXPECT_TRUE(same_bits(fused.values(), g_again.values()));
+    }
+    EXPECT_EQ(f.passes(), 7u);
+
+    // <F w, r> = <w, F' r>: both sides with their own rounding.
+    double left = 0;
+    double right = 0;
+    double slack = 0;
+    for (std::size_t i = 0; i < z.size(); ++i) {
+      left += static_cast<double>(z[i]) * r[i];
+      slack += z_bound * z_size[i] * std::abs(r[i]);
+    }
+    for (std::size_t k = 0; k < g.values().size(); ++k) {
+      right += static_cast<double>(g.values()[k]) * w.values()[k];
+      slack += g_bound * g_size.values()[k] * std::abs(w.values()[k]);
+    }
+    EXPECT_TRUE(std::abs(left - right) <= slack) << left << " " << right;
+  }
+}
+
+std::vector<Case> cases() {
+  std::vector<Case> result;
+  for (const Shape shape : {Shape::Pointwise, Shape::Pairs, Shape::TwoSegments}) {
+    for (const std::size_t n : {1, 255, 256, 257}) result.push_back({shape, n, 13, 5});
+    result.push_back({shape, 1000, 33, 4});
+    result.push_back({shape, 100, 1, 3});
+    for (std::size_t groups = 1; groups <= 17; ++groups) result.push_back({shape, 70, 25, groups});
+    result.push_back({shape, 40, 64, 33});
+  }
+  return result;
+}
+
+std::string case_name(const ::testing::TestParamInfo<Case>& info) {
+  const char* const names[] = {"Pointwise", "Pairs", "TwoSegments"};
+  return std::string(names[static_cast<int>(info.param.shape)]) + "_n" + std::to_string(info.param.n) + "_d" +
+         std::to_string(info.param.d) + "_P" + std::to_string(info.param.groups);
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, GatedOperatorTest, ::testing::ValuesIn(cases()), case_name);
+
+TEST(GatedOperator, OneMovedEntryIsSeen) {
+  // The comparison itself must be able to fail: four times the bound is outside.
+  const Plain plain = make(Shape::Pointwise, 20, 5, 2, 1);
+  Random random(2);
+  const Matrix<float> w = test::normal_matrix(2, 5, random);
+  std::vector<double> size;
+  const std::vector<double> exact = plain.forward(w, &size);
+  const double bound = rounding_bound(5 + 2 + 4);
+  EXPECT_FALSE(std::abs(exact[3] + 4 * bound * size[3] - exact[3]) <= bound * size[3]);
+  EXPECT_FALSE(std::abs(std::nan("") - exact[3]) <= bound * size[3]);
+}
+
+TEST(GatedOperator, GivenPatternIsUsed) {
+  Random random(3);
+  const Matrix<double> x = [&] {
+    Matrix<double> m(300, 4);
+    for (double& value : m.values()) value = random.normal();
+    return m;
+  }();
+  Matrix<std::uint8_t> pattern(300, 3);
+  for (std::uint8_t& bit : pattern.values()) bit = random.below(2) != 0 ? 1 : 0;
+  Matrix<double> w(3, 4);
+  for (double& value : w.values()) value = random.normal();
+  ThreadPool pool(2);
+  GatedOperator<double> f(DesignRows<double>{{{x.view(), {}}}}, pattern, pool);
+  std::vector<double> z(300);
+  f.forward(w.view(), z);
+  for (std::size_t i = 0; i < 300; ++i) {
+    double expected = 0;
+    double size = 0;
+    for (std::size_t p = 0; p < 3; ++p) {
+      for (std::size_t j = 0; j < 4 && pattern(i, p) != 0; ++j) {
+        expected += x(i, j) * w(p, j);
+        size += std::abs(x(i, j) * w(p, j));
+      }
+    }
+    ASSERT_TRUE(std::abs(z[i] - expected) <= 2 * rounding_bound(11, 0x1p-53) * size) << i;
+  }
+}
+
+TEST(Gates, ZeroGateIsOpenAndSeedsRepeat) {
+  const Matrix<float> gates = draw_gates_with_linear(4, 6, 11);
+  ASSERT_EQ(gates.rows(), 5u);
+  for (const float value : gates.row(0)) EXPECT_EQ(value, 0.0f);
+  const Matrix<float> drawn = draw_gates(4, 6, 11);
+  EXPECT_TRUE(same_bits(drawn.values(), gates.values().subspan(6)));
+  EXPECT_FALSE(same_bits(drawn.values(), draw_gates(4, 6, 12).values()));
+  const std::vector<float> x{-1, -2, -3, -4, -5, -6};
+  EXPECT_TRUE(gate_open(gates.row(0), std::span<const float>(x)));
+}
+
+}  // namespace
+}  // namespace coala
