@@ -2,6 +2,9 @@
 add_library(coala_flags INTERFACE)
 target_compile_options(coala_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion
                                              -Wnon-virtual-dtor -Woverloaded-virtual -Werror)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  target_compile_options(coala_flags INTERFACE -Wno-restrict)  # false alarms on std::string in GCC 12 (bug 105651)
+endif()
 if(COALA_SANITIZE)
   target_compile_options(coala_flags INTERFACE -fsanitize=${COALA_SANITIZE} -fno-omit-frame-pointer
                                                -fno-sanitize-recover=all)

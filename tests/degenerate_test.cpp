@@ -29,7 +29,7 @@ class DegenerateTest : public ::testing::TestWithParam<Loss> {
   /// @return the certified gap
   double check(const Plain& plain, double ratio, double tolerance = 1e-4) const {
     SCOPED_TRACE(::testing::Message() << "ratio " << ratio);
-    ThreadPool pool(2);
+    ThreadPool pool(1);
     GatedOperator<float> f(plain.rows(), plain.gates.view(), pool);
     GatedSolver solver(f, plain.targets, {bias(), tolerance, 2000});
     const double beta = ratio * solver.beta_max();
@@ -56,7 +56,7 @@ class DegenerateTest : public ::testing::TestWithParam<Loss> {
   }
 
   void check_linear(const Plain& plain) const {
-    ThreadPool pool(2);
+    ThreadPool pool(1);
     const Matrix<float> zero_gate(1, plain.dimension());
     GatedOperator<float> f(plain.rows(), zero_gate.view(), pool);
     const Matrix<double> gram = weighted_gram(plain.rows(), plain.targets.weights, pool);
@@ -150,16 +150,21 @@ TEST_P(DegenerateTest, SeparableAtATinyPenalty) {
 TEST_P(DegenerateTest, OrdinaryRowsAtASmallPenalty) {
   // A path down to 1 % of beta_max, to more than single precision resolves: it must end, solved or stalled.
   const Plain plain = random_problem(GetParam(), 300, 8, 5, 11);
-  ThreadPool pool(2);
+  ThreadPool pool(1);
   GatedOperator<float> f(plain.rows(), plain.gates.view(), pool);
   GatedSolver solver(f, plain.targets, {bias(), 1e-6, 20000});
   const double largest = solver.beta_max();
-  for (const double ratio : {0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 1e-3, 1e-4}) {
-    for (const double tolerance : {1e-4, 1e-6, 1e-9}) {
+  for (const double ratio : {0.3, 0.05, 0.01, 1e-3}) {
+    for (const double tolerance : {1e-4, 1e-9}) {
       const SolveInfo info = solver.solve(ratio * largest, tolerance);
       const Certificate c = certify_gated(plain.rows(), plain.targets, plain.gates.view(), solver.weights().w.view(),
                                           solver.weights().bias, bias(), ratio * largest);
-      EXPECT_LE(c.relative_gap, std::max(2 * tolerance, 1e-5)) << ratio << " " << status_name(info.status);
+      if (tolerance >= 1e-4) {
+        EXPECT_EQ(info.status, SolveStatus::Solved) << ratio;
+      }
+      // What was reached is kept, however long it is asked for more.
+      EXPECT_LE(c.relative_gap, 1e-4 + 1e-6) << ratio << " " << status_name(info.status);
+      EXPECT_NEAR(c.relative_gap, info.relative_gap(), 1e-5);
     }
   }
 }
@@ -231,7 +236,7 @@ TEST(CronosDegenerate, FiniteOnOddRows) {
     for (std::size_t i = 0; i < n; ++i) x(i, 2) = 0.5f;
     const std::vector<float> y(n, 1.0f);
     const Matrix<float> gates = draw_gates(3, 6, 1);
-    ThreadPool pool(2);
+    ThreadPool pool(1);
     const Matrix<std::uint8_t> pattern = gate_pattern<float>(x.view(), gates.view(), pool);
     GatedOperator<float> f(DesignRows<float>{{{x.view(), {}}}}, pattern, pool);
     Cronos<float> cronos(f, pattern, y, {}, pool);

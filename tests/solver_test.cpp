@@ -22,8 +22,8 @@ struct Solution {
   Certificate certificate;
 };
 
-Solution solve_gated(const Plain& plain, double beta, double tolerance, bool bias, int threads = 2) {
-  ThreadPool pool(threads);
+Solution solve_gated(const Plain& plain, double beta, double tolerance, bool bias) {
+  ThreadPool pool(1);
   GatedOperator<float> f(plain.rows(), plain.gates.view(), pool);
   GatedSolver solver(f, plain.targets, {bias, tolerance, 20000});
   Solution solution;

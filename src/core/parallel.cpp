@@ -45,6 +45,10 @@ ThreadPool::~ThreadPool() {
 
 void ThreadPool::for_parts(std::size_t count, std::size_t grain,
                            const std::function<void(int, std::size_t, std::size_t)>& body) {
+  if (workers_.empty() || count <= grain) {  // nothing to share out: waking the others would cost more than the work
+    if (count > 0) body(0, 0, count);
+    return;
+  }
   {
     const std::lock_guard lock(mutex_);
     count_ = count;

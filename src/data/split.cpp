@@ -42,9 +42,8 @@ bool in_held_out(const Prompt& prompt, double fraction, std::uint64_t seed) {
 
 int fold_of(std::string_view key, int folds, std::uint64_t seed) {
   if (folds < 1) throw Error(ErrorCode::BadUsage, fmt::format("there cannot be {} folds", folds), "use 2 or more");
-  // Another seed than in_held_out() has: the same hash would put what is left after it into the upper folds only.
-  constexpr std::uint64_t kFolds = 0x9e3779b97f4a7c15u;
-  return static_cast<int>(hash64(key, seed ^ kFolds) % static_cast<std::uint64_t>(folds));
+  // The remainder hangs on the low bits of the hash, in_held_out() compares the high ones: the two are independent.
+  return static_cast<int>(hash64(key, seed) % static_cast<std::uint64_t>(folds));
 }
 
 }  // namespace coala

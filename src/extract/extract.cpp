@@ -14,7 +14,7 @@ namespace {
 
 void add_row(FeatureRows& rows, FeatureExtractor& extractor, const Pair& pair) {
   const Matrix<float> features = record_features(extractor, pair);
-  rows.put("prompt_id", prompt_id(pair.prompt));
+  rows.put("prompt_id", prompt_id(pair));
   const float weight = static_cast<float>(pair.weight.value_or(1));
   const float margin = static_cast<float>(pair.margin.value_or(0));
   rows.put("weight", {&weight, 1});
@@ -30,7 +30,7 @@ void add_row(FeatureRows& rows, FeatureExtractor& extractor, const Pair& pair) {
 
 void add_row(FeatureRows& rows, FeatureExtractor& extractor, const Labelled& labelled) {
   const Matrix<float> features = record_features(extractor, labelled);
-  rows.put("prompt_id", prompt_id(labelled.prompt));
+  rows.put("prompt_id", prompt_id(labelled));
   rows.put("length", code_points(labelled.response));
   rows.put("features", features.row(0));
   rows.put("labels", labelled.label);

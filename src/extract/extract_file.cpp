@@ -86,7 +86,7 @@ MemoryExtraction extract_to_memory(const Backbone& backbone, const DataFile& dat
       append(first, rows.row(0));
       append(second, rows.row(1));
       result.ids.push_back(pair->id);
-      set.prompt_id.push_back(prompt_id(pair->prompt));
+      set.prompt_id.push_back(prompt_id(*pair));
       set.length_chosen.push_back(static_cast<std::int32_t>(code_points(pair->chosen)));
       set.length_rejected.push_back(static_cast<std::int32_t>(code_points(pair->rejected)));
       set.weight.push_back(static_cast<float>(pair->weight.value_or(1)));
@@ -95,7 +95,7 @@ MemoryExtraction extract_to_memory(const Backbone& backbone, const DataFile& dat
       const auto& labelled = std::get<Labelled>(record);
       append(first, record_features(extractor, labelled).row(0));
       result.ids.push_back(labelled.id);
-      set.prompt_id.push_back(prompt_id(labelled.prompt));
+      set.prompt_id.push_back(prompt_id(labelled));
       set.length.push_back(static_cast<std::int32_t>(code_points(labelled.response)));
       set.labels.push_back(static_cast<std::int8_t>(labelled.label));
     }

@@ -29,8 +29,8 @@ std::int64_t code_points(std::string_view text) {
   return count;
 }
 
-std::int64_t prompt_id(const Prompt& prompt) {
-  return static_cast<std::int64_t>(hash64(prompt.key()) >> 1);
+std::int64_t prompt_id(const Record& record) {
+  return static_cast<std::int64_t>(hash64(split_key(record)) >> 1);
 }
 
 Matrix<float> record_features(FeatureExtractor& extractor, const Pair& pair) {

@@ -37,6 +37,17 @@ std::vector<std::size_t> nonzero_groups(const Matrix<float>& w) {
   return kept;
 }
 
+void check_settings(const FitSettings& settings) {
+  const auto at_least = [](const char* name, int value, int least) {
+    if (value >= least) return;
+    throw Error(ErrorCode::BadUsage, fmt::format("{} is {}, it must be at least {}", name, value, least));
+  };
+  at_least("the number of selection folds", settings.folds, 2);
+  at_least("the number of gates", settings.gates, 0);
+  at_least("the number of cronos gates", settings.cronos_gates, 1);
+  at_least("the path length", settings.path_length, 1);
+}
+
 void check_learnable(const FeatureSet& set) {
   if (set.kind != FeatureKind::Labelled) return;
   const bool positive = std::find(set.labels.begin(), set.labels.end(), 1) != set.labels.end();
@@ -62,10 +73,10 @@ std::string_view model_class_name(ModelClass model_class) noexcept {
   return "";
 }
 
-/// Activations of every row by the network of the fold that left it out: what Phase II may be fitted to.
-PhaseTwoRows out_of_fold_rows(const TrainingRows& rows, const std::vector<Network>& networks, bool pairwise,
-                              ThreadPool& pool) {
-  const std::size_t m = networks.front().neurons();
+/// Activations [n, m] of every row by the network of the fold that left it out: what Phase II may be fitted to. A fold
+/// without rows has no network.
+PhaseTwoRows out_of_fold_rows(const TrainingRows& rows, const std::vector<Network>& networks, std::size_t m,
+                              bool pairwise, ThreadPool& pool) {
   const std::size_t n = rows.plus().rows();
   PhaseTwoRows result;
   result.pairwise = pairwise;
@@ -97,6 +108,7 @@ PhaseTwoRows out_of_fold_rows(const TrainingRows& rows, const std::vector<Networ
 }
 
 FitResult fit_head(const FeatureSet& set, const FitSettings& settings, ThreadPool& pool) {
+  check_settings(settings);
   check_learnable(set);
   const bool pairs = set.kind == FeatureKind::Pairs;
   const Loss preference_loss = pairs ? Loss::BradleyTerry : Loss::Logistic;
@@ -203,7 +215,8 @@ FitResult fit_head(const FeatureSet& set, const FitSettings& settings, ThreadPoo
   throw_if_interrupted();
 
   const bool pairwise = pairs && settings.phase_two.objective != PhaseTwoObjective::Pointwise;
-  const PhaseTwoRows phase_two_rows = out_of_fold_rows(*phase_two_source, fold_networks, pairwise, pool);
+  const PhaseTwoRows phase_two_rows =
+      out_of_fold_rows(*phase_two_source, fold_networks, result.network.neurons(), pairwise, pool);
   const std::vector<double> theta2(result.network.theta2.begin(), result.network.theta2.end());
   result.phase_two =
       fit_phase_two(phase_two_rows, theta2, static_cast<double>(result.network.bias), settings.phase_two);
@@ -214,7 +227,7 @@ FitResult fit_head(const FeatureSet& set, const FitSettings& settings, ThreadPoo
   // Out-of-fold scores of single responses. A head trained on differences has no absolute level: its scores are
   // centred, so that 0 is the average response and the sigmoid of a score is a comparison with it.
   const PhaseTwoRows single =
-      pairwise ? out_of_fold_rows(*phase_two_source, fold_networks, false, pool) : phase_two_rows;
+      pairwise ? out_of_fold_rows(*phase_two_source, fold_networks, theta2.size(), false, pool) : phase_two_rows;
   double sum = 0;
   double squares = 0;
   for (std::size_t i = 0; i < single.activations.rows(); ++i) {
@@ -222,6 +235,10 @@ FitResult fit_head(const FeatureSet& set, const FitSettings& settings, ThreadPoo
     for (std::size_t j = 0; j < theta2.size(); ++j) score += result.phase_two.theta2[j] * single.activations(i, j);
     sum += score;
     squares += score * score;
+  }
+  if (!std::isfinite(squares)) {
+    throw Error(ErrorCode::BadInput, set.path + ": the scores are not finite: the features are too large",
+                "scale the features down");
   }
   const double count = static_cast<double>(single.activations.rows());
   result.score_mean = sum / count;

@@ -75,7 +75,8 @@ struct FitResult {
 };
 
 /// Trains a head: transform, Phase I with selection on held-out prompts, Phase II on out-of-fold activations.
-/// @throws Error{BadInput} when the rows cannot be learnt from (one prompt only, one class only)
+/// @throws Error{BadInput} when the rows cannot be learnt from (one prompt only, one class only), Error{BadUsage} when
+/// a setting is out of range
 FitResult fit_head(const FeatureSet& set, const FitSettings& settings, ThreadPool& pool);
 
 }  // namespace coala

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cmath>
+#include <cstdlib>
 #include <set>
 
 #include "core/error.h"
@@ -58,7 +59,7 @@ double Head::score(std::span<const float> features) const {
 
 double Head::probability(double raw_score) const {
   const std::string slope = value("probability.slope");
-  return sigmoid(slope.empty() ? raw_score : std::stod(slope) * raw_score);
+  return sigmoid(slope.empty() ? raw_score : std::strtod(slope.c_str(), nullptr) * raw_score);
 }
 
 bool Head::bound() const {
@@ -186,9 +187,12 @@ Head load_head(const std::filesystem::path& path) {
   head.transform.scale = read("scale", {d});
   if (activation == "gated") head.network.gates = neurons(read("gates", {d, m}));
   const std::string slope = head.value("probability.slope");
-  char* end = nullptr;
-  if (!slope.empty() && (!std::isfinite(std::strtod(slope.c_str(), &end)) || *end != '\0')) {
-    throw corrupt(fmt::format("its probability.slope is '{}', expected a number", slope));
+  if (!slope.empty()) {
+    char* end = nullptr;
+    const double value = std::strtod(slope.c_str(), &end);
+    if (*end != '\0' || !(value > 0) || !std::isfinite(value)) {
+      throw corrupt(fmt::format("its probability.slope is '{}', expected a number above 0", slope));
+    }
   }
   return head;
 }

@@ -90,7 +90,8 @@ class Problem {
   std::vector<double> batch_gradient(const std::vector<double>& x, std::span<const std::size_t> batch) const {
     std::vector<double> g(size());
     for (const std::size_t i : batch) {
-      add_row(i, -slope_ * rows_.labels[i] * sigmoid(argument(i, x)) / static_cast<double>(batch.size()), g);
+      const double weight = rows_.weights[i] * static_cast<double>(count()) / total_weight_;  // 1 when all are alike
+      add_row(i, -weight * slope_ * rows_.labels[i] * sigmoid(argument(i, x)) / static_cast<double>(batch.size()), g);
     }
     return g;
   }
@@ -103,7 +104,7 @@ class Problem {
       for (const double a : rows_.activations.row(i)) square += a * a;
       bound += rows_.weights[i] * slope_ * slope_ * 0.25 * square / total_weight_;
     }
-    return bound + *std::max_element(ridge_.begin(), ridge_.end());
+    return bound + (ridge_.empty() ? 0.0 : *std::max_element(ridge_.begin(), ridge_.end()));
   }
 
  private:
@@ -163,7 +164,7 @@ void newton(const Problem& problem, std::vector<double>& x, PhaseTwoResult& resu
       for (std::size_t j = 0; j < x.size(); ++j) trial[j] -= t * step[j];
       // Near the solution the decrease drowns in rounding: accept what does not raise the value by more than that.
       const double trial_value = problem.mean_loss(trial) + problem.ridge_value(trial);
-      if (trial_value > value - 1e-4 * t * slope + 4e-16 * std::abs(value)) continue;
+      if (!(trial_value <= value - 1e-4 * t * slope + 4e-16 * std::abs(value))) continue;
       x = std::move(trial);
       moved = true;
       break;
@@ -206,6 +207,7 @@ void accelerated(const Problem& problem, std::vector<double>& x, PhaseTwoResult&
     ++result.iterations;
     result.objective_curve.push_back(problem.mean_loss(x));
   }
+  result.gradient_norm = norm(problem.gradient(x, nullptr));
 }
 
 void adamw(const Problem& problem, const PhaseTwoSettings& settings, std::vector<double>& x, PhaseTwoResult& result) {

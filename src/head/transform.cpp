@@ -1,8 +1,12 @@
 #include "head/transform.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <iterator>
+
+#include "core/error.h"
 
 namespace coala {
 
@@ -47,12 +51,22 @@ FeatureTransform FeatureTransform::standardising(const FeatureSet& set) {
   for (std::size_t j = 0; j < d; ++j) {
     transform.mean[j] = static_cast<float>(mean[j]);
     transform.scale[j] = deviation[j] > threshold ? static_cast<float>(1 / deviation[j]) : 0.0f;
+    if (!std::isfinite(transform.scale[j])) {
+      throw Error(ErrorCode::BadInput,
+                  fmt::format("{}: column {} (counted from 0) has a standard deviation of {:.1e}, too small for single "
+                              "precision",
+                              set.path, j, deviation[j]),
+                  "scale the features up");
+    }
   }
   return transform;
 }
 
 void FeatureTransform::apply(std::span<const float> features, std::span<float> x) const {
-  for (std::size_t j = 0; j < mean.size(); ++j) x[j] = (features[j] - mean[j]) * scale[j];
+  // In double: the difference of two large numbers of single precision may overflow it.
+  for (std::size_t j = 0; j < mean.size(); ++j) {
+    x[j] = static_cast<float>((static_cast<double>(features[j]) - mean[j]) * scale[j]);
+  }
 }
 
 void FeatureTransform::apply(Matrix<float>& rows) const {

@@ -153,6 +153,8 @@ SolveInfo GatedSolver::solve(double beta, double tolerance) {
   double momentum = 1;
   double loss = total_loss(*targets_, current_.z, current_.bias);
   double best_gap = evaluate_gap(beta, loss, info);
+  SolveInfo best_info = info;
+  GatedWeights best = current_;
   double y_bias = current_.bias;
   int checks_without_gain = 0;
 
@@ -236,10 +238,19 @@ SolveInfo GatedSolver::solve(double beta, double tolerance) {
       } else if (++checks_without_gain >= 30) {
         info.status = SolveStatus::Stalled;  // single precision has given what it can
       }
-      best_gap = std::min(best_gap, gap);
+      if (gap < best_gap) {
+        best_gap = gap;
+        best_info = info;
+        best = current_;
+      }
     }
   }
   if (info.iterations % kGapEvery != 0) evaluate_gap(beta, loss, info);
+  if (info.relative_gap() > best_gap) {  // what rounding took away after the best iterate
+    current_ = std::move(best);
+    info.objective = best_info.objective;
+    info.dual_objective = best_info.dual_objective;
+  }
   info.passes_over_x = f_->passes() - first_pass;
   info.flops = f_->flops() - first_flops;
   info.seconds = monotonic_s() - start_s;
