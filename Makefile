@@ -31,7 +31,7 @@ demo: build
 	@demo/run.sh
 
 test: build
-	@ctest --test-dir build --output-on-failure --schedule-random -j 2
+	@COALA_PYTHON="$$(tools/python_env.sh)" ctest --test-dir build --output-on-failure --schedule-random -j 2
 
 asan: setup
 	$(call configure_and_build,asan)

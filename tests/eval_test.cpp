@@ -238,8 +238,10 @@ TEST(Metrics, ScoresThatOverflowAreAnError) {
 }
 
 TEST(Interop, PythonReadsTheHeadInThreeLines) {
-  if (std::system("python3 -c 'import numpy, safetensors.numpy' >/dev/null 2>&1") != 0) {
-    GTEST_SKIP() << "python3 with numpy and safetensors is not installed";
+  const char* const chosen = std::getenv("COALA_PYTHON");  // `make test` sets it to one with the packages
+  const std::string python = chosen != nullptr ? chosen : "python3";
+  if (std::system((python + " -c 'import numpy, safetensors.numpy' >/dev/null 2>&1").c_str()) != 0) {
+    GTEST_SKIP() << python << " has no numpy or no safetensors";
   }
   const test::TemporaryFolder folder;
   const Head head = hand_made_head();
@@ -259,7 +261,7 @@ score = (((x @ h["gates"]) >= 0) * (x @ h["theta1"])) @ h["theta2"] + h["bias"]
 open(sys.argv[1] + "/scores.txt", "w").write("\n".join(repr(float(s)) for s in score))
 )");
   const std::string folder_name = folder.path().string();
-  ASSERT_EQ(std::system(("python3 " + folder_name + "/score.py " + folder_name).c_str()), 0);
+  ASSERT_EQ(std::system((python + " " + folder_name + "/score.py " + folder_name).c_str()), 0);
   std::ifstream scores(folder / "scores.txt");
   for (std::size_t i = 0; i < 200; ++i) {
     double score = std::nan("");

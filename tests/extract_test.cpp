@@ -257,6 +257,37 @@ TEST(Extract, NamesTheRecordWithoutATokenInItsResponse) {
             ErrorCode::BadInput);
 }
 
+TEST(Extract, GivesTheSameBytesOnAnyNumberOfThreads) {
+  const TemporaryFolder folder;
+  const auto pairs = sample_pairs(75);  // more than one batch, and not a multiple of one
+  for (const int threads : {1, 3}) {
+    ExtractOptions how = options();
+    how.threads = threads;
+    std::uint64_t last = 0;
+    how.on_progress = [&last](std::uint64_t records, std::uint64_t) { EXPECT_EQ(records, ++last); };
+    extract_pairs(tiny(), source_of(pairs), folder / std::to_string(threads), how);
+    EXPECT_EQ(last, 75u);
+  }
+  EXPECT_TRUE(read_file(folder / "1") == read_file(folder / "3"));
+}
+
+TEST(Extract, NamesTheFirstOfSeveralBadRecords) {
+  const TemporaryFolder folder;
+  auto pairs = sample_pairs(40);
+  for (const std::size_t i : {7u, 8u, 30u}) pairs[i].chosen = "";
+  ExtractOptions how = options();
+  how.threads = 3;
+  std::uint64_t last = 0;
+  how.on_progress = [&last](std::uint64_t records, std::uint64_t) { last = records; };
+  try {
+    extract_pairs(tiny(), source_of(pairs), folder / "out", how);
+    ADD_FAILURE() << "no error";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("record '8'"), std::string::npos) << error.what();
+  }
+  EXPECT_EQ(last, 7u);
+}
+
 TEST(Extract, RefusesALengthTheModelDoesNotHave) {
   const TemporaryFolder folder;
   for (const std::size_t length : {1u, 257u}) {

@@ -143,11 +143,12 @@ TEST(Fit, EveryCombinationGivesAWorkingHead) {
 
 TEST(Fit, SameSeedSameBytes) {
   const test::TemporaryFolder folder;
-  const FeatureSet set = labelled_set(600, 5, bent_truth, 10);
+  const FeatureSet set = labelled_set(300, 5, bent_truth, 10);
   for (const ModelClass model_class : {ModelClass::Gated, ModelClass::Linear, ModelClass::Cronos}) {
     FitSettings settings;
     settings.model_class = model_class;
-    settings.gates = 6;
+    settings.gates = 4;
+    settings.path_length = 6;
     std::set<std::string> files;
     for (int run = 0; run < 2; ++run) {
       const auto path = folder / "head";
@@ -166,6 +167,7 @@ TEST(Fit, ThreadCountsAgree) {
   const FeatureSet set = labelled_set(800, 5, bent_truth, 11);
   FitSettings settings;
   settings.gates = 8;
+  settings.path_length = 6;
   const FitResult one = fit(set, settings, 1);
   const FitResult three = fit(set, settings, 3);
   EXPECT_EQ(one.chosen.penalty_ratio, three.chosen.penalty_ratio);
@@ -274,9 +276,9 @@ TEST(Fit, OddFeatures) {
 }
 
 TEST(Folds, PromptsNeverStraddle) {
-  FeatureSet set = labelled_set(500, 2, linear_truth, 17);
+  FeatureSet set = labelled_set(500, 3, linear_truth, 17);
   for (std::size_t i = 0; i < 500; ++i) set.prompt_id[i] = static_cast<std::int64_t>(i * i % 61) - 30;
-  const TrainingRows rows(set, FeatureTransform::identity(2), Loss::Logistic, 5, 3);
+  const TrainingRows rows(set, FeatureTransform::identity(3), Loss::Logistic, 5, 3);
   std::map<std::int64_t, int> fold_of;
   std::set<int> used;
   for (std::size_t i = 0; i < 500; ++i) {
@@ -290,8 +292,8 @@ TEST(Folds, PromptsNeverStraddle) {
     for (std::size_t i = 0; i < 500; ++i) EXPECT_EQ(targets.weights[i], rows.fold()[i] == fold ? 0.0f : 1.0f);
   }
   // Pairs as pointwise rows: both responses of a prompt share its fold.
-  FeatureSet pairs = pair_set(100, 2, linear_truth, 18);
-  const TrainingRows both(pairs, FeatureTransform::identity(2), Loss::Squared, 5, 3);
+  FeatureSet pairs = pair_set(100, 3, linear_truth, 18);
+  const TrainingRows both(pairs, FeatureTransform::identity(3), Loss::Squared, 5, 3);
   ASSERT_EQ(both.rows(), 200u);
   for (std::size_t i = 0; i < 100; ++i) {
     EXPECT_EQ(both.fold()[i], both.fold()[100 + i]);

@@ -42,7 +42,7 @@ Head sample_head(bool gated, std::size_t d = 5, std::size_t m = 3) {
 }
 
 bool same_bits(std::span<const float> a, std::span<const float> b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size_bytes()) == 0);
 }
 
 /// The formula of docs/head-file.md.
@@ -106,14 +106,14 @@ TEST_P(HeadFile, ScoreIsTheFormula) {
 
 TEST_P(HeadFile, EveryTruncationIsRefused) {
   save_head(sample_head(GetParam(), 2, 1), path_);
-  const std::string whole = read_file(path_);
-  const auto cut = folder_ / "cut.safetensors";
-  for (std::size_t size = 0; size < whole.size(); ++size) {
-    std::ofstream(cut, std::ios::binary | std::ios::trunc).write(whole.data(), static_cast<long>(size));
-    ASSERT_EQ(test::error_code_of([&] { load_head(cut); }), ErrorCode::CorruptFile) << size;
+  EXPECT_NO_THROW(load_head(path_));
+  std::ofstream(path_, std::ios::binary | std::ios::app) << "x";
+  EXPECT_EQ(test::error_code_of([&] { load_head(path_); }), ErrorCode::CorruptFile);
+  // Shortened in place, byte by byte: rewriting the file each time would wait for the disk.
+  for (std::size_t size = std::filesystem::file_size(path_) - 1; size-- > 0;) {
+    std::filesystem::resize_file(path_, size);
+    ASSERT_EQ(test::error_code_of([&] { load_head(path_); }), ErrorCode::CorruptFile) << size;
   }
-  std::ofstream(cut, std::ios::binary | std::ios::trunc) << whole << "x";
-  EXPECT_EQ(test::error_code_of([&] { load_head(cut); }), ErrorCode::CorruptFile);
   EXPECT_EQ(test::error_code_of([&] { load_head(folder_ / "missing"); }), ErrorCode::BadInput);
 }
 
@@ -121,18 +121,19 @@ TEST_P(HeadFile, FlippedBytesNeverCrash) {
   save_head(sample_head(GetParam()), path_);
   const std::string whole = read_file(path_);
   Random random(4);
-  const auto bad = folder_ / "bad.safetensors";
-  for (int k = 0; k < 200; ++k) {
-    std::string damaged = whole;
-    damaged[random.below(damaged.size())] = static_cast<char>(random.below(256));
-    std::ofstream(bad, std::ios::binary | std::ios::trunc) << damaged;
+  std::fstream file(path_, std::ios::binary | std::ios::in | std::ios::out);
+  const auto put = [&](std::size_t at, char byte) { file.seekp(static_cast<long>(at)).put(byte).flush(); };
+  for (int k = 0; k < 2000; ++k) {
+    const std::size_t at = random.below(whole.size());
+    put(at, static_cast<char>(random.below(256)));
     try {
-      const Head head = load_head(bad);
+      const Head head = load_head(path_);
       const std::vector<float> f(head.dimension(), 1.0f);
       static_cast<void>(head.probability(head.score(f)));
     } catch (const Error& error) {
       EXPECT_TRUE(error.code() == ErrorCode::CorruptFile || error.code() == ErrorCode::Mismatch) << error.what();
     }
+    put(at, whole[at]);
   }
 }
 

@@ -1,4 +1,7 @@
 #!/usr/bin/env bash
+# Usage: tools/llama.sh          print the prefix, building what is missing
+#        tools/llama.sh fetch    obtain the source archive only (for a later build without network), print its path
+#
 # Provides the pinned llama.cpp: downloads the sdist that carries its source, checks it, builds the libraries coala
 # links, and prints the installation prefix on standard output (everything else goes to standard error).
 #
@@ -22,9 +25,38 @@ die() { say "error: $*"; exit 1; }
 checksum() { sha256sum "$1" | cut -d' ' -f1; }
 
 mkdir -p "$cache/downloads" 2>/dev/null || die "cannot create $cache; set COALA_CACHE to a writable folder"
+archive=$cache/downloads/$sdist
+
+fetch() {
+  if [ -f "$archive" ] && [ "$(checksum "$archive")" != "$sha256" ]; then
+    say "the cached $sdist is damaged; fetching it again"
+    rm -f "$archive"
+  fi
+  for attempt in 1 2 3; do
+    [ -f "$archive" ] && break
+    say "fetching $package $version (attempt $attempt)"
+    partial=$(mktemp -d "$cache/downloads/partial.XXXXXX")
+    # --no-deps and --no-binary: the source archive alone; pip still reads its metadata, nothing is compiled.
+    if python3 -m pip download --quiet --no-deps --no-binary :all: -d "$partial" "$package==$version" >&2 &&
+      [ "$(checksum "$partial/$sdist")" = "$sha256" ]; then
+      mv "$partial/$sdist" "$archive"
+    else
+      say "the download failed or does not have the expected SHA-256 $sha256"
+    fi
+    rm -rf "$partial"
+  done
+  [ -f "$archive" ] || die "could not obtain $sdist; place a copy with SHA-256 $sha256 in $cache/downloads and run again"
+}
+
+if [ "${1:-}" = fetch ]; then
+  fetch
+  echo "$archive"
+  exit 0
+fi
+
 key=$({
   echo "$sha256"
-  cat "$recipe" "${BASH_SOURCE[0]}"
+  cat "$recipe"
   "${CC:-cc}" --version
   "${CXX:-c++}" --version
   cmake --version
@@ -46,25 +78,7 @@ if [ -f "$prefix/complete" ]; then
   exit 0
 fi
 
-archive=$cache/downloads/$sdist
-if [ -f "$archive" ] && [ "$(checksum "$archive")" != "$sha256" ]; then
-  say "the cached $sdist is damaged; fetching it again"
-  rm -f "$archive"
-fi
-for attempt in 1 2 3; do
-  [ -f "$archive" ] && break
-  say "fetching $package $version (attempt $attempt)"
-  partial=$(mktemp -d "$cache/downloads/partial.XXXXXX")
-  # --no-deps and --no-binary: the source archive alone; pip still reads its metadata, nothing is compiled.
-  if python3 -m pip download --quiet --no-deps --no-binary :all: -d "$partial" "$package==$version" >&2 &&
-    [ "$(checksum "$partial/$sdist")" = "$sha256" ]; then
-    mv "$partial/$sdist" "$archive"
-  else
-    say "the download failed or does not have the expected SHA-256 $sha256"
-  fi
-  rm -rf "$partial"
-done
-[ -f "$archive" ] || die "could not obtain $sdist; place a copy with SHA-256 $sha256 in $cache/downloads and run again"
+fetch
 
 work=$cache/llama-$key.work
 rm -rf "$work" "$prefix"

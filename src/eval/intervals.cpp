@@ -67,6 +67,11 @@ double sign_test(std::uint64_t first, std::uint64_t second) {
 }
 
 double correlation(std::span<const double> x, std::span<const double> y) {
+  // Told by comparison: the mean of a constant may round, and the sums of squares below would then not be zero.
+  const auto constant = [](std::span<const double> values) {
+    return std::all_of(values.begin(), values.end(), [&](double value) { return value == values.front(); });
+  };
+  if (constant(x) || constant(y)) return std::numeric_limits<double>::quiet_NaN();
   const auto n = static_cast<double>(x.size());
   double mean_x = 0;
   double mean_y = 0;

@@ -1,11 +1,14 @@
 #include "eval/metrics.h"
 
+#include <fmt/format.h>
+
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <set>
 #include <string>
 
+#include "core/error.h"
 #include "eval/intervals.h"
 #include "solver/loss.h"
 
@@ -142,12 +145,18 @@ void labelled_metrics(Report& report, const FeatureSet& set, const Scores& score
 
 Scores score_features(const Head& head, const FeatureSet& set) {
   Scores scores;
-  const auto score_all = [&](const Matrix<float>& rows, std::vector<double>& out) {
-    for (std::size_t i = 0; i < rows.rows(); ++i) out.push_back(head.score(rows.row(i)));
+  const auto score_all = [&](const char* name, const Matrix<float>& rows, std::vector<double>& out) {
+    for (std::size_t i = 0; i < rows.rows(); ++i) {
+      out.push_back(head.score(rows.row(i)));
+      if (std::isfinite(out.back())) continue;
+      throw Error(ErrorCode::BadInput,
+                  fmt::format("{}: the score of row {} of '{}' (counted from 0) is not finite", set.path, i, name),
+                  "its features are far outside the range that the head was trained on");
+    }
   };
-  score_all(set.chosen, scores.chosen);
-  score_all(set.rejected, scores.rejected);
-  score_all(set.features, scores.single);
+  score_all("chosen", set.chosen, scores.chosen);
+  score_all("rejected", set.rejected, scores.rejected);
+  score_all("features", set.features, scores.single);
   return scores;
 }
 

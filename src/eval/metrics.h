@@ -16,6 +16,7 @@ struct Scores {
   std::vector<double> single;    ///< [n] labelled
 };
 
+/// @throws Error{BadInput} when a score is not finite, naming its row
 Scores score_features(const Head& head, const FeatureSet& set);
 
 /// What is compared with a head: the baseline's scores of the same rows. Empty vectors: there is none.

@@ -3,17 +3,15 @@
 #include <fmt/format.h>
 
 #include "core/error.h"
-#include "core/interrupt.h"
 #include "core/resources.h"
 #include "extract/feature_rows.h"
+#include "extract/parallel_extractor.h"
 #include "extract/part_store.h"
-#include "extract/record_features.h"
 
 namespace coala {
 namespace {
 
-void add_row(FeatureRows& rows, FeatureExtractor& extractor, const Pair& pair) {
-  const Matrix<float> features = record_features(extractor, pair);
+void add_row(FeatureRows& rows, const Matrix<float>& features, const Pair& pair) {
   rows.put("prompt_id", prompt_id(pair));
   const float weight = static_cast<float>(pair.weight.value_or(1));
   const float margin = static_cast<float>(pair.margin.value_or(0));
@@ -28,27 +26,12 @@ void add_row(FeatureRows& rows, FeatureExtractor& extractor, const Pair& pair) {
   rows.end_row();
 }
 
-void add_row(FeatureRows& rows, FeatureExtractor& extractor, const Labelled& labelled) {
-  const Matrix<float> features = record_features(extractor, labelled);
+void add_row(FeatureRows& rows, const Matrix<float>& features, const Labelled& labelled) {
   rows.put("prompt_id", prompt_id(labelled));
   rows.put("length", code_points(labelled.response));
   rows.put("features", features.row(0));
   rows.put("labels", labelled.label);
   rows.end_row();
-}
-
-FeatureCounts difference(const FeatureCounts& now, const FeatureCounts& before) {
-  FeatureCounts result;
-  result.records = now.records - before.records;
-  result.responses = now.responses - before.responses;
-  result.tokens = now.tokens - before.tokens;
-  result.unique_tokens = now.unique_tokens - before.unique_tokens;
-  result.attention_pairs = now.attention_pairs - before.attention_pairs;
-  result.truncated_prompts = now.truncated_prompts - before.truncated_prompts;
-  result.truncated_responses = now.truncated_responses - before.truncated_responses;
-  result.dropped_prompt_tokens = now.dropped_prompt_tokens - before.dropped_prompt_tokens;
-  result.dropped_response_tokens = now.dropped_response_tokens - before.dropped_response_tokens;
-  return result;
 }
 
 /// Whether `out` holds these features already. @throws Error{Mismatch} when it holds others and may not be replaced
@@ -88,9 +71,10 @@ ExtractTotals extract_records(const Backbone& backbone, FeatureKind kind, const 
   }
   const double start = monotonic_s();
   const OutputLock lock(out);
-  FeatureExtractor extractor(backbone, options.features, options.threads);
-  const Metadata description = describe_features(extractor, kind, options.dtype, options.data);
+  ParallelExtractor extractor(backbone, options.features, options.threads);
+  const Metadata description = describe_features(extractor.extractor(), kind, options.dtype, options.data);
   ExtractTotals totals;
+  std::uint64_t evaluated_tokens = 0;
   if (is_up_to_date(out, description, options.replace, totals.counts)) {
     totals.up_to_date = true;
   } else {
@@ -98,11 +82,11 @@ ExtractTotals extract_records(const Backbone& backbone, FeatureKind kind, const 
     PartStore parts(out, description, feature_columns(kind, options.dtype, dimension));
     totals.resumed_records = parts.rows();
     FeatureRows rows(kind, options.dtype, dimension);
-    FeatureCounts written;  // of this run
+    FeatureCounts pending;  // of the rows that are not on disk
     double last_write = monotonic_s();
     const auto flush = [&] {
-      parts.write(rows, difference(extractor.counts(), written));
-      written = extractor.counts();
+      parts.write(rows, pending);
+      pending = {};
       rows.clear();
       last_write = monotonic_s();
     };
@@ -114,15 +98,16 @@ ExtractTotals extract_records(const Backbone& backbone, FeatureKind kind, const 
       }
     }
     try {
-      while (source(record)) {
-        throw_if_interrupted();
-        add_row(rows, extractor, record);
-        if (options.on_progress) {
-          options.on_progress(parts.rows() + rows.rows(),
-                              parts.counts().unique_tokens + extractor.counts().unique_tokens - written.unique_tokens);
-        }
-        if (rows.rows() >= options.part_rows || monotonic_s() - last_write >= options.part_s) flush();
-      }
+      extractor.extract<Item>(
+          source, [&](const Item& item, const Matrix<float>& features, const FeatureCounts& counts) {
+            add_row(rows, features, item);
+            pending += counts;
+            evaluated_tokens += counts.unique_tokens;
+            if (options.on_progress) {
+              options.on_progress(parts.rows() + rows.rows(), parts.counts().unique_tokens + pending.unique_tokens);
+            }
+            if (rows.rows() >= options.part_rows || monotonic_s() - last_write >= options.part_s) flush();
+          });
     } catch (const Error& error) {
       // What is finished is kept when the user stops; after other errors the data must change anyway.
       if (error.code() == ErrorCode::Interrupted) flush();
@@ -136,7 +121,7 @@ ExtractTotals extract_records(const Backbone& backbone, FeatureKind kind, const 
     totals.counts = parts.counts();
   }
   totals.seconds = monotonic_s() - start;
-  totals.tokens_per_second = static_cast<double>(extractor.counts().unique_tokens) / totals.seconds;
+  totals.tokens_per_second = static_cast<double>(evaluated_tokens) / totals.seconds;
   totals.flops = evaluation_flops(backbone.identity(), totals.counts);
   return totals;
 }

@@ -1,15 +1,13 @@
 #include "extract/extract_file.h"
 
-#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
 #include "core/hash.h"
-#include "core/interrupt.h"
 #include "core/progress.h"
 #include "core/resources.h"
-#include "extract/record_features.h"
+#include "extract/parallel_extractor.h"
 
 namespace coala {
 namespace {
@@ -70,56 +68,59 @@ MemoryExtraction extract_to_memory(const Backbone& backbone, const DataFile& dat
   const double start = monotonic_s();
   RecordReader reader(data.path, data.reader);
   const FeatureKind kind = reader.kind() == RecordKind::Pair ? FeatureKind::Pairs : FeatureKind::Labelled;
-  FeatureExtractor extractor(backbone, options.features, options.threads);
+  ParallelExtractor extractor(backbone, options.features, options.threads);
   MemoryExtraction result;
   FeatureSet& set = result.features;
+  FeatureCounts& counts = result.totals.counts;
   std::vector<float> first;
   std::vector<float> second;
   const auto append = [](std::vector<float>& to, std::span<const float> row) {
     to.insert(to.end(), row.begin(), row.end());
   };
-  Record record;
-  while (reader.next(record)) {
-    throw_if_interrupted();
-    if (const auto* pair = std::get_if<Pair>(&record)) {
-      const Matrix<float> rows = record_features(extractor, *pair);
-      append(first, rows.row(0));
-      append(second, rows.row(1));
-      result.ids.push_back(pair->id);
-      set.prompt_id.push_back(prompt_id(*pair));
-      set.length_chosen.push_back(static_cast<std::int32_t>(code_points(pair->chosen)));
-      set.length_rejected.push_back(static_cast<std::int32_t>(code_points(pair->rejected)));
-      set.weight.push_back(static_cast<float>(pair->weight.value_or(1)));
-      set.margin.push_back(static_cast<float>(pair->margin.value_or(0)));
-    } else {
-      const auto& labelled = std::get<Labelled>(record);
-      append(first, record_features(extractor, labelled).row(0));
-      result.ids.push_back(labelled.id);
-      set.prompt_id.push_back(prompt_id(labelled));
-      set.length.push_back(static_cast<std::int32_t>(code_points(labelled.response)));
-      set.labels.push_back(static_cast<std::int8_t>(labelled.label));
-    }
-    options.on_progress(extractor.counts().records, extractor.counts().unique_tokens);
+  const auto add = [&](const auto& record, const FeatureCounts& record_counts) {
+    result.ids.push_back(record.id);
+    set.prompt_id.push_back(prompt_id(record));
+    counts += record_counts;
+    options.on_progress(counts.records, counts.unique_tokens);
+  };
+  if (kind == FeatureKind::Pairs) {
+    bool weighted = false;
+    bool with_margin = false;
+    extractor.extract<Pair>([&reader](Pair& pair) { return reader.next(pair); },
+                            [&](const Pair& pair, const Matrix<float>& rows, const FeatureCounts& of_record) {
+                              append(first, rows.row(0));
+                              append(second, rows.row(1));
+                              set.length_chosen.push_back(static_cast<std::int32_t>(code_points(pair.chosen)));
+                              set.length_rejected.push_back(static_cast<std::int32_t>(code_points(pair.rejected)));
+                              set.weight.push_back(static_cast<float>(pair.weight.value_or(1)));
+                              set.margin.push_back(static_cast<float>(pair.margin.value_or(0)));
+                              weighted = weighted || pair.weight.has_value();
+                              with_margin = with_margin || pair.margin.has_value();
+                              add(pair, of_record);
+                            });
+    if (!weighted) set.weight.clear();
+    if (!with_margin) set.margin.clear();
+  } else {
+    extractor.extract<Labelled>(
+        [&reader](Labelled& labelled) { return reader.next(labelled); },
+        [&](const Labelled& labelled, const Matrix<float>& rows, const FeatureCounts& of_record) {
+          append(first, rows.row(0));
+          set.length.push_back(static_cast<std::int32_t>(code_points(labelled.response)));
+          set.labels.push_back(static_cast<std::int8_t>(labelled.label));
+          add(labelled, of_record);
+        });
   }
   const std::size_t n = result.ids.size();
   const std::size_t d = backbone.identity().dimension;
   set.kind = kind;
   set.path = data.path.string();
   set.has_prompt_id = true;
-  if (kind == FeatureKind::Pairs) {
-    set.chosen = Matrix<float>(n, d, std::move(first));
-    set.rejected = Matrix<float>(n, d, std::move(second));
-    // As in a file: a column of nothing but defaults is no column.
-    if (std::all_of(set.weight.begin(), set.weight.end(), [](float w) { return w == 1; })) set.weight.clear();
-    if (std::all_of(set.margin.begin(), set.margin.end(), [](float m) { return m == 0; })) set.margin.clear();
-  } else {
-    set.features = Matrix<float>(n, d, std::move(first));
-  }
-  set.metadata = with_counts(describe_features(extractor, kind, Dtype::F32, options.data), extractor.counts());
-  result.totals.counts = extractor.counts();
+  (kind == FeatureKind::Pairs ? set.chosen : set.features) = Matrix<float>(n, d, std::move(first));
+  if (kind == FeatureKind::Pairs) set.rejected = Matrix<float>(n, d, std::move(second));
+  set.metadata = with_counts(describe_features(extractor.extractor(), kind, Dtype::F32, options.data), counts);
   result.totals.seconds = monotonic_s() - start;
-  result.totals.tokens_per_second = static_cast<double>(extractor.counts().unique_tokens) / result.totals.seconds;
-  result.totals.flops = evaluation_flops(backbone.identity(), extractor.counts());
+  result.totals.tokens_per_second = static_cast<double>(counts.unique_tokens) / result.totals.seconds;
+  result.totals.flops = evaluation_flops(backbone.identity(), counts);
   return result;
 }
 

@@ -44,6 +44,20 @@ FeatureCounts& FeatureCounts::operator+=(const FeatureCounts& other) {
   return *this;
 }
 
+FeatureCounts FeatureCounts::operator-(const FeatureCounts& earlier) const {
+  FeatureCounts result = *this;
+  result.records -= earlier.records;
+  result.responses -= earlier.responses;
+  result.tokens -= earlier.tokens;
+  result.unique_tokens -= earlier.unique_tokens;
+  result.attention_pairs -= earlier.attention_pairs;
+  result.truncated_prompts -= earlier.truncated_prompts;
+  result.truncated_responses -= earlier.truncated_responses;
+  result.dropped_prompt_tokens -= earlier.dropped_prompt_tokens;
+  result.dropped_response_tokens -= earlier.dropped_response_tokens;
+  return result;
+}
+
 Truncation fit_tokens(std::size_t prompt_tokens, std::size_t fixed_tokens, std::size_t longest_response_tokens,
                       std::size_t limit_tokens) {
   const std::size_t floor = std::min(prompt_tokens, std::max(fixed_tokens, limit_tokens / 4));

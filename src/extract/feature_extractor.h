@@ -42,6 +42,7 @@ struct FeatureCounts {
   std::uint64_t dropped_response_tokens = 0;
 
   FeatureCounts& operator+=(const FeatureCounts& other);
+  FeatureCounts operator-(const FeatureCounts& earlier) const;
 };
 
 /// How a prompt and its responses are made to fit: the prompt's end and the responses' beginnings stay.
@@ -71,6 +72,7 @@ class FeatureExtractor {
   const FeatureSettings& settings() const { return settings_; }
   const Backbone& backbone() const { return backbone_; }
   const FeatureCounts& counts() const { return counts_; }  ///< since construction
+  std::size_t context_bytes() const { return evaluator_.context_bytes(); }
 
  private:
   const Backbone& backbone_;

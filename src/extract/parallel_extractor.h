@@ -1,8 +1,8 @@
 #pragma once
 
 #include <exception>
+#include <functional>
 #include <memory>
-#include <optional>
 #include <span>
 #include <vector>
 
@@ -22,23 +22,28 @@ class ParallelExtractor {
   ///   left over go to llama.cpp.
   ParallelExtractor(const Backbone& backbone, const FeatureSettings& settings, int threads);
 
-  struct Result {
-    Matrix<float> features;  ///< see record_features()
-    FeatureCounts counts;
-    std::exception_ptr failure;  ///< instead of features
-  };
-
-  /// How many records to hand over at once to keep all threads busy.
-  std::size_t batch_records() const { return 8 * extractors_.size(); }
-  /// One result per record, in their order.
+  /// Takes a record's features, see record_features(), and what was counted for it.
   template <class Item>
-  std::vector<Result> extract(std::span<const Item> records);
+  using Consumer = std::function<void(const Item& record, const Matrix<float>& features, const FeatureCounts& counts)>;
+
+  /// Extracts all records of a source and hands them on in their order, on the calling thread.
+  /// @throws what record_features() throws for the first record that fails, after the records before it were handed on;
+  ///   Error{Interrupted}
+  template <class Item>
+  void extract(const std::function<bool(Item&)>& source, const Consumer<Item>& consumer);
 
   /// For descriptions: backbone, settings and limit, which all extractors share.
   const FeatureExtractor& extractor() const { return *extractors_.front(); }
-  std::size_t workers() const { return extractors_.size(); }
 
  private:
+  struct Result {
+    Matrix<float> features;
+    FeatureCounts counts;
+    std::exception_ptr failure;  ///< instead of features
+  };
+  template <class Item>
+  std::vector<Result> extract_batch(std::span<const Item> records);
+
   std::vector<std::unique_ptr<FeatureExtractor>> extractors_;
   ThreadPool pool_;
 };

@@ -121,6 +121,16 @@ StateEvaluator::StateEvaluator(const Backbone& backbone, const StateOptions& opt
 
 StateEvaluator::~StateEvaluator() = default;
 
+std::size_t StateEvaluator::context_bytes() const {
+  const BackboneIdentity& model = backbone_.identity();
+  const auto heads = static_cast<std::size_t>(std::max(1, llama_model_n_head(backbone_.handle())));
+  const auto kv_heads = static_cast<std::size_t>(std::max(1, llama_model_n_head_kv(backbone_.handle())));
+  const std::size_t cache = context_->cells * model.layers * 2 * (model.attention_width / heads * kv_heads);
+  const std::size_t output = kBatchRows * (model.vocabulary + model.dimension);
+  const std::size_t scores = kBatchRows * heads * context_->cells;
+  return (cache + output + scores) * sizeof(float);
+}
+
 void StateEvaluator::check_skip() {
   // Two rows, so that a route which evaluates only the last one is caught.
   std::vector<Token> tokens;

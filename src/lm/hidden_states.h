@@ -53,6 +53,8 @@ class StateEvaluator {
 
   bool skips_output() const { return skips_output_; }
   std::uint64_t evaluated_tokens() const { return evaluated_tokens_; }
+  /// Estimate of the memory that this object needs beside the model: cache, output buffer, attention scores.
+  std::size_t context_bytes() const;
 
  private:
   struct Row;

@@ -1,0 +1,59 @@
+#!/usr/bin/env python3
+"""Runs every coala command that README.md and docs/*.md show, as they are written, in a folder that has the files
+they name. Usage: docs_test.py BINARY"""
+
+import glob
+import gzip
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def commands():
+    """(page, command) of every indented line that starts with the program, in order."""
+    for page in [os.path.join(ROOT, "README.md")] + sorted(glob.glob(os.path.join(ROOT, "docs", "*.md"))):
+        with open(page, encoding="utf-8") as file:
+            for line in file:
+                match = re.match(r"^ {4}(?:build/bin/)?coala (\S.*)$", line)
+                if match:
+                    yield os.path.relpath(page, ROOT), match.group(1)
+
+
+def write_inputs(folder, binary):
+    """The files that the pages use as examples, made from the project's own data."""
+    shutil.copy(os.path.join(ROOT, "tests", "files", "tiny-llama.gguf"), os.path.join(folder, "model.gguf"))
+    with open(os.path.join(ROOT, "demo", "pairs.jsonl"), encoding="utf-8") as file:
+        lines = file.readlines()
+    for name, part in [("pairs.jsonl", lines[:80]), ("new.jsonl", lines[80:90])]:
+        with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+            file.writelines(part)
+    with gzip.open(os.path.join(folder, "preferences.json.gz"), "wt", encoding="utf-8") as file:
+        file.writelines(lines[:80])
+    subprocess.run([binary, "extract", "--model", "model.gguf", "--data", "pairs.jsonl", "--out",
+                    "features.safetensors", "--quiet"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+
+
+def main():
+    binary = os.path.abspath(sys.argv[1])
+    shown = list(commands())
+    if len(shown) < 4:
+        sys.exit("found hardly any command in the docs: has their form changed?")
+    failed = 0
+    with tempfile.TemporaryDirectory() as folder:
+        write_inputs(folder, binary)
+        for page, arguments in shown:
+            result = subprocess.run(f"'{binary}' {arguments}", shell=True, cwd=folder, capture_output=True, text=True)
+            print(f"{'ok' if result.returncode == 0 else 'FAILED'}: {page}: coala {arguments}")
+            if result.returncode != 0:
+                failed += 1
+                print(result.stderr)
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()

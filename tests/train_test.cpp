@@ -1,0 +1,206 @@
+// From a feature set to a head and its held-out numbers.
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "core/error.h"
+#include "core/progress.h"
+#include "support.h"
+#include "synthetic.h"
+#include "train/summary.h"
+#include "train/training_run.h"
+
+namespace coala {
+namespace {
+
+double linear_truth(std::span<const float> x) {
+  return 1.5 * static_cast<double>(x[0]) - static_cast<double>(x[1]);
+}
+
+FitSettings quick() {
+  FitSettings settings;
+  settings.gates = 3;
+  settings.path_length = 4;
+  return settings;
+}
+
+TrainingRun run(FeatureSet set, EvaluationPlan plan, const FitSettings& settings = quick()) {
+  ThreadPool pool(1);
+  return train_and_evaluate(std::move(set), std::move(plan), settings, pool);
+}
+
+/// Three rows of each prompt, lengths that say nothing.
+FeatureSet pairs(std::size_t n, std::uint64_t seed) {
+  FeatureSet set = test::pair_set(n, 4, linear_truth, seed);
+  Random random(seed + 1);
+  set.has_prompt_id = true;
+  for (std::size_t i = 0; i < n; ++i) {
+    set.prompt_id[i] = static_cast<std::int64_t>(1000 * seed + i / 3);
+    set.length_chosen.push_back(static_cast<std::int32_t>(random.below(500)));
+    set.length_rejected.push_back(static_cast<std::int32_t>(random.below(500)));
+  }
+  return set;
+}
+
+void expect_contract(const nlohmann::ordered_json& metrics, bool pair_rows) {
+  for (const char* key : {"eval_rows", "evaluation", "train_rows", "dimension", "solver", "phase2", "flops",
+                          "peak_rss_bytes", "baseline/logistic_accuracy", "baseline/logistic_accuracy_ci95"}) {
+    EXPECT_TRUE(metrics.contains(key)) << key;
+  }
+  for (const char* key : {"eval_rewards/accuracies", "eval_rewards/margins", "eval_rewards/chosen",
+                          "eval_rewards/rejected", "eval_reward_margin", "baseline/length_accuracy"}) {
+    EXPECT_EQ(metrics.contains(key), pair_rows) << key;
+    EXPECT_EQ(metrics.contains(std::string(key) + "_ci95"), pair_rows) << key;
+  }
+  EXPECT_EQ(metrics.contains("eval_accuracy"), !pair_rows);
+  EXPECT_EQ(metrics.contains("score_length_correlation"), pair_rows);
+  for (const char* key : {"model_class", "loss", "status", "objective", "dual_objective", "relative_gap",
+                          "admm_iterations", "cg_iterations", "seconds", "passes_over_x", "bytes_of_x"}) {
+    // The published class has no bound to show.
+    const bool certified = metrics.at("solver").at("model_class") != "cronos";
+    const bool of_certificate = std::string(key) == "dual_objective" || std::string(key) == "relative_gap";
+    EXPECT_EQ(metrics.at("solver").contains(key), certified || !of_certificate) << key;
+  }
+  EXPECT_EQ(metrics.at("flops").at("total").get<double>(),
+            metrics.at("flops").at("phase1").get<double>() + metrics.at("flops").at("phase2").get<double>());
+  EXPECT_GT(metrics.at("flops").at("phase1").get<double>(), 0);
+  EXPECT_EQ(metrics.dump().find("null"), std::string::npos) << metrics.dump(1);
+  EXPECT_FALSE(summary(metrics).empty());
+}
+
+TEST(Training, MetricsOfEveryPlanAndClass) {
+  set_quiet(true);
+  for (const ModelClass model_class : {ModelClass::Gated, ModelClass::Linear, ModelClass::Cronos}) {
+    for (const bool pair_rows : {true, false}) {
+      const FeatureSet set = pair_rows ? pairs(240, 1) : test::labelled_set(240, 4, linear_truth, 1);
+      FitSettings settings = quick();
+      settings.model_class = model_class;
+      std::vector<EvaluationPlan> plans(3);
+      plans[1].folds = 3;
+      plans[2].held_out = pair_rows ? pairs(120, 2) : test::labelled_set(120, 4, linear_truth, 2);
+      for (const EvaluationPlan& plan : plans) {
+        SCOPED_TRACE(::testing::Message() << model_class_name(model_class) << " pairs " << pair_rows << " folds "
+                                          << plan.folds << " own " << plan.held_out.has_value());
+        const TrainingRun result = run(set, plan, settings);
+        expect_contract(result.metrics, pair_rows);
+        const auto rows = result.metrics.at("eval_rows").get<std::size_t>();
+        const auto trained = result.metrics.at("train_rows").get<std::size_t>();
+        if (plan.folds > 0) {
+          EXPECT_EQ(rows, 240u);  // every row is held out once, and the head is trained on all
+          EXPECT_EQ(trained, 240u);
+        } else if (plan.held_out) {
+          EXPECT_EQ(rows, 120u);
+          EXPECT_EQ(trained, 240u);
+        } else {
+          EXPECT_EQ(rows + trained, 240u);
+          EXPECT_NEAR(static_cast<double>(rows), 48, 30);
+        }
+        const char* key = pair_rows ? "eval_rewards/accuracies" : "eval_accuracy";
+        EXPECT_GE(result.metrics.at(key).get<double>(), 0.5);  // a few dozen rows: better than a coin
+        EXPECT_EQ(result.head.network.neurons(), result.fit.network.neurons());
+      }
+    }
+  }
+}
+
+TEST(Training, HeldOutPromptsAreNotTrainedOn) {
+  set_quiet(true);
+  // Labels are drawn per prompt: only a leak can predict those of a held-out one. 80 prompts: 0.5 + 3 sqrt(1/320).
+  Random random(3);
+  FeatureSet set = test::labelled_set(400, 50, linear_truth, 4);
+  for (std::size_t i = 0; i < 400; ++i) {
+    const std::size_t prompt = i % 80;
+    set.prompt_id[i] = static_cast<std::int64_t>(prompt);
+    set.labels[i] = i < 80 ? (random.below(2) == 0 ? 1 : -1) : set.labels[prompt];
+    if (i >= 80) std::copy_n(set.features.row(prompt).data(), 50, set.features.row(i).data());
+  }
+  EvaluationPlan folds;
+  folds.folds = 4;
+  EXPECT_LE(run(set, folds).metrics.at("eval_accuracy").get<double>(), 0.67);
+  EvaluationPlan half;
+  half.fraction = 0.5;
+  const TrainingRun split = run(set, half);
+  EXPECT_LE(split.metrics.at("eval_accuracy").get<double>(), 0.73);     // 40 prompts
+  EXPECT_EQ(split.metrics.at("eval_rows").get<std::size_t>() % 5, 0u);  // whole prompts
+}
+
+TEST(Training, SharedPromptsAreCounted) {
+  set_quiet(true);
+  EvaluationPlan plan;
+  plan.held_out = pairs(60, 1);  // the first prompts of the training data
+  ::testing::internal::CaptureStderr();
+  const TrainingRun result = run(pairs(240, 1), plan);
+  EXPECT_NE(::testing::internal::GetCapturedStderr().find("60 of 60"), std::string::npos);
+  EXPECT_EQ(result.metrics.at("leak/shared_prompt_rows"), 60);
+}
+
+TEST(Training, RefusesSetsThatDoNotBelongTogether) {
+  const auto code = [](const FeatureSet& train, std::optional<FeatureSet> held_out, int folds = 0) {
+    EvaluationPlan plan;
+    plan.held_out = std::move(held_out);
+    plan.folds = folds;
+    return test::error_code_of([&] { run(train, plan); });
+  };
+  const FeatureSet labelled = test::labelled_set(100, 4, linear_truth, 5);
+  EXPECT_EQ(code(labelled, pairs(60, 6)), ErrorCode::Mismatch);
+  EXPECT_EQ(code(labelled, test::labelled_set(50, 5, linear_truth, 7)), ErrorCode::Mismatch);
+  FeatureSet other_model = labelled;
+  FeatureSet one_model = labelled;
+  one_model.metadata = {{"backbone.hash", "a"}};
+  other_model.metadata = {{"backbone.hash", "b"}};
+  EXPECT_EQ(code(one_model, other_model), ErrorCode::Mismatch);
+  FeatureSet single = labelled;
+  std::fill(single.prompt_id.begin(), single.prompt_id.end(), 3);
+  EXPECT_EQ(code(single, std::nullopt), ErrorCode::BadInput);
+  EXPECT_EQ(code(single, std::nullopt, 3), ErrorCode::BadInput);
+}
+
+TEST(Training, SubsetTakesRowsOfEveryColumn) {
+  FeatureSet set = pairs(10, 8);
+  set.weight.assign(10, 1.0f);
+  set.weight[7] = 5;
+  set.margin.assign(10, 0.0f);
+  set.margin[2] = 3;
+  const FeatureSet part = subset(set, {7, 2, 7});
+  ASSERT_EQ(part.rows(), 3u);
+  EXPECT_EQ(part.dimension(), 4u);
+  for (std::size_t j = 0; j < 4; ++j) {
+    EXPECT_EQ(part.chosen(0, j), set.chosen(7, j));
+    EXPECT_EQ(part.rejected(1, j), set.rejected(2, j));
+    EXPECT_EQ(part.chosen(2, j), set.chosen(7, j));
+  }
+  EXPECT_EQ(part.weight, (std::vector<float>{5, 1, 5}));
+  EXPECT_EQ(part.margin, (std::vector<float>{0, 3, 0}));
+  EXPECT_EQ(part.prompt_id[1], set.prompt_id[2]);
+  EXPECT_EQ(part.length_chosen[0], set.length_chosen[7]);
+  EXPECT_EQ(part.length_rejected[1], set.length_rejected[2]);
+  EXPECT_TRUE(part.has_prompt_id);
+  EXPECT_EQ(part.path, set.path);
+}
+
+TEST(Training, DescriptionTellsSettingsApart) {
+  const auto text = [](const std::function<void(FitSettings&)>& change) {
+    FitSettings settings;
+    change(settings);
+    return describe(settings).dump();
+  };
+  std::vector<std::string> all{text([](FitSettings&) {})};
+  EXPECT_EQ(all.front(), text([](FitSettings&) {}));
+  all.push_back(text([](FitSettings& s) { s.model_class = ModelClass::Linear; }));
+  all.push_back(text([](FitSettings& s) { s.loss = Loss::Squared; }));
+  all.push_back(text([](FitSettings& s) { s.gates = 3; }));
+  all.push_back(text([](FitSettings& s) { s.path_length = 3; }));
+  all.push_back(text([](FitSettings& s) { s.folds = 3; }));
+  all.push_back(text([](FitSettings& s) { s.tolerance = 1e-3; }));
+  all.push_back(text([](FitSettings& s) { s.seed = 3; }));
+  all.push_back(text([](FitSettings& s) { s.phase_two.objective = PhaseTwoObjective::Pointwise; }));
+  all.push_back(text([](FitSettings& s) { s.phase_two.solver = PhaseTwoSolver::AdamW; }));
+  all.push_back(text([](FitSettings& s) { s.phase_two.beta_r = 3; }));
+  all.push_back(text([](FitSettings& s) { s.phase_two.gamma = 3; }));
+  for (std::size_t a = 0; a < all.size(); ++a) {
+    for (std::size_t b = 0; b < a; ++b) EXPECT_NE(all[a], all[b]) << a << " " << b;
+  }
+}
+
+}  // namespace
+}  // namespace coala
