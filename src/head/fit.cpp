@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <optional>
 
 #include "core/error.h"
 #include "core/interrupt.h"
@@ -59,20 +60,6 @@ void check_learnable(const FeatureSet& set) {
               "add rows of the other class");
 }
 
-}  // namespace
-
-std::string_view model_class_name(ModelClass model_class) noexcept {
-  switch (model_class) {
-    case ModelClass::Gated:
-      return "gated";
-    case ModelClass::Linear:
-      return "linear";
-    case ModelClass::Cronos:
-      return "cronos";
-  }
-  return "";
-}
-
 /// Activations [n, m] of every row by the network of the fold that left it out: what Phase II may be fitted to. A fold
 /// without rows has no network.
 PhaseTwoRows out_of_fold_rows(const TrainingRows& rows, const std::vector<Network>& networks, std::size_t m,
@@ -107,6 +94,133 @@ PhaseTwoRows out_of_fold_rows(const TrainingRows& rows, const std::vector<Networ
   return result;
 }
 
+/// The networks of the folds that hold rows, all with the same neurons: Phase II needs them to line up.
+std::vector<Network> networks_of_folds(const TrainingRows& rows, const HeldOut& best, const Matrix<float>& gates,
+                                       const std::vector<std::size_t>& kept, int folds) {
+  std::vector<Network> networks(static_cast<std::size_t>(folds));
+  std::size_t at = 0;
+  for (int fold = 0; fold < folds; ++fold) {
+    if (std::find(rows.fold().begin(), rows.fold().end(), fold) == rows.fold().end()) continue;
+    networks[static_cast<std::size_t>(fold)] = network_of(best.weights[at++], gates, kept);
+  }
+  return networks;
+}
+
+/// The mean of the folds' weights: a start a few iterations away from the solution on all rows.
+Matrix<float> mean_of_folds(const std::vector<Matrix<float>>& weights) {
+  Matrix<float> mean(weights.front().rows(), weights.front().cols());
+  for (const Matrix<float>& w : weights) {
+    for (std::size_t k = 0; k < mean.values().size(); ++k) {
+      mean.values()[k] += w.values()[k] / static_cast<float>(weights.size());
+    }
+  }
+  return mean;
+}
+
+/// The linear model on all rows with its penalty selected on the folds.
+struct LinearFit {
+  HeldOut selected;
+  std::vector<Candidate> path;
+  GatedWeights weights;
+  SolveInfo info;
+};
+
+LinearFit fit_linear(const TrainingRows& rows, int folds, ThreadPool& pool, SelectionCost& cost) {
+  const Matrix<float> zero_gate(1, rows.plus().cols());
+  GatedOperator<float> f(rows.design(), zero_gate.view(), pool);
+  const Matrix<double> gram = weighted_gram(rows.design(), rows.targets().weights, pool);
+  LinearFit fit;
+  fit.selected = select_linear(f, rows, gram, folds, fit.path, cost);
+  LinearSolver solver(f, rows.targets(), gram, !rows.pairwise());
+  fit.info = solver.solve(fit.selected.candidate.penalty, 1e-6);
+  fit.weights = solver.weights();
+  return fit;
+}
+
+/// Takes the linear model as the result of Phase I.
+void take_linear(const TrainingRows& rows, const LinearFit& linear, int folds, FitResult& result,
+                 std::vector<Network>& fold_networks) {
+  const Matrix<float> zero_gate(1, rows.plus().cols());
+  result.phase_one = linear.info;
+  result.chosen = linear.selected.candidate;
+  result.certificate = certify_linear(rows.design(), rows.targets(), linear.weights.w.row(0), linear.weights.bias,
+                                      !rows.pairwise(), linear.selected.candidate.penalty);
+  result.network = network_of(linear.weights.w, zero_gate, {0});
+  result.network.bias = static_cast<float>(linear.weights.bias);
+  fold_networks = networks_of_folds(rows, linear.selected, zero_gate, {0}, folds);
+}
+
+/// Fits the gated program; false, and nothing taken, when the linear model did better on held-out prompts.
+bool fit_gated(const TrainingRows& rows, const HeldOut& linear, const FitSettings& settings, ThreadPool& pool,
+               SelectionCost& cost, FitResult& result, std::vector<Network>& fold_networks) {
+  const bool free_bias = !rows.pairwise();
+  const Matrix<float> gates =
+      draw_gates_with_linear(static_cast<std::size_t>(settings.gates), rows.plus().cols(), settings.seed);
+  GatedOperator<float> f(rows.design(), gates.view(), pool);
+  const HeldOut best = select_gated(f, rows, settings, result.path, cost);
+  if (!(best.candidate.held_out_loss < linear.candidate.held_out_loss)) return false;
+
+  constexpr int kMostIterations = 20000;
+  GatedSolver solver(f, rows.targets(), {free_bias, settings.tolerance, kMostIterations});
+  solver.start_from(mean_of_folds(best.weights));
+  result.phase_one = solver.solve(best.candidate.penalty, settings.tolerance);
+  result.chosen = best.candidate;
+  const GatedWeights& weights = solver.weights();
+  result.certificate = certify_gated(rows.design(), rows.targets(), gates.view(), weights.w.view(), weights.bias,
+                                     free_bias, best.candidate.penalty);
+  const std::vector<std::size_t> kept = nonzero_groups(weights.w);
+  result.network = network_of(weights.w, gates, kept);
+  result.network.bias = static_cast<float>(weights.bias);
+  fold_networks = networks_of_folds(rows, best, gates, kept, settings.folds);
+  return true;
+}
+
+/// Phase II on out-of-fold activations, and the level of the scores.
+void fit_second_layer(const TrainingRows& rows, const std::vector<Network>& fold_networks, bool pairwise,
+                      const PhaseTwoSettings& settings, ThreadPool& pool, FitResult& result) {
+  const std::vector<double> start(result.network.theta2.begin(), result.network.theta2.end());
+  const PhaseTwoRows fitted = out_of_fold_rows(rows, fold_networks, start.size(), pairwise, pool);
+  result.phase_two = fit_phase_two(fitted, start, static_cast<double>(result.network.bias), settings);
+  const std::vector<double>& theta2 = result.phase_two.theta2;
+  std::transform(theta2.begin(), theta2.end(), result.network.theta2.begin(),
+                 [](double value) { return static_cast<float>(value); });
+  result.network.bias = static_cast<float>(result.phase_two.bias);
+
+  // Out-of-fold scores of single responses. A head trained on differences has no absolute level: its scores are
+  // centred, so that 0 is the average response and the sigmoid of a score is a comparison with it.
+  const PhaseTwoRows single = pairwise ? out_of_fold_rows(rows, fold_networks, theta2.size(), false, pool) : fitted;
+  double sum = 0;
+  double squares = 0;
+  for (std::size_t i = 0; i < single.activations.rows(); ++i) {
+    double score = result.phase_two.bias;
+    for (std::size_t j = 0; j < theta2.size(); ++j) score += theta2[j] * single.activations(i, j);
+    sum += score;
+    squares += score * score;
+  }
+  if (!std::isfinite(squares)) {
+    throw Error(ErrorCode::BadInput, "the scores are not finite: the features are too large",
+                "scale the features down");
+  }
+  const double count = static_cast<double>(single.activations.rows());
+  result.score_mean = sum / count;
+  result.score_deviation = std::sqrt(std::max(0.0, squares / count - result.score_mean * result.score_mean));
+  if (pairwise) result.network.bias = static_cast<float>(-result.score_mean);
+}
+
+}  // namespace
+
+std::string_view model_class_name(ModelClass model_class) noexcept {
+  switch (model_class) {
+    case ModelClass::Gated:
+      return "gated";
+    case ModelClass::Linear:
+      return "linear";
+    case ModelClass::Cronos:
+      return "cronos";
+  }
+  return "";
+}
+
 FitResult fit_head(const FeatureSet& set, const FitSettings& settings, ThreadPool& pool) {
   check_settings(settings);
   check_learnable(set);
@@ -118,133 +232,42 @@ FitResult fit_head(const FeatureSet& set, const FitSettings& settings, ThreadPoo
   result.phase_two_settings = settings.phase_two;
   SelectionCost cost;
 
-  // The baseline, and the linear candidates: the same fits unless the program has another loss.
-  const FeatureTransform standard = FeatureTransform::standardising(set);
-  result.baseline_transform = standard;
-  const TrainingRows rows(set, standard, preference_loss, settings.folds, settings.seed);
-  const Matrix<float> zero_gate(1, set.dimension());
-  std::vector<Candidate> baseline_path;
-  HeldOut linear;
-  {
-    GatedOperator<float> f(rows.design(), zero_gate.view(), pool);
-    const Matrix<double> gram = weighted_gram(rows.design(), rows.targets().weights, pool);
-    linear = select_linear(f, rows, gram, settings.folds, baseline_path, cost);
-    LinearSolver solver(f, rows.targets(), gram, !rows.pairwise());
-    const SolveInfo info = solver.solve(linear.candidate.penalty, 1e-6);
-    result.baseline = network_of(solver.weights().w, zero_gate, {0});
-    result.baseline.bias = static_cast<float>(solver.weights().bias);
-    result.baseline_penalty_ratio = linear.candidate.penalty_ratio;
-    result.bytes_of_x = f.bytes_per_pass();
-    result.phase_one = info;
+  // The baseline: ridge logistic regression. Unless the program has another loss it is the linear candidate too.
+  result.baseline_transform = FeatureTransform::standardising(set);
+  const TrainingRows preference_rows(set, result.baseline_transform, preference_loss, settings.folds, settings.seed);
+  LinearFit linear = fit_linear(preference_rows, settings.folds, pool, cost);
+  result.baseline = network_of(linear.weights.w, Matrix<float>(1, set.dimension()), {0});
+  result.baseline.bias = static_cast<float>(linear.weights.bias);
+  result.baseline_penalty_ratio = linear.selected.candidate.penalty_ratio;
+
+  const bool cronos = settings.model_class == ModelClass::Cronos;
+  result.transform = cronos ? FeatureTransform::identity(set.dimension())  // raw features, as published
+                            : result.baseline_transform;
+  std::optional<TrainingRows> own_rows;
+  if (result.loss != preference_loss) {
+    own_rows.emplace(set, result.transform, result.loss, settings.folds, settings.seed);
   }
+  const TrainingRows& rows = own_rows ? *own_rows : preference_rows;
+  result.bytes_of_x =
+      static_cast<std::uint64_t>(rows.plus().values().size_bytes() + rows.minus().values().size_bytes());
 
   std::vector<Network> fold_networks(static_cast<std::size_t>(settings.folds));
-  const TrainingRows* phase_two_source = &rows;
-  std::optional<TrainingRows> own_rows;
-
-  if (settings.model_class == ModelClass::Cronos) {
-    result.transform = FeatureTransform::identity(set.dimension());  // raw features, as published
-    own_rows.emplace(set, result.transform, Loss::Squared, settings.folds, settings.seed);
-    phase_two_source = &*own_rows;
-    fit_cronos(*own_rows, settings, pool, result, fold_networks);
+  if (cronos) {
+    fit_cronos(rows, settings, pool, result, fold_networks);
   } else {
-    result.transform = standard;
-    if (result.loss != preference_loss) {
-      own_rows.emplace(set, standard, result.loss, settings.folds, settings.seed);
-      phase_two_source = &*own_rows;
+    if (own_rows) linear = fit_linear(rows, settings.folds, pool, cost);
+    result.path = linear.path;
+    if (settings.model_class != ModelClass::Gated ||
+        !fit_gated(rows, linear.selected, settings, pool, cost, result, fold_networks)) {
+      take_linear(rows, linear, settings.folds, result, fold_networks);
     }
-    const TrainingRows& own = *phase_two_source;
-    const bool free_bias = !own.pairwise();
-    GatedOperator<float> linear_f(own.design(), zero_gate.view(), pool);
-    const Matrix<double> gram = weighted_gram(own.design(), own.targets().weights, pool);
-    if (result.loss != preference_loss) {
-      linear = select_linear(linear_f, own, gram, settings.folds, result.path, cost);
-    } else {
-      result.path = baseline_path;
-    }
-    Matrix<float> gates = zero_gate;
-    HeldOut best = linear;
-    if (settings.model_class == ModelClass::Gated) {
-      const Matrix<float> drawn =
-          draw_gates_with_linear(static_cast<std::size_t>(settings.gates), set.dimension(), settings.seed);
-      GatedOperator<float> f(own.design(), drawn.view(), pool);
-      HeldOut gated = select_gated(f, own, settings, result.path, cost);
-      if (gated.candidate.held_out_loss < linear.candidate.held_out_loss) {
-        best = std::move(gated);
-        gates = drawn;
-        // The mean of the folds' solutions is a start a few iterations away from the solution on all rows.
-        Matrix<float> start(gates.rows(), gates.cols());
-        for (const Matrix<float>& w : best.weights) {
-          for (std::size_t k = 0; k < start.values().size(); ++k) {
-            start.values()[k] += w.values()[k] / static_cast<float>(best.weights.size());
-          }
-        }
-        GatedSolver solver(f, own.targets(), {free_bias, settings.tolerance, 20000});
-        solver.start_from(start);
-        result.phase_one = solver.solve(best.candidate.penalty, settings.tolerance);
-        result.certificate = certify_gated(own.design(), own.targets(), gates.view(), solver.weights().w.view(),
-                                           solver.weights().bias, free_bias, best.candidate.penalty);
-        result.network = network_of(solver.weights().w, gates, nonzero_groups(solver.weights().w));
-        result.network.bias = static_cast<float>(solver.weights().bias);
-        // Phase II needs the same neurons in every fold.
-        std::size_t at = 0;
-        for (std::size_t fold = 0; fold < fold_networks.size(); ++fold) {
-          if (std::find(own.fold().begin(), own.fold().end(), static_cast<int>(fold)) == own.fold().end()) continue;
-          fold_networks[fold] = network_of(best.weights[at], gates, nonzero_groups(solver.weights().w));
-          ++at;
-        }
-      }
-    }
-    if (best.candidate.linear) {
-      LinearSolver solver(linear_f, own.targets(), gram, free_bias);
-      result.phase_one = solver.solve(best.candidate.penalty, 1e-6);
-      result.certificate = certify_linear(own.design(), own.targets(), solver.weights().w.row(0), solver.weights().bias,
-                                          free_bias, best.candidate.penalty);
-      result.network = network_of(solver.weights().w, zero_gate, {0});
-      result.network.bias = static_cast<float>(solver.weights().bias);
-      std::size_t at = 0;
-      for (std::size_t fold = 0; fold < fold_networks.size(); ++fold) {
-        if (std::find(own.fold().begin(), own.fold().end(), static_cast<int>(fold)) == own.fold().end()) continue;
-        fold_networks[fold] = network_of(best.weights[at++], zero_gate, {0});
-      }
-    }
-    result.chosen = best.candidate;
     result.phase_one.objective = result.certificate->objective;
     result.phase_one.dual_objective = result.certificate->dual_objective;
   }
   throw_if_interrupted();
 
   const bool pairwise = pairs && settings.phase_two.objective != PhaseTwoObjective::Pointwise;
-  const PhaseTwoRows phase_two_rows =
-      out_of_fold_rows(*phase_two_source, fold_networks, result.network.neurons(), pairwise, pool);
-  const std::vector<double> theta2(result.network.theta2.begin(), result.network.theta2.end());
-  result.phase_two =
-      fit_phase_two(phase_two_rows, theta2, static_cast<double>(result.network.bias), settings.phase_two);
-  std::transform(result.phase_two.theta2.begin(), result.phase_two.theta2.end(), result.network.theta2.begin(),
-                 [](double value) { return static_cast<float>(value); });
-  result.network.bias = static_cast<float>(result.phase_two.bias);
-
-  // Out-of-fold scores of single responses. A head trained on differences has no absolute level: its scores are
-  // centred, so that 0 is the average response and the sigmoid of a score is a comparison with it.
-  const PhaseTwoRows single =
-      pairwise ? out_of_fold_rows(*phase_two_source, fold_networks, theta2.size(), false, pool) : phase_two_rows;
-  double sum = 0;
-  double squares = 0;
-  for (std::size_t i = 0; i < single.activations.rows(); ++i) {
-    double score = result.phase_two.bias;
-    for (std::size_t j = 0; j < theta2.size(); ++j) score += result.phase_two.theta2[j] * single.activations(i, j);
-    sum += score;
-    squares += score * score;
-  }
-  if (!std::isfinite(squares)) {
-    throw Error(ErrorCode::BadInput, set.path + ": the scores are not finite: the features are too large",
-                "scale the features down");
-  }
-  const double count = static_cast<double>(single.activations.rows());
-  result.score_mean = sum / count;
-  result.score_deviation = std::sqrt(std::max(0.0, squares / count - result.score_mean * result.score_mean));
-  if (pairwise) result.network.bias = static_cast<float>(-result.score_mean);
-
+  fit_second_layer(rows, fold_networks, pairwise, settings.phase_two, pool, result);
   result.selection_seconds = cost.seconds;
   result.selection_flops = cost.flops;
   result.selection_passes = cost.passes;
