@@ -16,29 +16,30 @@ help:
 setup:
 	@tools/bootstrap.sh
 
-# A preset gives its folder and flags; llama.cpp comes from the cache, or is built into it first.
+# (preset, target) A preset gives its folder and flags; llama.cpp comes from the cache, or is built into it first.
 define configure_and_build
-	@prefix="$$(tools/llama.sh)" && cmake --preset $(1) -G Ninja -DCOALA_LLAMA_PREFIX="$$prefix" $(2) >$(BUILD)-$(1).log \
+	@prefix="$$(tools/llama.sh)" && cmake --preset $(1) -G Ninja -DCOALA_LLAMA_PREFIX="$$prefix" >$(BUILD)-$(1).log \
 	  || { cat $(BUILD)-$(1).log; exit 1; }
 	@rm -f $(BUILD)-$(1).log
-	@cmake --build --preset $(1)
+	@cmake --build --preset $(1) --target $(2)
 endef
 
 build: setup
-	$(call configure_and_build,cpu)
+	$(call configure_and_build,cpu,coala)
 
 demo: build
 	@demo/run.sh
 
-test: build
+test: setup
+	$(call configure_and_build,cpu,all)
 	@COALA_PYTHON="$$(tools/python_env.sh)" ctest --test-dir build --output-on-failure --schedule-random -j 2
 
 asan: setup
-	$(call configure_and_build,asan)
-	@ctest --test-dir build-asan --output-on-failure -j 2
+	$(call configure_and_build,asan,all)
+	@COALA_PYTHON="$$(tools/python_env.sh)" ctest --test-dir build-asan --output-on-failure -j 2
 
 tsan: setup
-	$(call configure_and_build,tsan)
+	$(call configure_and_build,tsan,all)
 	@ctest --test-dir build-tsan --output-on-failure -j 2 -R 'ThreadPool|Gated|Cronos'
 
 solver-only: setup
@@ -46,6 +47,7 @@ solver-only: setup
 	@ctest --test-dir build-solver --output-on-failure -j 2
 
 bench: build
+	@cmake --build --preset cpu --target bench_operator
 	@bench/run.sh
 
 format:

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# The figures of docs/benchmarks.md. The feature files are outside the repository; those that are not there are left out.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+shared=${COALA_SHARED:-../shared}
+out=out/bench
+mkdir -p "$out"
+
+echo "== one application of F'F =="
+build/bin/bench_operator
+
+for name in imdb_minilm imdb_llama alpaca_minilm_pairs; do
+  features=$shared/data/features/$name.safetensors
+  if [ ! -f "$features" ]; then
+    echo "== $name: $features is not there, left out =="
+    continue
+  fi
+  for class in gated linear cronos; do
+    echo "== $name, $class, 5-fold cross-validation by prompt =="
+    build/bin/coala train --features "$features" --folds 5 --model-class "$class" --out "$out/$name-$class.safetensors" \
+      --quiet --json >"$out/$name-$class.json"
+    python3 - "$out/$name-$class.json" <<'EOF'
+import json, sys
+m = json.load(open(sys.argv[1]))
+key = "eval_accuracy" if "eval_accuracy" in m else "eval_rewards/accuracies"
+ci = m[key + "_ci95"]
+text = f"accuracy {100*m[key]:.2f} % [{100*ci[0]:.2f}, {100*ci[1]:.2f}], logistic regression {100*m['baseline/logistic_accuracy']:.2f} %, p {m['comparison/p_value']:.2g}"
+if "baseline/length_accuracy" in m:
+    text += f", longer wins {100*m['baseline/length_accuracy']:.2f} %"
+print(text + f", last fit {m['solver']['seconds']:.1f} s")
+EOF
+  done
+done
