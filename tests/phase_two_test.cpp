@@ -153,6 +153,15 @@ TEST_P(PhaseTwoTest, AdamwKeepsItsBestEpoch) {
   const PhaseTwoResult again = fit_phase_two(rows, start, 0.0, other);
   EXPECT_EQ(first.theta2, again.theta2);
   EXPECT_EQ(first.bias, again.bias);
+  // Started at the optimum it can only wander off.
+  PhaseTwoSettings wandering = settings();
+  wandering.ridge = 1e-12;
+  const PhaseTwoResult newton = fit_phase_two(rows, start, 0.0, wandering);
+  wandering.solver = PhaseTwoSolver::AdamW;
+  wandering.epochs = 30;
+  const PhaseTwoResult stayed = fit_phase_two(rows, newton.theta2, newton.bias, wandering);
+  EXPECT_LE(stayed.objective, stayed.objective_before);
+  EXPECT_LT(stayed.objective, stayed.objective_curve.back());
   other.seed = 1;
   EXPECT_NE(fit_phase_two(rows, start, 0.0, other).theta2, first.theta2);
 }

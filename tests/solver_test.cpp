@@ -325,6 +325,22 @@ TEST(LinearSolver, AgreesWithDenseNewton) {
   }
 }
 
+TEST(LinearSolver, ColumnsFarFromZeroCostNoMoreSteps) {
+  // The bias and the weights then pull together; Newton's method sees that only if its Hessian does.
+  Plain plain = random_problem(Loss::Logistic, 400, 6, 1, 27);
+  for (float& value : plain.segments.front().first.values()) value += 4;
+  ThreadPool pool(1);
+  GatedOperator<float> f(plain.rows(), plain.gates.view(), pool);
+  const Matrix<double> gram = weighted_gram(plain.rows(), plain.targets.weights, pool);
+  LinearSolver solver(f, plain.targets, gram, true);
+  const SolveInfo info = solver.solve(0.1, 1e-4);
+  EXPECT_EQ(info.status, SolveStatus::Solved);
+  EXPECT_LE(info.iterations, 10);
+  const Certificate c =
+      certify_linear(plain.rows(), plain.targets, solver.weights().w.row(0), solver.weights().bias, true, 0.1);
+  EXPECT_LE(c.relative_gap, 1e-3);
+}
+
 TEST(LinearSolver, GramIsTheWeightedSumOfProducts) {
   const Plain plain = random_problem(Loss::BradleyTerry, 300, 5, 1, 23);
   std::vector<float> weights(300);

@@ -34,7 +34,9 @@ class TemporaryFolder {
 };
 
 /// The read-only material beside the checkout (real data and models); not everybody has it.
-inline std::filesystem::path shared_file(const std::string& name) { return std::filesystem::path(COALA_SHARED) / name; }
+inline std::filesystem::path shared_file(const std::string& name) {
+  return std::filesystem::path(COALA_SHARED) / name;
+}
 
 /// Small files that belong to the tests.
 inline std::filesystem::path test_file(const std::string& name) {

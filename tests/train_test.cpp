@@ -153,6 +153,12 @@ TEST(Training, RefusesSetsThatDoNotBelongTogether) {
   std::fill(single.prompt_id.begin(), single.prompt_id.end(), 3);
   EXPECT_EQ(code(single, std::nullopt), ErrorCode::BadInput);
   EXPECT_EQ(code(single, std::nullopt, 3), ErrorCode::BadInput);
+  // Two prompts: with one held out as a whole the other is alone, and nothing can be selected. Prompts that were cut
+  // in two would pass.
+  FeatureSet two = labelled;
+  for (std::size_t i = 0; i < 100; ++i) two.prompt_id[i] = static_cast<std::int64_t>(i % 2);
+  EXPECT_EQ(code(two, std::nullopt), ErrorCode::BadInput);
+  EXPECT_EQ(code(two, std::nullopt, 3), ErrorCode::BadInput);
 }
 
 TEST(Training, SubsetTakesRowsOfEveryColumn) {
