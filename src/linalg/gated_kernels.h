@@ -6,24 +6,40 @@
 
 namespace coala {
 
-/// Groups are handled sixteen at a time: one chunk is one AVX-512 register of floats, and one word of the pattern.
-inline constexpr std::size_t kChunkGroups = 16;
+/// The gates of a row are a bit pattern, and rows share patterns: what a row needs is not P products but one, with the
+/// sum of the weights of its open groups. So the groups go into tables of a few each, a table has the sums of all
+/// subsets of its groups, and a row picks one entry from each table (the "method of four Russians" for a product with a
+/// 0/1 matrix). The adjoint goes the other way: rows are added up in the entry of their pattern, and a group's gradient
+/// is the sum of the entries it is open in. The work per entry of X falls from P products to one product and one
+/// addition for each table, which a CPU does faster than memory delivers X.
+///
+/// In memory: [block][table][entry][column], columns in blocks such that the tables of a block stay in the first-level
+/// cache; columns beyond the dimension are zero.
+struct TableLayout {
+  std::size_t dimension = 0;
+  std::size_t tables = 0;
+  std::size_t entries = 0;        ///< of a table: 2 to the number of its groups
+  std::size_t block_columns = 0;  ///< a multiple of 16
+  std::size_t blocks = 0;
 
-inline constexpr std::size_t chunks_of(std::size_t groups) {
-  return (groups + kChunkGroups - 1) / kChunkGroups;
-}
+  std::size_t size() const { return blocks * tables * entries * block_columns; }
+};
 
-/// The two products of the gated operator on a block of rows. Weights and gradients are in chunk layout
-/// [chunk][d][16], zero in the groups that fill up the last chunk; the pattern is [rows][chunks], bit k of a word for
-/// group k of its chunk. Each is one pass over the block; together they need it in cache, not in memory.
+inline constexpr std::size_t kMostTableGroups = 5;
+
+/// @param groups        that differ between rows; at least 1
+/// @param number_bytes  size of a number
+TableLayout table_layout(std::size_t dimension, std::size_t groups, std::size_t number_bytes);
+
+/// The two products of the gated operator on a block of rows. `codes` [rows][tables] are the rows' entries.
 template <class T>
 struct GatedKernels {
-  /// z_i += sign * sum_{p open at i} x_i' w_p
-  using Forward = void (*)(const T* x, std::size_t stride, std::size_t rows, std::size_t d, const T* w,
-                           std::size_t chunks, const std::uint16_t* pattern, T sign, T* z);
-  /// g_p += sign * sum_{i open at p} r_i x_i
-  using Adjoint = void (*)(const T* x, std::size_t stride, std::size_t rows, std::size_t d, const T* r,
-                           std::size_t chunks, const std::uint16_t* pattern, T sign, T* g);
+  /// z_i += sign * x_i' (sum of the row's entries)
+  using Forward = void (*)(const T* x, std::size_t stride, std::size_t rows, const TableLayout& layout, const T* tables,
+                           const std::uint8_t* codes, T sign, T* z);
+  /// (each of the row's entries) += sign * r_i x_i
+  using Adjoint = void (*)(const T* x, std::size_t stride, std::size_t rows, const TableLayout& layout, T* tables,
+                           const std::uint8_t* codes, T sign, const T* r);
 
   Forward forward;
   Adjoint adjoint;

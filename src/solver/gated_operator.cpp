@@ -1,30 +1,42 @@
 #include "solver/gated_operator.h"
 
 #include <algorithm>
+#include <bit>
 #include <cassert>
 
-#include "linalg/gated_kernels.h"
 #include "solver/gates.h"
 
 namespace coala {
 namespace {
 
-/// Rows per block: the block of X, its products and the weights stay in the second-level cache between the product
-/// and its adjoint (256 rows x 384 numbers x 4 bytes = 400 kB).
-constexpr std::size_t kBlockRows = 256;
+/// The block of X stays in the second-level cache between the product and its adjoint.
+constexpr std::size_t kBlockBytes = 384 * 1024;
+constexpr std::size_t kMostBlockRows = 256;
 
-/// A pattern of bytes [n, P] as words of 16 gates [n][chunks].
-std::vector<std::uint16_t> packed(const Matrix<std::uint8_t>& pattern) {
-  const std::size_t chunks = chunks_of(pattern.cols());
-  std::vector<std::uint16_t> words(pattern.rows() * chunks);
+std::size_t block_rows(std::size_t dimension, std::size_t number_bytes) {
+  const std::size_t fitting = kBlockBytes / (std::max<std::size_t>(dimension, 1) * number_bytes);
+  return std::clamp<std::size_t>(fitting, 16, kMostBlockRows);
+}
+
+bool always_open(const Matrix<std::uint8_t>& pattern, std::size_t group) {
   for (std::size_t i = 0; i < pattern.rows(); ++i) {
-    for (std::size_t p = 0; p < pattern.cols(); ++p) {
-      if (pattern(i, p) != 0) {
-        words[i * chunks + p / kChunkGroups] |= static_cast<std::uint16_t>(1U << (p % kChunkGroups));
-      }
+    if (pattern(i, group) == 0) return false;
+  }
+  return true;
+}
+
+/// The entries that the rows of a pattern [n, P] pick, [n][tables].
+std::vector<std::uint8_t> codes_of(const Matrix<std::uint8_t>& pattern, const std::vector<std::size_t>& groups,
+                                   const TableLayout& layout) {
+  const auto bits = static_cast<std::size_t>(std::countr_zero(layout.entries));
+  std::vector<std::uint8_t> codes(pattern.rows() * layout.tables);
+  for (std::size_t i = 0; i < pattern.rows(); ++i) {
+    for (std::size_t k = 0; k < groups.size(); ++k) {
+      const unsigned open = pattern(i, groups[k]) != 0 ? 1U : 0U;
+      codes[i * layout.tables + k / bits] |= static_cast<std::uint8_t>(open << (k % bits));
     }
   }
-  return words;
+  return codes;
 }
 
 }  // namespace
@@ -36,22 +48,93 @@ GatedOperator<T>::GatedOperator(DesignRows<T> rows, MatrixView<const T> gates, T
       groups_(gates.rows),
       dimension_(rows_.dimension()),
       pool_(&pool) {
+  std::vector<Matrix<std::uint8_t>> plus;
+  std::vector<Matrix<std::uint8_t>> minus;
   for (const auto& segment : rows_.segments) {
-    plus_patterns_.push_back(packed(gate_pattern(segment.plus, gates, pool)));
-    minus_patterns_.push_back(packed(gate_pattern(segment.minus, gates, pool)));
+    plus.push_back(gate_pattern(segment.plus, gates, pool));
+    minus.push_back(gate_pattern(segment.minus, gates, pool));
   }
+  set_patterns(plus, minus);
 }
 
 template <class T>
 GatedOperator<T>::GatedOperator(DesignRows<T> rows, const Matrix<std::uint8_t>& pattern, ThreadPool& pool)
     : rows_(std::move(rows)),
-      plus_patterns_{packed(pattern)},
-      minus_patterns_(1),
       row_count_(rows_.rows()),
       groups_(pattern.cols()),
       dimension_(rows_.dimension()),
       pool_(&pool) {
   assert(rows_.segments.size() == 1 && !rows_.pairwise() && pattern.rows() == row_count_);
+  set_patterns({pattern}, std::vector<Matrix<std::uint8_t>>(1));
+}
+
+template <class T>
+void GatedOperator<T>::set_patterns(const std::vector<Matrix<std::uint8_t>>& plus,
+                                    const std::vector<Matrix<std::uint8_t>>& minus) {
+  for (std::size_t p = 0; p < groups_; ++p) {
+    const auto open = [p](const Matrix<std::uint8_t>& pattern) { return always_open(pattern, p); };
+    const bool everywhere = std::ranges::all_of(plus, open) && std::ranges::all_of(minus, open);
+    (everywhere ? open_groups_ : table_groups_).push_back(p);
+  }
+  layout_ = table_layout(dimension_, table_groups_.size(), sizeof(T));
+  for (const auto& pattern : plus) plus_codes_.push_back(codes_of(pattern, table_groups_, layout_));
+  for (const auto& pattern : minus) minus_codes_.push_back(codes_of(pattern, table_groups_, layout_));
+  gradient_tables_.resize(static_cast<std::size_t>(pool_->size()));
+}
+
+template <class T>
+void GatedOperator<T>::fill_tables(MatrixView<const T> w, std::span<const std::uint8_t> active) {
+  const auto counts = [&](std::size_t p) { return active.empty() || active[p] != 0; };
+  const auto bits = static_cast<std::size_t>(std::countr_zero(layout_.entries));
+  const std::size_t width = layout_.block_columns;
+  weight_tables_.assign(layout_.size(), T(0));
+  for (std::size_t block = 0; block < layout_.blocks; ++block) {
+    const std::size_t first = block * width;
+    const std::size_t columns = std::min(width, dimension_ - std::min(first, dimension_));
+    for (std::size_t t = 0; t < layout_.tables; ++t) {
+      T* const table = weight_tables_.data() + (block * layout_.tables + t) * layout_.entries * width;
+      for (std::size_t k = 0; t == 0 && k < open_groups_.size(); ++k) {  // what every row has, the first table adds
+        if (!counts(open_groups_[k])) continue;
+        for (std::size_t j = 0; j < columns; ++j) table[j] += w(open_groups_[k], first + j);
+      }
+      for (std::size_t e = 1; e < layout_.entries; ++e) {
+        const std::size_t k = t * bits + static_cast<std::size_t>(std::countr_zero(e));
+        const bool has_weights = k < table_groups_.size() && counts(table_groups_[k]);
+        const T* const before = table + (e & (e - 1)) * width;
+        const T* const own = has_weights ? w.data + table_groups_[k] * w.stride + first : nullptr;
+        T* const to = table + e * width;
+        for (std::size_t j = 0; j < columns; ++j) to[j] = before[j] + (own != nullptr ? own[j] : T(0));
+      }
+    }
+  }
+}
+
+template <class T>
+void GatedOperator<T>::collect(MatrixView<T> g) {
+  std::vector<T>& total = gradient_tables_.front();
+  total.resize(layout_.size());  // a worker without rows has none
+  for (std::size_t k = 1; k < gradient_tables_.size(); ++k) {
+    const std::vector<T>& other = gradient_tables_[k];
+    for (std::size_t at = 0; at < other.size(); ++at) total[at] += other[at];
+  }
+  const auto bits = static_cast<std::size_t>(std::countr_zero(layout_.entries));
+  const std::size_t width = layout_.block_columns;
+  const auto add_entries = [&](std::size_t group, std::size_t t, std::size_t mask) {
+    std::ranges::fill(g.row(group), T(0));
+    for (std::size_t block = 0; block < layout_.blocks; ++block) {
+      const std::size_t first = block * width;
+      const std::size_t columns = std::min(width, dimension_ - std::min(first, dimension_));
+      const T* const table = total.data() + (block * layout_.tables + t) * layout_.entries * width;
+      for (std::size_t e = 0; e < layout_.entries; ++e) {
+        if ((e & mask) != mask) continue;
+        for (std::size_t j = 0; j < columns; ++j) g(group, first + j) += table[e * width + j];
+      }
+    }
+  };
+  for (const std::size_t group : open_groups_) add_entries(group, 0, 0);
+  for (std::size_t k = 0; k < table_groups_.size(); ++k) {
+    add_entries(table_groups_[k], k / bits, std::size_t{1} << (k % bits));
+  }
 }
 
 template <class T>
@@ -82,72 +165,53 @@ void GatedOperator<T>::run(MatrixView<const T> w, std::span<const std::uint8_t> 
   const bool forward = w.data != nullptr;
   const bool adjoint = g.data != nullptr;
   const GatedKernels<T>& kernels = gated_kernels<T>();
-  const std::size_t chunks = chunks_of(groups_);
-  const std::size_t chunk_size = dimension_ * kChunkGroups;
+  const bool nothing = forward && !active.empty() && std::ranges::all_of(active, [](auto flag) { return flag == 0; });
+  if (forward && !nothing) fill_tables(w, active);
+  for (std::vector<T>& tables : gradient_tables_) tables.clear();
 
-  std::vector<T> weights(forward ? chunks * chunk_size : 0);
-  bool nothing = true;  // all groups are closed: the product is zero
-  for (std::size_t p = 0; forward && p < groups_; ++p) {
-    if (!active.empty() && active[p] == 0) continue;
-    nothing = false;
-    T* const to = weights.data() + p / kChunkGroups * chunk_size + p % kChunkGroups;
-    for (std::size_t j = 0; j < dimension_; ++j) to[j * kChunkGroups] = w(p, j);
-  }
-
-  std::vector<std::vector<T>> sums(adjoint ? static_cast<std::size_t>(pool_->size()) : 0);
+  const std::size_t block = block_rows(dimension_, sizeof(T));
   std::size_t first_row = 0;
   for (std::size_t s = 0; s < rows_.segments.size(); ++s) {
     const auto& segment = rows_.segments[s];
     const bool pairwise = segment.minus.rows > 0;
-    pool_->for_parts(segment.plus.rows, kBlockRows, [&](int worker, std::size_t begin, std::size_t end) {
-      std::vector<T> r(kBlockRows);
-      T* gradient = nullptr;
-      if (adjoint) {
-        std::vector<T>& sum = sums[static_cast<std::size_t>(worker)];
-        sum.resize(chunks * chunk_size);
-        gradient = sum.data();
-      }
-      for (std::size_t at = begin; at < end; at += kBlockRows) {
-        const std::size_t count = std::min(kBlockRows, end - at);
+    pool_->for_parts(segment.plus.rows, block, [&](int worker, std::size_t begin, std::size_t end) {
+      std::vector<T> r(block);
+      std::vector<T>& gradient = gradient_tables_[static_cast<std::size_t>(worker)];
+      if (adjoint) gradient.resize(layout_.size());
+      for (std::size_t at = begin; at < end; at += block) {
+        const std::size_t count = std::min(block, end - at);
         const std::size_t row = first_row + at;
-        const std::uint16_t* const plus = plus_patterns_[s].data() + at * chunks;
-        const std::uint16_t* const minus = pairwise ? minus_patterns_[s].data() + at * chunks : nullptr;
+        struct Side {
+          const MatrixView<const T>& x;
+          const std::vector<std::uint8_t>& codes;
+          T sign;
+        };
+        const Side sides[] = {{segment.plus, plus_codes_[s], T(1)}, {segment.minus, minus_codes_[s], T(-1)}};
+        const std::span<const Side> used(sides, pairwise ? 2 : 1);
         if (forward) {
           std::fill_n(r.begin(), count, T(0));
-          if (!nothing) {
-            kernels.forward(segment.plus.data + at * segment.plus.stride, segment.plus.stride, count, dimension_,
-                            weights.data(), chunks, plus, T(1), r.data());
-            if (pairwise) {
-              kernels.forward(segment.minus.data + at * segment.minus.stride, segment.minus.stride, count, dimension_,
-                              weights.data(), chunks, minus, T(-1), r.data());
-            }
+          for (const Side& side : used) {
+            if (nothing) break;
+            kernels.forward(side.x.data + at * side.x.stride, side.x.stride, count, layout_, weight_tables_.data(),
+                            side.codes.data() + at * layout_.tables, side.sign, r.data());
           }
           if (!z_out.empty()) std::copy_n(r.begin(), count, z_out.begin() + static_cast<long>(row));
         }
         if (!adjoint) continue;
         for (std::size_t i = 0; i < count; ++i) r[i] = map != nullptr ? (*map)(row + i, r[i]) : r_in[row + i];
-        kernels.adjoint(segment.plus.data + at * segment.plus.stride, segment.plus.stride, count, dimension_, r.data(),
-                        chunks, plus, T(1), gradient);
-        if (pairwise) {
-          kernels.adjoint(segment.minus.data + at * segment.minus.stride, segment.minus.stride, count, dimension_,
-                          r.data(), chunks, minus, T(-1), gradient);
+        for (const Side& side : used) {
+          kernels.adjoint(side.x.data + at * side.x.stride, side.x.stride, count, layout_, gradient.data(),
+                          side.codes.data() + at * layout_.tables, side.sign, r.data());
         }
       }
     });
     first_row += segment.plus.rows;
   }
-  for (std::size_t p = 0; adjoint && p < groups_; ++p) {
-    const std::size_t from = p / kChunkGroups * chunk_size + p % kChunkGroups;
-    for (std::size_t j = 0; j < dimension_; ++j) {
-      T total = 0;
-      for (const std::vector<T>& sum : sums) total += sum.empty() ? T(0) : sum[from + j * kChunkGroups];
-      g(p, j) = total;
-    }
-  }
+  if (adjoint) collect(g);
   ++passes_;
-  const double sides = rows_.pairwise() ? 2 : 1;
-  const double entries = sides * static_cast<double>(row_count_) * static_cast<double>(dimension_);
-  flops_ += 2 * entries * static_cast<double>(groups_) * ((forward ? 1.0 : 0.0) + (adjoint ? 1.0 : 0.0));
+  const double entries = (rows_.pairwise() ? 2.0 : 1.0) * static_cast<double>(row_count_ * dimension_);
+  // A product and an addition per entry of X, and an addition for each further table.
+  flops_ += entries * static_cast<double>(1 + layout_.tables) * ((forward ? 1.0 : 0.0) + (adjoint ? 1.0 : 0.0));
 }
 
 template class GatedOperator<float>;

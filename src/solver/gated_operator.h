@@ -7,13 +7,15 @@
 
 #include "core/matrix.h"
 #include "core/parallel.h"
+#include "linalg/gated_kernels.h"
 #include "solver/design_rows.h"
 
 namespace coala {
 
 /// F = [D_1 X .. D_P X] as an operator: (F w)_i = sum_p D_ip x_i' w_p, for pairs minus the same of x'_i. The weights
-/// are W [P, d]. Every call is one pass over X in row blocks that stay in cache between the product and its adjoint;
-/// the parts of the rows depend on the number of threads only, so results repeat bit for bit.
+/// are W [P, d]. Every call is one pass over X in row blocks that stay in cache between the product and its adjoint, by
+/// the kernels of linalg/gated_kernels.h, whose work hardly depends on P. The parts of the rows depend on the number of
+/// threads only, so results repeat bit for bit.
 template <class T>
 class GatedOperator {
  public:
@@ -43,17 +45,29 @@ class GatedOperator {
   double flops() const { return flops_; }
 
  private:
+  void set_patterns(const std::vector<Matrix<std::uint8_t>>& plus, const std::vector<Matrix<std::uint8_t>>& minus);
+  /// Tables of the sums of the groups' weights.
+  void fill_tables(MatrixView<const T> w, std::span<const std::uint8_t> active);
+  /// The groups' gradients from the entries that rows were added to.
+  void collect(MatrixView<T> g);
   void run(MatrixView<const T> w, std::span<const std::uint8_t> active, const std::function<T(std::size_t, T)>* map,
            std::span<T> z_out, std::span<const T> r_in, MatrixView<T> g);
 
   DesignRows<T> rows_;
-  /// Which gates are open, one bit each: [n_s][chunks] words per segment; none for the missing half of pointwise rows.
-  std::vector<std::vector<std::uint16_t>> plus_patterns_;
-  std::vector<std::vector<std::uint16_t>> minus_patterns_;
   std::size_t row_count_;
   std::size_t groups_;
   std::size_t dimension_;
   ThreadPool* pool_;
+
+  TableLayout layout_;
+  std::vector<std::size_t> table_groups_;  ///< the groups in the order in which they fill the tables
+  std::vector<std::size_t> open_groups_;   ///< groups open in every row: they need no table of their own
+  // A row's entry in each table, [n_s][tables] per segment; none for the missing half of pointwise rows.
+  std::vector<std::vector<std::uint8_t>> plus_codes_;
+  std::vector<std::vector<std::uint8_t>> minus_codes_;
+
+  std::vector<T> weight_tables_;
+  std::vector<std::vector<T>> gradient_tables_;  ///< of each worker
   std::uint64_t passes_ = 0;
   double flops_ = 0;
 };

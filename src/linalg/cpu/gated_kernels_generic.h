@@ -4,9 +4,8 @@
 // the linker keeps for the whole program.
 #pragma once
 
-#include <algorithm>
+#include <cstddef>
 #include <cstdint>
-#include <type_traits>
 
 #include "linalg/gated_kernels.h"
 
@@ -14,118 +13,141 @@ namespace coala {
 namespace {  // every instruction set keeps its own copy: the linker must not merge them
 
 /// @tparam Bytes  width of a register
-/// @tparam Registers  accumulators that a tile may use, leaving a few for operands
-template <class T, int Bytes, int Registers>
+template <class T, int Bytes>
 struct GatedKernelsGeneric {
   static constexpr int kLanes = Bytes / static_cast<int>(sizeof(T));
-  static constexpr int kVectors = static_cast<int>(kChunkGroups) / kLanes;  // registers per chunk
   using Vector __attribute__((vector_size(Bytes), aligned(sizeof(T)), may_alias)) = T;
-  using Word = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
-  using Bits __attribute__((vector_size(Bytes))) = Word;
 
-  // Rows of a forward tile and columns of an adjoint tile. More than 12 rows would compete for the 12 ways of a
-  // first-level cache set whenever the row stride is a power of two.
-  static constexpr int kRowTile = std::max(1, std::min(12, Registers / kVectors));
-  static constexpr int kColumnTile = std::max(1, Registers / kVectors);
-
-  /// All ones in the lanes whose group is open.
-  static Bits open_lanes(std::uint16_t word, int vector) {
-    Bits lane_bit;
-    for (int k = 0; k < kLanes; ++k) lane_bit[k] = Word{1} << (vector * kLanes + k);
-    const Bits all = Bits{} + static_cast<Word>(word);
-    return (all & lane_bit) != 0;
-  }
+  static constexpr int kTablesAtOnce = 4;  ///< more would not fit into the first-level cache together
+  static constexpr int kSums = 4;          ///< independent sums hide the latency of the additions
 
   static Vector load(const T* from) { return *reinterpret_cast<const Vector*>(from); }
   static void store(T* to, Vector value) { *reinterpret_cast<Vector*>(to) = value; }
 
+  /// The last `count` < kLanes numbers of a row, zeros behind them.
+  static Vector load_tail(const T* from, std::size_t count) {
+    T lanes[kLanes] = {};
+    for (std::size_t k = 0; k < count; ++k) lanes[k] = from[k];
+    return load(lanes);
+  }
+
   static T sum(Vector v) {
-    T total = 0;
-    for (int k = 0; k < kLanes; ++k) total += v[k];
-    return total;
+    T lanes[kLanes];
+    store(lanes, v);
+    for (int width = kLanes / 2; width > 0; width /= 2) {
+      for (int k = 0; k < width; ++k) lanes[k] += lanes[k + width];
+    }
+    return lanes[0];
   }
 
-  template <int Rows>
-  static void forward_tile(const T* x, std::size_t stride, std::size_t d, const T* w, const std::uint16_t* pattern,
-                           std::size_t chunks, T sign, T* z) {
-    Vector acc[Rows][kVectors] = {};
-    for (std::size_t j = 0; j < d; ++j) {
-      Vector weight[kVectors];
-      for (int v = 0; v < kVectors; ++v) weight[v] = load(w + j * kChunkGroups + v * kLanes);
-#pragma GCC unroll 16
-      for (int i = 0; i < Rows; ++i) {
-        const T value = x[static_cast<std::size_t>(i) * stride + j];
-        for (int v = 0; v < kVectors; ++v) acc[i][v] += value * weight[v];
-      }
-    }
-    for (int i = 0; i < Rows; ++i) {
-      Vector open{};
-      for (int v = 0; v < kVectors; ++v) {
-        open += open_lanes(pattern[static_cast<std::size_t>(i) * chunks], v) ? acc[i][v] : Vector{};
-      }
-      z[i] += sign * sum(open);
-    }
+  /// The columns of a block that a row has: whole registers, and what is left.
+  struct Columns {
+    std::size_t vectors;
+    std::size_t tail;
+  };
+
+  static Columns columns_of(const TableLayout& layout, std::size_t block) {
+    const std::size_t first = block * layout.block_columns;
+    const std::size_t left = layout.dimension - first;
+    const std::size_t own = left < layout.block_columns ? left : layout.block_columns;
+    return {own / kLanes, own % kLanes};
   }
 
-  static void forward(const T* x, std::size_t stride, std::size_t rows, std::size_t d, const T* w, std::size_t chunks,
-                      const std::uint16_t* pattern, T sign, T* z) {
-    for (std::size_t c = 0; c < chunks; ++c) {
-      const T* const weights = w + c * d * kChunkGroups;
-      std::size_t i = 0;
-      for (; i + kRowTile <= rows; i += kRowTile) {
-        forward_tile<kRowTile>(x + i * stride, stride, d, weights, pattern + i * chunks + c, chunks, sign, z + i);
-      }
-      for (; i < rows; ++i) {
-        forward_tile<1>(x + i * stride, stride, d, weights, pattern + i * chunks + c, chunks, sign, z + i);
-      }
-    }
-  }
-
-  template <int Columns>
-  static void adjoint_tile(const T* x, std::size_t stride, std::size_t rows, const T* spread, T* g) {
-    Vector acc[Columns][kVectors];
-    for (int j = 0; j < Columns; ++j) {
-      for (int v = 0; v < kVectors; ++v) {
-        acc[j][v] = load(g + static_cast<std::size_t>(j) * kChunkGroups + v * kLanes);
-      }
-    }
+  template <int Tables>
+  static void forward_rows(const T* x, std::size_t stride, std::size_t rows, Columns columns, const T* tables,
+                           const TableLayout& layout, const std::uint8_t* codes, T sign, T* z) {
     for (std::size_t i = 0; i < rows; ++i) {
-      Vector r[kVectors];
-      for (int v = 0; v < kVectors; ++v) r[v] = load(spread + i * kChunkGroups + v * kLanes);
       const T* const row = x + i * stride;
-#pragma GCC unroll 32
-      for (int j = 0; j < Columns; ++j) {
-        for (int v = 0; v < kVectors; ++v) acc[j][v] += row[j] * r[v];
+      const T* entry[Tables];
+      for (int t = 0; t < Tables; ++t) {
+        entry[t] = tables +
+                   (static_cast<std::size_t>(t) * layout.entries + codes[i * layout.tables + t]) * layout.block_columns;
       }
+      const auto weights = [&](std::size_t v) {
+        Vector w = load(entry[0] + v * kLanes);
+        for (int t = 1; t < Tables; ++t) w += load(entry[t] + v * kLanes);
+        return w;
+      };
+      Vector acc[kSums] = {};
+      std::size_t v = 0;
+      for (; v + kSums <= columns.vectors; v += kSums) {
+#pragma GCC unroll 4
+        for (std::size_t k = 0; k < kSums; ++k) acc[k] += load(row + (v + k) * kLanes) * weights(v + k);
+      }
+      for (; v < columns.vectors; ++v) acc[0] += load(row + v * kLanes) * weights(v);
+      if (columns.tail > 0) acc[1] += load_tail(row + v * kLanes, columns.tail) * weights(v);
+      z[i] += sign * sum((acc[0] + acc[1]) + (acc[2] + acc[3]));
     }
-    for (int j = 0; j < Columns; ++j) {
-      for (int v = 0; v < kVectors; ++v) {
-        store(g + static_cast<std::size_t>(j) * kChunkGroups + v * kLanes, acc[j][v]);
+  }
+
+  template <int Tables>
+  static void adjoint_rows(const T* x, std::size_t stride, std::size_t rows, Columns columns, T* tables,
+                           const TableLayout& layout, const std::uint8_t* codes, T sign, const T* r) {
+    for (std::size_t i = 0; i < rows; ++i) {
+      const T* const row = x + i * stride;
+      const Vector factor = Vector{} + sign * r[i];
+      T* entry[Tables];
+      for (int t = 0; t < Tables; ++t) {
+        entry[t] = tables +
+                   (static_cast<std::size_t>(t) * layout.entries + codes[i * layout.tables + t]) * layout.block_columns;
+      }
+      const auto add = [&](std::size_t v, Vector numbers) {
+        const Vector term = factor * numbers;
+        for (int t = 0; t < Tables; ++t) store(entry[t] + v * kLanes, load(entry[t] + v * kLanes) + term);
+      };
+      std::size_t v = 0;
+#pragma GCC unroll 4
+      for (; v < columns.vectors; ++v) add(v, load(row + v * kLanes));
+      if (columns.tail > 0) add(v, load_tail(row + v * kLanes, columns.tail));
+    }
+  }
+
+  static void forward(const T* x, std::size_t stride, std::size_t rows, const TableLayout& layout, const T* tables,
+                      const std::uint8_t* codes, T sign, T* z) {
+    const std::size_t table_size = layout.entries * layout.block_columns;
+    for (std::size_t block = 0; block < layout.blocks; ++block) {
+      const Columns columns = columns_of(layout, block);
+      const T* const from = x + block * layout.block_columns;
+      for (std::size_t t = 0; t < layout.tables; t += kTablesAtOnce) {
+        const T* const first = tables + (block * layout.tables + t) * table_size;
+        switch (layout.tables - t) {
+          case 1:
+            forward_rows<1>(from, stride, rows, columns, first, layout, codes + t, sign, z);
+            break;
+          case 2:
+            forward_rows<2>(from, stride, rows, columns, first, layout, codes + t, sign, z);
+            break;
+          case 3:
+            forward_rows<3>(from, stride, rows, columns, first, layout, codes + t, sign, z);
+            break;
+          default:
+            forward_rows<4>(from, stride, rows, columns, first, layout, codes + t, sign, z);
+        }
       }
     }
   }
 
-  static void adjoint(const T* x, std::size_t stride, std::size_t rows, std::size_t d, const T* r, std::size_t chunks,
-                      const std::uint16_t* pattern, T sign, T* g) {
-    constexpr std::size_t kStep = 64;  // rows whose spread derivatives are held at a time
-    T spread[kStep * kChunkGroups];
-    for (std::size_t first = 0; first < rows; first += kStep) {
-      const std::size_t count = rows - first < kStep ? rows - first : kStep;
-      for (std::size_t c = 0; c < chunks; ++c) {
-        for (std::size_t i = 0; i < count; ++i) {
-          const Vector value = Vector{} + sign * r[first + i];
-          for (int v = 0; v < kVectors; ++v) {
-            store(spread + i * kChunkGroups + v * kLanes,
-                  open_lanes(pattern[(first + i) * chunks + c], v) ? value : Vector{});
-          }
+  static void adjoint(const T* x, std::size_t stride, std::size_t rows, const TableLayout& layout, T* tables,
+                      const std::uint8_t* codes, T sign, const T* r) {
+    const std::size_t table_size = layout.entries * layout.block_columns;
+    for (std::size_t block = 0; block < layout.blocks; ++block) {
+      const Columns columns = columns_of(layout, block);
+      const T* const from = x + block * layout.block_columns;
+      for (std::size_t t = 0; t < layout.tables; t += kTablesAtOnce) {
+        T* const first = tables + (block * layout.tables + t) * table_size;
+        switch (layout.tables - t) {
+          case 1:
+            adjoint_rows<1>(from, stride, rows, columns, first, layout, codes + t, sign, r);
+            break;
+          case 2:
+            adjoint_rows<2>(from, stride, rows, columns, first, layout, codes + t, sign, r);
+            break;
+          case 3:
+            adjoint_rows<3>(from, stride, rows, columns, first, layout, codes + t, sign, r);
+            break;
+          default:
+            adjoint_rows<4>(from, stride, rows, columns, first, layout, codes + t, sign, r);
         }
-        const T* const block = x + first * stride;
-        T* const gradient = g + c * d * kChunkGroups;
-        std::size_t j = 0;
-        for (; j + kColumnTile <= d; j += kColumnTile) {
-          adjoint_tile<kColumnTile>(block + j, stride, count, spread, gradient + j * kChunkGroups);
-        }
-        for (; j < d; ++j) adjoint_tile<1>(block + j, stride, count, spread, gradient + j * kChunkGroups);
       }
     }
   }

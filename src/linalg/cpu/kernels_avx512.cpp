@@ -6,8 +6,8 @@ namespace coala {
 
 const KernelSet kKernels_avx512{
     "avx512",
-    {&GatedKernelsGeneric<float, 64, 24>::forward, &GatedKernelsGeneric<float, 64, 24>::adjoint},
-    {&GatedKernelsGeneric<double, 64, 24>::forward, &GatedKernelsGeneric<double, 64, 24>::adjoint},
+    {&GatedKernelsGeneric<float, 64>::forward, &GatedKernelsGeneric<float, 64>::adjoint},
+    {&GatedKernelsGeneric<double, 64>::forward, &GatedKernelsGeneric<double, 64>::adjoint},
     &LogisticKernelGeneric<double, 64>::run};
 
 }  // namespace coala

@@ -6,8 +6,8 @@ namespace coala {
 
 const KernelSet kKernels_portable{
     "portable",
-    {&GatedKernelsGeneric<float, 16, 12>::forward, &GatedKernelsGeneric<float, 16, 12>::adjoint},
-    {&GatedKernelsGeneric<double, 16, 12>::forward, &GatedKernelsGeneric<double, 16, 12>::adjoint},
+    {&GatedKernelsGeneric<float, 16>::forward, &GatedKernelsGeneric<float, 16>::adjoint},
+    {&GatedKernelsGeneric<double, 16>::forward, &GatedKernelsGeneric<double, 16>::adjoint},
     &LogisticKernelGeneric<double, 16>::run};
 
 }  // namespace coala
