@@ -40,6 +40,7 @@ int main(int argc, char** argv) {
 #ifdef COALA_HAVE_LM
   coala::add_align_command(app);
   coala::add_extract_command(app);
+  coala::add_generate_command(app);
   coala::add_score_command(app);
 #endif
   try {

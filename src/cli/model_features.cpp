@@ -32,15 +32,21 @@ FeatureSettings settings_of(const Head& head) {
 
 }  // namespace
 
+FeatureSettings check_model(const Head& head, const std::filesystem::path& head_path, const Backbone& backbone,
+                            const std::string& model, bool allow_unbound) {
+  const FeatureSettings settings = settings_of(head);
+  const FeatureExtractor probe(backbone, settings, /*threads=*/1);
+  check_head_matches(head, head_path, backbone.identity().dimension,
+                     describe_features(probe, FeatureKind::Pairs, Dtype::F32, {}), model, allow_unbound);
+  return settings;
+}
+
 HeadFeatures features_for_head(const Head& head, const std::filesystem::path& head_path, const ModelInput& input,
                                int threads) {
   const Backbone backbone(input.model);
   ExtractOptions options;
   options.threads = threads;
-  options.features = settings_of(head);
-  const FeatureExtractor probe(backbone, options.features, threads);
-  check_head_matches(head, head_path, backbone.identity().dimension,
-                     describe_features(probe, FeatureKind::Pairs, Dtype::F32, {}), input.model, input.allow_unbound);
+  options.features = check_model(head, head_path, backbone, input.model, input.allow_unbound);
   MemoryExtraction extraction = extract_to_memory(backbone, {input.data.path, input.data.reader()}, options);
   return {std::move(extraction.features), std::move(extraction.ids)};
 }

@@ -8,6 +8,9 @@
 #include "cli/data_options.h"
 #include "features/feature_set.h"
 #include "head/head.h"
+#ifdef COALA_HAVE_LM
+#include "extract/feature_extractor.h"
+#endif
 
 namespace coala {
 
@@ -19,6 +22,13 @@ struct ModelInput {
 };
 
 void add_model_input_options(CLI::App& command, ModelInput& input, bool required);
+
+#ifdef COALA_HAVE_LM
+/// The settings that a head's features were made with, after a check that the model is the one it was trained with.
+/// @throws Error{Mismatch}
+FeatureSettings check_model(const Head& head, const std::filesystem::path& head_path, const Backbone& backbone,
+                            const std::string& model, bool allow_unbound);
+#endif
 
 struct HeadFeatures {
   FeatureSet features;

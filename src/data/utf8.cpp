@@ -46,6 +46,17 @@ std::size_t find_invalid_utf8(std::string_view text) noexcept {
   return std::string_view::npos;
 }
 
+std::string replace_invalid_utf8(std::string_view text) {
+  std::string result;
+  for (std::size_t bad = 0; (bad = find_invalid_utf8(text)) != std::string_view::npos;) {
+    result += text.substr(0, bad);
+    result += "\xef\xbf\xbd";
+    while (bad < text.size() && sequence_length(text.substr(bad)) == 0) ++bad;
+    text.remove_prefix(bad);
+  }
+  return result += text;
+}
+
 std::uint64_t count_characters(std::string_view text) noexcept {
   return static_cast<std::uint64_t>(
       std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));

@@ -11,6 +11,9 @@ namespace coala {
 /// above U+10FFFF), or npos. A sequence cut short by the end counts as malformed at its first byte.
 std::size_t find_invalid_utf8(std::string_view text) noexcept;
 
+/// The text with one U+FFFD in place of each run of bytes that find_invalid_utf8() would stop at.
+std::string replace_invalid_utf8(std::string_view text);
+
 /// Number of characters (code points) of well-formed UTF-8.
 std::uint64_t count_characters(std::string_view text) noexcept;
 

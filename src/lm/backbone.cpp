@@ -149,8 +149,17 @@ EncodedPrompt Backbone::encode_prompt(const Prompt& prompt, TemplateMode mode) c
 std::vector<Token> Backbone::encode_response(const EncodedPrompt& prompt, std::string_view response) const {
   if (response.empty()) return {};
   const std::array<TextPart, 1> parts{{{prompt.response_lead + std::string(response), true}}};
-  const bool at_start = prompt.tokens.empty() || tokenizer_->is_control(prompt.tokens.back());
-  return tokenizer_->encode(parts, at_start);
+  return tokenizer_->encode(parts, starts_text(prompt));
+}
+
+std::string Backbone::decode_response(const EncodedPrompt& prompt, std::span<const Token> response) const {
+  std::string text = tokenizer_->decode(response, starts_text(prompt));
+  if (text.starts_with(prompt.response_lead)) text.erase(0, prompt.response_lead.size());
+  return text;
+}
+
+bool Backbone::starts_text(const EncodedPrompt& prompt) const {
+  return prompt.tokens.empty() || tokenizer_->is_control(prompt.tokens.back());
 }
 
 }  // namespace coala

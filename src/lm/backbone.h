@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -76,6 +77,10 @@ class Backbone {
   /// The tokens of a response that follows the prompt; its end-of-turn token is not among them.
   std::vector<Token> encode_response(const EncodedPrompt& prompt, std::string_view response) const;
 
+  /// The text of a response's tokens, such that encode_response() gives the same tokens again wherever the model wrote
+  /// what its tokenizer would: without the template's white space in front.
+  std::string decode_response(const EncodedPrompt& prompt, std::span<const Token> response) const;
+
   /// For src/lm only.
   llama_model* handle() const { return model_.get(); }
 
@@ -83,6 +88,9 @@ class Backbone {
   struct Free {
     void operator()(llama_model* model) const;
   };
+  /// Whether what follows the prompt starts a text for the tokenizer.
+  bool starts_text(const EncodedPrompt& prompt) const;
+
   std::unique_ptr<llama_model, Free> model_;
   std::unique_ptr<Tokenizer> tokenizer_;
   std::unique_ptr<ChatTemplate> template_;

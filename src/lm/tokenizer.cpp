@@ -10,6 +10,7 @@
 
 #include "core/error.h"
 #include "core/hash.h"
+#include "data/utf8.h"
 
 namespace coala {
 namespace {
@@ -135,6 +136,37 @@ void Tokenizer::encode_plain(const std::string& text, bool at_start, std::vector
         fmt::format("the model's vocabulary cannot express the text '{}': {}", text.substr(0, 60), error.what()),
         "drop that text, or use a model whose tokenizer has byte tokens");
   }
+}
+
+bool Tokenizer::is_end(Token token) const {
+  return token >= 0 && static_cast<std::size_t>(token) < size_ && llama_vocab_is_eog(vocab_, token);
+}
+
+std::string Tokenizer::decode(std::span<const Token> tokens, bool at_start) const {
+  std::string text;
+  for (const Token token : tokens) append_piece(token, text);
+  if (space_prefix_ && at_start && text.starts_with(' ')) text.erase(0, 1);
+  return replace_invalid_utf8(text);
+}
+
+void Tokenizer::append_piece(Token token, std::string& to) const {
+  if (token < 0 || static_cast<std::size_t>(token) >= size_) {
+    throw Error(ErrorCode::Internal, fmt::format("token {} is not in a vocabulary of {}", token, size_));
+  }
+  constexpr std::size_t kUsual_bytes = 32;
+  const std::size_t before = to.size();
+  std::size_t room = kUsual_bytes;
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    to.resize(before + room);
+    const std::int32_t bytes = llama_token_to_piece(vocab_, token, to.data() + before, static_cast<std::int32_t>(room),
+                                                    /*lstrip=*/0, /*special=*/false);
+    if (bytes >= 0) {
+      to.resize(before + static_cast<std::size_t>(bytes));
+      return;
+    }
+    room = static_cast<std::size_t>(-static_cast<std::int64_t>(bytes));
+  }
+  throw Error(ErrorCode::Internal, fmt::format("llama.cpp gives no text for token {}", token));
 }
 
 std::string Tokenizer::hash() const {

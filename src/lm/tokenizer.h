@@ -28,11 +28,16 @@ class Tokenizer {
   /// @throws Error{BadInput} when the vocabulary cannot express the text
   std::vector<Token> encode(std::span<const TextPart> parts, bool at_start) const;
 
+  /// The text of tokens, the other way round: control tokens give nothing, and where encode() puts a space in front, it
+  /// is taken off. Always well-formed UTF-8: a run of bytes that is none becomes one U+FFFD.
+  std::string decode(std::span<const Token> tokens, bool at_start) const;
+
   bool adds_bos() const { return adds_bos_; }
   Token bos() const { return bos_; }  ///< -1 when there is none
   const std::string& bos_text() const { return bos_text_; }
   const std::string& eos_text() const { return eos_text_; }
   bool is_control(Token token) const;
+  bool is_end(Token token) const;  ///< whether the model ends an answer with it
   std::size_t size() const { return size_; }
   /// Hash of everything the API tells: pieces, scores, types, special tokens.
   std::string hash() const;
@@ -44,6 +49,7 @@ class Tokenizer {
     bool strips_left, strips_right;
   };
   void encode_plain(const std::string& text, bool at_start, std::vector<Token>& to) const;
+  void append_piece(Token token, std::string& to) const;
 
   const llama_vocab* vocab_;
   bool space_prefix_;

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "data/reader.h"
+#include "data/record.h"
+
+namespace coala {
+
+/// A prompt that waits for its answer.
+struct PromptRecord {
+  std::string id;  ///< as Pair::id
+  Prompt prompt;
+};
+
+/// The prompts of a data file: of one that holds nothing else ("prompt", a text or messages; "messages" that end with
+/// one of the user; or "prefix", a text to be continued word for word), or of preferences and labelled responses in any
+/// shape that RecordReader reads, whose responses are left aside. The first record tells which of the two it is, unless
+/// options.shape names one.
+/// @throws Error{BadInput} as RecordReader, also for a file without a record
+std::vector<PromptRecord> read_prompts(const std::filesystem::path& path, const ReaderOptions& options = {});
+
+}  // namespace coala

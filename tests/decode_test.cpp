@@ -1,0 +1,413 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <map>
+
+#include "core/random.h"
+#include "data/utf8.h"
+#include "decode/parallel_generator.h"
+#include "extract/feature_extractor.h"
+#include "support.h"
+
+namespace coala {
+namespace {
+
+using test::error_code_of;
+using test::shared_file;
+using test::test_file;
+
+constexpr std::size_t kContext = 256;
+
+const Backbone& tiny() {
+  static const Backbone backbone(test_file("tiny-llama.gguf"));
+  return backbone;
+}
+
+EncodedPrompt chat(const std::string& text) {
+  return tiny().encode_prompt({{{"user", text}}, ""});
+}
+
+/// A prompt of this many tokens.
+EncodedPrompt long_prompt(std::size_t tokens) {
+  EncodedPrompt prompt = tiny().encode_prompt({{}, std::string(tokens, 'q')});
+  prompt.tokens.resize(tokens);
+  return prompt;
+}
+
+/// A linear head with random weights: one neuron whose gate is always open.
+Head random_head() {
+  Random random(5);
+  Head head;
+  head.transform = FeatureTransform::identity(32);
+  head.network.theta1 = Matrix<float>(1, 32);
+  head.network.gates = Matrix<float>(1, 32);
+  for (float& weight : head.network.theta1.values()) weight = static_cast<float>(random.normal());
+  head.network.theta2 = {1.0f};
+  return head;
+}
+
+const Head& the_head() {
+  static const Head head = random_head();
+  return head;
+}
+
+RewardHead reward(Pooling pooling = Pooling::Mean, PoolOver over = PoolOver::Response) {
+  return {&the_head(), {.pooling = pooling, .over = over}};
+}
+
+/// Draws from the whole distribution, so that replies end and are of all kinds.
+GenerationSettings wild(int candidates, std::size_t max_tokens) {
+  return {.max_tokens = max_tokens,
+          .candidates = candidates,
+          .sampling = {.temperature = 1, .top_p = 1, .top_k = 0},
+          .seed = 3};
+}
+
+std::vector<Reply> replies_to(const EncodedPrompt& prompt, const GenerationSettings& settings) {
+  return Generator(tiny(), settings, prompt.tokens.size(), 1).generate(prompt);
+}
+
+std::vector<Token> followed_by(const EncodedPrompt& prompt, std::span<const Token> tokens) {
+  std::vector<Token> all = prompt.tokens;
+  all.insert(all.end(), tokens.begin(), tokens.end());
+  return all;
+}
+
+void expect_same(const Reply& a, const Reply& b) {
+  EXPECT_EQ(a.tokens, b.tokens);
+  EXPECT_EQ(a.text, b.text);
+  EXPECT_EQ(a.finish, b.finish);
+  EXPECT_EQ(a.log_probability_tokens, b.log_probability_tokens);
+  EXPECT_EQ(a.score.has_value(), b.score.has_value());
+}
+
+TEST(Generator, GreedyIsALoopOverOneSequence) {
+  const EncodedPrompt prompt = chat("the hen ran");
+  GenerationSettings settings{.max_tokens = 25, .sampling = {.temperature = 0}};
+  const Reply reply = replies_to(prompt, settings).front();
+  std::vector<Token> tokens;
+  Session session(tiny(), {.cells = kContext});
+  while (tokens.size() < 25) {
+    // From the start each time: shares neither cache nor steps with what is tested.
+    const auto logits = session.start(followed_by(prompt, tokens)).logits;
+    const auto best = static_cast<Token>(std::ranges::max_element(logits) - logits.begin());
+    if (tiny().tokenizer().is_end(best)) break;
+    tokens.push_back(best);
+  }
+  EXPECT_EQ(reply.tokens, tokens);
+  EXPECT_GT(tokens.size(), 3u);
+  EXPECT_FALSE(reply.score.has_value());
+  // All candidates of a greedy draw are the same.
+  settings.candidates = 4;
+  for (const Reply& other : replies_to(prompt, settings)) expect_same(other, reply);
+}
+
+TEST(Generator, ACandidateIsTheSameHoweverManyThereAre) {
+  const EncodedPrompt prompt = chat("the hen and the inn");
+  GenerationSettings settings{.max_tokens = 40, .candidates = 9, .seed = 11};
+  const std::vector<Reply> nine = replies_to(prompt, settings);
+  settings.candidates = 1;
+  expect_same(replies_to(prompt, settings).front(), nine.front());  // the unguided reply
+  settings.candidates = 4;
+  settings.reward = reward();
+  const std::vector<Reply> four = replies_to(prompt, settings);
+  for (std::size_t i = 0; i < 4; ++i) EXPECT_EQ(four[i].tokens, nine[i].tokens) << i;
+  EXPECT_NE(nine[0].tokens, nine[1].tokens);
+  settings.seed = 12;
+  EXPECT_NE(replies_to(prompt, settings).front().tokens, nine.front().tokens);
+}
+
+TEST(Generator, SeedsDifferByPromptAndCandidate) {
+  std::map<std::uint64_t, int> seen;
+  for (std::uint64_t seed = 0; seed < 3; ++seed) {
+    for (const std::vector<Token>& prompt : {std::vector<Token>{}, {1}, {1, 2}, {2, 1}, {1, 2, 0}}) {
+      for (std::size_t i = 0; i < 50; ++i) ++seen[candidate_seed(seed, prompt, i)];
+    }
+  }
+  EXPECT_EQ(seen.size(), 3u * 5 * 50);
+}
+
+/// What the head says of the tokens by way of extraction's own evaluator, and by how much rounding may change it:
+/// |theta' (f - f')| <= ||theta|| ||f - f'||, with a state's relative rounding of lm_test.cpp (2e-5 per layer, layers
+/// adding in squares); the mean of states has at most the mean of their norms.
+struct Expected {
+  double score = 0;
+  double tolerance = 0;
+};
+
+Expected expected_score(const EncodedPrompt& prompt, const std::vector<Token>& tokens, const FeatureSettings& how) {
+  const std::vector<Token> all = followed_by(prompt, tokens);
+  std::vector<double> sum(32);
+  double norms = 0;
+  double count = 0;
+  StateEvaluator evaluator(tiny(), {.longest_tokens = kContext, .threads = 1});
+  evaluator.evaluate({all, {}}, [&](int, std::size_t position, std::span<const float> state) {
+    const bool last = position + 1 == all.size();
+    const bool response = position >= prompt.tokens.size();
+    if (how.pooling == Pooling::Last ? !last : !(response || how.over == PoolOver::All)) return;
+    double square = 0;
+    for (std::size_t j = 0; j < 32; ++j) {
+      sum[j] += static_cast<double>(state[j]);
+      square += static_cast<double>(state[j]) * state[j];
+    }
+    norms += std::sqrt(square);
+    ++count;
+  });
+  std::vector<float> feature(32);
+  for (std::size_t j = 0; j < 32; ++j) feature[j] = static_cast<float>(sum[j] / count);
+  double weights = 0;
+  for (const float weight : the_head().network.theta1.values()) weights += static_cast<double>(weight) * weight;
+  return {the_head().score(feature), 2e-5 * std::sqrt(2.0) * std::sqrt(weights) * norms / count};
+}
+
+TEST(Generator, ScoresAreThoseOfExtraction) {
+  const EncodedPrompt prompt = chat("the hen");
+  for (const Pooling pooling : {Pooling::Mean, Pooling::Last}) {
+    for (const PoolOver over : {PoolOver::Response, PoolOver::All}) {
+      GenerationSettings settings = wild(12, 60);
+      settings.reward = reward(pooling, over);
+      std::map<Finish, int> finishes;
+      for (const Reply& reply : replies_to(prompt, settings)) {
+        ++finishes[reply.finish];
+        ASSERT_TRUE(reply.score.has_value() || reply.tokens.empty());
+        if (reply.tokens.empty()) continue;
+        const Expected expected = expected_score(prompt, reply.tokens, settings.reward->features);
+        EXPECT_NEAR(*reply.score, expected.score, expected.tolerance);
+      }
+      EXPECT_GT(finishes[Finish::Stop], 0);
+      EXPECT_GT(finishes[Finish::Length], 0);
+    }
+  }
+}
+
+/// From the text: `coala score` sees that, not the tokens. They are the same where the model wrote what its tokenizer
+/// would; short replies often are.
+TEST(Generator, ScoresOfTextsAreThoseOfScore) {
+  const Prompt prompt{{{"user", "the hen"}}, ""};
+  const EncodedPrompt encoded = tiny().encode_prompt(prompt);
+  GenerationSettings settings = wild(100, 2);
+  settings.reward = reward();
+  FeatureExtractor extractor(tiny(), {}, 1);
+  int compared = 0;
+  for (const Reply& reply : replies_to(encoded, settings)) {
+    if (reply.text.empty() || tiny().encode_response(encoded, reply.text) != reply.tokens) continue;
+    const std::array<std::string_view, 1> texts{reply.text};
+    const double score = the_head().score(extractor.extract(prompt, texts).row(0));
+    EXPECT_NEAR(*reply.score, score, expected_score(encoded, reply.tokens, {}).tolerance) << reply.text;
+    ++compared;
+  }
+  EXPECT_GT(compared, 10);
+}
+
+TEST(Generator, LogProbabilitiesAreThoseOfTheModel) {
+  const EncodedPrompt prompt = chat("the sand");
+  // The filters decide what is drawn, not what is reported.
+  for (GenerationSettings settings : {wild(6, 30), GenerationSettings{.max_tokens = 30, .candidates = 3}}) {
+    for (const Reply& reply : replies_to(prompt, settings)) {
+      Session session(tiny(), {.cells = kContext});
+      double sum = 0;
+      for (std::size_t t = 0; t < reply.tokens.size() + (reply.finish == Finish::Stop ? 1 : 0); ++t) {
+        const auto logits = session.start(followed_by(prompt, std::span(reply.tokens).first(t))).logits;
+        double total = 0;
+        double ending = 0;
+        for (std::size_t c = 0; c < logits.size(); ++c) {
+          total += std::exp(static_cast<double>(logits[c]));
+          if (tiny().tokenizer().is_end(static_cast<Token>(c))) ending += std::exp(static_cast<double>(logits[c]));
+        }
+        if (t == reply.tokens.size()) {
+          // Which of the ending tokens it was is not kept: between the most and the least probable of them all.
+          EXPECT_LE(reply.log_probability - sum, std::log(ending / total) + 1e-4);
+          sum = reply.log_probability;
+          continue;
+        }
+        sum += static_cast<double>(logits[static_cast<std::size_t>(reply.tokens[t])]) - std::log(total);
+      }
+      // Each logit may be off by rounding, see Session's tests: 2e-5 sqrt(2) of about 6.
+      EXPECT_NEAR(reply.log_probability, sum, 2e-4 * static_cast<double>(reply.log_probability_tokens));
+      EXPECT_EQ(reply.log_probability_tokens, reply.tokens.size() + (reply.finish == Finish::Stop ? 1 : 0));
+    }
+  }
+}
+
+TEST(Generator, StopsAtTheEndOfTurn) {
+  const EncodedPrompt prompt = chat("the hen");
+  int stopped = 0;
+  int empty = 0;
+  for (std::uint64_t seed = 0; seed < 4; ++seed) {
+    GenerationSettings settings = wild(200, 30);
+    settings.seed = seed;
+    settings.reward = reward();
+    for (const Reply& reply : replies_to(prompt, settings)) {
+      for (const Token token : reply.tokens) EXPECT_FALSE(tiny().tokenizer().is_end(token));
+      EXPECT_LE(reply.tokens.size(), 30u);
+      EXPECT_EQ(find_invalid_utf8(reply.text), std::string_view::npos);
+      EXPECT_EQ(reply.score.has_value(), !reply.tokens.empty());
+      EXPECT_EQ(reply.finish == Finish::Length, reply.tokens.size() == 30);
+      stopped += reply.finish == Finish::Stop ? 1 : 0;
+      empty += reply.tokens.empty() ? 1 : 0;
+    }
+  }
+  EXPECT_GT(stopped, 10);
+  EXPECT_GT(empty, 0);
+}
+
+TEST(Generator, StopsWhereTheContextEnds) {
+  GenerationSettings settings = wild(3, 1000);
+  settings.reward = reward();
+  const EncodedPrompt prompt = long_prompt(240);
+  int full = 0;
+  for (const Reply& reply : replies_to(prompt, settings)) {
+    EXPECT_NE(reply.finish, Finish::Length);
+    if (reply.finish != Finish::Context) continue;
+    ++full;
+    EXPECT_EQ(prompt.tokens.size() + reply.tokens.size(), kContext);
+    const Expected expected = expected_score(prompt, reply.tokens, {});
+    EXPECT_NEAR(*reply.score, expected.score, expected.tolerance);
+  }
+  EXPECT_GT(full, 0);
+  EXPECT_EQ(replies_to(long_prompt(kContext - 1), wild(2, 5)).size(), 2u);
+  EXPECT_EQ(error_code_of([] { replies_to(long_prompt(kContext), wild(2, 5)); }), ErrorCode::BadInput);
+}
+
+TEST(Generator, RefusesWhatMakesNoSense) {
+  EXPECT_EQ(error_code_of([] { replies_to({}, wild(2, 5)); }), ErrorCode::BadInput);
+  EXPECT_EQ(error_code_of([] { replies_to(chat("x"), wild(2, 0)); }), ErrorCode::BadUsage);
+  EXPECT_EQ(error_code_of([] { replies_to(chat("x"), wild(0, 5)); }), ErrorCode::BadUsage);
+  EXPECT_EQ(replies_to(chat("x"), wild(300, 3)).size(), 300u);
+  GenerationSettings cold = wild(1, 5);
+  cold.sampling.temperature = -1;
+  EXPECT_EQ(error_code_of([&] { replies_to(chat("x"), cold); }), ErrorCode::BadUsage);
+  // The prompt may be empty as long as the model has a token that starts a text.
+  EXPECT_EQ(replies_to(tiny().encode_prompt({}), wild(2, 5)).size(), 2u);
+}
+
+TEST(BestOf, IsTheFirstOfTheHighest) {
+  std::vector<Reply> replies(4);
+  EXPECT_EQ(best_of(replies), 0u);  // none has a score
+  replies[2].score = -1e30;
+  EXPECT_EQ(best_of(replies), 2u);
+  replies[1].score = 0.5;
+  replies[3].score = 0.5;
+  EXPECT_EQ(best_of(replies), 1u);
+}
+
+std::vector<EncodedPrompt> some_prompts() {
+  std::vector<EncodedPrompt> prompts;
+  for (int i = 0; i < 12; ++i) prompts.push_back(chat("the hen " + std::string(static_cast<std::size_t>(i * 5), 'a')));
+  return prompts;
+}
+
+std::vector<std::vector<Reply>> generate_all(const std::vector<EncodedPrompt>& prompts,
+                                             const GenerationSettings& settings, int threads) {
+  ParallelGenerator generator(tiny(), settings, prompts, threads);
+  std::vector<std::vector<Reply>> all;
+  generator.generate([&](std::size_t prompt, std::vector<Reply>&& candidates) {
+    EXPECT_EQ(prompt, all.size());
+    all.push_back(std::move(candidates));
+  });
+  return all;
+}
+
+TEST(ParallelGenerator, DependsOnNeitherThreadsNorOtherPrompts) {
+  const std::vector<EncodedPrompt> prompts = some_prompts();
+  GenerationSettings settings = wild(3, 20);
+  settings.reward = reward();
+  const auto one = generate_all(prompts, settings, 1);
+  const auto three = generate_all(prompts, settings, 3);
+  ASSERT_EQ(one.size(), prompts.size());
+  ASSERT_EQ(three.size(), prompts.size());
+  for (std::size_t i = 0; i < prompts.size(); ++i) {
+    const auto by_itself = generate_all({prompts[i]}, settings, 1);
+    for (std::size_t k = 0; k < 3; ++k) {
+      for (const Reply& other : {three[i][k], by_itself[0][k]}) {
+        expect_same(other, one[i][k]);
+        EXPECT_EQ(other.score, one[i][k].score);  // the same calls with the same numbers: the same bits
+        EXPECT_EQ(other.log_probability, one[i][k].log_probability);
+      }
+    }
+  }
+}
+
+TEST(ParallelGenerator, CountsWhatItEvaluates) {
+  const std::vector<EncodedPrompt> prompts = some_prompts();
+  GenerationSettings settings = wild(3, 20);
+  settings.reward = reward();
+  ParallelGenerator generator(tiny(), settings, prompts, 2);
+  std::uint64_t expected = 0;
+  generator.generate([&](std::size_t i, std::vector<Reply>&& candidates) {
+    expected += prompts[i].tokens.size();
+    for (const Reply& reply : candidates) expected += reply.tokens.size();
+  });
+  EXPECT_EQ(generator.counts().rows, expected);  // each token once, the last ones included
+}
+
+TEST(ParallelGenerator, HandsOnWhatCameBeforeAFailure) {
+  for (const int threads : {1, 3}) {
+    std::vector<EncodedPrompt> prompts = some_prompts();
+    prompts[5].tokens.clear();
+    prompts[8].tokens.clear();
+    ParallelGenerator generator(tiny(), wild(2, 10), prompts, threads);
+    std::size_t seen = 0;
+    EXPECT_EQ(
+        error_code_of([&] { generator.generate([&](std::size_t i, std::vector<Reply>&&) { EXPECT_EQ(i, seen++); }); }),
+        ErrorCode::BadInput);
+    EXPECT_EQ(seen, 5u);
+  }
+  // An error of the one who takes the replies ends it as well.
+  const std::vector<EncodedPrompt> prompts = some_prompts();
+  ParallelGenerator generator(tiny(), wild(2, 10), prompts, 2);
+  std::size_t calls = 0;
+  EXPECT_EQ(error_code_of([&] {
+              generator.generate([&](std::size_t, std::vector<Reply>&&) {
+                if (++calls == 3) throw Error(ErrorCode::Io, "the disk is full");
+              });
+            }),
+            ErrorCode::Io);
+  EXPECT_EQ(calls, 3u);
+}
+
+TEST(DecodeResponse, IsTheOtherWayRound) {
+  std::vector<Prompt> prompts{{{{"user", "hi"}}, ""}, {{}, "the hen"}, {}};
+  for (const Prompt& prompt : prompts) {
+    const EncodedPrompt encoded = tiny().encode_prompt(prompt);
+    for (const std::string text :
+         {"the hen", " the hen", "  two", "a\nb ", "caf\xc3\xa9 \xf0\x9f\x98\x80!", "<s>", ""}) {
+      EXPECT_EQ(tiny().decode_response(encoded, tiny().encode_response(encoded, text)), text);
+    }
+  }
+}
+
+TEST(DecodeResponse, LeavesOutControlTokensAndMendsBytes) {
+  const EncodedPrompt prompt = chat("hi");
+  const auto byte = [](int value) { return static_cast<Token>(3 + value); };
+  const std::vector<Token> hen = tiny().encode_response(prompt, "hen");
+  std::vector<Token> tokens{260};  // <|user|>
+  tokens.insert(tokens.end(), hen.begin(), hen.end());
+  tokens.push_back(262);
+  EXPECT_EQ(tiny().decode_response(prompt, tokens), "hen");
+  EXPECT_EQ(tiny().decode_response(prompt, std::vector<Token>{byte(0xc3), byte(0xa9)}), "\xc3\xa9");
+  EXPECT_EQ(tiny().decode_response(prompt, std::vector<Token>{byte('x'), byte(0xc3)}), "x\xef\xbf\xbd");
+  EXPECT_EQ(error_code_of([&] { tiny().decode_response(prompt, std::vector<Token>{-1}); }), ErrorCode::Internal);
+  EXPECT_EQ(error_code_of([&] { tiny().decode_response(prompt, std::vector<Token>{100000}); }), ErrorCode::Internal);
+  EXPECT_TRUE(tiny().tokenizer().is_end(2));
+  EXPECT_FALSE(tiny().tokenizer().is_end(300));
+  EXPECT_FALSE(tiny().tokenizer().is_end(-1));
+}
+
+/// A model without a template has " " between "Assistant:" and the answer: the model writes it, the text goes without.
+TEST(DecodeResponse, TakesTheTemplatesLeadOff) {
+  COALA_NEEDS_SHARED("models/imdb-llama/imdb-llama-7m-f16.gguf");
+  const Backbone imdb(shared_file("models/imdb-llama/imdb-llama-7m-f16.gguf"));
+  const EncodedPrompt asked = imdb.encode_prompt({{{"user", "hi"}}, ""});
+  const EncodedPrompt begun = imdb.encode_prompt({{}, "This movie"});
+  EXPECT_EQ(asked.response_lead, " ");
+  for (const std::string text : {"I loved it.", " twice", "\"Quoted\", caf\xc3\xa9"}) {
+    EXPECT_EQ(imdb.decode_response(asked, imdb.encode_response(asked, text)), text);
+  }
+  EXPECT_EQ(imdb.decode_response(begun, imdb.encode_response(begun, " is good")), " is good");
+}
+
+}  // namespace
+}  // namespace coala

@@ -1,0 +1,236 @@
+#include "lm/session.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/random.h"
+#include "lm/hidden_states.h"
+#include "support.h"
+
+namespace coala {
+namespace {
+
+using test::error_code_of;
+using test::shared_file;
+using test::test_file;
+
+const Backbone& tiny() {
+  static const Backbone backbone(test_file("tiny-llama.gguf"));
+  return backbone;
+}
+
+std::vector<Token> random_tokens(std::size_t count, std::uint64_t seed) {
+  Random random(seed);
+  std::vector<Token> tokens;
+  while (tokens.size() < count) tokens.push_back(static_cast<Token>(3 + random.below(tiny().tokenizer().size() - 3)));
+  return tokens;
+}
+
+std::vector<Token> joined(std::vector<Token> a, std::span<const Token> b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+struct Kept {
+  std::vector<float> logits;
+  std::vector<float> state;
+};
+
+Kept keep(const Session::Output& output) {
+  return {{output.logits.begin(), output.logits.end()}, {output.state.begin(), output.state.end()}};
+}
+
+/// What a sequence's last token gives when the sequence is evaluated by itself.
+Kept alone(const std::vector<Token>& tokens) {
+  Session session(tiny(), {.cells = 256});
+  return keep(session.start(tokens));
+}
+
+/// As in lm_test.cpp: two correct float32 evaluations differ by 2e-5 per layer, and layers add in squares.
+const double kRounding = 2e-5 * std::sqrt(2.0);
+
+void expect_near(std::span<const float> x, std::span<const float> y, const std::string& what) {
+  ASSERT_EQ(x.size(), y.size());
+  double difference = 0;
+  double size = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    difference += std::pow(static_cast<double>(x[i]) - y[i], 2);
+    size += std::pow(static_cast<double>(y[i]), 2);
+  }
+  EXPECT_GT(size, 0);
+  EXPECT_LE(std::sqrt(difference), kRounding * std::sqrt(size)) << what;
+}
+
+void expect_near(const Kept& x, const Kept& y, const std::string& what) {
+  expect_near(x.logits, y.logits, what + ", logits");
+  expect_near(x.state, y.state, what + ", state");
+}
+
+TEST(Session, StatesAreThoseOfExtraction) {
+  const auto tokens = random_tokens(150, 1);  // three blocks of prompt rows with outputs
+  std::vector<std::vector<float>> expected;
+  StateEvaluator evaluator(tiny(), {.longest_tokens = 256, .threads = 1});
+  evaluator.evaluate({tokens, {}}, [&](int, std::size_t, std::span<const float> state) {
+    expected.emplace_back(state.begin(), state.end());
+  });
+  Session session(tiny(), {.cells = 256});
+  std::size_t seen = 0;
+  const Kept last = keep(session.start(tokens, [&](std::size_t position, std::span<const float> state) {
+    EXPECT_EQ(position, seen++);
+    expect_near(state, expected[position], "token " + std::to_string(position));
+  }));
+  EXPECT_EQ(seen, tokens.size());
+  expect_near(last.state, expected.back(), "last");
+  // Without somebody who looks, only the last row has outputs; it is the same.
+  expect_near(keep(session.start(tokens)), last, "silent prompt");
+  EXPECT_EQ(session.counts().rows, 300u);
+  EXPECT_EQ(session.counts().output_rows, 151u);
+  EXPECT_EQ(session.counts().decodes, 3u + 2u);
+  EXPECT_EQ(session.counts().attention_pairs, 2u * 150 * 151 / 2);
+  for (std::size_t t = 1; t <= 3; ++t) {
+    const Kept prefix = keep(session.start(std::span(tokens).first(t)));
+    expect_near(prefix.state, expected[t - 1], "prompt of " + std::to_string(t));
+  }
+}
+
+TEST(Session, ForksEqualSeparateSequences) {
+  const auto prompt = random_tokens(40, 2);
+  constexpr int kForks = 6;
+  constexpr std::size_t kLongest = 20;
+  std::vector<std::vector<Token>> branches;
+  for (int b = 0; b < kForks; ++b) branches.push_back(random_tokens(kLongest - static_cast<std::size_t>(b), 10 + b));
+  Session session(tiny(), {.sequences = kForks, .cells = 40 + kForks * kLongest});
+  const Kept first = keep(session.start(prompt));
+  expect_near(first, alone(prompt), "prompt");
+  for (int b = 1; b < kForks; ++b) session.fork(0, b);
+  for (std::size_t t = 0; t < kLongest; ++t) {
+    std::vector<Session::Row> rows;
+    for (int b = kForks - 1; b >= 0; --b) {  // an order other than that of the sequences
+      const auto& branch = branches[static_cast<std::size_t>(b)];
+      if (t == branch.size()) session.drop(b);
+      if (t < branch.size()) rows.push_back({b, branch[t]});
+    }
+    std::vector<Kept> outputs;
+    for (const Session::Output& output : session.step(rows)) outputs.push_back(keep(output));
+    ASSERT_EQ(outputs.size(), rows.size());
+    for (std::size_t r = 0; r < rows.size(); ++r) {
+      const auto& branch = branches[static_cast<std::size_t>(rows[r].sequence)];
+      EXPECT_EQ(session.length_tokens(rows[r].sequence), prompt.size() + t + 1);
+      expect_near(outputs[r], alone(joined(prompt, std::span(branch).first(t + 1))),
+                  "sequence " + std::to_string(rows[r].sequence) + ", token " + std::to_string(t));
+    }
+  }
+  // A sequence that was dropped may be used again, also as a copy of a longer one.
+  session.fork(0, 5);
+  EXPECT_EQ(session.length_tokens(5), 60u);
+  const Session::Row row{5, 7};
+  const Kept again = keep(session.step({&row, 1}).front());
+  expect_near(again, alone(joined(joined(prompt, branches[0]), std::vector<Token>{7})), "a copy in its middle");
+}
+
+TEST(Session, LosesNoCells) {
+  const auto prompt = random_tokens(30, 3);
+  Session session(tiny(), {.sequences = 5, .cells = 60});
+  session.start(prompt);
+  Kept first;
+  // 1,500 rounds of 4 branches with 2 tokens each go through a cache that holds some 250.
+  for (int round = 0; round < 1500; ++round) {
+    for (int s = 1; s < 5; ++s) session.fork(0, s);
+    Kept last;
+    for (const Token token : {11, 12}) {
+      const std::vector<Session::Row> rows{{1, token}, {2, token + 1}, {3, token + 2}, {4, token + 3}};
+      last = keep(session.step(rows).back());
+    }
+    for (int s = 1; s < 5; ++s) session.drop(s);
+    if (round == 0) first = last;
+    if (round % 100 == 99) expect_near(last, first, "round " + std::to_string(round));
+  }
+  EXPECT_EQ(session.counts().decodes, 2u + 3000u);
+}
+
+TEST(Session, AFullCacheIsAnError) {
+  Session session(tiny(), {.sequences = 2, .cells = 256});
+  session.start(random_tokens(200, 4));
+  session.fork(0, 1);
+  const std::vector<Session::Row> rows{{0, 5}, {1, 6}};
+  for (int t = 0; t < 28; ++t) session.step(rows);
+  EXPECT_EQ(error_code_of([&] { session.step(rows); }), ErrorCode::BadInput);
+  const auto prompt = random_tokens(5, 5);
+  expect_near(keep(session.start(prompt)), alone(prompt), "after the error");
+}
+
+TEST(Session, TheEndOfTheContextIsAnError) {
+  Session session(tiny(), {.sequences = 2, .cells = 512});
+  session.start(random_tokens(255, 6));
+  const Session::Row row{0, 5};
+  session.step({&row, 1});
+  EXPECT_EQ(error_code_of([&] { session.step({&row, 1}); }), ErrorCode::BadInput);
+  EXPECT_EQ(error_code_of([&] { session.start(random_tokens(257, 6)); }), ErrorCode::BadInput);
+  EXPECT_EQ(error_code_of([&] { session.start({}); }), ErrorCode::BadInput);
+}
+
+TEST(Session, RefusesWhatMakesNoSense) {
+  const auto open = [](int sequences, std::size_t cells) {
+    return error_code_of([&] { Session(tiny(), {.sequences = sequences, .cells = cells}); });
+  };
+  EXPECT_EQ(open(0, 10), ErrorCode::BadUsage);
+  EXPECT_EQ(open(-1, 10), ErrorCode::BadUsage);
+  EXPECT_EQ(open(257, 10), ErrorCode::BadUsage);
+  EXPECT_EQ(open(1, 0), ErrorCode::BadUsage);
+  EXPECT_EQ(open(1, 257), ErrorCode::BadUsage);
+
+  Session session(tiny(), {.sequences = 2, .cells = 100});
+  const auto step = [&](std::vector<Session::Row> rows) { return error_code_of([&] { session.step(rows); }); };
+  EXPECT_EQ(step({{0, 5}}), ErrorCode::Internal);  // not started
+  session.start(random_tokens(10, 7));
+  EXPECT_EQ(step({{1, 5}}), ErrorCode::Internal);
+  EXPECT_EQ(step({{2, 5}}), ErrorCode::Internal);
+  EXPECT_EQ(step({{-1, 5}}), ErrorCode::Internal);
+  EXPECT_EQ(step({{0, 5}, {0, 6}}), ErrorCode::Internal);
+  EXPECT_EQ(step({{0, 100000}}), ErrorCode::Internal);
+  EXPECT_EQ(step({{0, -1}}), ErrorCode::Internal);
+  EXPECT_EQ(error_code_of([&] { session.fork(0, 2); }), ErrorCode::Internal);
+  EXPECT_TRUE(session.step({}).empty());
+  EXPECT_EQ(session.length_tokens(0), 10u);
+}
+
+/// As many sequences as llama.cpp has.
+TEST(Session, HoldsAsManySequencesAsPromised) {
+  Session session(tiny(), {.sequences = 256, .cells = 600});
+  const auto prompt = random_tokens(20, 8);
+  session.start(prompt);
+  std::vector<Session::Row> rows{{0, 3}};
+  for (int s = 1; s < 256; ++s) {
+    session.fork(0, s);
+    rows.push_back({s, 3 + s});
+  }
+  const Kept last = keep(session.step(rows).back());
+  expect_near(last, alone(joined(prompt, std::vector<Token>{3 + 255})), "the last of many");
+}
+
+TEST(Session, TrainedModelForksAlike) {
+  COALA_NEEDS_SHARED("models/stories260K/stories260K-f32.gguf");
+  const Backbone stories(shared_file("models/stories260K/stories260K-f32.gguf"));
+  const std::vector<Token> prompt = stories.encode_prompt({{}, "Once upon a time"}).tokens;
+  Session one(stories, {.cells = 200});
+  Session many(stories, {.sequences = 3, .cells = 300});
+  Kept single = keep(one.start(prompt));
+  Kept forked = keep(many.start(prompt));
+  many.fork(0, 1);
+  many.fork(0, 2);
+  for (int t = 0; t < 60; ++t) {
+    const auto greedy = [](const Kept& kept) {
+      return static_cast<Token>(std::ranges::max_element(kept.logits) - kept.logits.begin());
+    };
+    ASSERT_EQ(greedy(forked), greedy(single)) << "token " << t;
+    const Session::Row row{0, greedy(single)};
+    const std::vector<Session::Row> rows{{0, 300}, {1, greedy(forked)}, {2, 301}};
+    single = keep(one.step({&row, 1}).front());
+    forked = keep(many.step(rows)[1]);
+  }
+}
+
+}  // namespace
+}  // namespace coala
