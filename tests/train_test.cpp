@@ -7,6 +7,7 @@
 #include "core/progress.h"
 #include "support.h"
 #include "synthetic.h"
+#include "train/control.h"
 #include "train/summary.h"
 #include "train/training_run.h"
 
@@ -182,6 +183,37 @@ TEST(Training, SubsetTakesRowsOfEveryColumn) {
   EXPECT_EQ(part.length_rejected[1], set.length_rejected[2]);
   EXPECT_TRUE(part.has_prompt_id);
   EXPECT_EQ(part.path, set.path);
+}
+
+TEST(Training, ControlSwapsAboutHalfOfThePairsAndNothingElse) {
+  const FeatureSet before = pairs(400, 5);
+  FeatureSet after = before;
+  shuffle_preferences(after, 9);
+  std::size_t swapped = 0;
+  for (std::size_t i = 0; i < 400; ++i) {
+    const bool same = std::ranges::equal(after.chosen.row(i), before.chosen.row(i));
+    swapped += same ? 0 : 1;
+    EXPECT_TRUE(std::ranges::equal(after.chosen.row(i), same ? before.chosen.row(i) : before.rejected.row(i)));
+    EXPECT_TRUE(std::ranges::equal(after.rejected.row(i), same ? before.rejected.row(i) : before.chosen.row(i)));
+    EXPECT_EQ(after.length_chosen[i], same ? before.length_chosen[i] : before.length_rejected[i]);
+    EXPECT_EQ(after.length_rejected[i], same ? before.length_rejected[i] : before.length_chosen[i]);
+  }
+  EXPECT_NEAR(static_cast<double>(swapped), 200, 4.5 * 10);  // a fair coin's standard deviation is 10
+  EXPECT_EQ(after.prompt_id, before.prompt_id);
+  EXPECT_EQ(after.metadata_value("control"), "shuffled preferences, seed 9");
+
+  FeatureSet again = before;
+  shuffle_preferences(again, 9);
+  EXPECT_EQ(again.chosen.values().size(), after.chosen.values().size());
+  EXPECT_TRUE(std::ranges::equal(again.chosen.values(), after.chosen.values()));
+}
+
+TEST(Training, ControlPermutesLabels) {
+  FeatureSet set = test::labelled_set(300, 4, linear_truth, 6);
+  const std::vector<std::int8_t> before = set.labels;
+  shuffle_preferences(set, 1);
+  EXPECT_NE(set.labels, before);
+  EXPECT_EQ(std::ranges::count(set.labels, 1), std::ranges::count(before, 1));
 }
 
 TEST(Training, DescriptionTellsSettingsApart) {

@@ -7,6 +7,7 @@
 #include "cli/fit_options.h"
 #include "core/error.h"
 #include "core/progress.h"
+#include "train/control.h"
 #include "train/summary.h"
 #include "train/training_run.h"
 
@@ -20,6 +21,7 @@ struct TrainOptions {
   std::string eval_features;
   std::string out;
   int folds = 0;
+  bool control = false;
 };
 
 void run_train(const TrainOptions& options) {
@@ -31,6 +33,14 @@ void run_train(const TrainOptions& options) {
   plan.folds = options.folds;
   FeatureSet train = load_features(options.features);
   if (!options.eval_features.empty()) plan.held_out = load_features(options.eval_features);
+  if (options.control) {
+    if (!plan.held_out) {
+      throw Error(ErrorCode::BadUsage, "a control is evaluated on true preferences, and there are none apart",
+                  "name a set of its own with --eval-features");
+    }
+    shuffle_preferences(train, options.common.seed);
+    log_warning("a control: the head learns from shuffled preferences, and should be no better than chance");
+  }
 
   ThreadPool pool(options.common.threads);
   const TrainingRun run = train_and_evaluate(std::move(train), std::move(plan), settings, pool);
@@ -55,6 +65,8 @@ void add_train_command(CLI::App& app) {
   command.add_option("--folds", options->folds, "evaluate by cross-validation over this many folds by prompt")
       ->check(CLI::Range(2, 100))
       ->excludes(eval);
+  command.add_flag("--control", options->control,
+                   "shuffle the preferences first (by --seed): what such a head still achieves is chance");
   command.add_option("--out", options->out, "head file to write")->required();
   add_fit_options(command, options->fit);
   add_common_options(command, options->common);

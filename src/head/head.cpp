@@ -82,6 +82,7 @@ Head make_head(const FitResult& fit, const FeatureSet& trained_on) {
   m["coala.version"] = kVersion;
   m["binding"] = trained_on.bound() ? "bound" : "unbound";
   m["features.fingerprint"] = trained_on.metadata_value("fingerprint");
+  if (const std::string control = trained_on.metadata_value("control"); !control.empty()) m["control"] = control;
   m["model_class"] = model_class_name(fit.model_class);
   m["activation"] = fit.network.gated() ? "gated" : "relu";
   m["loss"] = loss_name(fit.loss);
