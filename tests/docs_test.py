@@ -4,6 +4,7 @@ they name. Usage: docs_test.py BINARY"""
 
 import glob
 import gzip
+import json
 import os
 import re
 import shutil
@@ -12,6 +13,10 @@ import sys
 import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(ROOT, "demo"))
+
+from world.lessons import make_pairs, make_prompts  # noqa: E402
 
 
 def commands():
@@ -27,8 +32,9 @@ def commands():
 def write_inputs(folder, binary):
     """The files that the pages use as examples, made from the project's own data."""
     shutil.copy(os.path.join(ROOT, "tests", "files", "tiny-llama.gguf"), os.path.join(folder, "model.gguf"))
-    with open(os.path.join(ROOT, "demo", "pairs.jsonl"), encoding="utf-8") as file:
-        lines = file.readlines()
+    lines = [json.dumps(pair) + "\n" for pair in make_pairs("train", 90, seed=1)]
+    with open(os.path.join(folder, "prompts.jsonl"), "w", encoding="utf-8") as file:
+        file.writelines(json.dumps(prompt) + "\n" for prompt in make_prompts("unseen", 5, seed=1))
     for name, part in [("pairs.jsonl", lines[:80]), ("new.jsonl", lines[80:90])]:
         with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
             file.writelines(part)
