@@ -15,6 +15,7 @@
 namespace coala {
 namespace {
 
+using test::metric_for;
 using test::Plain;
 using test::random_problem;
 
@@ -31,7 +32,8 @@ class DegenerateTest : public ::testing::TestWithParam<Loss> {
     SCOPED_TRACE(::testing::Message() << "ratio " << ratio);
     ThreadPool pool(1);
     GatedOperator<float> f(plain.rows(), plain.gates.view(), pool);
-    GatedSolver solver(f, plain.targets, {bias(), tolerance, 2000});
+    const GatedMetric solver_metric = metric_for(plain, pool);
+    GatedSolver solver(f, plain.targets, solver_metric, {bias(), tolerance, 2000});
     const double beta = ratio * solver.beta_max();
     const SolveInfo info = solver.solve(beta, tolerance);
     for (const float value : solver.weights().w.values()) EXPECT_TRUE(std::isfinite(value));
@@ -152,7 +154,8 @@ TEST_P(DegenerateTest, OrdinaryRowsAtASmallPenalty) {
   const Plain plain = random_problem(GetParam(), 300, 8, 5, 11);
   ThreadPool pool(1);
   GatedOperator<float> f(plain.rows(), plain.gates.view(), pool);
-  GatedSolver solver(f, plain.targets, {bias(), 1e-6, 20000});
+  const GatedMetric solver_metric = metric_for(plain, pool);
+  GatedSolver solver(f, plain.targets, solver_metric, {bias(), 1e-6, 20000});
   const double largest = solver.beta_max();
   for (const double ratio : {0.3, 0.05, 0.01, 1e-3}) {
     for (const double tolerance : {1e-4, 1e-9}) {
@@ -195,7 +198,8 @@ TEST_P(DegenerateTest, InfiniteOrNotANumber) {
     ThreadPool pool(1);
     GatedOperator<float> f(plain.rows(), plain.gates.view(), pool);
     const auto gated = [&] {
-      GatedSolver solver(f, plain.targets, {bias(), 1e-4, 100});
+      const GatedMetric solver_metric = metric_for(plain, pool);
+      GatedSolver solver(f, plain.targets, solver_metric, {bias(), 1e-4, 100});
       solver.solve(1.0, 1e-4);
     };
     EXPECT_EQ(test::error_code_of(gated), ErrorCode::BadInput) << poison;
@@ -213,7 +217,8 @@ TEST_P(DegenerateTest, FewIterationsAreNoError) {
   const Plain plain = random_problem(GetParam(), 200, 6, 4, 11);
   ThreadPool pool(1);
   GatedOperator<float> f(plain.rows(), plain.gates.view(), pool);
-  GatedSolver solver(f, plain.targets, {bias(), 1e-7, 3});
+  const GatedMetric solver_metric = metric_for(plain, pool);
+  GatedSolver solver(f, plain.targets, solver_metric, {bias(), 1e-7, 3});
   const SolveInfo info = solver.solve(0.01 * solver.beta_max(), 1e-7);
   EXPECT_EQ(info.status, SolveStatus::IterationLimit);
   EXPECT_EQ(info.iterations, 3);

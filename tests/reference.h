@@ -10,7 +10,9 @@
 #include "core/matrix.h"
 #include "core/random.h"
 #include "solver/design_rows.h"
+#include "solver/linear.h"
 #include "solver/loss.h"
+#include "solver/metric.h"
 
 /// Slow versions in double of what the solver layer computes, written apart from it, and small random problems.
 namespace coala::test {
@@ -190,6 +192,12 @@ inline Plain random_problem(Loss loss, std::size_t n, std::size_t d, std::size_t
     }
   }
   return plain;
+}
+
+/// The metric that a fit of these rows would use.
+inline GatedMetric metric_for(const Plain& plain, ThreadPool& pool) {
+  const std::vector<float>& weights = plain.targets.weights;
+  return gated_metric(plain.rows(), weights, weighted_gram(plain.rows(), weights, pool), pool);
 }
 
 }  // namespace coala::test

@@ -12,6 +12,7 @@ namespace {
 
 using test::inner;
 using test::norm;
+using test::metric_for;
 using test::Plain;
 using test::random_problem;
 
@@ -25,7 +26,8 @@ struct Solution {
 Solution solve_gated(const Plain& plain, double beta, double tolerance, bool bias) {
   ThreadPool pool(1);
   GatedOperator<float> f(plain.rows(), plain.gates.view(), pool);
-  GatedSolver solver(f, plain.targets, {bias, tolerance, 20000});
+  const GatedMetric solver_metric = metric_for(plain, pool);
+  GatedSolver solver(f, plain.targets, solver_metric, {bias, tolerance, 20000});
   Solution solution;
   solution.info = solver.solve(beta, tolerance);
   solution.w = solver.weights().w;
@@ -132,7 +134,8 @@ TEST_P(GatedSolverTest, ZeroAboveTheLargestPenalty) {
   const Plain plain = problem(100, 5, 4, 13);
   ThreadPool pool(1);
   GatedOperator<float> f(plain.rows(), plain.gates.view(), pool);
-  GatedSolver solver(f, plain.targets, {bias(), 1e-5, 3000});
+  const GatedMetric solver_metric = metric_for(plain, pool);
+  GatedSolver solver(f, plain.targets, solver_metric, {bias(), 1e-5, 3000});
   const double largest = beta_max_of(plain, bias());
   EXPECT_NEAR(solver.beta_max(), largest, 1e-5 * largest);
   for (const double ratio : {1.0001, 3.0}) {
@@ -150,7 +153,8 @@ TEST_P(GatedSolverTest, WarmPathEndsWhereAColdStartEnds) {
   const double largest = beta_max_of(plain, bias());
   ThreadPool pool(2);
   GatedOperator<float> f(plain.rows(), plain.gates.view(), pool);
-  GatedSolver solver(f, plain.targets, {bias(), 1e-6, 20000});
+  const GatedMetric solver_metric = metric_for(plain, pool);
+  GatedSolver solver(f, plain.targets, solver_metric, {bias(), 1e-6, 20000});
   for (const double ratio : {0.5, 0.2, 0.1, 0.04, 0.1}) {  // and back up
     const SolveInfo warm = solver.solve(ratio * largest, 1e-6);
     EXPECT_EQ(warm.status, SolveStatus::Solved);
@@ -160,7 +164,8 @@ TEST_P(GatedSolverTest, WarmPathEndsWhereAColdStartEnds) {
     const std::vector<double> z = plain.forward(solver.weights().w);
     for (std::size_t i = 0; i < z.size(); ++i) EXPECT_NEAR(solver.weights().z[i], z[i], 1e-4);
   }
-  GatedSolver other(f, plain.targets, {bias(), 1e-6, 20000});
+  const GatedMetric other_metric = metric_for(plain, pool);
+  GatedSolver other(f, plain.targets, other_metric, {bias(), 1e-6, 20000});
   other.start_from(solver.weights().w);
   EXPECT_LE(other.solve(0.1 * largest, 1e-5).iterations, 20);
 }

@@ -123,15 +123,16 @@ struct LinearFit {
   std::vector<Candidate> path;
   GatedWeights weights;
   SolveInfo info;
+  Matrix<double> gram;
 };
 
 LinearFit fit_linear(const TrainingRows& rows, int folds, ThreadPool& pool, SelectionCost& cost) {
   const Matrix<float> zero_gate(1, rows.plus().cols());
   GatedOperator<float> f(rows.design(), zero_gate.view(), pool);
-  const Matrix<double> gram = weighted_gram(rows.design(), rows.targets().weights, pool);
   LinearFit fit;
-  fit.selected = select_linear(f, rows, gram, folds, fit.path, cost);
-  LinearSolver solver(f, rows.targets(), gram, !rows.pairwise());
+  fit.gram = weighted_gram(rows.design(), rows.targets().weights, pool);
+  fit.selected = select_linear(f, rows, fit.gram, folds, fit.path, cost);
+  LinearSolver solver(f, rows.targets(), fit.gram, !rows.pairwise());
   fit.info = solver.solve(fit.selected.candidate.penalty, 1e-6);
   fit.weights = solver.weights();
   return fit;
@@ -151,17 +152,18 @@ void take_linear(const TrainingRows& rows, const LinearFit& linear, int folds, F
 }
 
 /// Fits the gated program; false, and nothing taken, when the linear model did better on held-out prompts.
-bool fit_gated(const TrainingRows& rows, const HeldOut& linear, const FitSettings& settings, ThreadPool& pool,
+bool fit_gated(const TrainingRows& rows, const LinearFit& linear, const FitSettings& settings, ThreadPool& pool,
                SelectionCost& cost, FitResult& result, std::vector<Network>& fold_networks) {
   const bool free_bias = !rows.pairwise();
   const Matrix<float> gates =
       draw_gates_with_linear(static_cast<std::size_t>(settings.gates), rows.plus().cols(), settings.seed);
   GatedOperator<float> f(rows.design(), gates.view(), pool);
-  const HeldOut best = select_gated(f, rows, settings, result.path, cost);
-  if (!(best.candidate.held_out_loss < linear.candidate.held_out_loss)) return false;
+  const GatedMetric metric = gated_metric(rows.design(), rows.targets().weights, linear.gram, pool);
+  const HeldOut best = select_gated(f, rows, metric, settings, result.path, cost);
+  if (!(best.candidate.held_out_loss < linear.selected.candidate.held_out_loss)) return false;
 
   constexpr int kMostIterations = 20000;
-  GatedSolver solver(f, rows.targets(), {free_bias, settings.tolerance, kMostIterations});
+  GatedSolver solver(f, rows.targets(), metric, {free_bias, settings.tolerance, kMostIterations});
   solver.start_from(mean_of_folds(best.weights));
   result.phase_one = solver.solve(best.candidate.penalty, settings.tolerance);
   result.chosen = best.candidate;
@@ -258,7 +260,7 @@ FitResult fit_head(const FeatureSet& set, const FitSettings& settings, ThreadPoo
     if (own_rows) linear = fit_linear(rows, settings.folds, pool, cost);
     result.path = linear.path;
     if (settings.model_class != ModelClass::Gated ||
-        !fit_gated(rows, linear.selected, settings, pool, cost, result, fold_networks)) {
+        !fit_gated(rows, linear, settings, pool, cost, result, fold_networks)) {
       take_linear(rows, linear, settings.folds, result, fold_networks);
     }
     result.phase_one.objective = result.certificate->objective;

@@ -106,8 +106,8 @@ HeldOut select_linear(GatedOperator<float>& linear, const TrainingRows& rows, co
   });
 }
 
-HeldOut select_gated(GatedOperator<float>& gated, const TrainingRows& rows, const FitSettings& settings,
-                     std::vector<Candidate>& path, SelectionCost& cost) {
+HeldOut select_gated(GatedOperator<float>& gated, const TrainingRows& rows, const GatedMetric& metric,
+                     const FitSettings& settings, std::vector<Candidate>& path, SelectionCost& cost) {
   const double start_s = monotonic_s();
   const double first_flops = gated.flops();
   const std::uint64_t first_pass = gated.passes();
@@ -121,8 +121,8 @@ HeldOut select_gated(GatedOperator<float>& gated, const TrainingRows& rows, cons
   std::vector<Targets> targets;
   for (const int fold : folds) targets.push_back(rows.without_fold(fold));
   std::vector<GatedSolver> solvers;
-  for (const Targets& fold_targets : targets) solvers.emplace_back(gated, fold_targets, gated_settings);
-  const double beta_max = GatedSolver(gated, rows.targets(), gated_settings).beta_max();
+  for (const Targets& fold_targets : targets) solvers.emplace_back(gated, fold_targets, metric, gated_settings);
+  const double beta_max = GatedSolver(gated, rows.targets(), metric, gated_settings).beta_max();
 
   HeldOut best;
   best.candidate.held_out_loss = std::numeric_limits<double>::infinity();

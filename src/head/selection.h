@@ -28,7 +28,7 @@ HeldOut select_linear(GatedOperator<float>& linear, const TrainingRows& rows, co
                       std::vector<Candidate>& path, SelectionCost& cost);
 
 /// The same for the gated program, from beta_max downwards; the path ends when the held-out loss has turned.
-HeldOut select_gated(GatedOperator<float>& gated, const TrainingRows& rows, const FitSettings& settings,
-                     std::vector<Candidate>& path, SelectionCost& cost);
+HeldOut select_gated(GatedOperator<float>& gated, const TrainingRows& rows, const GatedMetric& metric,
+                     const FitSettings& settings, std::vector<Candidate>& path, SelectionCost& cost);
 
 }  // namespace coala

@@ -7,25 +7,20 @@
 #include "core/interrupt.h"
 #include "core/resources.h"
 #include "linalg/blas.h"
+#include "linalg/logistic_kernel.h"
 #include "solver/prediction.h"
 
 namespace coala {
 namespace {
 
-constexpr int kGapEvery = 10;  ///< a gap costs one adjoint pass: a twentieth of the work in between
+/// A gap costs one pass, as an iteration does: the checks grow rarer as a solve grows longer.
+constexpr int kFirstCheck = 4;
+constexpr int next_check(std::int64_t iterations) {
+  return static_cast<int>(iterations + std::clamp<std::int64_t>(iterations / 4, kFirstCheck, 25));
+}
 
 double norm(std::span<const float> x) {
   return std::sqrt(dot(x, x));
-}
-
-/// w_p := max(0, 1 - t / ||w_p||) w_p. A group that vanishes becomes exactly zero: the operator then leaves it out.
-void shrink_groups(Matrix<float>& w, double t) {
-  for (std::size_t p = 0; p < w.rows(); ++p) {
-    const double size = norm(w.row(p));
-    // A branch, not max(0, 1 - t / size): a group of norm 0 would give 0/0 for t = 0.
-    const auto factor = static_cast<float>(size > t ? 1 - t / size : 0.0);
-    for (float& value : w.row(p)) value = factor == 0 ? 0.0f : value * factor;
-  }
 }
 
 double penalty(const Matrix<float>& w) {
@@ -34,46 +29,101 @@ double penalty(const Matrix<float>& w) {
   return sum;
 }
 
-/// The loss's tangent at predictions `from`, with derivatives r, along the step to predictions z.
-struct Tangent {
-  double rise = 0;
-  double rounding = 0;  ///< what single precision may add to the loss at z above it
-};
-
-/// The step is measured in the predictions, not in the weights: their rounding then enters the loss and the tangent
-/// alike, and what it leaves is of second order. Of first order it would outweigh the loss where that is near zero
-/// (separable rows), and no step, however short, would look short enough.
-Tangent tangent_along(const Targets& targets, std::span<const float> r, std::span<const float> from,
-                      std::span<const float> z) {
-  Tangent tangent;
-  double absolute = 0;
+double largest_norm(const Matrix<float>& gradient) {
   double largest = 0;
-  double weight = 0;
-  for (std::size_t i = 0; i < z.size(); ++i) {
-    const double term = static_cast<double>(r[i]) * (static_cast<double>(z[i]) - from[i]);
-    tangent.rise += term;
-    absolute += std::abs(term);
-    largest = std::max({largest, std::abs(static_cast<double>(from[i])), std::abs(static_cast<double>(z[i]))});
-    weight += static_cast<double>(targets.weights[i]);
-  }
-  const double error = 0x1p-21 * largest;  // of a prediction, a few units in the last place
-  tangent.rounding = 0.5 * loss_curvature_bound(targets.loss) * weight * error * error + 0x1p-24 * absolute;
-  return tangent;
+  for (std::size_t p = 0; p < gradient.rows(); ++p) largest = std::max(largest, norm(gradient.row(p)));
+  return largest;
 }
 
-std::vector<std::uint8_t> nonzero_groups(const Matrix<float>& w) {
-  std::vector<std::uint8_t> active(w.rows());
-  for (std::size_t p = 0; p < w.rows(); ++p) {
-    active[p] = std::any_of(w.row(p).begin(), w.row(p).end(), [](float value) { return value != 0; }) ? 1 : 0;
+/// The group step in the metric: argmin_w 1/2 sum_j m_j (w_j - v_j)^2 + beta ||w||, with q_j = m_j v_j given. Zero when
+/// ||q|| <= beta; else w_j = q_j s / (m_j s + beta), s = ||w|| the root of the decreasing
+/// phi(s) = sum_j q_j^2 / (m_j s + beta)^2 = 1. Newton on 1/sqrt(phi), which is concave: from the left it never
+/// overshoots.
+void shrink_group(std::span<const double> q, std::span<const double> m, double beta, std::span<float> w) {
+  double square = 0;
+  for (const double value : q) square += value * value;
+  if (!(square > beta * beta)) {
+    std::ranges::fill(w, 0.0f);
+    return;
   }
-  return active;
+  double s = 0;
+  if (beta > 0) {
+    constexpr int kMostSteps = 60;
+    for (int step = 0; step < kMostSteps; ++step) {
+      double phi = 0;
+      double slope = 0;  // -phi'/2
+      for (std::size_t j = 0; j < q.size(); ++j) {
+        const double inverse = 1 / (m[j] * s + beta);
+        const double term = q[j] * inverse * (q[j] * inverse);
+        phi += term;
+        slope += term * inverse * m[j];
+      }
+      const double root = std::sqrt(phi);
+      const double move = (root - 1) * phi / slope;
+      s += move;
+      if (!(move > 1e-9 * s)) break;
+    }
+  }
+  for (std::size_t j = 0; j < q.size(); ++j) {
+    w[j] = static_cast<float>(beta > 0 ? q[j] * s / (m[j] * s + beta) : q[j] / m[j]);
+  }
+}
+
+/// Loss and derivatives of a block of rows; the sum of the derivatives is the loss's slope in the bias.
+struct BlockLoss {
+  double loss = 0;
+  double slope = 0;
+};
+
+BlockLoss block_loss(const Targets& targets, std::size_t first, std::span<const float> z, double bias,
+                     float* derivatives) {
+  if (targets.loss != Loss::Squared) {
+    const float* const margins = targets.margins.empty() ? nullptr : targets.margins.data() + first;
+    const LogisticSums sums = logistic_kernel()(z.data(), targets.labels.data() + first, targets.weights.data() + first,
+                                                margins, z.size(), bias, derivatives);
+    return {sums.loss, sums.slope};
+  }
+  BlockLoss sums;
+  for (std::size_t i = 0; i < z.size(); ++i) {
+    const double prediction = static_cast<double>(z[i]) + bias;
+    const double derivative = loss_derivative(targets, first + i, prediction);
+    sums.loss += loss_value(targets, first + i, prediction);
+    sums.slope += derivative;
+    if (derivatives != nullptr) derivatives[i] = static_cast<float>(derivative);
+  }
+  return sums;
 }
 
 }  // namespace
 
-GatedSolver::GatedSolver(GatedOperator<float>& f, const Targets& targets, GatedSettings settings)
-    : f_(&f), targets_(&targets), settings_(settings) {
+/// A point with what a pass over X tells of it. Weights and gradient are in the metric's basis.
+struct GatedSolver::Point {
+  Matrix<float> w;
+  double bias = 0;
+  std::vector<float> z;
+  std::vector<float> r;  ///< derivatives of the loss
+  double loss = 0;
+  Matrix<float> gradient;
+  double bias_gradient = 0;
+
+  Point(std::size_t n, std::size_t groups, std::size_t d) : w(groups, d), z(n), r(n), gradient(groups, d) {}
+};
+
+/// Of the step from y to `next`. It is measured in the predictions, not in the weights: their rounding then enters the
+/// loss and the tangent alike, and what it leaves is of second order. Of first order it would outweigh the loss where
+/// that is near zero (separable rows), and no step, however short, would look short enough.
+struct GatedSolver::Sums {
+  double loss = 0;      ///< at `next`
+  double rise = 0;      ///< of the loss's tangent at y
+  double absolute = 0;  ///< the same with all terms positive
+  double largest = 0;   ///< prediction
+};
+
+GatedSolver::GatedSolver(GatedOperator<float>& f, const Targets& targets, const GatedMetric& metric,
+                         GatedSettings settings)
+    : f_(&f), targets_(&targets), metric_(&metric), settings_(settings) {
   current_.w = Matrix<float>(f.groups(), f.dimension());
+  rotated_ = current_.w;
   current_.z.assign(f.rows(), 0.0f);
   current_.bias = bias_for(current_.z, 0.0);
 }
@@ -88,14 +138,13 @@ double GatedSolver::beta_max() {
   loss_derivatives(*targets_, zero, bias_for(zero, 0.0), theta);
   Matrix<float> gradient(f_->groups(), f_->dimension());
   f_->adjoint(theta, gradient.view());
-  double largest = 0;
-  for (std::size_t p = 0; p < gradient.rows(); ++p) largest = std::max(largest, norm(gradient.row(p)));
-  return largest;
+  return largest_norm(gradient);
 }
 
 void GatedSolver::start_from(const Matrix<float>& w) {
   current_.w = w;
-  f_->forward(w.view(), current_.z, nonzero_groups(w));
+  metric_->rotate(w, rotated_, f_->pool());
+  f_->forward(w.view(), current_.z);
   current_.bias = bias_for(current_.z, current_.bias);
 }
 
@@ -105,35 +154,111 @@ void GatedSolver::find_scale() {
   for (std::size_t k = 0; k < v.values().size(); ++k) {
     v.values()[k] = 1.0f + static_cast<float>(k % 7) / 7;  // no symmetry with the data is likely; any start will do
   }
-  Matrix<float> next(f_->groups(), f_->dimension());
+  Matrix<float> direction = v;
+  Matrix<float> product = v;
   constexpr int kPowerIterations = 5;
   for (int k = 0; k < kPowerIterations; ++k) {
     const double size = norm(v.values());
     if (!(size > 0)) break;
     for (float& value : v.values()) value = static_cast<float>(value / size);
-    f_->fused(
-        v.view(), [&](std::size_t i, float z) { return targets_->weights[i] * z; }, next.view());
-    curvature_ = norm(next.values()) * loss_curvature_bound(targets_->loss);
-    std::swap(v, next);
+    metric_->rotate_back(v, direction, f_->pool());
+    const auto weighted = [&](int, std::size_t first, std::span<float> z) {
+      for (std::size_t i = 0; i < z.size(); ++i) z[i] *= targets_->weights[first + i];
+    };
+    f_->fused_blocks(direction.view(), weighted, product.view());
+    metric_->rotate(product, v, f_->pool());
+    for (std::size_t p = 0; p < v.rows(); ++p) {
+      for (std::size_t j = 0; j < v.cols(); ++j) v(p, j) /= metric_->scale[j];
+    }
+    curvature_ = norm(v.values()) * loss_curvature_bound(targets_->loss);
   }
   if (!std::isfinite(curvature_)) {
     throw Error(ErrorCode::BadInput, "the features are too large: their squares overflow single precision",
                 "scale the features down");
   }
   curvature_ = std::max(curvature_, 1e-30);
+  double weight = 0;
+  for (const float value : targets_->weights) weight += static_cast<double>(value);
+  bias_scale_ = std::max(loss_curvature_bound(targets_->loss) * weight / curvature_, 1e-30);
 }
 
-double GatedSolver::evaluate_gap(double beta, double loss, SolveInfo& info) {
-  std::vector<float> theta(f_->rows());
-  loss_derivatives(*targets_, current_.z, current_.bias, theta);
+double GatedSolver::evaluate_gap(double beta, Point& at, SolveInfo& info) {
+  at.w = rotated_;
+  at.z = current_.z;
+  at.bias = bias_for(at.z, current_.bias);
+  at.loss = total_loss(*targets_, at.z, at.bias);
+  loss_derivatives(*targets_, at.z, at.bias, at.r);
+  at.bias_gradient = 0;  // at the optimum
   Matrix<float> gradient(f_->groups(), f_->dimension());
-  f_->adjoint(theta, gradient.view());
-  double largest = 0;
-  for (std::size_t p = 0; p < gradient.rows(); ++p) largest = std::max(largest, norm(gradient.row(p)));
-  const double limit = largest > 0 ? beta / largest : HUGE_VAL;
-  info.objective = loss + beta * penalty(current_.w);
-  info.dual_objective = dual_value(*targets_, theta, limit);
+  f_->adjoint(at.r, gradient.view());
+  metric_->rotate(gradient, at.gradient, f_->pool());
+  const double largest = largest_norm(gradient);
+  info.objective = at.loss + beta * penalty(at.w);
+  info.dual_objective = dual_value(*targets_, at.r, largest > 0 ? beta / largest : HUGE_VAL);
   return info.relative_gap();
+}
+
+void GatedSolver::proximal_step(const Point& y, double beta, Matrix<float>& next) const {
+  const std::size_t d = f_->dimension();
+  std::vector<double> m(d);
+  for (std::size_t j = 0; j < d; ++j) m[j] = curvature_ * static_cast<double>(metric_->scale[j]);
+  f_->pool().for_parts(f_->groups(), 1, [&](int, std::size_t begin, std::size_t end) {
+    std::vector<double> q(d);
+    for (std::size_t p = begin; p < end; ++p) {
+      for (std::size_t j = 0; j < d; ++j) {
+        q[j] = m[j] * static_cast<double>(y.w(p, j)) - static_cast<double>(y.gradient(p, j));
+      }
+      shrink_group(q, m, beta, next.row(p));
+    }
+  });
+}
+
+GatedSolver::Sums GatedSolver::pass(const Point& y, double factor, Point& next, Point& ahead) {
+  struct alignas(64) Partial {
+    Sums sums;
+    BlockLoss ahead;
+  };
+  std::vector<Partial> partials(static_cast<std::size_t>(f_->pool().size()));
+  const auto map = [&](int worker, std::size_t first, std::span<float> z) {
+    Partial& partial = partials[static_cast<std::size_t>(worker)];
+    Sums& sums = partial.sums;
+    const double bias_step = next.bias - y.bias;
+    for (std::size_t k = 0; k < z.size(); ++k) {
+      const std::size_t i = first + k;
+      const double value = z[k];
+      const double before = y.z[i];
+      const double term = static_cast<double>(y.r[i]) * (value - before + bias_step);
+      sums.rise += term;
+      sums.absolute += std::abs(term);
+      sums.largest = std::max({sums.largest, std::abs(before), std::abs(value)});
+      ahead.z[i] = static_cast<float>(value + factor * (value - current_.z[i]));
+    }
+    std::ranges::copy(z, next.z.begin() + static_cast<long>(first));
+    sums.loss += block_loss(*targets_, first, z, next.bias, nullptr).loss;
+    const std::span<const float> ahead_z(ahead.z.data() + first, z.size());
+    const BlockLoss loss = block_loss(*targets_, first, ahead_z, ahead.bias, z.data());
+    std::ranges::copy(z, ahead.r.begin() + static_cast<long>(first));
+    partial.ahead.loss += loss.loss;
+    partial.ahead.slope += loss.slope;
+  };
+  Matrix<float> direction(f_->groups(), f_->dimension());
+  metric_->rotate_back(next.w, direction, f_->pool());
+  Matrix<float> gradient(f_->groups(), f_->dimension());
+  f_->fused_blocks(direction.view(), map, gradient.view());
+  metric_->rotate(gradient, ahead.gradient, f_->pool());
+
+  Sums total;
+  ahead.loss = 0;
+  ahead.bias_gradient = 0;
+  for (const Partial& partial : partials) {
+    total.loss += partial.sums.loss;
+    total.rise += partial.sums.rise;
+    total.absolute += partial.sums.absolute;
+    total.largest = std::max(total.largest, partial.sums.largest);
+    ahead.loss += partial.ahead.loss;
+    ahead.bias_gradient += partial.ahead.slope;
+  }
+  return total;
 }
 
 SolveInfo GatedSolver::solve(double beta, double tolerance) {
@@ -143,114 +268,97 @@ SolveInfo GatedSolver::solve(double beta, double tolerance) {
   if (curvature_ == 0) find_scale();
 
   SolveInfo info;
-  const std::size_t n = f_->rows();
-  Matrix<float> y = current_.w;  // the extrapolated point, with its predictions: F is linear, no pass is needed
-  std::vector<float> y_z = current_.z;
-  Matrix<float> gradient(f_->groups(), f_->dimension());
-  Matrix<float> next(f_->groups(), f_->dimension());
-  std::vector<float> next_z(n);
-  std::vector<float> r(n);
-  double momentum = 1;
-  double loss = total_loss(*targets_, current_.z, current_.bias);
-  double best_gap = evaluate_gap(beta, loss, info);
+  const std::size_t groups = f_->groups();
+  const std::size_t d = f_->dimension();
+  Point y(f_->rows(), groups, d);
+  Point next = y;
+  Point ahead = y;
+  Point checked = y;
+  double weight = 0;
+  for (const float value : targets_->weights) weight += static_cast<double>(value);
+  double best_gap = evaluate_gap(beta, y, info);
+  current_.bias = y.bias;
   SolveInfo best_info = info;
-  GatedWeights best = current_;
-  double y_bias = current_.bias;
+  GatedWeights best{rotated_, current_.bias, current_.z};
+  double momentum = 1;
+  std::int64_t check_at = kFirstCheck;
   int checks_without_gain = 0;
 
-  info.status = SolveStatus::IterationLimit;
-  if (best_gap <= tolerance) info.status = SolveStatus::Solved;
+  info.status = best_gap <= tolerance ? SolveStatus::Solved : SolveStatus::IterationLimit;
   while (info.status == SolveStatus::IterationLimit && info.iterations < settings_.max_iterations) {
     if (interrupted()) {
       info.status = SolveStatus::Interrupted;
       break;
     }
     ++info.iterations;
-    y_bias = bias_for(y_z, y_bias);
-    const double y_loss = total_loss(*targets_, y_z, y_bias);
-    loss_derivatives(*targets_, y_z, y_bias, r);
-    f_->adjoint(r, gradient.view());
-
-    double next_loss = 0;
-    double next_bias = y_bias;
+    const double grown = (1 + std::sqrt(1 + 4 * momentum * momentum)) / 2;
+    double uphill = 0;
     curvature_ *= 0.97;  // the estimate may only have been needed elsewhere on the path: let it sink, slowly
     for (;;) {
-      const double step = 1 / curvature_;
-      for (std::size_t k = 0; k < next.values().size(); ++k) {
-        next.values()[k] = static_cast<float>(y.values()[k] - step * gradient.values()[k]);
+      proximal_step(y, beta, next.w);
+      next.bias = settings_.bias ? y.bias - y.bias_gradient / (curvature_ * bias_scale_) : 0.0;
+      // Restart when the momentum points uphill.
+      const double bias_move = next.bias - y.bias;
+      uphill = -bias_scale_ * bias_move * (next.bias - current_.bias);
+      double square = bias_scale_ * bias_move * bias_move;
+      double size = 0;
+      for (std::size_t p = 0; p < groups; ++p) {
+        for (std::size_t j = 0; j < d; ++j) {
+          const double scale = metric_->scale[j];
+          const double move = static_cast<double>(next.w(p, j)) - y.w(p, j);
+          uphill -= scale * move * (static_cast<double>(next.w(p, j)) - rotated_(p, j));
+          square += scale * move * move;
+          size += scale * static_cast<double>(y.w(p, j)) * y.w(p, j);
+        }
       }
-      shrink_groups(next, step * beta);
-      f_->forward(next.view(), next_z, nonzero_groups(next));
-      next_bias = bias_for(next_z, next_bias);
-      next_loss = total_loss(*targets_, next_z, next_bias);
-      if (!std::isfinite(next_loss)) {
+      const double factor = uphill > 0 ? 0.0 : (momentum - 1) / grown;
+      for (std::size_t k = 0; k < next.w.values().size(); ++k) {
+        const double value = next.w.values()[k];
+        ahead.w.values()[k] = static_cast<float>(value + factor * (value - rotated_.values()[k]));
+      }
+      ahead.bias = next.bias + factor * (next.bias - current_.bias);
+      const Sums sums = pass(y, factor, next, ahead);
+      if (!std::isfinite(sums.loss) || !std::isfinite(ahead.loss)) {
         throw Error(ErrorCode::BadInput, "the objective is not finite: the features are too large", "scale them down");
       }
-      double square = 0;
-      double size = 0;
-      for (std::size_t k = 0; k < next.values().size(); ++k) {
-        const double move = static_cast<double>(next.values()[k]) - y.values()[k];
-        square += move * move;
-        size += static_cast<double>(y.values()[k]) * y.values()[k];
-      }
-      const Tangent tangent = tangent_along(*targets_, r, y_z, next_z);
-      // Rounding of the losses, about n u |loss| in the worst case, must not be mistaken for curvature.
-      const double slack = tangent.rounding + 1e-7 * y_loss;
-      if (next_loss <= y_loss + tangent.rise + 0.5 * curvature_ * square + slack) break;
+      // Rounding of the losses and predictions must not be mistaken for curvature.
+      const double error = 0x1p-21 * sums.largest;  // of a prediction, a few units in the last place
+      const double slack =
+          0.5 * loss_curvature_bound(targets_->loss) * weight * error * error + 0x1p-24 * sums.absolute + 1e-7 * y.loss;
+      if (sums.loss <= y.loss + sums.rise + 0.5 * curvature_ * square + slack) break;
       // A step of the size of the weights' own rounding: shorter ones tell nothing.
       if (square <= 0x1p-44 * size) break;
       curvature_ *= 1.6;
     }
+    momentum = uphill > 0 ? 1 : grown;
+    std::swap(rotated_, next.w);
+    std::swap(current_.z, next.z);
+    current_.bias = next.bias;
+    std::swap(y, ahead);
 
-    // Restart when the momentum points uphill.
-    double uphill = 0;
-    for (std::size_t k = 0; k < next.values().size(); ++k) {
-      uphill += (static_cast<double>(y.values()[k]) - next.values()[k]) *
-                (static_cast<double>(next.values()[k]) - current_.w.values()[k]);
+    if (info.iterations < check_at && info.iterations < settings_.max_iterations) continue;
+    check_at = next_check(info.iterations);
+    const double gap = evaluate_gap(beta, checked, info);
+    if (gap <= tolerance) {
+      info.status = SolveStatus::Solved;
+    } else if (gap < 0.999 * best_gap) {
+      checks_without_gain = 0;
+    } else if (++checks_without_gain >= 30) {
+      info.status = SolveStatus::Stalled;  // single precision has given what it can
     }
-    double factor = 0;
-    if (uphill > 0) {
-      momentum = 1;
-    } else {
-      const double grown = (1 + std::sqrt(1 + 4 * momentum * momentum)) / 2;
-      factor = (momentum - 1) / grown;
-      momentum = grown;
-    }
-    for (std::size_t k = 0; k < next.values().size(); ++k) {
-      const double value = next.values()[k];
-      y.values()[k] = static_cast<float>(value + factor * (value - current_.w.values()[k]));
-    }
-    for (std::size_t i = 0; i < n; ++i) {
-      const double value = next_z[i];
-      y_z[i] = static_cast<float>(value + factor * (value - current_.z[i]));
-    }
-    std::swap(current_.w, next);
-    std::swap(current_.z, next_z);
-    current_.bias = next_bias;
-    loss = next_loss;
-
-    if (info.iterations % kGapEvery == 0) {
-      const double gap = evaluate_gap(beta, loss, info);
-      if (gap <= tolerance) {
-        info.status = SolveStatus::Solved;
-      } else if (gap < 0.999 * best_gap) {
-        checks_without_gain = 0;
-      } else if (++checks_without_gain >= 30) {
-        info.status = SolveStatus::Stalled;  // single precision has given what it can
-      }
-      if (gap < best_gap) {
-        best_gap = gap;
-        best_info = info;
-        best = current_;
-      }
+    if (gap < best_gap) {
+      best_gap = gap;
+      best_info = info;
+      best = {rotated_, checked.bias, current_.z};
     }
   }
-  if (info.iterations % kGapEvery != 0) evaluate_gap(beta, loss, info);
-  if (info.relative_gap() > best_gap) {  // what rounding took away after the best iterate
-    current_ = std::move(best);
-    info.objective = best_info.objective;
-    info.dual_objective = best_info.dual_objective;
-  }
+  // The best point that was checked; without an iteration it is the start, as it was.
+  rotated_ = std::move(best.w);
+  current_.z = std::move(best.z);
+  current_.bias = best.bias;
+  if (info.iterations > 0) metric_->rotate_back(rotated_, current_.w, f_->pool());
+  info.objective = best_info.objective;
+  info.dual_objective = best_info.dual_objective;
   info.passes_over_x = f_->passes() - first_pass;
   info.flops = f_->flops() - first_flops;
   info.seconds = monotonic_s() - start_s;

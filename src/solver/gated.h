@@ -6,6 +6,7 @@
 #include "core/matrix.h"
 #include "solver/gated_operator.h"
 #include "solver/loss.h"
+#include "solver/metric.h"
 #include "solver/solve_info.h"
 
 namespace coala {
@@ -25,11 +26,13 @@ struct GatedSettings {
 
 /// The gated ReLU program (docs/math.md, program (G); Mishkin, Sahiner & Pilanci 2022)
 ///   min_{w, b} sum_i loss_i((F w)_i + b) + beta sum_p ||w_p||
-/// by accelerated proximal gradient with backtracking and adaptive restart (O'Donoghue & Candes 2015), stopped by the
-/// duality gap. One object serves a whole regularisation path: successive calls start from the last solution.
+/// by accelerated proximal gradient with backtracking and adaptive restart (O'Donoghue & Candes 2015), its steps scaled
+/// by a metric, stopped by the duality gap. An iteration is one pass over X. One object serves a whole regularisation
+/// path: successive calls start from the last solution.
 class GatedSolver {
  public:
-  GatedSolver(GatedOperator<float>& f, const Targets& targets, GatedSettings settings);
+  /// @param metric  outlives the solver; of the operator's dimension
+  GatedSolver(GatedOperator<float>& f, const Targets& targets, const GatedMetric& metric, GatedSettings settings);
 
   /// The smallest beta at which all weights are zero: max_p ||F_p' loss'(b0)||.
   double beta_max();
@@ -41,15 +44,26 @@ class GatedSolver {
   void start_from(const Matrix<float>& w);
 
  private:
+  struct Point;
+  struct Sums;
+
   double bias_for(std::span<const float> z, double start) const;
-  double evaluate_gap(double beta, double loss, SolveInfo& info);
+  /// Gap at the current point with its bias at the optimum; leaves gradient and derivatives there in `at`.
+  double evaluate_gap(double beta, Point& at, SolveInfo& info);
   void find_scale();
+  /// next := prox(y - gradient / curvature) in the metric.
+  void proximal_step(const Point& y, double beta, Matrix<float>& next) const;
+  /// One pass: predictions of `next`, and derivatives, gradient and loss at next + factor (next - current).
+  Sums pass(const Point& y, double factor, Point& next, Point& ahead);
 
   GatedOperator<float>* f_;
   const Targets* targets_;
+  const GatedMetric* metric_;
   GatedSettings settings_;
   GatedWeights current_;
-  double curvature_ = 0;  ///< running estimate of the largest eigenvalue of F' diag(loss'') F
+  Matrix<float> rotated_;  ///< current_.w in the metric's basis
+  double bias_scale_ = 1;  ///< the metric's entry for the bias
+  double curvature_ = 0;   ///< running estimate of the largest eigenvalue of F' diag(loss'') F in the metric
 };
 
 }  // namespace coala

@@ -83,8 +83,7 @@ void GatedOperator<T>::set_patterns(const std::vector<Matrix<std::uint8_t>>& plu
 }
 
 template <class T>
-void GatedOperator<T>::fill_tables(MatrixView<const T> w, std::span<const std::uint8_t> active) {
-  const auto counts = [&](std::size_t p) { return active.empty() || active[p] != 0; };
+void GatedOperator<T>::fill_tables(MatrixView<const T> w) {
   const auto bits = static_cast<std::size_t>(std::countr_zero(layout_.entries));
   const std::size_t width = layout_.block_columns;
   weight_tables_.assign(layout_.size(), T(0));
@@ -94,12 +93,11 @@ void GatedOperator<T>::fill_tables(MatrixView<const T> w, std::span<const std::u
     for (std::size_t t = 0; t < layout_.tables; ++t) {
       T* const table = weight_tables_.data() + (block * layout_.tables + t) * layout_.entries * width;
       for (std::size_t k = 0; t == 0 && k < open_groups_.size(); ++k) {  // what every row has, the first table adds
-        if (!counts(open_groups_[k])) continue;
         for (std::size_t j = 0; j < columns; ++j) table[j] += w(open_groups_[k], first + j);
       }
       for (std::size_t e = 1; e < layout_.entries; ++e) {
         const std::size_t k = t * bits + static_cast<std::size_t>(std::countr_zero(e));
-        const bool has_weights = k < table_groups_.size() && counts(table_groups_[k]);
+        const bool has_weights = k < table_groups_.size();
         const T* const before = table + (e & (e - 1)) * width;
         const T* const own = has_weights ? w.data + table_groups_[k] * w.stride + first : nullptr;
         T* const to = table + e * width;
@@ -143,30 +141,35 @@ std::uint64_t GatedOperator<T>::bytes_per_pass() const {
 }
 
 template <class T>
-void GatedOperator<T>::forward(MatrixView<const T> w, std::span<T> z, std::span<const std::uint8_t> active) {
-  run(w, active, nullptr, z, {}, {});
+void GatedOperator<T>::forward(MatrixView<const T> w, std::span<T> z) {
+  run(w, nullptr, z, {}, {});
 }
 
 template <class T>
 void GatedOperator<T>::adjoint(std::span<const T> r, MatrixView<T> g) {
-  run({}, {}, nullptr, {}, r, g);
+  run({}, nullptr, {}, r, g);
 }
 
 template <class T>
-void GatedOperator<T>::fused(MatrixView<const T> w, const std::function<T(std::size_t, T)>& map, MatrixView<T> g,
-                             std::span<const std::uint8_t> active) {
-  run(w, active, &map, {}, {}, g);
+void GatedOperator<T>::fused_blocks(MatrixView<const T> w, const BlockMap& map, MatrixView<T> g) {
+  run(w, &map, {}, {}, g);
 }
 
 template <class T>
-void GatedOperator<T>::run(MatrixView<const T> w, std::span<const std::uint8_t> active,
-                           const std::function<T(std::size_t, T)>* map, std::span<T> z_out, std::span<const T> r_in,
+void GatedOperator<T>::fused(MatrixView<const T> w, const std::function<T(std::size_t, T)>& map, MatrixView<T> g) {
+  const BlockMap blocks = [&](int, std::size_t first, std::span<T> z) {
+    for (std::size_t i = 0; i < z.size(); ++i) z[i] = map(first + i, z[i]);
+  };
+  run(w, &blocks, {}, {}, g);
+}
+
+template <class T>
+void GatedOperator<T>::run(MatrixView<const T> w, const BlockMap* map, std::span<T> z_out, std::span<const T> r_in,
                            MatrixView<T> g) {
   const bool forward = w.data != nullptr;
   const bool adjoint = g.data != nullptr;
   const GatedKernels<T>& kernels = gated_kernels<T>();
-  const bool nothing = forward && !active.empty() && std::ranges::all_of(active, [](auto flag) { return flag == 0; });
-  if (forward && !nothing) fill_tables(w, active);
+  if (forward) fill_tables(w);
   for (std::vector<T>& tables : gradient_tables_) tables.clear();
 
   const std::size_t block = block_rows(dimension_, sizeof(T));
@@ -191,14 +194,17 @@ void GatedOperator<T>::run(MatrixView<const T> w, std::span<const std::uint8_t> 
         if (forward) {
           std::fill_n(r.begin(), count, T(0));
           for (const Side& side : used) {
-            if (nothing) break;
             kernels.forward(side.x.data + at * side.x.stride, side.x.stride, count, layout_, weight_tables_.data(),
                             side.codes.data() + at * layout_.tables, side.sign, r.data());
           }
           if (!z_out.empty()) std::copy_n(r.begin(), count, z_out.begin() + static_cast<long>(row));
         }
         if (!adjoint) continue;
-        for (std::size_t i = 0; i < count; ++i) r[i] = map != nullptr ? (*map)(row + i, r[i]) : r_in[row + i];
+        if (map != nullptr) {
+          (*map)(worker, row, std::span<T>(r.data(), count));
+        } else {
+          std::copy_n(r_in.begin() + static_cast<long>(row), count, r.begin());
+        }
         for (const Side& side : used) {
           kernels.adjoint(side.x.data + at * side.x.stride, side.x.stride, count, layout_, gradient.data(),
                           side.codes.data() + at * layout_.tables, side.sign, r.data());

@@ -25,18 +25,22 @@ class GatedOperator {
   /// With a given pattern D [n, P] of pointwise rows in one segment.
   GatedOperator(DesignRows<T> rows, const Matrix<std::uint8_t>& pattern, ThreadPool& pool);
 
+  ThreadPool& pool() const { return *pool_; }
   std::size_t rows() const { return row_count_; }
   std::size_t groups() const { return groups_; }
   std::size_t dimension() const { return dimension_; }
   const DesignRows<T>& design() const { return rows_; }
 
-  /// z := F w, [n]. Groups with an empty `active` flag are taken as zero; no flags: all count.
-  void forward(MatrixView<const T> w, std::span<T> z, std::span<const std::uint8_t> active = {});
+  /// z := F w, [n].
+  void forward(MatrixView<const T> w, std::span<T> z);
   /// g := F' r, [P, d].
   void adjoint(std::span<const T> r, MatrixView<T> g);
-  /// Both in one pass: g := F' r(F w), with r computed row by row from z by `map(row, z)`.
-  void fused(MatrixView<const T> w, const std::function<T(std::size_t row, T z)>& map, MatrixView<T> g,
-             std::span<const std::uint8_t> active = {});
+  /// Both in one pass: g := F' r(F w). `map` turns the predictions of a block of rows, starting at `first`, into r, in
+  /// place. It is called by the worker that has the block, each worker's blocks in order.
+  using BlockMap = std::function<void(int worker, std::size_t first, std::span<T> z)>;
+  void fused_blocks(MatrixView<const T> w, const BlockMap& map, MatrixView<T> g);
+  /// The same with a map of single rows.
+  void fused(MatrixView<const T> w, const std::function<T(std::size_t row, T z)>& map, MatrixView<T> g);
 
   /// Passes over X so far, and the bytes of X that one pass reads.
   std::uint64_t passes() const { return passes_; }
@@ -47,11 +51,10 @@ class GatedOperator {
  private:
   void set_patterns(const std::vector<Matrix<std::uint8_t>>& plus, const std::vector<Matrix<std::uint8_t>>& minus);
   /// Tables of the sums of the groups' weights.
-  void fill_tables(MatrixView<const T> w, std::span<const std::uint8_t> active);
+  void fill_tables(MatrixView<const T> w);
   /// The groups' gradients from the entries that rows were added to.
   void collect(MatrixView<T> g);
-  void run(MatrixView<const T> w, std::span<const std::uint8_t> active, const std::function<T(std::size_t, T)>* map,
-           std::span<T> z_out, std::span<const T> r_in, MatrixView<T> g);
+  void run(MatrixView<const T> w, const BlockMap* map, std::span<T> z_out, std::span<const T> r_in, MatrixView<T> g);
 
   DesignRows<T> rows_;
   std::size_t row_count_;

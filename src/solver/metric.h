@@ -1,0 +1,34 @@
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "core/matrix.h"
+#include "core/parallel.h"
+#include "solver/design_rows.h"
+
+namespace coala {
+
+/// The curvature that all groups share. F'F is close to S (x) C, with S the second moments of the rows and C the overlap
+/// of the gates (docs/math.md, "the gated solver"); a step that is scaled by S leaves the conditioning of C alone, which
+/// is a few tens where that of S is thousands. In the eigenbasis of S the scaling is diagonal and the same for every
+/// group, and a group's norm does not change by the rotation, so the proximal step stays a search for one number.
+struct GatedMetric {
+  Matrix<float> basis;       ///< [d, d], eigenvectors of S in its rows; without rows: the identity
+  std::vector<float> scale;  ///< [d], eigenvalues over the largest, not below a floor
+  double largest = 1;        ///< the largest eigenvalue
+
+  std::size_t dimension() const { return scale.size(); }
+  /// Weights or gradients [P, d] in the basis, and back.
+  void rotate(const Matrix<float>& from, Matrix<float>& to, ThreadPool& pool) const;
+  void rotate_back(const Matrix<float>& from, Matrix<float>& to, ThreadPool& pool) const;
+};
+
+/// @param gram  weighted_gram of the rows
+GatedMetric gated_metric(const DesignRows<float>& rows, std::span<const float> weights, const Matrix<double>& gram,
+                         ThreadPool& pool);
+
+/// No model of the curvature: plain gradient steps.
+GatedMetric identity_metric(std::size_t dimension);
+
+}  // namespace coala
