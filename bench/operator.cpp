@@ -56,65 +56,80 @@ void blas_application(const Matrix<float>& x, const Matrix<std::uint8_t>& patter
   }
 }
 
-}  // namespace
+/// One addition per number, with as many independent sums as registers.
+void read_all(const Matrix<float>& x, ThreadPool& pool, std::vector<float>& keep) {
+  pool.for_parts(x.rows(), 256, [&](int worker, std::size_t begin, std::size_t end) {
+    constexpr std::size_t kLanes = 128;
+    float lanes[kLanes] = {};
+    for (std::size_t at = begin * x.cols(); at + kLanes <= end * x.cols(); at += kLanes) {
+      for (std::size_t lane = 0; lane < kLanes; ++lane) lanes[lane] += x.data()[at + lane];
+    }
+    keep[static_cast<std::size_t>(worker) * 64] += *std::max_element(lanes, lanes + kLanes);
+  });
+}
 
-int main() {
-  constexpr std::size_t n = 25000;
-  constexpr std::size_t d = 384;
-  constexpr std::size_t groups = 16;
-  constexpr int kRepetitions = 41;
-  ThreadPool pool;
+struct Problem {
+  std::size_t n, d, groups;
+  int threads;
+};
+
+void measure(const Problem& problem, std::vector<float>& keep) {
+  constexpr int kRepetitions = 31;
+  const auto [n, d, groups, threads] = problem;
+  ThreadPool pool(threads);
   Random random(1);
-  Matrix<float> x(n, d);
-  for (float& value : x.values()) value = static_cast<float>(random.normal());
-  Matrix<float> w(groups, d);
-  for (float& value : w.values()) value = static_cast<float>(random.normal());
-  const Matrix<float> gates = draw_gates_with_linear(groups - 1, d, 0);
-  const Matrix<float>& features = x;
-  const Matrix<std::uint8_t> pattern = gate_pattern(features.view(), gates.view(), pool);
-  GatedOperator<float> f(DesignRows<float>{{{features.view(), {}}}}, gates.view(), pool);
+  Matrix<float> values(n, d);
+  for (float& value : values.values()) value = static_cast<float>(random.normal());
+  const Matrix<float>& x = values;
+  Matrix<float> drawn(groups, d);
+  for (float& value : drawn.values()) value = static_cast<float>(random.normal());
+  const Matrix<float>& w = drawn;
+  const Matrix<float> gates = draw_gates(groups, d, 0);
+  const Matrix<std::uint8_t> pattern = gate_pattern(x.view(), gates.view(), pool);
+  GatedOperator<float> f(DesignRows<float>{{{x.view(), {}}}}, gates.view(), pool);
   Matrix<float> ours(groups, d);
   Matrix<float> blas(groups, d);
-  const Matrix<float>& weights = w;
 
   Times own_times;
   Times blas_times;
   Times read_times;
-  std::vector<double> sums(static_cast<std::size_t>(pool.size()) * 8);
   for (int k = 0; k < kRepetitions; ++k) {
     double start = monotonic_s();
-    f.fused(
-        weights.view(), [](std::size_t, float z) { return z; }, ours.view());
+    f.fused_blocks(
+        w.view(), [](int, std::size_t, std::span<float>) {}, ours.view());
     own_times.seconds.push_back(monotonic_s() - start);
     start = monotonic_s();
     blas_application(x, pattern, w, blas, pool);
     blas_times.seconds.push_back(monotonic_s() - start);
     start = monotonic_s();
-    pool.for_parts(n, 256, [&](int worker, std::size_t begin, std::size_t end) {
-      float lanes[64] = {};
-      for (std::size_t at = begin * d; at + 64 <= end * d; at += 64) {
-        for (std::size_t lane = 0; lane < 64; ++lane) lanes[lane] += x.data()[at + lane];
-      }
-      sums[static_cast<std::size_t>(worker) * 8] += static_cast<double>(*std::max_element(lanes, lanes + 64));
-    });
+    read_all(x, pool, keep);
     read_times.seconds.push_back(monotonic_s() - start);
   }
-
   double difference = 0;
   double size = 0;
   for (std::size_t k = 0; k < ours.values().size(); ++k) {
     difference = std::max(difference, std::abs(static_cast<double>(ours.values()[k]) - blas.values()[k]));
     size = std::max(size, std::abs(static_cast<double>(blas.values()[k])));
   }
-  const double flops = 4.0 * n * d * groups;
-  fmt::print("F'F w, n = {}, d = {}, groups = {}, {} threads, kernels {}; results differ by {:.1e} relative\n", n, d,
-             groups, pool.size(), kernel_set_name(), difference / size);
-  const auto line = [&](const char* name, Times& times, double work, const char* unit) {
-    fmt::print("{:<22} {:7.3f} ms  [{:.3f}, {:.3f}]  {:8.1f} {}\n", name, 1e3 * times.quantile(0.5),
-               1e3 * times.quantile(0.25), 1e3 * times.quantile(0.75), work / times.quantile(0.5) / 1e9, unit);
+  const auto cell = [](Times& times) {
+    return fmt::format("{:.2f} [{:.2f}, {:.2f}]", 1e3 * times.quantile(0.5), 1e3 * times.quantile(0.25),
+                       1e3 * times.quantile(0.75));
   };
-  line("own kernels", own_times, flops, "GFLOP/s");
-  line("OpenBLAS products", blas_times, flops, "GFLOP/s");
-  line("pure read of X", read_times, 4.0 * n * d, "GB/s");
-  return sums[0] == 12345.0 ? 1 : 0;  // keeps the read alive
+  fmt::print("{:>6} {:>5} {:>4} {:>3}   {:<20} {:<22} {:<20} {:>5.0f} %   {:.0e}\n", n, d, groups, threads,
+             cell(own_times), cell(blas_times), cell(read_times),
+             100 * read_times.quantile(0.5) / own_times.quantile(0.5), difference / size);
+}
+
+}  // namespace
+
+int main() {
+  std::vector<float> keep(64 * 256);
+  fmt::print("one application of F'F, milliseconds [quartiles]; kernels: {}\n", kernel_set_name());
+  fmt::print("{:>6} {:>5} {:>4} {:>3}   {:<20} {:<22} {:<20} {:>7}   {}\n", "n", "d", "P", "thr", "coala",
+             "OpenBLAS products", "pure read of X", "of read", "difference");
+  for (const int threads : {1, ThreadPool().size()}) {
+    for (const std::size_t groups : {10, 16, 64}) measure({25000, 384, groups, threads}, keep);
+    measure({25000, 1024, 10, threads}, keep);
+  }
+  return keep[0] == 12345.0f ? 1 : 0;  // keeps the reads alive
 }

@@ -71,7 +71,7 @@ TEST_P(GatedOperatorTest, StaysWithinRoundingOfPlainLoops) {
     for (std::size_t i = 0; i < z.size(); ++i) {
       ASSERT_TRUE(std::abs(z[i] - z_exact[i]) <= z_bound * z_size[i]) << i << ": " << z[i] << " " << z_exact[i];
     }
-    Matrix<float> g(groups, d, std::vector<float>(groups * d, std::nanf("")));
+    Matrix<float> g(groups, d, AlignedVector<float>(groups * d, std::nanf("")));
     f.adjoint(r, g.view());
     for (std::size_t p = 0; p < groups; ++p) {
       for (std::size_t j = 0; j < d; ++j) {
@@ -86,7 +86,7 @@ TEST_P(GatedOperatorTest, StaysWithinRoundingOfPlainLoops) {
       seen[i] = value;
       return r[i] * value;
     };
-    Matrix<float> fused(groups, d, std::vector<float>(groups * d, std::nanf("")));
+    Matrix<float> fused(groups, d, AlignedVector<float>(groups * d, std::nanf("")));
     f.fused(w.view(), map, fused.view());
     std::vector<float> product(plain.count());
     for (std::size_t i = 0; i < product.size(); ++i) {

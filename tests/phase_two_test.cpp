@@ -210,7 +210,7 @@ TEST(PhaseTwo, NewtonConvergesOnManyRows) {
 TEST(PhaseTwo, WeightsAreRepeatedRows) {
   PhaseTwoRows weighted = sample(false, 90, 3, 7);
   PhaseTwoRows repeated = weighted;
-  std::vector<double> values;
+  AlignedVector<double> values;
   repeated.labels.clear();
   repeated.weights.clear();
   for (std::size_t i = 0; i < 90; ++i) {

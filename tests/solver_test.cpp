@@ -242,7 +242,7 @@ TEST(Certificate, BiasFarAwayIsStillABound) {
   // A constant column and a huge weight on it: the dual point is feasible only with a bias as huge.
   Plain plain;
   plain.gates = Matrix<float>(1, 1);
-  plain.segments.emplace_back(Matrix<float>(100, 1, std::vector<float>(100, 1.0f)), Matrix<float>());
+  plain.segments.emplace_back(Matrix<float>(100, 1, AlignedVector<float>(100, 1.0f)), Matrix<float>());
   plain.targets.loss = Loss::Squared;
   plain.targets.labels.assign(100, -1.0f);
   std::fill_n(plain.targets.labels.begin(), 10, 1.0f);

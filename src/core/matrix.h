@@ -3,7 +3,8 @@
 #include <cstddef>
 #include <span>
 #include <utility>
-#include <vector>
+
+#include "core/aligned.h"
 
 namespace coala {
 
@@ -36,7 +37,7 @@ class Matrix {
   Matrix() = default;
   Matrix(std::size_t rows, std::size_t cols) : rows_(rows), cols_(cols), values_(rows * cols) {}
   /// Takes over rows * cols numbers, row by row.
-  Matrix(std::size_t rows, std::size_t cols, std::vector<T> values)
+  Matrix(std::size_t rows, std::size_t cols, AlignedVector<T> values)
       : rows_(rows), cols_(cols), values_(std::move(values)) {}
 
   std::size_t rows() const { return rows_; }
@@ -55,7 +56,7 @@ class Matrix {
  private:
   std::size_t rows_ = 0;
   std::size_t cols_ = 0;
-  std::vector<T> values_;
+  AlignedVector<T> values_;
 };
 
 }  // namespace coala

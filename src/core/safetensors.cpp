@@ -212,9 +212,12 @@ const TensorView& SafetensorsFile::tensor(const std::string& name) const {
 }
 
 template <class T>
-static std::vector<T> read_floating(const SafetensorsFile& file, const std::string& name) {
+static void read_floating(const SafetensorsFile& file, const std::string& name, std::span<T> values) {
   const TensorView& view = file.tensor(name);
-  std::vector<T> values(view.count());
+  if (values.size() != view.count()) {
+    throw Error(ErrorCode::Internal,
+                fmt::format("room for {} numbers, '{}' has {}", values.size(), name, view.count()));
+  }
   const std::byte* const from = view.bytes.data();
   for (std::size_t i = 0; i < values.size(); ++i) {
     switch (view.dtype) {
@@ -239,15 +242,22 @@ static std::vector<T> read_floating(const SafetensorsFile& file, const std::stri
                                                         file.path().string(), name, dtype_name(view.dtype)));
     }
   }
-  return values;
+}
+
+void SafetensorsFile::read_f32(const std::string& name, std::span<float> to) const {
+  read_floating(*this, name, to);
 }
 
 std::vector<float> SafetensorsFile::read_f32(const std::string& name) const {
-  return read_floating<float>(*this, name);
+  std::vector<float> values(tensor(name).count());
+  read_f32(name, values);
+  return values;
 }
 
 std::vector<double> SafetensorsFile::read_f64(const std::string& name) const {
-  return read_floating<double>(*this, name);
+  std::vector<double> values(tensor(name).count());
+  read_floating<double>(*this, name, values);
+  return values;
 }
 
 std::vector<std::int64_t> SafetensorsFile::read_i64(const std::string& name) const {

@@ -46,6 +46,8 @@ class SafetensorsFile {
 
   /// The numbers of a floating-point tensor as float. @throws Error{CorruptFile} for an integer tensor
   std::vector<float> read_f32(const std::string& name) const;
+  /// The same into memory for all of them.
+  void read_f32(const std::string& name, std::span<float> to) const;
   std::vector<double> read_f64(const std::string& name) const;
   /// The numbers of an integer tensor. @throws Error{CorruptFile} for a floating-point tensor
   std::vector<std::int64_t> read_i64(const std::string& name) const;

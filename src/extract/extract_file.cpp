@@ -72,9 +72,9 @@ MemoryExtraction extract_to_memory(const Backbone& backbone, const DataFile& dat
   MemoryExtraction result;
   FeatureSet& set = result.features;
   FeatureCounts& counts = result.totals.counts;
-  std::vector<float> first;
-  std::vector<float> second;
-  const auto append = [](std::vector<float>& to, std::span<const float> row) {
+  AlignedVector<float> first;
+  AlignedVector<float> second;
+  const auto append = [](AlignedVector<float>& to, std::span<const float> row) {
     to.insert(to.end(), row.begin(), row.end());
   };
   const auto add = [&](const auto& record, const FeatureCounts& record_counts) {

@@ -87,7 +87,8 @@ class Loader {
       throw corrupt(
           fmt::format("'{}' has the shape [{}]; [n, d] with n, d >= 1 is needed", name, fmt::join(view.shape, ", ")));
     }
-    Matrix<float> matrix(view.shape[0], view.shape[1], file_.read_f32(name));
+    Matrix<float> matrix(view.shape[0], view.shape[1]);
+    file_.read_f32(name, matrix.values());
     for (std::size_t i = 0; i < matrix.rows(); ++i) {
       const auto row = matrix.row(i);
       for (std::size_t j = 0; j < row.size(); ++j) {

@@ -31,15 +31,26 @@ inline constexpr std::size_t kMostTableGroups = 5;
 /// @param number_bytes  size of a number
 TableLayout table_layout(std::size_t dimension, std::size_t groups, std::size_t number_bytes);
 
-/// The two products of the gated operator on a block of rows. `codes` [rows][tables] are the rows' entries.
+/// Rows [begin, end) that are needed next: fetched into the second-level cache, a little with each row that is worked
+/// on, so that memory delivers while the CPU computes.
+template <class T>
+struct RowsAhead {
+  const T* x = nullptr;
+  std::size_t stride = 0;
+  std::size_t begin = 0;
+  std::size_t end = 0;
+};
+
+/// The two products of the gated operator on a block of rows. `codes` [rows][tables] are the rows' entries. Tables (and
+/// rows, for full speed) start at a cache line.
 template <class T>
 struct GatedKernels {
   /// z_i += sign * x_i' (sum of the row's entries)
   using Forward = void (*)(const T* x, std::size_t stride, std::size_t rows, const TableLayout& layout, const T* tables,
-                           const std::uint8_t* codes, T sign, T* z);
+                           const std::uint8_t* codes, T sign, T* z, const RowsAhead<T>& ahead);
   /// (each of the row's entries) += sign * r_i x_i
   using Adjoint = void (*)(const T* x, std::size_t stride, std::size_t rows, const TableLayout& layout, T* tables,
-                           const std::uint8_t* codes, T sign, const T* r);
+                           const std::uint8_t* codes, T sign, const T* r, const RowsAhead<T>& ahead);
 
   Forward forward;
   Adjoint adjoint;

@@ -9,9 +9,10 @@
 namespace coala {
 namespace {
 
-/// The block of X stays in the second-level cache between the product and its adjoint.
-constexpr std::size_t kBlockBytes = 384 * 1024;
-constexpr std::size_t kMostBlockRows = 256;
+/// The block of X stays in the second-level cache between the product and its adjoint, while the next one arrives
+/// there.
+constexpr std::size_t kBlockBytes = 192 * 1024;
+constexpr std::size_t kMostBlockRows = 128;
 
 std::size_t block_rows(std::size_t dimension, std::size_t number_bytes) {
   const std::size_t fitting = kBlockBytes / (std::max<std::size_t>(dimension, 1) * number_bytes);
@@ -109,10 +110,10 @@ void GatedOperator<T>::fill_tables(MatrixView<const T> w) {
 
 template <class T>
 void GatedOperator<T>::collect(MatrixView<T> g) {
-  std::vector<T>& total = gradient_tables_.front();
+  AlignedVector<T>& total = gradient_tables_.front();
   total.resize(layout_.size());  // a worker without rows has none
   for (std::size_t k = 1; k < gradient_tables_.size(); ++k) {
-    const std::vector<T>& other = gradient_tables_[k];
+    const AlignedVector<T>& other = gradient_tables_[k];
     for (std::size_t at = 0; at < other.size(); ++at) total[at] += other[at];
   }
   const auto bits = static_cast<std::size_t>(std::countr_zero(layout_.entries));
@@ -170,7 +171,7 @@ void GatedOperator<T>::run(MatrixView<const T> w, const BlockMap* map, std::span
   const bool adjoint = g.data != nullptr;
   const GatedKernels<T>& kernels = gated_kernels<T>();
   if (forward) fill_tables(w);
-  for (std::vector<T>& tables : gradient_tables_) tables.clear();
+  for (AlignedVector<T>& tables : gradient_tables_) tables.clear();
 
   const std::size_t block = block_rows(dimension_, sizeof(T));
   std::size_t first_row = 0;
@@ -179,7 +180,7 @@ void GatedOperator<T>::run(MatrixView<const T> w, const BlockMap* map, std::span
     const bool pairwise = segment.minus.rows > 0;
     pool_->for_parts(segment.plus.rows, block, [&](int worker, std::size_t begin, std::size_t end) {
       std::vector<T> r(block);
-      std::vector<T>& gradient = gradient_tables_[static_cast<std::size_t>(worker)];
+      AlignedVector<T>& gradient = gradient_tables_[static_cast<std::size_t>(worker)];
       if (adjoint) gradient.resize(layout_.size());
       for (std::size_t at = begin; at < end; at += block) {
         const std::size_t count = std::min(block, end - at);
@@ -191,11 +192,17 @@ void GatedOperator<T>::run(MatrixView<const T> w, const BlockMap* map, std::span
         };
         const Side sides[] = {{segment.plus, plus_codes_[s], T(1)}, {segment.minus, minus_codes_[s], T(-1)}};
         const std::span<const Side> used(sides, pairwise ? 2 : 1);
+        // The next block: one half arrives during the product, the other during the adjoint.
+        const std::size_t next_count = std::min(block, end - (at + count));
+        const std::size_t first_half = !forward ? 0 : adjoint ? next_count / 2 : next_count;
+        const auto ahead = [&](const Side& side, std::size_t from, std::size_t to) {
+          return RowsAhead<T>{side.x.data + (at + count) * side.x.stride, side.x.stride, from, to};
+        };
         if (forward) {
           std::fill_n(r.begin(), count, T(0));
           for (const Side& side : used) {
             kernels.forward(side.x.data + at * side.x.stride, side.x.stride, count, layout_, weight_tables_.data(),
-                            side.codes.data() + at * layout_.tables, side.sign, r.data());
+                            side.codes.data() + at * layout_.tables, side.sign, r.data(), ahead(side, 0, first_half));
           }
           if (!z_out.empty()) std::copy_n(r.begin(), count, z_out.begin() + static_cast<long>(row));
         }
@@ -207,7 +214,8 @@ void GatedOperator<T>::run(MatrixView<const T> w, const BlockMap* map, std::span
         }
         for (const Side& side : used) {
           kernels.adjoint(side.x.data + at * side.x.stride, side.x.stride, count, layout_, gradient.data(),
-                          side.codes.data() + at * layout_.tables, side.sign, r.data());
+                          side.codes.data() + at * layout_.tables, side.sign, r.data(),
+                          ahead(side, first_half, next_count));
         }
       }
     });

@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "core/aligned.h"
 #include "core/matrix.h"
 #include "core/parallel.h"
 #include "linalg/gated_kernels.h"
@@ -69,8 +70,8 @@ class GatedOperator {
   std::vector<std::vector<std::uint8_t>> plus_codes_;
   std::vector<std::vector<std::uint8_t>> minus_codes_;
 
-  std::vector<T> weight_tables_;
-  std::vector<std::vector<T>> gradient_tables_;  ///< of each worker
+  AlignedVector<T> weight_tables_;
+  std::vector<AlignedVector<T>> gradient_tables_;  ///< of each worker
   std::uint64_t passes_ = 0;
   double flops_ = 0;
 };

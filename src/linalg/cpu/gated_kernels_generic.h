@@ -53,10 +53,31 @@ struct GatedKernelsGeneric {
     return {own / kLanes, own % kLanes};
   }
 
+  /// Fetches the rows ahead line by line, evenly over the steps of the work at hand.
+  struct Fetcher {
+    const char* next;
+    std::size_t lines;
+    std::size_t steps;
+    std::size_t credit = 0;
+
+    Fetcher(const RowsAhead<T>& ahead, std::size_t all_steps)
+        : next(reinterpret_cast<const char*>(ahead.x + ahead.begin * ahead.stride)),
+          lines((ahead.end - ahead.begin) * ahead.stride * sizeof(T) / 64),
+          steps(all_steps) {}
+
+    void step() {
+      for (credit += lines; credit >= steps; credit -= steps) {
+        __builtin_prefetch(next);
+        next += 64;
+      }
+    }
+  };
+
   template <int Tables>
   static void forward_rows(const T* x, std::size_t stride, std::size_t rows, Columns columns, const T* tables,
-                           const TableLayout& layout, const std::uint8_t* codes, T sign, T* z) {
+                           const TableLayout& layout, const std::uint8_t* codes, T sign, T* z, Fetcher& fetcher) {
     for (std::size_t i = 0; i < rows; ++i) {
+      fetcher.step();
       const T* const row = x + i * stride;
       const T* entry[Tables];
       for (int t = 0; t < Tables; ++t) {
@@ -82,8 +103,9 @@ struct GatedKernelsGeneric {
 
   template <int Tables>
   static void adjoint_rows(const T* x, std::size_t stride, std::size_t rows, Columns columns, T* tables,
-                           const TableLayout& layout, const std::uint8_t* codes, T sign, const T* r) {
+                           const TableLayout& layout, const std::uint8_t* codes, T sign, const T* r, Fetcher& fetcher) {
     for (std::size_t i = 0; i < rows; ++i) {
+      fetcher.step();
       const T* const row = x + i * stride;
       const Vector factor = Vector{} + sign * r[i];
       T* entry[Tables];
@@ -103,8 +125,10 @@ struct GatedKernelsGeneric {
   }
 
   static void forward(const T* x, std::size_t stride, std::size_t rows, const TableLayout& layout, const T* tables,
-                      const std::uint8_t* codes, T sign, T* z) {
+                      const std::uint8_t* codes, T sign, T* z, const RowsAhead<T>& ahead) {
     const std::size_t table_size = layout.entries * layout.block_columns;
+    const std::size_t sweeps = (layout.tables + kTablesAtOnce - 1) / kTablesAtOnce;
+    Fetcher fetcher(ahead, layout.blocks * sweeps * rows);
     for (std::size_t block = 0; block < layout.blocks; ++block) {
       const Columns columns = columns_of(layout, block);
       const T* const from = x + block * layout.block_columns;
@@ -112,24 +136,26 @@ struct GatedKernelsGeneric {
         const T* const first = tables + (block * layout.tables + t) * table_size;
         switch (layout.tables - t) {
           case 1:
-            forward_rows<1>(from, stride, rows, columns, first, layout, codes + t, sign, z);
+            forward_rows<1>(from, stride, rows, columns, first, layout, codes + t, sign, z, fetcher);
             break;
           case 2:
-            forward_rows<2>(from, stride, rows, columns, first, layout, codes + t, sign, z);
+            forward_rows<2>(from, stride, rows, columns, first, layout, codes + t, sign, z, fetcher);
             break;
           case 3:
-            forward_rows<3>(from, stride, rows, columns, first, layout, codes + t, sign, z);
+            forward_rows<3>(from, stride, rows, columns, first, layout, codes + t, sign, z, fetcher);
             break;
           default:
-            forward_rows<4>(from, stride, rows, columns, first, layout, codes + t, sign, z);
+            forward_rows<4>(from, stride, rows, columns, first, layout, codes + t, sign, z, fetcher);
         }
       }
     }
   }
 
   static void adjoint(const T* x, std::size_t stride, std::size_t rows, const TableLayout& layout, T* tables,
-                      const std::uint8_t* codes, T sign, const T* r) {
+                      const std::uint8_t* codes, T sign, const T* r, const RowsAhead<T>& ahead) {
     const std::size_t table_size = layout.entries * layout.block_columns;
+    const std::size_t sweeps = (layout.tables + kTablesAtOnce - 1) / kTablesAtOnce;
+    Fetcher fetcher(ahead, layout.blocks * sweeps * rows);
     for (std::size_t block = 0; block < layout.blocks; ++block) {
       const Columns columns = columns_of(layout, block);
       const T* const from = x + block * layout.block_columns;
@@ -137,16 +163,16 @@ struct GatedKernelsGeneric {
         T* const first = tables + (block * layout.tables + t) * table_size;
         switch (layout.tables - t) {
           case 1:
-            adjoint_rows<1>(from, stride, rows, columns, first, layout, codes + t, sign, r);
+            adjoint_rows<1>(from, stride, rows, columns, first, layout, codes + t, sign, r, fetcher);
             break;
           case 2:
-            adjoint_rows<2>(from, stride, rows, columns, first, layout, codes + t, sign, r);
+            adjoint_rows<2>(from, stride, rows, columns, first, layout, codes + t, sign, r, fetcher);
             break;
           case 3:
-            adjoint_rows<3>(from, stride, rows, columns, first, layout, codes + t, sign, r);
+            adjoint_rows<3>(from, stride, rows, columns, first, layout, codes + t, sign, r, fetcher);
             break;
           default:
-            adjoint_rows<4>(from, stride, rows, columns, first, layout, codes + t, sign, r);
+            adjoint_rows<4>(from, stride, rows, columns, first, layout, codes + t, sign, r, fetcher);
         }
       }
     }
