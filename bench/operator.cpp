@@ -96,7 +96,7 @@ void measure(const Problem& problem, std::vector<float>& keep) {
   for (int k = 0; k < kRepetitions; ++k) {
     double start = monotonic_s();
     f.fused_blocks(
-        w.view(), [](int, std::size_t, std::span<float>) {}, ours.view());
+        w.view(), [](std::size_t, std::size_t, std::span<float>) {}, ours.view());
     own_times.seconds.push_back(monotonic_s() - start);
     start = monotonic_s();
     blas_application(x, pattern, w, blas, pool);

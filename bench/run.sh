@@ -9,6 +9,15 @@ mkdir -p "$out"
 echo "== one application of F'F =="
 build/bin/bench_operator
 
+echo "== conjugate-gradient iterations of the convex ReLU program's u-step =="
+shopt -s nullglob
+sets=("$shared"/data/features/*.safetensors)
+if [ ${#sets[@]} -gt 0 ]; then
+  build/bin/bench_cg_iterations "${sets[@]}"
+else
+  echo "no feature sets in $shared/data/features, left out"
+fi
+
 for name in imdb_minilm imdb_llama alpaca_minilm_pairs; do
   features=$shared/data/features/$name.safetensors
   if [ ! -f "$features" ]; then

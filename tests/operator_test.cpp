@@ -1,7 +1,9 @@
 // The gated operator against plain loops in double.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "reference.h"
 #include "solver/gated_operator.h"
@@ -199,6 +201,37 @@ TEST(Gates, ZeroGateIsOpenAndSeedsRepeat) {
   EXPECT_FALSE(same_bits(drawn.values(), draw_gates(4, 6, 12).values()));
   const std::vector<float> x{-1, -2, -3, -4, -5, -6};
   EXPECT_TRUE(gate_open(gates.row(0), std::span<const float>(x)));
+}
+
+TEST(Gates, PatternIsExactWhereProductsNearlyVanish) {
+  // Rows at right angles to a gate up to the last bits: the sign of the product is that of the sum in double, in order.
+  Random random(5);
+  const Matrix<float> gates = test::normal_matrix(5, 40, random);
+  Matrix<float> x = test::normal_matrix(500, 40, random);
+  for (std::size_t i = 0; i < x.rows(); ++i) {
+    const auto gate = gates.row(i % 5);
+    const double share = test::inner<float, float>(gate, x.row(i)) / test::inner<float, float>(gate, gate);
+    for (std::size_t j = 0; j < 40; ++j) x(i, j) = static_cast<float>(x(i, j) - share * gate[j]);
+  }
+  std::fill(x.row(7).begin(), x.row(7).end(), 0.0f);
+  ThreadPool pool(2);
+  const Matrix<std::uint8_t> pattern = gate_pattern(std::as_const(x).view(), gates.view(), pool);
+  for (std::size_t i = 0; i < x.rows(); ++i) {
+    for (std::size_t p = 0; p < 5; ++p) {
+      double sum = 0;
+      for (std::size_t j = 0; j < 40; ++j) sum += static_cast<double>(gates(p, j)) * static_cast<double>(x(i, j));
+      EXPECT_EQ(pattern(i, p), sum >= 0 ? 1 : 0) << i << " " << p << " " << sum;
+    }
+  }
+}
+
+TEST(Gates, RefinementTurnsTowardsTheWeights) {
+  Matrix<float> gates(4, 2, {0, 0, 2, 0, 0, 1, 1, 1});
+  const Matrix<float> w(4, 2, {5, 5, 0, 3, 0, -4, 0, 0});
+  const Matrix<float> refined = refine_gates(gates, w);
+  const float half = static_cast<float>(std::sqrt(0.5));
+  const std::vector<float> expected{0, 0, half, half, 0, 1, 1, 1};  // linear; turned; opposed: already there; off
+  for (std::size_t k = 0; k < expected.size(); ++k) EXPECT_NEAR(refined.values()[k], expected[k], 1e-7f) << k;
 }
 
 }  // namespace

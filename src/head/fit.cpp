@@ -16,6 +16,9 @@
 namespace coala {
 namespace {
 
+/// Relative gap of the solves whose weights only turn the gates.
+constexpr double kRefinementTolerance = 3e-3;
+
 /// The weights [P, d] of the gated program as a network: neuron p computes D_p x'w_p. Groups that are off are dropped.
 Network network_of(const Matrix<float>& w, const Matrix<float>& gates, const std::vector<std::size_t>& kept) {
   Network network;
@@ -95,13 +98,14 @@ PhaseTwoRows out_of_fold_rows(const TrainingRows& rows, const std::vector<Networ
 }
 
 /// The networks of the folds that hold rows, all with the same neurons: Phase II needs them to line up.
-std::vector<Network> networks_of_folds(const TrainingRows& rows, const HeldOut& best, const Matrix<float>& gates,
+std::vector<Network> networks_of_folds(const TrainingRows& rows, const HeldOut& best,
                                        const std::vector<std::size_t>& kept, int folds) {
   std::vector<Network> networks(static_cast<std::size_t>(folds));
   std::size_t at = 0;
   for (int fold = 0; fold < folds; ++fold) {
     if (std::find(rows.fold().begin(), rows.fold().end(), fold) == rows.fold().end()) continue;
-    networks[static_cast<std::size_t>(fold)] = network_of(best.weights[at++], gates, kept);
+    networks[static_cast<std::size_t>(fold)] = network_of(best.weights[at], best.gates[at], kept);
+    ++at;
   }
   return networks;
 }
@@ -148,32 +152,43 @@ void take_linear(const TrainingRows& rows, const LinearFit& linear, int folds, F
                                       !rows.pairwise(), linear.selected.candidate.penalty);
   result.network = network_of(linear.weights.w, zero_gate, {0});
   result.network.bias = static_cast<float>(linear.weights.bias);
-  fold_networks = networks_of_folds(rows, linear.selected, zero_gate, {0}, folds);
+  fold_networks = networks_of_folds(rows, linear.selected, {0}, folds);
 }
 
 /// Fits the gated program; false, and nothing taken, when the linear model did better on held-out prompts.
 bool fit_gated(const TrainingRows& rows, const LinearFit& linear, const FitSettings& settings, ThreadPool& pool,
                SelectionCost& cost, FitResult& result, std::vector<Network>& fold_networks) {
   const bool free_bias = !rows.pairwise();
-  const Matrix<float> gates =
+  Matrix<float> gates =
       draw_gates_with_linear(static_cast<std::size_t>(settings.gates), rows.plus().cols(), settings.seed);
-  GatedOperator<float> f(rows.design(), gates.view(), pool);
+  std::optional<GatedOperator<float>> f(std::in_place, rows.design(), gates.view(), pool);
   const GatedMetric metric = gated_metric(rows.design(), rows.targets().weights, linear.gram, pool);
-  const HeldOut best = select_gated(f, rows, metric, settings, result.path, cost);
+  const HeldOut drawn = select_gated(*f, gates, rows, metric, settings, result.path, cost);
+  const HeldOut best = refine_gated(drawn, rows, metric, settings, pool, result.path, cost);
   if (!(best.candidate.held_out_loss < linear.selected.candidate.held_out_loss)) return false;
 
+  // The same steps on all rows: solve, turn the gates, and so on; the last solve is to the full tolerance.
   constexpr int kMostIterations = 20000;
-  GatedSolver solver(f, rows.targets(), metric, {free_bias, settings.tolerance, kMostIterations});
-  solver.start_from(mean_of_folds(best.weights));
-  result.phase_one = solver.solve(best.candidate.penalty, settings.tolerance);
+  const GatedSettings solver_settings{free_bias, settings.tolerance, kMostIterations};
+  std::optional<GatedSolver> solver(std::in_place, *f, rows.targets(), metric, solver_settings);
+  solver->start_from(mean_of_folds(drawn.weights));
+  for (int round = 0; round < best.candidate.refinements; ++round) {
+    solver->solve(drawn.candidate.penalty, kRefinementTolerance);
+    const Matrix<float> weights = solver->weights().w;
+    gates = refine_gates(gates, weights);
+    f.emplace(rows.design(), gates.view(), pool);
+    solver.emplace(*f, rows.targets(), metric, solver_settings);
+    solver->start_from(weights);
+  }
+  result.phase_one = solver->solve(best.candidate.penalty, settings.tolerance);
   result.chosen = best.candidate;
-  const GatedWeights& weights = solver.weights();
+  const GatedWeights& weights = solver->weights();
   result.certificate = certify_gated(rows.design(), rows.targets(), gates.view(), weights.w.view(), weights.bias,
                                      free_bias, best.candidate.penalty);
   const std::vector<std::size_t> kept = nonzero_groups(weights.w);
   result.network = network_of(weights.w, gates, kept);
   result.network.bias = static_cast<float>(weights.bias);
-  fold_networks = networks_of_folds(rows, best, gates, kept, settings.folds);
+  fold_networks = networks_of_folds(rows, best, kept, settings.folds);
   return true;
 }
 

@@ -46,6 +46,7 @@ struct Candidate {
   double held_out_loss = 0;  ///< mean over rows
   double held_out_accuracy = 0;
   int active_groups = 0;  ///< mean over folds, rounded
+  int refinements = 0;    ///< times that the gates were turned towards the weights
 };
 
 /// A trained head with everything that is known about how it came about.

@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 
 #include "core/interrupt.h"
 #include "core/resources.h"
+#include "solver/gates.h"
 
 namespace coala {
 namespace {
@@ -27,9 +29,10 @@ void judge(HeldOut& held_out, const TrainingRows& rows) {
   held_out.candidate.held_out_accuracy = right / weight;
 }
 
-void take_fold(HeldOut& held_out, const TrainingRows& rows, int fold, const GatedWeights& fitted) {
+void take_fold(HeldOut& held_out, const TrainingRows& rows, int fold, const Matrix<float>& gates,
+               const GatedWeights& fitted) {
+  held_out.gates.push_back(gates);
   held_out.weights.push_back(fitted.w);
-  held_out.bias.push_back(fitted.bias);
   for (std::size_t i = 0; i < rows.rows(); ++i) {
     if (rows.fold()[i] == fold) held_out.predictions[i] = static_cast<double>(fitted.z[i]) + fitted.bias;
   }
@@ -52,6 +55,12 @@ double sum(const std::vector<float>& values) {
   for (const float value : values) total += static_cast<double>(value);
   return total;
 }
+
+/// Points in a row above the minimum that end a path.
+constexpr int kTurned = 2;
+
+/// Relative gap of the fits on folds; the chosen model is fitted to the full tolerance.
+constexpr double kPathTolerance = 3e-3;
 
 /// Folds that hold at least one row; an empty fold would fit all rows once more for nothing.
 std::vector<int> used_folds(const TrainingRows& rows, int folds) {
@@ -91,7 +100,7 @@ HeldOut select_linear(GatedOperator<float>& linear, const TrainingRows& rows, co
     for (HeldOut& one : held_out) {
       throw_if_interrupted();
       solver.solve(one.candidate.penalty_ratio * sum(targets.weights), kTolerance);
-      take_fold(one, rows, fold, solver.weights());
+      take_fold(one, rows, fold, Matrix<float>(1, linear.dimension()), solver.weights());
     }
   }
   for (HeldOut& one : held_out) {
@@ -106,14 +115,13 @@ HeldOut select_linear(GatedOperator<float>& linear, const TrainingRows& rows, co
   });
 }
 
-HeldOut select_gated(GatedOperator<float>& gated, const TrainingRows& rows, const GatedMetric& metric,
-                     const FitSettings& settings, std::vector<Candidate>& path, SelectionCost& cost) {
+HeldOut select_gated(GatedOperator<float>& gated, const Matrix<float>& gates, const TrainingRows& rows,
+                     const GatedMetric& metric, const FitSettings& settings, std::vector<Candidate>& path,
+                     SelectionCost& cost) {
   const double start_s = monotonic_s();
   const double first_flops = gated.flops();
   const std::uint64_t first_pass = gated.passes();
-  constexpr double kTolerance = 3e-3;  // relative gap on the path; the chosen point is solved to the full tolerance
-  constexpr double kPathStart = 0.5;   // above it every model is one short step away from the constant
-  constexpr int kTurned = 2;           // points in a row above the minimum that end the path
+  constexpr double kPathStart = 0.5;  // above it every model is one short step away from the constant
   GatedSettings gated_settings;
   gated_settings.bias = !rows.pairwise();
 
@@ -137,8 +145,8 @@ HeldOut select_gated(GatedOperator<float>& gated, const TrainingRows& rows, cons
       throw_if_interrupted();
       // The loss is a sum: a fold's penalty shrinks with its weight so that the trade-off stays the same.
       const double share = sum(targets[f].weights) / rows.total_weight();
-      solvers[f].solve(one.candidate.penalty * share, kTolerance);
-      take_fold(one, rows, folds[f], solvers[f].weights());
+      solvers[f].solve(one.candidate.penalty * share, kPathTolerance);
+      take_fold(one, rows, folds[f], gates, solvers[f].weights());
     }
     one.candidate.active_groups = active_groups(one.weights);
     judge(one, rows);
@@ -153,6 +161,94 @@ HeldOut select_gated(GatedOperator<float>& gated, const TrainingRows& rows, cons
   cost.seconds += monotonic_s() - start_s;
   cost.flops += gated.flops() - first_flops;
   cost.passes += gated.passes() - first_pass;
+  return best;
+}
+
+/// The gated program on the rows of all folds but one.
+struct RefinedFold {
+  int fold;
+  Targets targets;
+  double share;  ///< of the rows' weight
+  Matrix<float> gates;
+  std::optional<GatedOperator<float>> f;
+  std::optional<GatedSolver> solver;
+};
+
+HeldOut refine_gated(HeldOut best, const TrainingRows& rows, const GatedMetric& metric, const FitSettings& settings,
+                     ThreadPool& pool, std::vector<Candidate>& path, SelectionCost& cost) {
+  const double start_s = monotonic_s();
+  constexpr int kMostRounds = 10;
+  constexpr double kPenaltyStep = 0.7;
+  GatedSettings gated_settings;
+  gated_settings.bias = !rows.pairwise();
+
+  std::vector<RefinedFold> folds;
+  for (const int fold : used_folds(rows, settings.folds)) {
+    RefinedFold& one =
+        folds.emplace_back(RefinedFold{fold, rows.without_fold(fold), 0, best.gates[folds.size()], {}, {}});
+    one.share = sum(one.targets.weights) / rows.total_weight();
+  }
+  const auto count_cost = [&](const RefinedFold& fold) {
+    if (!fold.f) return;
+    cost.flops += fold.f->flops();
+    cost.passes += fold.f->passes();
+  };
+  /// Turns the gates by the weights `w` of each fold, which the new solvers start from.
+  const auto turn = [&](const std::vector<Matrix<float>>& gates, const std::vector<Matrix<float>>& w, bool refine) {
+    for (std::size_t k = 0; k < folds.size(); ++k) {
+      RefinedFold& fold = folds[k];
+      count_cost(fold);
+      fold.gates = refine ? refine_gates(gates[k], w[k]) : gates[k];
+      fold.f.emplace(rows.design(), fold.gates.view(), pool);
+      fold.solver.emplace(*fold.f, fold.targets, metric, gated_settings);
+      fold.solver->start_from(w[k]);
+    }
+  };
+  const auto evaluate = [&](Candidate candidate) {
+    HeldOut one;
+    one.candidate = candidate;
+    one.predictions.assign(rows.rows(), 0.0);
+    for (RefinedFold& fold : folds) {
+      throw_if_interrupted();
+      fold.solver->solve(candidate.penalty * fold.share, kPathTolerance);
+      take_fold(one, rows, fold.fold, fold.gates, fold.solver->weights());
+    }
+    one.candidate.active_groups = active_groups(one.weights);
+    judge(one, rows);
+    path.push_back(one.candidate);
+    return one;
+  };
+  const auto better = [](const HeldOut& a, const HeldOut& b) {
+    return a.candidate.held_out_loss < b.candidate.held_out_loss;
+  };
+
+  HeldOut last = best;
+  for (int round = 0, above = 0; round < kMostRounds && above < kTurned; ++round) {
+    turn(last.gates, last.weights, /*refine=*/true);
+    Candidate candidate = last.candidate;
+    ++candidate.refinements;
+    last = evaluate(candidate);
+    above = better(last, best) ? 0 : above + 1;
+    if (above == 0) best = last;
+  }
+  if (best.candidate.refinements > 0) {
+    const HeldOut refined = best;
+    for (const double step : {kPenaltyStep, 1 / kPenaltyStep}) {
+      turn(refined.gates, refined.weights, /*refine=*/false);
+      HeldOut before = refined;
+      for (;;) {
+        Candidate candidate = before.candidate;
+        candidate.penalty *= step;
+        candidate.penalty_ratio *= step;
+        HeldOut next = evaluate(candidate);
+        if (!better(next, before)) break;
+        before = std::move(next);
+      }
+      if (better(before, best)) best = std::move(before);
+    }
+  }
+  for (const RefinedFold& fold : folds) count_cost(fold);
+  cost.seconds += monotonic_s() - start_s;
   return best;
 }
 

@@ -10,8 +10,8 @@ namespace coala {
 /// The out-of-fold view of one penalty: what models that have not seen a row say about it.
 struct HeldOut {
   Candidate candidate;
-  std::vector<Matrix<float>> weights;  ///< one [P, d] per fold
-  std::vector<double> bias;            ///< one per fold
+  std::vector<Matrix<float>> gates;    ///< one [P, d] per fold with rows
+  std::vector<Matrix<float>> weights;  ///< the same
   std::vector<double> predictions;     ///< [rows], bias included
 };
 
@@ -28,7 +28,13 @@ HeldOut select_linear(GatedOperator<float>& linear, const TrainingRows& rows, co
                       std::vector<Candidate>& path, SelectionCost& cost);
 
 /// The same for the gated program, from beta_max downwards; the path ends when the held-out loss has turned.
-HeldOut select_gated(GatedOperator<float>& gated, const TrainingRows& rows, const GatedMetric& metric,
-                     const FitSettings& settings, std::vector<Candidate>& path, SelectionCost& cost);
+HeldOut select_gated(GatedOperator<float>& gated, const Matrix<float>& gates, const TrainingRows& rows,
+                     const GatedMetric& metric, const FitSettings& settings, std::vector<Candidate>& path,
+                     SelectionCost& cost);
+
+/// Goes on from `best`: refines each fold's gates by its own weights (no row's label reaches the gates it is judged
+/// with) for as long as the held-out loss falls, then looks for a better penalty with these gates.
+HeldOut refine_gated(HeldOut best, const TrainingRows& rows, const GatedMetric& metric, const FitSettings& settings,
+                     ThreadPool& pool, std::vector<Candidate>& path, SelectionCost& cost);
 
 }  // namespace coala

@@ -162,7 +162,7 @@ void GatedSolver::find_scale() {
     if (!(size > 0)) break;
     for (float& value : v.values()) value = static_cast<float>(value / size);
     metric_->rotate_back(v, direction, f_->pool());
-    const auto weighted = [&](int, std::size_t first, std::span<float> z) {
+    const auto weighted = [&](std::size_t, std::size_t first, std::span<float> z) {
       for (std::size_t i = 0; i < z.size(); ++i) z[i] *= targets_->weights[first + i];
     };
     f_->fused_blocks(direction.view(), weighted, product.view());
@@ -202,7 +202,8 @@ void GatedSolver::proximal_step(const Point& y, double beta, Matrix<float>& next
   const std::size_t d = f_->dimension();
   std::vector<double> m(d);
   for (std::size_t j = 0; j < d; ++j) m[j] = curvature_ * static_cast<double>(metric_->scale[j]);
-  f_->pool().for_parts(f_->groups(), 1, [&](int, std::size_t begin, std::size_t end) {
+  const std::size_t grain = std::max<std::size_t>(1, 2048 / d);  // a few short groups are not worth a thread
+  f_->pool().for_parts(f_->groups(), grain, [&](int, std::size_t begin, std::size_t end) {
     std::vector<double> q(d);
     for (std::size_t p = begin; p < end; ++p) {
       for (std::size_t j = 0; j < d; ++j) {
@@ -218,9 +219,9 @@ GatedSolver::Sums GatedSolver::pass(const Point& y, double factor, Point& next, 
     Sums sums;
     BlockLoss ahead;
   };
-  std::vector<Partial> partials(static_cast<std::size_t>(f_->pool().size()));
-  const auto map = [&](int worker, std::size_t first, std::span<float> z) {
-    Partial& partial = partials[static_cast<std::size_t>(worker)];
+  std::vector<Partial> partials(f_->chunks());
+  const auto map = [&](std::size_t chunk, std::size_t first, std::span<float> z) {
+    Partial& partial = partials[chunk];
     Sums& sums = partial.sums;
     const double bias_step = next.bias - y.bias;
     for (std::size_t k = 0; k < z.size(); ++k) {

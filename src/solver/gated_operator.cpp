@@ -19,6 +19,19 @@ std::size_t block_rows(std::size_t dimension, std::size_t number_bytes) {
   return std::clamp<std::size_t>(fitting, 16, kMostBlockRows);
 }
 
+/// One for rows that a thread is done with before another would have woken up; enough for every thread of a large
+/// machine where there are rows for them; few where their sums would cost more than the rows. A power of two, so that
+/// two, four, eight threads have equal shares.
+std::size_t chunks_for(std::size_t rows, std::size_t dimension) {
+  constexpr std::size_t kWorthAThread = 64 * 1024;
+  constexpr std::size_t kWorthASum = 4 * 1024 * 1024;
+  constexpr std::size_t kUsual = 16;
+  constexpr std::size_t kMost = 64;
+  const std::size_t numbers = rows * dimension;
+  const std::size_t most = std::clamp(std::bit_floor(numbers / kWorthASum), kUsual, kMost);
+  return std::clamp<std::size_t>(std::bit_floor(numbers / kWorthAThread), 1, most);
+}
+
 bool always_open(const Matrix<std::uint8_t>& pattern, std::size_t group) {
   for (std::size_t i = 0; i < pattern.rows(); ++i) {
     if (pattern(i, group) == 0) return false;
@@ -48,6 +61,7 @@ GatedOperator<T>::GatedOperator(DesignRows<T> rows, MatrixView<const T> gates, T
       row_count_(rows_.rows()),
       groups_(gates.rows),
       dimension_(rows_.dimension()),
+      chunks_(chunks_for(row_count_, dimension_)),
       pool_(&pool) {
   std::vector<Matrix<std::uint8_t>> plus;
   std::vector<Matrix<std::uint8_t>> minus;
@@ -64,6 +78,7 @@ GatedOperator<T>::GatedOperator(DesignRows<T> rows, const Matrix<std::uint8_t>& 
       row_count_(rows_.rows()),
       groups_(pattern.cols()),
       dimension_(rows_.dimension()),
+      chunks_(chunks_for(row_count_, dimension_)),
       pool_(&pool) {
   assert(rows_.segments.size() == 1 && !rows_.pairwise() && pattern.rows() == row_count_);
   set_patterns({pattern}, std::vector<Matrix<std::uint8_t>>(1));
@@ -80,7 +95,7 @@ void GatedOperator<T>::set_patterns(const std::vector<Matrix<std::uint8_t>>& plu
   layout_ = table_layout(dimension_, table_groups_.size(), sizeof(T));
   for (const auto& pattern : plus) plus_codes_.push_back(codes_of(pattern, table_groups_, layout_));
   for (const auto& pattern : minus) minus_codes_.push_back(codes_of(pattern, table_groups_, layout_));
-  gradient_tables_.resize(static_cast<std::size_t>(pool_->size()));
+  gradient_tables_.resize(chunks_);
 }
 
 template <class T>
@@ -110,30 +125,36 @@ void GatedOperator<T>::fill_tables(MatrixView<const T> w) {
 
 template <class T>
 void GatedOperator<T>::collect(MatrixView<T> g) {
-  AlignedVector<T>& total = gradient_tables_.front();
-  total.resize(layout_.size());  // a worker without rows has none
-  for (std::size_t k = 1; k < gradient_tables_.size(); ++k) {
-    const AlignedVector<T>& other = gradient_tables_[k];
-    for (std::size_t at = 0; at < other.size(); ++at) total[at] += other[at];
-  }
   const auto bits = static_cast<std::size_t>(std::countr_zero(layout_.entries));
   const std::size_t width = layout_.block_columns;
-  const auto add_entries = [&](std::size_t group, std::size_t t, std::size_t mask) {
-    std::ranges::fill(g.row(group), T(0));
-    for (std::size_t block = 0; block < layout_.blocks; ++block) {
-      const std::size_t first = block * width;
+  const std::size_t table_size = layout_.entries * width;
+  // One table of one block of columns at a time: their sums do not meet. A few small ones are not worth a thread.
+  const std::size_t grain = std::max<std::size_t>(1, 64 * 1024 / (table_size * chunks_));
+  pool_->for_parts(layout_.blocks * layout_.tables, grain, [&](int, std::size_t begin, std::size_t end) {
+    for (std::size_t at = begin; at < end; ++at) {
+      const std::size_t first = at / layout_.tables * width;
+      const std::size_t t = at % layout_.tables;
       const std::size_t columns = std::min(width, dimension_ - std::min(first, dimension_));
-      const T* const table = total.data() + (block * layout_.tables + t) * layout_.entries * width;
-      for (std::size_t e = 0; e < layout_.entries; ++e) {
-        if ((e & mask) != mask) continue;
-        for (std::size_t j = 0; j < columns; ++j) g(group, first + j) += table[e * width + j];
+      std::vector<T> total(table_size);
+      for (const AlignedVector<T>& chunk : gradient_tables_) {
+        if (chunk.empty()) continue;  // a chunk without rows
+        const T* const from = chunk.data() + at * table_size;
+        for (std::size_t k = 0; k < table_size; ++k) total[k] += from[k];
+      }
+      const auto add_entries = [&](std::size_t group, std::size_t mask) {
+        T* const to = g.data + group * g.stride + first;
+        std::fill_n(to, columns, T(0));
+        for (std::size_t e = 0; e < layout_.entries; ++e) {
+          if ((e & mask) != mask) continue;
+          for (std::size_t j = 0; j < columns; ++j) to[j] += total[e * width + j];
+        }
+      };
+      for (std::size_t k = 0; t == 0 && k < open_groups_.size(); ++k) add_entries(open_groups_[k], 0);
+      for (std::size_t k = t * bits; k < std::min((t + 1) * bits, table_groups_.size()); ++k) {
+        add_entries(table_groups_[k], std::size_t{1} << (k % bits));
       }
     }
-  };
-  for (const std::size_t group : open_groups_) add_entries(group, 0, 0);
-  for (std::size_t k = 0; k < table_groups_.size(); ++k) {
-    add_entries(table_groups_[k], k / bits, std::size_t{1} << (k % bits));
-  }
+  });
 }
 
 template <class T>
@@ -158,7 +179,7 @@ void GatedOperator<T>::fused_blocks(MatrixView<const T> w, const BlockMap& map, 
 
 template <class T>
 void GatedOperator<T>::fused(MatrixView<const T> w, const std::function<T(std::size_t, T)>& map, MatrixView<T> g) {
-  const BlockMap blocks = [&](int, std::size_t first, std::span<T> z) {
+  const BlockMap blocks = [&](std::size_t, std::size_t first, std::span<T> z) {
     for (std::size_t i = 0; i < z.size(); ++i) z[i] = map(first + i, z[i]);
   };
   run(w, &blocks, {}, {}, g);
@@ -178,9 +199,13 @@ void GatedOperator<T>::run(MatrixView<const T> w, const BlockMap* map, std::span
   for (std::size_t s = 0; s < rows_.segments.size(); ++s) {
     const auto& segment = rows_.segments[s];
     const bool pairwise = segment.minus.rows > 0;
-    pool_->for_parts(segment.plus.rows, block, [&](int worker, std::size_t begin, std::size_t end) {
+    const std::size_t blocks = (segment.plus.rows + block - 1) / block;
+    const auto work = [&](std::size_t chunk) {
+      const std::size_t begin = blocks * chunk / chunks_ * block;
+      const std::size_t end = std::min(blocks * (chunk + 1) / chunks_ * block, segment.plus.rows);
+      if (begin >= end) return;
       std::vector<T> r(block);
-      AlignedVector<T>& gradient = gradient_tables_[static_cast<std::size_t>(worker)];
+      AlignedVector<T>& gradient = gradient_tables_[chunk];
       if (adjoint) gradient.resize(layout_.size());
       for (std::size_t at = begin; at < end; at += block) {
         const std::size_t count = std::min(block, end - at);
@@ -208,7 +233,7 @@ void GatedOperator<T>::run(MatrixView<const T> w, const BlockMap* map, std::span
         }
         if (!adjoint) continue;
         if (map != nullptr) {
-          (*map)(worker, row, std::span<T>(r.data(), count));
+          (*map)(chunk, row, std::span<T>(r.data(), count));
         } else {
           std::copy_n(r_in.begin() + static_cast<long>(row), count, r.begin());
         }
@@ -218,6 +243,9 @@ void GatedOperator<T>::run(MatrixView<const T> w, const BlockMap* map, std::span
                           ahead(side, first_half, next_count));
         }
       }
+    };
+    pool_->for_parts(chunks_, 1, [&](int, std::size_t begin, std::size_t end) {
+      for (std::size_t chunk = begin; chunk < end; ++chunk) work(chunk);
     });
     first_row += segment.plus.rows;
   }

@@ -15,8 +15,8 @@ namespace coala {
 
 /// F = [D_1 X .. D_P X] as an operator: (F w)_i = sum_p D_ip x_i' w_p, for pairs minus the same of x'_i. The weights
 /// are W [P, d]. Every call is one pass over X in row blocks that stay in cache between the product and its adjoint, by
-/// the kernels of linalg/gated_kernels.h, whose work hardly depends on P. The parts of the rows depend on the number of
-/// threads only, so results repeat bit for bit.
+/// the kernels of linalg/gated_kernels.h, whose work hardly depends on P. Results
+/// are the same bits whatever the number of threads.
 template <class T>
 class GatedOperator {
  public:
@@ -27,6 +27,9 @@ class GatedOperator {
   GatedOperator(DesignRows<T> rows, const Matrix<std::uint8_t>& pattern, ThreadPool& pool);
 
   ThreadPool& pool() const { return *pool_; }
+  /// The rows are cut into this many chunks, which depends on their number alone. Sums are of a chunk first, then of
+  /// the chunks in order, so that results are the same bits whatever the number of threads.
+  std::size_t chunks() const { return chunks_; }
   std::size_t rows() const { return row_count_; }
   std::size_t groups() const { return groups_; }
   std::size_t dimension() const { return dimension_; }
@@ -37,8 +40,8 @@ class GatedOperator {
   /// g := F' r, [P, d].
   void adjoint(std::span<const T> r, MatrixView<T> g);
   /// Both in one pass: g := F' r(F w). `map` turns the predictions of a block of rows, starting at `first`, into r, in
-  /// place. It is called by the worker that has the block, each worker's blocks in order.
-  using BlockMap = std::function<void(int worker, std::size_t first, std::span<T> z)>;
+  /// place. Calls of the same chunk follow each other in order; those of different chunks may run at the same time.
+  using BlockMap = std::function<void(std::size_t chunk, std::size_t first, std::span<T> z)>;
   void fused_blocks(MatrixView<const T> w, const BlockMap& map, MatrixView<T> g);
   /// The same with a map of single rows.
   void fused(MatrixView<const T> w, const std::function<T(std::size_t row, T z)>& map, MatrixView<T> g);
@@ -61,6 +64,7 @@ class GatedOperator {
   std::size_t row_count_;
   std::size_t groups_;
   std::size_t dimension_;
+  std::size_t chunks_;
   ThreadPool* pool_;
 
   TableLayout layout_;
@@ -71,7 +75,7 @@ class GatedOperator {
   std::vector<std::vector<std::uint8_t>> minus_codes_;
 
   AlignedVector<T> weight_tables_;
-  std::vector<AlignedVector<T>> gradient_tables_;  ///< of each worker
+  std::vector<AlignedVector<T>> gradient_tables_;  ///< of each chunk
   std::uint64_t passes_ = 0;
   double flops_ = 0;
 };

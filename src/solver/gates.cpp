@@ -1,8 +1,12 @@
 #include "solver/gates.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
 
 #include "core/random.h"
+#include "linalg/blas.h"
 
 namespace coala {
 namespace {
@@ -37,12 +41,51 @@ bool gate_open(std::span<const double> gate, std::span<const double> x) noexcept
   return open(gate, x);
 }
 
+Matrix<float> refine_gates(const Matrix<float>& gates, const Matrix<float>& w) {
+  Matrix<float> refined = gates;
+  for (std::size_t p = 0; p < gates.rows(); ++p) {
+    const double gate_size = std::sqrt(dot(gates.row(p), gates.row(p)));
+    const double weight_size = std::sqrt(dot(w.row(p), w.row(p)));
+    if (!(gate_size > 0) || !(weight_size > 0)) continue;
+    // The neuron of a gate pays in or out: the weights' sign is the second layer's.
+    const double sign = dot(gates.row(p), w.row(p)) < 0 ? -1 : 1;
+    std::vector<double> sum(gates.cols());
+    double square = 0;
+    for (std::size_t j = 0; j < gates.cols(); ++j) {
+      sum[j] = static_cast<double>(gates(p, j)) / gate_size + sign * static_cast<double>(w(p, j)) / weight_size;
+      square += sum[j] * sum[j];  // at least 2: the two unit vectors do not point apart
+    }
+    for (std::size_t j = 0; j < gates.cols(); ++j) refined(p, j) = static_cast<float>(sum[j] / std::sqrt(square));
+  }
+  return refined;
+}
+
 template <class T>
 Matrix<std::uint8_t> gate_pattern(MatrixView<const T> x, MatrixView<const T> gates, ThreadPool& pool) {
-  Matrix<std::uint8_t> pattern(x.rows, gates.rows);
-  pool.for_parts(x.rows, 64, [&](int, std::size_t begin, std::size_t end) {
-    for (std::size_t i = begin; i < end; ++i) {
-      for (std::size_t p = 0; p < gates.rows; ++p) pattern(i, p) = open<T>(gates.row(p), x.row(i)) ? 1 : 0;
+  constexpr std::size_t kBlockRows = 64;
+  const std::size_t d = gates.cols;
+  const std::size_t count = gates.rows;
+  Matrix<std::uint8_t> pattern(x.rows, count);
+  // |computed product - exact one| <= error ||g|| ||x||, for any order of the d products and sums (Higham 2002, section
+  // 3.1), and the norms below are right to a few units in the last place: where the product is larger, its sign is
+  // sure.
+  const T error = static_cast<T>(d + 16) * std::numeric_limits<T>::epsilon();
+  std::vector<T> sizes(count);
+  for (std::size_t p = 0; p < count; ++p) sizes[p] = static_cast<T>(std::sqrt(dot(gates.row(p), gates.row(p))));
+  pool.for_parts(x.rows, kBlockRows, [&](int, std::size_t begin, std::size_t end) {
+    Matrix<T> products(kBlockRows, count);
+    for (std::size_t at = begin; at < end; at += kBlockRows) {
+      const std::size_t rows = std::min(kBlockRows, end - at);
+      gemm(false, true, T(1), x.row_range(at, at + rows), gates, T(0), MatrixView<T>(products.data(), rows, count));
+      for (std::size_t i = 0; i < rows; ++i) {
+        const std::span<const T> row = x.row(at + i);
+        const T reach = error * static_cast<T>(std::sqrt(dot(row, row)));
+        for (std::size_t p = 0; p < count; ++p) {
+          const T product = products(i, p);
+          const bool sure = std::abs(product) > reach * sizes[p];  // false for NaN and infinite bounds as well
+          pattern(at + i, p) = (sure ? product > 0 : open<T>(gates.row(p), row)) ? 1 : 0;
+        }
+      }
     }
   });
   return pattern;

@@ -14,6 +14,12 @@ Matrix<float> draw_gates(std::size_t count, std::size_t dimension, std::uint64_t
 /// The same with a zero gate in front: since 0 >= 0 it is open everywhere, its group is the linear model.
 Matrix<float> draw_gates_with_linear(std::size_t count, std::size_t dimension, std::uint64_t seed);
 
+/// Gates turned half-way towards the weights [P, d] of their groups, as unit vectors. A ReLU neuron is its own gate: it
+/// is open where its weights' product is positive. Gates that were drawn blindly open elsewhere; turned in turn with
+/// the weights they come to lie where the data bend (docs/math.md, "gates"). The zero gate, and gates whose group is
+/// off, stay.
+Matrix<float> refine_gates(const Matrix<float>& gates, const Matrix<float>& w);
+
 /// Is the gate open: g'x >= 0? The product is summed in double and in order, here and wherever a head is scored, so
 /// that training and scoring agree on which side of a gate a row lies.
 bool gate_open(std::span<const float> gate, std::span<const float> x) noexcept;

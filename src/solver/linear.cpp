@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
+#include <vector>
 
 #include "core/error.h"
 #include "core/interrupt.h"
@@ -14,36 +16,61 @@ namespace coala {
 
 Matrix<double> weighted_gram(const DesignRows<float>& rows, std::span<const float> weights, ThreadPool& pool) {
   constexpr std::size_t kBlockRows = 256;
+  constexpr std::size_t kTile = 64;
   const std::size_t d = rows.dimension();
-  std::vector<Matrix<double>> sums(static_cast<std::size_t>(pool.size()));
-  std::size_t first_row = 0;
-  for (const auto& segment : rows.segments) {
-    pool.for_parts(segment.plus.rows, kBlockRows, [&](int worker, std::size_t begin, std::size_t end) {
-      Matrix<double>& sum = sums[static_cast<std::size_t>(worker)];
-      if (sum.rows() == 0) sum = Matrix<double>(d, d);
-      Matrix<float> block(kBlockRows, d);
-      Matrix<float> product(d, d);
-      for (std::size_t at = begin; at < end; at += kBlockRows) {
-        const std::size_t count = std::min(kBlockRows, end - at);
-        for (std::size_t i = 0; i < count; ++i) {
-          const float root = std::sqrt(weights[first_row + at + i]);
-          for (std::size_t j = 0; j < d; ++j) {
-            const float minus = segment.minus.rows > 0 ? segment.minus(at + i, j) : 0.0f;
-            block(i, j) = root * (segment.plus(at + i, j) - minus);
-          }
-        }
-        // Single precision within a block, double between blocks: the error stays at that of 256 terms.
-        const MatrixView<float> used(block.data(), count, d);
-        gemm(true, false, 1.0f, used, used, 0.0f, product.view());
-        for (std::size_t k = 0; k < d * d; ++k) sum.values()[k] += product.values()[k];
-      }
-    });
-    first_row += segment.plus.rows;
-  }
+  const std::size_t strips = (d + kTile - 1) / kTile;
   Matrix<double> gram(d, d);
-  for (const Matrix<double>& sum : sums) {
-    for (std::size_t k = 0; k < sum.values().size(); ++k) gram.values()[k] += sum.values()[k];
+  std::vector<float> roots(weights.size());
+  for (std::size_t i = 0; i < roots.size(); ++i) roots[i] = std::sqrt(weights[i]);
+
+  /// Columns [first, first + width) of a block of rows, scaled.
+  const auto take = [&](const auto& segment, std::size_t at, std::size_t row, std::size_t count, std::size_t first,
+                        std::size_t width, Matrix<float>& to) {
+    for (std::size_t i = 0; i < count; ++i) {
+      const float* const plus = segment.plus.data + (at + i) * segment.plus.stride + first;
+      const float* const minus =
+          segment.minus.rows > 0 ? segment.minus.data + (at + i) * segment.minus.stride + first : nullptr;
+      float* const out = to.row(i).data();
+      for (std::size_t j = 0; j < width; ++j) {
+        out[j] = roots[row + i] * (plus[j] - (minus != nullptr ? minus[j] : 0.0f));
+      }
+    }
+  };
+  // Each tile of the result is summed over all rows by one thread, in one order: the same bits on every machine size.
+  const auto fill_tile = [&](std::size_t a, std::size_t b) {
+    const std::size_t width_a = std::min(kTile, d - a * kTile);
+    const std::size_t width_b = std::min(kTile, d - b * kTile);
+    Matrix<float> left(kBlockRows, kTile);
+    Matrix<float> right(kBlockRows, kTile);
+    Matrix<float> product(kTile, kTile);
+    std::size_t first_row = 0;
+    for (const auto& segment : rows.segments) {
+      for (std::size_t at = 0; at < segment.plus.rows; at += kBlockRows) {
+        const std::size_t count = std::min(kBlockRows, segment.plus.rows - at);
+        take(segment, at, first_row + at, count, a * kTile, width_a, left);
+        if (a != b) take(segment, at, first_row + at, count, b * kTile, width_b, right);
+        const MatrixView<const float> of_a(left.data(), count, width_a, kTile);
+        const MatrixView<const float> of_b(a != b ? right.data() : left.data(), count, width_b, kTile);
+        // Single precision within a block, double between blocks: the error stays at that of 256 terms.
+        gemm(true, false, 1.0f, of_a, of_b, 0.0f, MatrixView<float>(product.data(), width_a, width_b, kTile));
+        for (std::size_t i = 0; i < width_a; ++i) {
+          for (std::size_t j = 0; j < width_b; ++j) gram(a * kTile + i, b * kTile + j) += product(i, j);
+        }
+      }
+      first_row += segment.plus.rows;
+    }
+    for (std::size_t i = 0; a != b && i < width_a; ++i) {
+      for (std::size_t j = 0; j < width_b; ++j) gram(b * kTile + j, a * kTile + i) = gram(a * kTile + i, b * kTile + j);
+    }
+  };
+  std::vector<std::pair<std::size_t, std::size_t>> tiles;
+  for (std::size_t a = 0; a < strips; ++a) {
+    for (std::size_t b = a; b < strips; ++b) tiles.emplace_back(a, b);
   }
+  const std::size_t grain = rows.rows() * d < 64 * 1024 ? tiles.size() : 1;
+  pool.for_parts(tiles.size(), grain, [&](int, std::size_t begin, std::size_t end) {
+    for (std::size_t k = begin; k < end; ++k) fill_tile(tiles[k].first, tiles[k].second);
+  });
   return gram;
 }
 

@@ -22,9 +22,14 @@ void multiply(const Matrix<float>& from, bool transposed, const Matrix<float>& b
     to = from;
     return;
   }
-  pool.for_parts(from.rows(), 1, [&](int, std::size_t begin, std::size_t end) {
-    gemm(false, transposed, 1.0f, from.view().row_range(begin, end), basis.view(), 0.0f,
-         to.view().row_range(begin, end));
+  constexpr std::size_t kRows = 8;  // fixed: how a product is summed may depend on its shape
+  const std::size_t grain = std::max<std::size_t>(1, 32 * 1024 / (basis.rows() * basis.rows()));
+  pool.for_parts((from.rows() + kRows - 1) / kRows, grain, [&](int, std::size_t begin, std::size_t end) {
+    for (std::size_t at = begin * kRows; at < std::min(end * kRows, from.rows()); at += kRows) {
+      const std::size_t to_row = std::min(at + kRows, from.rows());
+      gemm(false, transposed, 1.0f, from.view().row_range(at, to_row), basis.view(), 0.0f,
+           to.view().row_range(at, to_row));
+    }
   });
 }
 

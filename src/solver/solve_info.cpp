@@ -11,6 +11,8 @@ std::string_view status_name(SolveStatus status) noexcept {
       return "Solved";
     case SolveStatus::IterationLimit:
       return "IterationLimit";
+    case SolveStatus::TimeLimit:
+      return "TimeLimit";
     case SolveStatus::Interrupted:
       return "Interrupted";
     case SolveStatus::Stalled:

@@ -6,7 +6,7 @@
 namespace coala {
 
 /// How a solve ended. None of these is an error: the best iterate is returned with its gap.
-enum class SolveStatus { Solved, IterationLimit, Interrupted, Stalled };
+enum class SolveStatus { Solved, IterationLimit, TimeLimit, Interrupted, Stalled };
 
 std::string_view status_name(SolveStatus status) noexcept;
 

@@ -88,6 +88,7 @@ Json solver_json(const FitResult& fit) {
   json["bytes_of_x"] = fit.bytes_of_x;
   json["neurons"] = fit.network.neurons();
   json["beta"] = fit.chosen.penalty;
+  json["gate_refinements"] = fit.chosen.refinements;
   Json path = Json::array();
   for (const Candidate& candidate : fit.path) {
     path.push_back({{"model", candidate.linear ? "linear" : "gated"},
@@ -95,7 +96,8 @@ Json solver_json(const FitResult& fit) {
                     {"penalty_ratio", candidate.penalty_ratio},
                     {"held_out_loss", candidate.held_out_loss},
                     {"held_out_accuracy", candidate.held_out_accuracy},
-                    {"active_groups", candidate.active_groups}});
+                    {"active_groups", candidate.active_groups},
+                    {"gate_refinements", candidate.refinements}});
   }
   json["path"] = std::move(path);
   return json;
