@@ -118,7 +118,7 @@ TEST(Fit, EveryCombinationGivesAWorkingHead) {
     pairs.margin.push_back(static_cast<float>(0.2 * random.normal()));
   }
   for (const FeatureSet* set : {&labelled, static_cast<const FeatureSet*>(&pairs)}) {
-    for (const ModelClass model_class : {ModelClass::Gated, ModelClass::Linear, ModelClass::Cronos}) {
+    for (const ModelClass model_class : {ModelClass::Gated, ModelClass::Linear, ModelClass::Cronos, ModelClass::Relu}) {
       for (const std::optional<Loss> loss : {std::optional<Loss>(), std::optional<Loss>(Loss::Squared)}) {
         for (const PhaseTwoObjective objective :
              {PhaseTwoObjective::Preference, PhaseTwoObjective::Pairwise, PhaseTwoObjective::Pointwise}) {
@@ -130,10 +130,16 @@ TEST(Fit, EveryCombinationGivesAWorkingHead) {
           settings.loss = loss;
           settings.gates = 4;
           settings.phase_two.objective = objective;
-          const FitResult result = fit(*set, settings);
+          const bool published = model_class == ModelClass::Cronos || model_class == ModelClass::Relu;
+          FeatureSet used = *set;
+          if (published && !used.weight.empty()) {  // the paper's program has none
+            EXPECT_EQ(test::error_code_of([&] { fit(used, settings); }), ErrorCode::BadUsage);
+            used.weight.clear();
+          }
+          const FitResult result = fit(used, settings);
           EXPECT_TRUE(finite(result));
           // Raw features and six iterations cost the published class a little; 400 rows cost everybody something.
-          EXPECT_GE(accuracy(result.transform, result.network, *set), bayes_accuracy(*set, linear_truth) - 0.06);
+          EXPECT_GE(accuracy(result.transform, result.network, used), bayes_accuracy(used, linear_truth) - 0.06);
           EXPECT_EQ(result.certificate.has_value(), model_class != ModelClass::Cronos);
           EXPECT_GT(result.selection_seconds + result.phase_one.seconds, 0);
         }
@@ -145,7 +151,7 @@ TEST(Fit, EveryCombinationGivesAWorkingHead) {
 TEST(Fit, SameSeedSameBytes) {
   const test::TemporaryFolder folder;
   const FeatureSet set = labelled_set(300, 5, bent_truth, 10);
-  for (const ModelClass model_class : {ModelClass::Gated, ModelClass::Linear, ModelClass::Cronos}) {
+  for (const ModelClass model_class : {ModelClass::Gated, ModelClass::Linear, ModelClass::Cronos, ModelClass::Relu}) {
     FitSettings settings;
     settings.model_class = model_class;
     settings.gates = 4;
@@ -181,6 +187,26 @@ TEST(Fit, TheNumberOfThreadsDoesNotMatter) {
       EXPECT_EQ(files.size(), 1u) << model_class_name(model_class);
     }
   }
+}
+
+TEST(Fit, OneStandardErrorTakesAStrongerPenalty) {
+  const FeatureSet set = labelled_set(600, 20, linear_truth, 21);
+  FitSettings settings;
+  settings.model_class = ModelClass::Linear;
+  const FitResult lowest = fit(set, settings);
+  settings.rule = SelectionRule::OneStandardError;
+  const FitResult simpler = fit(set, settings);
+  const Candidate& a = lowest.chosen;
+  const Candidate& b = simpler.chosen;
+  EXPECT_GT(a.held_out_error, 0);
+  EXPECT_GT(b.penalty, a.penalty);
+  EXPECT_LE(b.held_out_loss, a.held_out_loss + a.held_out_error);
+  for (const Candidate& candidate : simpler.path) {  // and none that is stronger would do
+    if (candidate.penalty <= b.penalty) continue;
+    EXPECT_GT(candidate.held_out_loss, a.held_out_loss + a.held_out_error);
+  }
+  // The standard error of a mean of independent losses, from the losses themselves, within a factor: five folds.
+  EXPECT_LT(a.held_out_error, 3 * 0.6 / std::sqrt(600.0));
 }
 
 TEST(Fit, RefinedGatesFindWhereTheDataBend) {
@@ -274,7 +300,7 @@ TEST(Fit, OddFeatures) {
   FitSettings settings;
   settings.gates = 3;
   settings.path_length = 4;
-  for (const ModelClass model_class : {ModelClass::Gated, ModelClass::Linear, ModelClass::Cronos}) {
+  for (const ModelClass model_class : {ModelClass::Gated, ModelClass::Linear, ModelClass::Cronos, ModelClass::Relu}) {
     settings.model_class = model_class;
     for (const double scale : {0.0, 1e-44, 1e-30, 1e-6, 1e6, 1e20, 1e38}) {
       for (const bool pairs : {false, true}) {

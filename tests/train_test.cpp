@@ -71,7 +71,7 @@ void expect_contract(const nlohmann::ordered_json& metrics, bool pair_rows) {
 
 TEST(Training, MetricsOfEveryPlanAndClass) {
   set_quiet(true);
-  for (const ModelClass model_class : {ModelClass::Gated, ModelClass::Linear, ModelClass::Cronos}) {
+  for (const ModelClass model_class : {ModelClass::Gated, ModelClass::Linear, ModelClass::Cronos, ModelClass::Relu}) {
     for (const bool pair_rows : {true, false}) {
       const FeatureSet set = pair_rows ? pairs(240, 1) : test::labelled_set(240, 4, linear_truth, 1);
       FitSettings settings = quick();

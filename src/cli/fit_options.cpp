@@ -7,7 +7,10 @@
 namespace coala {
 void add_fit_options(CLI::App& command, FitSettings& settings) {
   add_choice(command, "--model-class", settings.model_class, "Phase I program",
-             {{"gated", ModelClass::Gated}, {"linear", ModelClass::Linear}, {"cronos", ModelClass::Cronos}});
+             {{"gated", ModelClass::Gated},
+              {"linear", ModelClass::Linear},
+              {"cronos", ModelClass::Cronos},
+              {"relu", ModelClass::Relu}});
   const std::map<std::string, Loss> losses{
       {"bt", Loss::BradleyTerry}, {"logistic", Loss::Logistic}, {"squared", Loss::Squared}};
   command
@@ -16,7 +19,7 @@ void add_fit_options(CLI::App& command, FitSettings& settings) {
           "Phase I loss (bt, logistic, squared)")
       ->check(CLI::IsMember({"bt", "logistic", "squared"}))
       ->default_str("bt for pairs, logistic for labelled rows");
-  command.add_option("--gates", settings.gates, "sampled gates of the gated class")
+  command.add_option("--gates", settings.gates, "gates of the gated class: drawn, then refined")
       ->check(CLI::Range(0, 4096))
       ->capture_default_str();
   command.add_option("--path-length", settings.path_length, "penalties on the regularisation path")
@@ -25,6 +28,8 @@ void add_fit_options(CLI::App& command, FitSettings& settings) {
   command.add_option("--selection-folds", settings.folds, "folds by prompt for selection and Phase II")
       ->check(CLI::Range(2, 100))
       ->capture_default_str();
+  add_choice(command, "--selection-rule", settings.rule, "which candidate of a path is taken",
+             {{"lowest-loss", SelectionRule::LowestLoss}, {"one-standard-error", SelectionRule::OneStandardError}});
   command.add_option("--tolerance", settings.tolerance, "relative duality gap of the final fit")
       ->check(CLI::Range(1e-7, 1.0))
       ->capture_default_str();
@@ -34,8 +39,12 @@ void add_fit_options(CLI::App& command, FitSettings& settings) {
   command.add_option("--cronos-beta", settings.cronos.beta, "group-norm weight of the cronos class")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  command.add_option("--cronos-gates", settings.cronos_gates, "gates of the cronos class")
+  command.add_option("--cronos-gates", settings.cronos_gates, "gates of the cronos and relu classes")
       ->check(CLI::Range(1, 4096))
+      ->capture_default_str();
+  command
+      .add_option("--relu-beta", settings.relu_beta_ratio, "penalty of the relu class as a share of the largest one")
+      ->check(CLI::Range(1e-4, 1.0))
       ->capture_default_str();
   command.add_option("--cronos-iterations", settings.cronos.admm_iterations, "ADMM iterations of the cronos class")
       ->check(CLI::Range(1, 100000))

@@ -18,22 +18,11 @@ struct CronosRun {
 /// Runs the program on the pointwise rows outside `left_out` (-1: on all).
 CronosRun run_cronos(const TrainingRows& rows, int left_out, const Matrix<float>& gates, const FitSettings& settings,
                      ThreadPool& pool) {
-  // The published code wants one dense matrix of pointwise rows.
-  const std::size_t first = rows.plus().rows();
-  std::vector<std::size_t> kept;
-  for (std::size_t i = 0; i < rows.rows(); ++i) {
-    if (rows.fold()[i] != left_out) kept.push_back(i);
-  }
-  Matrix<float> x(kept.size(), rows.plus().cols());
-  std::vector<float> y(kept.size());
-  for (std::size_t k = 0; k < kept.size(); ++k) {
-    const auto from = kept[k] < first ? rows.plus().row(kept[k]) : rows.minus().row(kept[k] - first);
-    std::copy(from.begin(), from.end(), x.row(k).begin());
-    y[k] = rows.targets().labels[kept[k]];
-  }
-  const Matrix<float>& all = x;
-  const Matrix<std::uint8_t> pattern = gate_pattern(all.view(), gates.view(), pool);
-  GatedOperator<float> f(DesignRows<float>{{{all.view(), {}}}}, pattern, pool);
+  const TrainingRows::Dense dense = rows.dense_without(left_out);
+  const Matrix<float>& x = dense.x;
+  const std::vector<float>& y = dense.y;
+  const Matrix<std::uint8_t> pattern = gate_pattern(x.view(), gates.view(), pool);
+  GatedOperator<float> f(DesignRows<float>{{{x.view(), {}}}}, pattern, pool);
   CronosSettings cronos_settings = settings.cronos;
   cronos_settings.seed = settings.seed;
   Cronos<float> cronos(f, pattern, std::span<const float>(y), cronos_settings, pool);
@@ -60,7 +49,7 @@ CronosRun run_cronos(const TrainingRows& rows, int left_out, const Matrix<float>
     }
     penalty += std::sqrt(squares[0]) + std::sqrt(squares[1]);
   }
-  std::vector<float> z(kept.size());
+  std::vector<float> z(y.size());
   f.forward(difference.view(), z);
   for (std::size_t k = 0; k < z.size(); ++k) {
     const double error = static_cast<double>(z[k]) - y[k];

@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "head/cronos_fit.h"
+#include "head/relu_fit.h"
 #include "head/selection.h"
 #include "solver/gates.h"
 
@@ -61,6 +62,16 @@ void check_learnable(const FeatureSet& set) {
               fmt::format("{}: all {} labels are {}; there is nothing to tell apart", set.path, set.rows(),
                           positive ? "+1" : "-1"),
               "add rows of the other class");
+}
+
+void check_unweighted(const FeatureSet& set) {
+  for (std::size_t i = 0; i < set.weight.size(); ++i) {
+    if (set.weight[i] == 1.0f) continue;
+    throw Error(ErrorCode::BadUsage,
+                fmt::format("{}: row {} has the weight {}, and the paper's program knows no weights", set.path, i,
+                            set.weight[i]),
+                "use --model-class gated or linear, or leave the weights out");
+  }
 }
 
 /// Activations [n, m] of every row by the network of the fold that left it out: what Phase II may be fitted to. A fold
@@ -130,12 +141,12 @@ struct LinearFit {
   Matrix<double> gram;
 };
 
-LinearFit fit_linear(const TrainingRows& rows, int folds, ThreadPool& pool, SelectionCost& cost) {
+LinearFit fit_linear(const TrainingRows& rows, const FitSettings& settings, ThreadPool& pool, SelectionCost& cost) {
   const Matrix<float> zero_gate(1, rows.plus().cols());
   GatedOperator<float> f(rows.design(), zero_gate.view(), pool);
   LinearFit fit;
   fit.gram = weighted_gram(rows.design(), rows.targets().weights, pool);
-  fit.selected = select_linear(f, rows, fit.gram, folds, fit.path, cost);
+  fit.selected = select_linear(f, rows, fit.gram, settings.folds, settings.rule, fit.path, cost);
   LinearSolver solver(f, rows.targets(), fit.gram, !rows.pairwise());
   fit.info = solver.solve(fit.selected.candidate.penalty, 1e-6);
   fit.weights = solver.weights();
@@ -234,6 +245,8 @@ std::string_view model_class_name(ModelClass model_class) noexcept {
       return "linear";
     case ModelClass::Cronos:
       return "cronos";
+    case ModelClass::Relu:
+      return "relu";
   }
   return "";
 }
@@ -243,23 +256,24 @@ FitResult fit_head(const FeatureSet& set, const FitSettings& settings, ThreadPoo
   check_learnable(set);
   const bool pairs = set.kind == FeatureKind::Pairs;
   const Loss preference_loss = pairs ? Loss::BradleyTerry : Loss::Logistic;
+  const bool published = settings.model_class == ModelClass::Cronos || settings.model_class == ModelClass::Relu;
+  if (published) check_unweighted(set);
   FitResult result;
   result.model_class = settings.model_class;
-  result.loss = settings.model_class == ModelClass::Cronos ? Loss::Squared : settings.loss.value_or(preference_loss);
+  result.loss = published ? Loss::Squared : settings.loss.value_or(preference_loss);
   result.phase_two_settings = settings.phase_two;
   SelectionCost cost;
 
   // The baseline: ridge logistic regression. Unless the program has another loss it is the linear candidate too.
   result.baseline_transform = FeatureTransform::standardising(set);
   const TrainingRows preference_rows(set, result.baseline_transform, preference_loss, settings.folds, settings.seed);
-  LinearFit linear = fit_linear(preference_rows, settings.folds, pool, cost);
+  LinearFit linear = fit_linear(preference_rows, settings, pool, cost);
   result.baseline = network_of(linear.weights.w, Matrix<float>(1, set.dimension()), {0});
   result.baseline.bias = static_cast<float>(linear.weights.bias);
   result.baseline_penalty_ratio = linear.selected.candidate.penalty_ratio;
 
-  const bool cronos = settings.model_class == ModelClass::Cronos;
-  result.transform = cronos ? FeatureTransform::identity(set.dimension())  // raw features, as published
-                            : result.baseline_transform;
+  result.transform = published ? FeatureTransform::identity(set.dimension())  // raw features, as published
+                               : result.baseline_transform;
   std::optional<TrainingRows> own_rows;
   if (result.loss != preference_loss) {
     own_rows.emplace(set, result.transform, result.loss, settings.folds, settings.seed);
@@ -269,10 +283,12 @@ FitResult fit_head(const FeatureSet& set, const FitSettings& settings, ThreadPoo
       static_cast<std::uint64_t>(rows.plus().values().size_bytes() + rows.minus().values().size_bytes());
 
   std::vector<Network> fold_networks(static_cast<std::size_t>(settings.folds));
-  if (cronos) {
+  if (settings.model_class == ModelClass::Cronos) {
     fit_cronos(rows, settings, pool, result, fold_networks);
+  } else if (settings.model_class == ModelClass::Relu) {
+    fit_relu(rows, settings, pool, result, fold_networks);
   } else {
-    if (own_rows) linear = fit_linear(rows, settings.folds, pool, cost);
+    if (own_rows) linear = fit_linear(rows, settings, pool, cost);
     result.path = linear.path;
     if (settings.model_class != ModelClass::Gated ||
         !fit_gated(rows, linear, settings, pool, cost, result, fold_networks)) {

@@ -20,9 +20,16 @@ enum class ModelClass {
   Gated,   ///< gated program with a linear group, a path of penalties, the linear model among the candidates
   Linear,  ///< ridge regression on the chosen loss
   Cronos,  ///< the paper's program, settings and early stopping
+  Relu,    ///< the paper's program, solved and certified
 };
 
 std::string_view model_class_name(ModelClass model_class) noexcept;
+
+/// Which candidate of a path is taken.
+enum class SelectionRule {
+  LowestLoss,        ///< the lowest held-out loss
+  OneStandardError,  ///< the strongest penalty within one standard error of it (Breiman et al. 1984): simpler, as good
+};
 
 struct FitSettings {
   ModelClass model_class = ModelClass::Gated;
@@ -30,20 +37,23 @@ struct FitSettings {
   int gates = 15;            ///< sampled gates P of the gated class; with the linear one they fill whole registers
   int path_length = 20;      ///< penalties on the path, geometric from the largest useful one
   double path_end = 1e-3;    ///< smallest penalty / beta_max
-  int folds = 5;             ///< selection and Phase II folds, by prompt
-  double tolerance = 1e-4;   ///< relative duality gap of the final fit
+  SelectionRule rule = SelectionRule::LowestLoss;
+  int folds = 5;            ///< selection and Phase II folds, by prompt
+  double tolerance = 1e-4;  ///< relative duality gap of the final fit
   std::uint64_t seed = 0;
-  CronosSettings cronos;  ///< its seed is replaced by the one above
-  int cronos_gates = 10;
+  CronosSettings cronos;         ///< its seed is replaced by the one above
+  int cronos_gates = 10;         ///< of both classes of the paper
+  double relu_beta_ratio = 0.1;  ///< penalty of the relu class / beta_max
   PhaseTwoSettings phase_two;
 };
 
 /// One candidate of the selection: a penalty and what it scored on held-out prompts.
 struct Candidate {
   bool linear = false;
-  double penalty = 0;        ///< lambda of the ridge, or beta of the group norms, for all training rows
-  double penalty_ratio = 0;  ///< lambda / (sum of weights), or beta / beta_max
-  double held_out_loss = 0;  ///< mean over rows
+  double penalty = 0;         ///< lambda of the ridge, or beta of the group norms, for all training rows
+  double penalty_ratio = 0;   ///< lambda / (sum of weights), or beta / beta_max
+  double held_out_loss = 0;   ///< mean over rows
+  double held_out_error = 0;  ///< its standard error, from the means of the folds
   double held_out_accuracy = 0;
   int active_groups = 0;  ///< mean over folds, rounded
   int refinements = 0;    ///< times that the gates were turned towards the weights

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <optional>
+#include <utility>
 
 #include "core/interrupt.h"
 #include "core/resources.h"
@@ -11,6 +13,36 @@
 
 namespace coala {
 namespace {
+
+/// Standard error of the mean held-out loss, as the folds' means scatter about it.
+double error_of_folds(const HeldOut& held_out, const TrainingRows& rows, double mean) {
+  const Targets& targets = rows.targets();
+  std::map<int, std::pair<double, double>> folds;  // loss, weight
+  double weight = 0;
+  for (std::size_t i = 0; i < rows.rows(); ++i) {
+    auto& [fold_loss, fold_weight] = folds[rows.fold()[i]];
+    fold_loss += loss_value(targets, i, held_out.predictions[i]);
+    fold_weight += static_cast<double>(targets.weights[i]);
+    weight += static_cast<double>(targets.weights[i]);
+  }
+  double scatter = 0;
+  for (const auto& [fold, sums] : folds) {
+    if (!(sums.second > 0)) continue;
+    const double difference = sums.first / sums.second - mean;
+    scatter += sums.second / weight * difference * difference;
+  }
+  return folds.size() > 1 ? std::sqrt(scatter / static_cast<double>(folds.size() - 1)) : 0.0;
+}
+
+/// Of candidates from the strongest penalty downwards, the one that the rule takes.
+HeldOut take_by(SelectionRule rule, std::vector<HeldOut> candidates) {
+  const auto best =
+      std::ranges::min_element(candidates, {}, [](const HeldOut& one) { return one.candidate.held_out_loss; });
+  if (rule == SelectionRule::LowestLoss) return std::move(*best);
+  const double within = best->candidate.held_out_loss + best->candidate.held_out_error;
+  return std::move(*std::ranges::find_if(
+      candidates, [within](const HeldOut& one) { return one.candidate.held_out_loss <= within; }));
+}
 
 /// Held-out loss and accuracy of predictions over the rows that count.
 void judge(HeldOut& held_out, const TrainingRows& rows) {
@@ -26,6 +58,7 @@ void judge(HeldOut& held_out, const TrainingRows& rows) {
     weight += static_cast<double>(targets.weights[i]);
   }
   held_out.candidate.held_out_loss = loss / weight;
+  held_out.candidate.held_out_error = error_of_folds(held_out, rows, loss / weight);
   held_out.candidate.held_out_accuracy = right / weight;
 }
 
@@ -74,7 +107,7 @@ std::vector<int> used_folds(const TrainingRows& rows, int folds) {
 }  // namespace
 
 HeldOut select_linear(GatedOperator<float>& linear, const TrainingRows& rows, const Matrix<double>& gram, int folds,
-                      std::vector<Candidate>& path, SelectionCost& cost) {
+                      SelectionRule rule, std::vector<Candidate>& path, SelectionCost& cost) {
   const double start_s = monotonic_s();
   const double first_flops = linear.flops();
   const std::uint64_t first_pass = linear.passes();
@@ -110,9 +143,7 @@ HeldOut select_linear(GatedOperator<float>& linear, const TrainingRows& rows, co
   cost.seconds += monotonic_s() - start_s;
   cost.flops += linear.flops() - first_flops;
   cost.passes += linear.passes() - first_pass;
-  return *std::min_element(held_out.begin(), held_out.end(), [](const HeldOut& a, const HeldOut& b) {
-    return a.candidate.held_out_loss < b.candidate.held_out_loss;
-  });
+  return take_by(rule, std::move(held_out));
 }
 
 HeldOut select_gated(GatedOperator<float>& gated, const Matrix<float>& gates, const TrainingRows& rows,
@@ -132,8 +163,8 @@ HeldOut select_gated(GatedOperator<float>& gated, const Matrix<float>& gates, co
   for (const Targets& fold_targets : targets) solvers.emplace_back(gated, fold_targets, metric, gated_settings);
   const double beta_max = GatedSolver(gated, rows.targets(), metric, gated_settings).beta_max();
 
-  HeldOut best;
-  best.candidate.held_out_loss = std::numeric_limits<double>::infinity();
+  std::vector<HeldOut> candidates;
+  double least = std::numeric_limits<double>::infinity();
   int above = 0;
   for (int k = 0; k < settings.path_length && above < kTurned; ++k) {
     HeldOut one;
@@ -151,17 +182,14 @@ HeldOut select_gated(GatedOperator<float>& gated, const Matrix<float>& gates, co
     one.candidate.active_groups = active_groups(one.weights);
     judge(one, rows);
     path.push_back(one.candidate);
-    if (one.candidate.held_out_loss < best.candidate.held_out_loss) {
-      best = std::move(one);
-      above = 0;
-    } else {
-      ++above;
-    }
+    above = one.candidate.held_out_loss < least ? 0 : above + 1;
+    least = std::min(least, one.candidate.held_out_loss);
+    candidates.push_back(std::move(one));
   }
   cost.seconds += monotonic_s() - start_s;
   cost.flops += gated.flops() - first_flops;
   cost.passes += gated.passes() - first_pass;
-  return best;
+  return take_by(settings.rule, std::move(candidates));
 }
 
 /// The gated program on the rows of all folds but one.

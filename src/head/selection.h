@@ -22,10 +22,10 @@ struct SelectionCost {
   std::uint64_t passes = 0;
 };
 
-/// Ridge models over a geometric path of penalties, each fitted once per fold; the one with the lowest held-out loss.
-/// Every candidate is appended to `path`.
+/// Ridge models over a geometric path of penalties, each fitted once per fold; the one that the rule takes. Every
+/// candidate is appended to `path`.
 HeldOut select_linear(GatedOperator<float>& linear, const TrainingRows& rows, const Matrix<double>& gram, int folds,
-                      std::vector<Candidate>& path, SelectionCost& cost);
+                      SelectionRule rule, std::vector<Candidate>& path, SelectionCost& cost);
 
 /// The same for the gated program, from beta_max downwards; the path ends when the held-out loss has turned.
 HeldOut select_gated(GatedOperator<float>& gated, const Matrix<float>& gates, const TrainingRows& rows,

@@ -84,6 +84,21 @@ Targets TrainingRows::without_fold(int fold) const {
   return targets;
 }
 
+TrainingRows::Dense TrainingRows::dense_without(int left_out) const {
+  const std::size_t first = plus_.rows();
+  std::vector<std::size_t> kept;
+  for (std::size_t i = 0; i < rows(); ++i) {
+    if (fold_[i] != left_out) kept.push_back(i);
+  }
+  Dense dense{Matrix<float>(kept.size(), plus_.cols()), std::vector<float>(kept.size())};
+  for (std::size_t k = 0; k < kept.size(); ++k) {
+    const auto from = kept[k] < first ? plus_.row(kept[k]) : minus_.row(kept[k] - first);
+    std::copy(from.begin(), from.end(), dense.x.row(k).begin());
+    dense.y[k] = targets_.labels[kept[k]];
+  }
+  return dense;
+}
+
 double TrainingRows::total_weight() const {
   return std::accumulate(targets_.weights.begin(), targets_.weights.end(), 0.0);
 }

@@ -23,6 +23,14 @@ class TrainingRows {
   std::size_t rows() const { return fold_.size(); }
   double total_weight() const;
 
+  /// The rows outside `left_out` (-1: all) as one dense matrix with labels, for the programs of the paper. Pointwise
+  /// losses only.
+  struct Dense {
+    Matrix<float> x;
+    std::vector<float> y;
+  };
+  Dense dense_without(int left_out) const;
+
   const Matrix<float>& plus() const { return plus_; }    ///< chosen or single responses
   const Matrix<float>& minus() const { return minus_; }  ///< rejected
   bool from_pairs() const { return minus_.rows() > 0; }

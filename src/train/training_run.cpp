@@ -72,14 +72,18 @@ Json solver_json(const FitResult& fit) {
   Json json;
   json["model_class"] = model_class_name(fit.model_class);
   json["loss"] = loss_name(fit.loss);
-  json["selected"] = fit.model_class == ModelClass::Cronos ? "cronos" : fit.chosen.linear ? "linear" : "gated";
+  json["selected"] = fit.model_class == ModelClass::Cronos ? "cronos"
+                     : fit.model_class == ModelClass::Relu ? "relu"
+                     : fit.chosen.linear                   ? "linear"
+                                                           : "gated";
   json["status"] = status_name(info.status);
   json["objective"] = info.objective;
   if (fit.certificate) {
     json["dual_objective"] = info.dual_objective;
     json["relative_gap"] = fit.certificate->relative_gap;
   }
-  json["admm_iterations"] = fit.model_class == ModelClass::Cronos ? info.iterations : 0;
+  const bool admm = fit.model_class == ModelClass::Cronos || fit.model_class == ModelClass::Relu;
+  json["admm_iterations"] = admm ? info.iterations : 0;
   json["iterations"] = info.iterations;
   json["cg_iterations"] = info.cg_iterations;
   json["seconds"] = info.seconds + fit.selection_seconds;
@@ -95,6 +99,7 @@ Json solver_json(const FitResult& fit) {
                     {"penalty", candidate.penalty},
                     {"penalty_ratio", candidate.penalty_ratio},
                     {"held_out_loss", candidate.held_out_loss},
+                    {"held_out_error", candidate.held_out_error},
                     {"held_out_accuracy", candidate.held_out_accuracy},
                     {"active_groups", candidate.active_groups},
                     {"gate_refinements", candidate.refinements}});
@@ -165,6 +170,7 @@ Json describe(const FitSettings& settings) {
   json["path_length"] = settings.path_length;
   json["path_end"] = settings.path_end;
   json["selection_folds"] = settings.folds;
+  json["selection_rule"] = settings.rule == SelectionRule::LowestLoss ? "lowest-loss" : "one-standard-error";
   json["tolerance"] = settings.tolerance;
   json["seed"] = settings.seed;
   json["cronos"] = {{"beta", settings.cronos.beta},
@@ -174,6 +180,7 @@ Json describe(const FitSettings& settings) {
                     {"pcg_tolerance", settings.cronos.pcg_tolerance},
                     {"nystrom_rank", settings.cronos.nystrom_rank},
                     {"gates", settings.cronos_gates}};
+  json["relu_beta_ratio"] = settings.relu_beta_ratio;
   json["phase2"] = {{"objective", objective_name(settings.phase_two.objective)},
                     {"solver", solver_name(settings.phase_two.solver)},
                     {"beta_r", settings.phase_two.beta_r},
