@@ -18,6 +18,19 @@ else
   echo "no feature sets in $shared/data/features, left out"
 fi
 
+echo "== do refined gates find curvature? (bench/gates.py) =="
+"$(tools/python_env.sh)" bench/gates.py build/bin/coala "${sets[@]}"
+
+echo "== rivals on the same features (bench/rivals.py) =="
+cache=${COALA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/coala}
+rivals=$cache/rivals-$(sha256sum bench/requirements.txt | cut -c1-16)
+if [ ! -f "$rivals/complete" ]; then
+  python3 -m venv --clear "$rivals"
+  "$rivals/bin/python" -m pip install --quiet --requirement bench/requirements.txt
+  touch "$rivals/complete"
+fi
+"$rivals/bin/python" bench/rivals.py build/bin/coala "${sets[@]}"
+
 for name in imdb_minilm imdb_llama alpaca_minilm_pairs; do
   features=$shared/data/features/$name.safetensors
   if [ ! -f "$features" ]; then
