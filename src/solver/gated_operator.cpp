@@ -25,7 +25,7 @@ std::size_t block_rows(std::size_t dimension, std::size_t number_bytes) {
 std::size_t chunks_for(std::size_t rows, std::size_t dimension) {
   constexpr std::size_t kWorthAThread = 64 * 1024;
   constexpr std::size_t kWorthASum = 4 * 1024 * 1024;
-  constexpr std::size_t kUsual = 16;
+  constexpr std::size_t kUsual = 8;
   constexpr std::size_t kMost = 64;
   const std::size_t numbers = rows * dimension;
   const std::size_t most = std::clamp(std::bit_floor(numbers / kWorthASum), kUsual, kMost);

@@ -73,9 +73,11 @@ struct GatedKernelsGeneric {
     }
   };
 
-  template <int Tables>
+  /// @tparam Vectors  whole registers of the columns, for loops without a count; 0: as `columns` says
+  template <int Tables, int Vectors>
   static void forward_rows(const T* x, std::size_t stride, std::size_t rows, Columns columns, const T* tables,
                            const TableLayout& layout, const std::uint8_t* codes, T sign, T* z, Fetcher& fetcher) {
+    const std::size_t vectors = Vectors > 0 ? Vectors : columns.vectors;
     for (std::size_t i = 0; i < rows; ++i) {
       fetcher.step();
       const T* const row = x + i * stride;
@@ -91,19 +93,20 @@ struct GatedKernelsGeneric {
       };
       Vector acc[kSums] = {};
       std::size_t v = 0;
-      for (; v + kSums <= columns.vectors; v += kSums) {
+      for (; v + kSums <= vectors; v += kSums) {
 #pragma GCC unroll 4
         for (std::size_t k = 0; k < kSums; ++k) acc[k] += load(row + (v + k) * kLanes) * weights(v + k);
       }
-      for (; v < columns.vectors; ++v) acc[0] += load(row + v * kLanes) * weights(v);
+      for (; v < vectors; ++v) acc[0] += load(row + v * kLanes) * weights(v);
       if (columns.tail > 0) acc[1] += load_tail(row + v * kLanes, columns.tail) * weights(v);
       z[i] += sign * sum((acc[0] + acc[1]) + (acc[2] + acc[3]));
     }
   }
 
-  template <int Tables>
+  template <int Tables, int Vectors>
   static void adjoint_rows(const T* x, std::size_t stride, std::size_t rows, Columns columns, T* tables,
                            const TableLayout& layout, const std::uint8_t* codes, T sign, const T* r, Fetcher& fetcher) {
+    const std::size_t vectors = Vectors > 0 ? Vectors : columns.vectors;
     for (std::size_t i = 0; i < rows; ++i) {
       fetcher.step();
       const T* const row = x + i * stride;
@@ -118,10 +121,27 @@ struct GatedKernelsGeneric {
         for (int t = 0; t < Tables; ++t) store(entry[t] + v * kLanes, load(entry[t] + v * kLanes) + term);
       };
       std::size_t v = 0;
-#pragma GCC unroll 4
-      for (; v < columns.vectors; ++v) add(v, load(row + v * kLanes));
+#pragma GCC unroll 8
+      for (; v < vectors; ++v) add(v, load(row + v * kLanes));
       if (columns.tail > 0) add(v, load_tail(row + v * kLanes, columns.tail));
     }
+  }
+
+  /// Blocks of 128 columns of floats are the usual ones in the widest registers.
+  static constexpr int kUsualVectors = 8;
+
+  template <int Tables, class... Arguments>
+  static void forward_of(const T* x, std::size_t stride, std::size_t rows, Columns columns, Arguments&&... arguments) {
+    const auto run = columns.vectors == kUsualVectors && columns.tail == 0 ? forward_rows<Tables, kUsualVectors>
+                                                                           : forward_rows<Tables, 0>;
+    run(x, stride, rows, columns, arguments...);
+  }
+
+  template <int Tables, class... Arguments>
+  static void adjoint_of(const T* x, std::size_t stride, std::size_t rows, Columns columns, Arguments&&... arguments) {
+    const auto run = columns.vectors == kUsualVectors && columns.tail == 0 ? adjoint_rows<Tables, kUsualVectors>
+                                                                           : adjoint_rows<Tables, 0>;
+    run(x, stride, rows, columns, arguments...);
   }
 
   static void forward(const T* x, std::size_t stride, std::size_t rows, const TableLayout& layout, const T* tables,
@@ -136,16 +156,16 @@ struct GatedKernelsGeneric {
         const T* const first = tables + (block * layout.tables + t) * table_size;
         switch (layout.tables - t) {
           case 1:
-            forward_rows<1>(from, stride, rows, columns, first, layout, codes + t, sign, z, fetcher);
+            forward_of<1>(from, stride, rows, columns, first, layout, codes + t, sign, z, fetcher);
             break;
           case 2:
-            forward_rows<2>(from, stride, rows, columns, first, layout, codes + t, sign, z, fetcher);
+            forward_of<2>(from, stride, rows, columns, first, layout, codes + t, sign, z, fetcher);
             break;
           case 3:
-            forward_rows<3>(from, stride, rows, columns, first, layout, codes + t, sign, z, fetcher);
+            forward_of<3>(from, stride, rows, columns, first, layout, codes + t, sign, z, fetcher);
             break;
           default:
-            forward_rows<4>(from, stride, rows, columns, first, layout, codes + t, sign, z, fetcher);
+            forward_of<4>(from, stride, rows, columns, first, layout, codes + t, sign, z, fetcher);
         }
       }
     }
@@ -163,16 +183,16 @@ struct GatedKernelsGeneric {
         T* const first = tables + (block * layout.tables + t) * table_size;
         switch (layout.tables - t) {
           case 1:
-            adjoint_rows<1>(from, stride, rows, columns, first, layout, codes + t, sign, r, fetcher);
+            adjoint_of<1>(from, stride, rows, columns, first, layout, codes + t, sign, r, fetcher);
             break;
           case 2:
-            adjoint_rows<2>(from, stride, rows, columns, first, layout, codes + t, sign, r, fetcher);
+            adjoint_of<2>(from, stride, rows, columns, first, layout, codes + t, sign, r, fetcher);
             break;
           case 3:
-            adjoint_rows<3>(from, stride, rows, columns, first, layout, codes + t, sign, r, fetcher);
+            adjoint_of<3>(from, stride, rows, columns, first, layout, codes + t, sign, r, fetcher);
             break;
           default:
-            adjoint_rows<4>(from, stride, rows, columns, first, layout, codes + t, sign, r, fetcher);
+            adjoint_of<4>(from, stride, rows, columns, first, layout, codes + t, sign, r, fetcher);
         }
       }
     }
