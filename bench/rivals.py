@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """coala beside what a practitioner would use on the same features: logistic regression and a two-layer network of
-scikit-learn, both tuned by cross-validation on the training rows. One split by prompt, the same for all; time on all
-cores, from features in memory (coala: whole process) to the chosen model. Usage: rivals.py BINARY FEATURES ...
+scikit-learn, both tuned by cross-validation on the training rows. Every row is held out once, in folds by prompt that
+are the same for all; seconds are of one fold, on all cores, from features in memory (coala: the whole process) to the
+chosen model. Usage: rivals.py BINARY FEATURES ...
 
 Run by an environment with bench/requirements.txt; bench/run.sh makes one.
 """
 
 import json
 import pathlib
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -20,17 +22,17 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 
-HELD_OUT = 5  # every fifth prompt
+HELD_OUT = 5  # every fifth prompt in turn
 FOLDS = 5
 
 
-def split(path):
+def split(path, fold):
     """Columns of the training and of the held-out prompts."""
     tensors = load_file(path)
     rows = len(next(iter(tensors.values())))
     prompts = tensors.get("prompt_id", numpy.arange(rows))
     _, index = numpy.unique(prompts, return_inverse=True)
-    held_out = numpy.random.default_rng(0).permutation(index.max() + 1)[index] % HELD_OUT == 0
+    held_out = numpy.random.default_rng(0).permutation(index.max() + 1)[index] % HELD_OUT == fold
     return [{name: tensor[mask] for name, tensor in tensors.items()} for mask in (~held_out, held_out)]
 
 
@@ -54,41 +56,49 @@ def sklearn_models(pairs):
             {"hidden_layer_sizes": [(16,), (64,), (256,)], "alpha": [1e-3, 1.0]}, cv=FOLDS, n_jobs=-1)}
 
 
-def coala(binary, train, test, folder):
+def run_coala(binary, train, test, folder):
+    """Right answers, seconds."""
     for name, tensors in (("train", train), ("test", test)):
         save_file(tensors, folder / f"{name}.safetensors")
     start = time.monotonic()
     done = subprocess.run([binary, "train", "--features", folder / "train.safetensors", "--eval-features",
                            folder / "test.safetensors", "--out", folder / "head.safetensors", "--json", "--quiet"],
                           check=True, stdout=subprocess.PIPE)
+    seconds = time.monotonic() - start
     metrics = json.loads(done.stdout)
     accuracy = metrics.get("eval_accuracy", metrics.get("eval_rewards/accuracies"))
-    return accuracy, time.monotonic() - start, f"gap {metrics['solver']['relative_gap']:.0e}"
+    return accuracy * metrics["eval_rows"], seconds
+
+
+def run_sklearn(make, train, test):
+    x, y = rows_of(train)
+    unseen, labels = rows_of(test)
+    scaler = StandardScaler(with_mean="features" in train).fit(x)
+    start = time.monotonic()
+    fitted = make().fit(scaler.transform(x), y)
+    seconds = time.monotonic() - start
+    right = fitted.predict(scaler.transform(unseen)) == labels
+    return float(numpy.sum(right)) / (1 if "features" in test else 2), seconds
 
 
 def main():
     binary, *paths = sys.argv[1:]
     print(f"{'features':24s} {'model':34s} {'accuracy':>9s} {'+-':>6s} {'s':>8s}")
     for path in paths:
-        train, test = split(path)
-        x, y = rows_of(train)
-        unseen, labels = rows_of(test)
-        scaler = StandardScaler(with_mean="features" in train).fit(x)
-        x, unseen = scaler.transform(x), scaler.transform(unseen)
-        rows = len(next(iter(test.values())))
-        name = pathlib.Path(path).stem
-
-        def show(model, accuracy, seconds, note=""):
+        results, rows = {}, 0
+        for fold in range(HELD_OUT):
+            train, test = split(path, fold)
+            rows += len(next(iter(test.values())))
+            with tempfile.TemporaryDirectory() as folder:
+                results.setdefault("coala train", []).append(run_coala(binary, train, test, pathlib.Path(folder)))
+            for model, make in sklearn_models("chosen" in train).items():
+                results.setdefault(model, []).append(run_sklearn(make, train, test))
+        for model, folds in results.items():
+            accuracy = sum(right for right, _ in folds) / rows
             half = 1.96 * (accuracy * (1 - accuracy) / rows) ** 0.5
-            print(f"{name:24s} {model:34s} {100 * accuracy:7.2f} % {100 * half:6.2f} {seconds:8.1f} {note}", flush=True)
-
-        with tempfile.TemporaryDirectory() as folder:
-            show("coala train", *coala(binary, train, test, pathlib.Path(folder)))
-        for model, make in sklearn_models("chosen" in train).items():
-            start = time.monotonic()
-            fitted = make().fit(x, y)
-            seconds = time.monotonic() - start
-            show(model, float(numpy.mean(fitted.predict(unseen) == labels)), seconds)
+            seconds = statistics.median(seconds for _, seconds in folds)
+            print(f"{pathlib.Path(path).stem:24s} {model:34s} {100 * accuracy:7.2f} % {100 * half:6.2f} {seconds:8.1f}",
+                  flush=True)
 
 
 if __name__ == "__main__":
