@@ -11,8 +11,8 @@ namespace coala {
 namespace {
 
 using test::inner;
-using test::norm;
 using test::metric_for;
+using test::norm;
 using test::Plain;
 using test::random_problem;
 

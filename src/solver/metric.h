@@ -9,10 +9,11 @@
 
 namespace coala {
 
-/// The curvature that all groups share. F'F is close to S (x) C, with S the second moments of the rows and C the overlap
-/// of the gates (docs/math.md, "the gated solver"); a step that is scaled by S leaves the conditioning of C alone, which
-/// is a few tens where that of S is thousands. In the eigenbasis of S the scaling is diagonal and the same for every
-/// group, and a group's norm does not change by the rotation, so the proximal step stays a search for one number.
+/// The curvature that all groups share. F'F is close to S (x) C, with S the second moments of the rows and C the
+/// overlap of the gates (docs/math.md, "the gated solver"); a step that is scaled by S leaves the conditioning of C
+/// alone, which is a few tens where that of S is thousands. In the eigenbasis of S the scaling is diagonal and the same
+/// for every group, and a group's norm does not change by the rotation, so the proximal step stays a search for one
+/// number.
 struct GatedMetric {
   Matrix<float> basis;       ///< [d, d], eigenvectors of S in its rows; without rows: the identity
   std::vector<float> scale;  ///< [d], eigenvalues over the largest, not below a floor

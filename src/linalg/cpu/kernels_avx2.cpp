@@ -4,10 +4,9 @@
 
 namespace coala {
 
-const KernelSet kKernels_avx2{
-    "avx2",
-    {&GatedKernelsGeneric<float, 32>::forward, &GatedKernelsGeneric<float, 32>::adjoint},
-    {&GatedKernelsGeneric<double, 32>::forward, &GatedKernelsGeneric<double, 32>::adjoint},
-    &LogisticKernelGeneric<double, 32>::run};
+const KernelSet kKernels_avx2{"avx2",
+                              {&GatedKernelsGeneric<float, 32>::forward, &GatedKernelsGeneric<float, 32>::adjoint},
+                              {&GatedKernelsGeneric<double, 32>::forward, &GatedKernelsGeneric<double, 32>::adjoint},
+                              &LogisticKernelGeneric<double, 32>::run};
 
 }  // namespace coala

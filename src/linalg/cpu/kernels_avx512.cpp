@@ -4,10 +4,9 @@
 
 namespace coala {
 
-const KernelSet kKernels_avx512{
-    "avx512",
-    {&GatedKernelsGeneric<float, 64>::forward, &GatedKernelsGeneric<float, 64>::adjoint},
-    {&GatedKernelsGeneric<double, 64>::forward, &GatedKernelsGeneric<double, 64>::adjoint},
-    &LogisticKernelGeneric<double, 64>::run};
+const KernelSet kKernels_avx512{"avx512",
+                                {&GatedKernelsGeneric<float, 64>::forward, &GatedKernelsGeneric<float, 64>::adjoint},
+                                {&GatedKernelsGeneric<double, 64>::forward, &GatedKernelsGeneric<double, 64>::adjoint},
+                                &LogisticKernelGeneric<double, 64>::run};
 
 }  // namespace coala
