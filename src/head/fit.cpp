@@ -166,7 +166,8 @@ void take_linear(const TrainingRows& rows, const LinearFit& linear, int folds, F
   fold_networks = networks_of_folds(rows, linear.selected, {0}, folds);
 }
 
-/// Fits the gated program; false, and nothing taken, when the linear model did better on held-out prompts.
+/// Fits the gated program; false, and nothing taken, unless it is clearly better than the linear model on held-out
+/// prompts.
 bool fit_gated(const TrainingRows& rows, const LinearFit& linear, const FitSettings& settings, ThreadPool& pool,
                SelectionCost& cost, FitResult& result, std::vector<Network>& fold_networks) {
   const bool free_bias = !rows.pairwise();
@@ -176,7 +177,7 @@ bool fit_gated(const TrainingRows& rows, const LinearFit& linear, const FitSetti
   const GatedMetric metric = gated_metric(rows.design(), rows.targets().weights, linear.gram, pool);
   const HeldOut drawn = select_gated(*f, gates, rows, metric, settings, result.path, cost);
   const HeldOut best = refine_gated(drawn, rows, metric, settings, pool, result.path, cost);
-  if (!(best.candidate.held_out_loss < linear.selected.candidate.held_out_loss)) return false;
+  if (!clearly_better(best, linear.selected, rows)) return false;
 
   // The same steps on all rows: solve, turn the gates, and so on; the last solve is to the full tolerance.
   constexpr int kMostIterations = 20000;

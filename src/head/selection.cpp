@@ -280,4 +280,19 @@ HeldOut refine_gated(HeldOut best, const TrainingRows& rows, const GatedMetric& 
   return best;
 }
 
+bool clearly_better(const HeldOut& a, const HeldOut& b, const TrainingRows& rows) {
+  constexpr double kStandardErrors = 2;
+  double sum = 0;
+  double squares = 0;
+  for (std::size_t i = 0; i < rows.rows(); ++i) {
+    const double gain =
+        loss_value(rows.targets(), i, b.predictions[i]) - loss_value(rows.targets(), i, a.predictions[i]);
+    sum += gain;
+    squares += gain * gain;
+  }
+  const double n = static_cast<double>(rows.rows());
+  const double variance = std::max(0.0, squares / n - sum / n * (sum / n));
+  return sum / n > kStandardErrors * std::sqrt(variance / n);
+}
+
 }  // namespace coala

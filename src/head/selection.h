@@ -37,4 +37,9 @@ HeldOut select_gated(GatedOperator<float>& gated, const Matrix<float>& gates, co
 HeldOut refine_gated(HeldOut best, const TrainingRows& rows, const GatedMetric& metric, const FitSettings& settings,
                      ThreadPool& pool, std::vector<Candidate>& path, SelectionCost& cost);
 
+/// Whether `a` predicts held-out rows better than `b` by more than two standard errors of the paired difference of
+/// their losses. The best of many candidates is the luckiest as well: on few rows a richer model must show more than a
+/// lower mean.
+bool clearly_better(const HeldOut& a, const HeldOut& b, const TrainingRows& rows);
+
 }  // namespace coala
