@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/interrupt.h"
+#include "head/relu_network.h"
 #include "solver/gates.h"
 
 namespace coala {
@@ -30,12 +31,7 @@ CronosRun run_cronos(const TrainingRows& rows, int left_out, const Matrix<float>
   run.info = cronos.run();
 
   const Signed<float>& u = cronos.state().u;
-  const ReluWeights<float> weights = relu_weights(u);
-  run.network.theta1 = Matrix<float>(weights.theta2.size(), x.cols());
-  for (std::size_t j = 0; j < weights.theta2.size(); ++j) {
-    for (std::size_t i = 0; i < x.cols(); ++i) run.network.theta1(j, i) = weights.theta1(i, j);
-  }
-  run.network.theta2 = weights.theta2;
+  run.network = relu_network(relu_weights(u));
 
   // The program's objective at u: early iterates are outside the cones, so this is no certificate.
   Matrix<float> difference(gates.rows(), x.cols());

@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "core/interrupt.h"
+#include "head/relu_network.h"
 #include "solver/gates.h"
 #include "solver/relu.h"
 
@@ -12,16 +13,6 @@ namespace {
 
 /// Phase II weighs neurons that the other rows have made: it does not notice the last digits of these.
 constexpr double kFoldTolerance = 1e-2;
-
-Network network_of(const ReluWeights<double>& weights, std::size_t dimension) {
-  Network network;
-  network.theta1 = Matrix<float>(weights.theta2.size(), dimension);
-  for (std::size_t j = 0; j < weights.theta2.size(); ++j) {
-    for (std::size_t i = 0; i < dimension; ++i) network.theta1(j, i) = static_cast<float>(weights.theta1(i, j));
-  }
-  network.theta2.assign(weights.theta2.begin(), weights.theta2.end());
-  return network;
-}
 
 }  // namespace
 
@@ -45,13 +36,13 @@ void fit_relu(const TrainingRows& rows, const FitSettings& settings, ThreadPool&
     return solved;
   };
   const ReluResult all = solve(-1, settings.tolerance);
-  result.network = network_of(all.network, rows.plus().cols());
+  result.network = relu_network(all.network);
   result.phase_one = all.info;
   result.certificate = {all.certificate.objective, all.certificate.dual_objective, all.certificate.relative_gap};
   result.chosen.penalty_ratio = settings.relu_beta_ratio;
   for (std::size_t fold = 0; fold < fold_networks.size(); ++fold) {
     const ReluResult one = solve(static_cast<int>(fold), std::max(kFoldTolerance, settings.tolerance));
-    fold_networks[fold] = network_of(one.network, rows.plus().cols());
+    fold_networks[fold] = relu_network(one.network);
   }
 }
 

@@ -104,6 +104,49 @@ std::vector<int> used_folds(const TrainingRows& rows, int folds) {
   return used;
 }
 
+/// The gated program on the rows of all folds but one.
+struct GatedFold {
+  int fold;
+  Targets targets;
+  double share;  ///< of the rows' weight
+  Matrix<float> gates;
+  std::optional<GatedSolver> solver;
+};
+
+std::vector<GatedFold> gated_folds(const TrainingRows& rows, int folds) {
+  std::vector<GatedFold> result;
+  for (const int fold : used_folds(rows, folds)) {
+    Targets targets = rows.without_fold(fold);
+    const double share = sum(targets.weights) / rows.total_weight();
+    result.push_back({fold, std::move(targets), share, {}, {}});
+  }
+  return result;
+}
+
+GatedSettings gated_settings(const TrainingRows& rows) {
+  GatedSettings settings;
+  settings.bias = !rows.pairwise();
+  return settings;
+}
+
+/// Fits every fold at the candidate's penalty and judges the models on the rows that they have not seen.
+HeldOut evaluate(std::vector<GatedFold>& folds, const Candidate& candidate, const TrainingRows& rows,
+                 std::vector<Candidate>& path) {
+  HeldOut one;
+  one.candidate = candidate;
+  one.predictions.assign(rows.rows(), 0.0);
+  for (GatedFold& fold : folds) {
+    throw_if_interrupted();
+    // The loss is a sum: a fold's penalty shrinks with its weight so that the trade-off stays the same.
+    fold.solver->solve(candidate.penalty * fold.share, kPathTolerance);
+    take_fold(one, rows, fold.fold, fold.gates, fold.solver->weights());
+  }
+  one.candidate.active_groups = active_groups(one.weights);
+  judge(one, rows);
+  path.push_back(one.candidate);
+  return one;
+}
+
 }  // namespace
 
 HeldOut select_linear(GatedOperator<float>& linear, const TrainingRows& rows, const Matrix<double>& gram, int folds,
@@ -153,35 +196,22 @@ HeldOut select_gated(GatedOperator<float>& gated, const Matrix<float>& gates, co
   const double first_flops = gated.flops();
   const std::uint64_t first_pass = gated.passes();
   constexpr double kPathStart = 0.5;  // above it every model is one short step away from the constant
-  GatedSettings gated_settings;
-  gated_settings.bias = !rows.pairwise();
-
-  const std::vector<int> folds = used_folds(rows, settings.folds);
-  std::vector<Targets> targets;
-  for (const int fold : folds) targets.push_back(rows.without_fold(fold));
-  std::vector<GatedSolver> solvers;
-  for (const Targets& fold_targets : targets) solvers.emplace_back(gated, fold_targets, metric, gated_settings);
-  const double beta_max = GatedSolver(gated, rows.targets(), metric, gated_settings).beta_max();
+  std::vector<GatedFold> folds = gated_folds(rows, settings.folds);
+  for (GatedFold& fold : folds) {
+    fold.gates = gates;
+    fold.solver.emplace(gated, fold.targets, metric, gated_settings(rows));
+  }
+  const double beta_max = GatedSolver(gated, rows.targets(), metric, gated_settings(rows)).beta_max();
 
   std::vector<HeldOut> candidates;
   double least = std::numeric_limits<double>::infinity();
   int above = 0;
   for (int k = 0; k < settings.path_length && above < kTurned; ++k) {
-    HeldOut one;
+    Candidate candidate;
     const double position = settings.path_length > 1 ? static_cast<double>(k) / (settings.path_length - 1) : 0.0;
-    one.candidate.penalty_ratio = kPathStart * std::pow(settings.path_end / kPathStart, position);
-    one.candidate.penalty = one.candidate.penalty_ratio * beta_max;
-    one.predictions.assign(rows.rows(), 0.0);
-    for (std::size_t f = 0; f < folds.size(); ++f) {
-      throw_if_interrupted();
-      // The loss is a sum: a fold's penalty shrinks with its weight so that the trade-off stays the same.
-      const double share = sum(targets[f].weights) / rows.total_weight();
-      solvers[f].solve(one.candidate.penalty * share, kPathTolerance);
-      take_fold(one, rows, folds[f], gates, solvers[f].weights());
-    }
-    one.candidate.active_groups = active_groups(one.weights);
-    judge(one, rows);
-    path.push_back(one.candidate);
+    candidate.penalty_ratio = kPathStart * std::pow(settings.path_end / kPathStart, position);
+    candidate.penalty = candidate.penalty_ratio * beta_max;
+    HeldOut one = evaluate(folds, candidate, rows, path);
     above = one.candidate.held_out_loss < least ? 0 : above + 1;
     least = std::min(least, one.candidate.held_out_loss);
     candidates.push_back(std::move(one));
@@ -192,59 +222,32 @@ HeldOut select_gated(GatedOperator<float>& gated, const Matrix<float>& gates, co
   return take_by(settings.rule, std::move(candidates));
 }
 
-/// The gated program on the rows of all folds but one.
-struct RefinedFold {
-  int fold;
-  Targets targets;
-  double share;  ///< of the rows' weight
-  Matrix<float> gates;
-  std::optional<GatedOperator<float>> f;
-  std::optional<GatedSolver> solver;
-};
-
 HeldOut refine_gated(HeldOut best, const TrainingRows& rows, const GatedMetric& metric, const FitSettings& settings,
                      ThreadPool& pool, std::vector<Candidate>& path, SelectionCost& cost) {
   const double start_s = monotonic_s();
   constexpr int kMostRounds = 10;
   constexpr double kPenaltyStep = 0.7;
-  GatedSettings gated_settings;
-  gated_settings.bias = !rows.pairwise();
-
-  std::vector<RefinedFold> folds;
-  for (const int fold : used_folds(rows, settings.folds)) {
-    RefinedFold& one =
-        folds.emplace_back(RefinedFold{fold, rows.without_fold(fold), 0, best.gates[folds.size()], {}, {}});
-    one.share = sum(one.targets.weights) / rows.total_weight();
-  }
-  const auto count_cost = [&](const RefinedFold& fold) {
-    if (!fold.f) return;
-    cost.flops += fold.f->flops();
-    cost.passes += fold.f->passes();
+  std::vector<GatedFold> folds = gated_folds(rows, settings.folds);
+  std::vector<std::optional<GatedOperator<float>>> operators(folds.size());
+  const auto count_cost = [&] {
+    for (const auto& f : operators) {
+      if (!f) continue;
+      cost.flops += f->flops();
+      cost.passes += f->passes();
+    }
   };
-  /// Turns the gates by the weights `w` of each fold, which the new solvers start from.
-  const auto turn = [&](const std::vector<Matrix<float>>& gates, const std::vector<Matrix<float>>& w, bool refine) {
+  const auto place_gates = [&](const std::vector<Matrix<float>>& gates) {
+    count_cost();
     for (std::size_t k = 0; k < folds.size(); ++k) {
-      RefinedFold& fold = folds[k];
-      count_cost(fold);
-      fold.gates = refine ? refine_gates(gates[k], w[k]) : gates[k];
-      fold.f.emplace(rows.design(), fold.gates.view(), pool);
-      fold.solver.emplace(*fold.f, fold.targets, metric, gated_settings);
-      fold.solver->start_from(w[k]);
+      folds[k].gates = gates[k];
+      operators[k].emplace(rows.design(), folds[k].gates.view(), pool);
     }
   };
-  const auto evaluate = [&](Candidate candidate) {
-    HeldOut one;
-    one.candidate = candidate;
-    one.predictions.assign(rows.rows(), 0.0);
-    for (RefinedFold& fold : folds) {
-      throw_if_interrupted();
-      fold.solver->solve(candidate.penalty * fold.share, kPathTolerance);
-      take_fold(one, rows, fold.fold, fold.gates, fold.solver->weights());
+  const auto start_from = [&](const std::vector<Matrix<float>>& w) {
+    for (std::size_t k = 0; k < folds.size(); ++k) {
+      folds[k].solver.emplace(*operators[k], folds[k].targets, metric, gated_settings(rows));
+      folds[k].solver->start_from(w[k]);
     }
-    one.candidate.active_groups = active_groups(one.weights);
-    judge(one, rows);
-    path.push_back(one.candidate);
-    return one;
   };
   const auto better = [](const HeldOut& a, const HeldOut& b) {
     return a.candidate.held_out_loss < b.candidate.held_out_loss;
@@ -252,30 +255,34 @@ HeldOut refine_gated(HeldOut best, const TrainingRows& rows, const GatedMetric& 
 
   HeldOut last = best;
   for (int round = 0, above = 0; round < kMostRounds && above < kTurned; ++round) {
-    turn(last.gates, last.weights, /*refine=*/true);
+    std::vector<Matrix<float>> turned;
+    for (std::size_t k = 0; k < folds.size(); ++k) turned.push_back(refine_gates(last.gates[k], last.weights[k]));
+    place_gates(turned);
+    start_from(last.weights);
     Candidate candidate = last.candidate;
     ++candidate.refinements;
-    last = evaluate(candidate);
+    last = evaluate(folds, candidate, rows, path);
     above = better(last, best) ? 0 : above + 1;
     if (above == 0) best = last;
   }
   if (best.candidate.refinements > 0) {
     const HeldOut refined = best;
+    place_gates(refined.gates);
     for (const double step : {kPenaltyStep, 1 / kPenaltyStep}) {
-      turn(refined.gates, refined.weights, /*refine=*/false);
+      start_from(refined.weights);
       HeldOut before = refined;
       for (;;) {
         Candidate candidate = before.candidate;
         candidate.penalty *= step;
         candidate.penalty_ratio *= step;
-        HeldOut next = evaluate(candidate);
+        HeldOut next = evaluate(folds, candidate, rows, path);
         if (!better(next, before)) break;
         before = std::move(next);
       }
       if (better(before, best)) best = std::move(before);
     }
   }
-  for (const RefinedFold& fold : folds) count_cost(fold);
+  count_cost();
   cost.seconds += monotonic_s() - start_s;
   return best;
 }

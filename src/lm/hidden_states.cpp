@@ -10,6 +10,7 @@
 
 #include "core/error.h"
 #include "core/interrupt.h"
+#include "lm/context.h"
 #include "lm/log_sink.h"
 
 namespace coala {
@@ -44,10 +45,6 @@ struct Stopper {
   }
 };
 
-bool on_abort(void*) {
-  return interrupted();
-}
-
 }  // namespace
 
 struct StateEvaluator::Row {
@@ -79,43 +76,17 @@ StateEvaluator::StateEvaluator(const Backbone& backbone, const StateOptions& opt
   if (llama_model_is_recurrent(backbone.handle()) || llama_model_is_hybrid(backbone.handle())) {
     options_.share_trunk = false;
   }
-  llama_context_params params = llama_context_default_params();
+  llama_context_params params = context_params(options.threads > 0 ? options.threads : usable_cores());
   // Room for two branches of any length beside each other; more of them share it when they are shorter.
   context_->cells = options_.share_trunk ? 2 * options.longest_tokens : options.longest_tokens;
   params.n_ctx = static_cast<std::uint32_t>((context_->cells + 255) / 256 * 256);
   params.n_batch = kBatchRows;
   params.n_ubatch = kBatchRows;
   params.n_seq_max = options_.share_trunk ? kSequences : 1;
-  params.kv_unified = true;
-  params.embeddings = true;
-  params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
-  params.type_k = GGML_TYPE_F32;
-  params.type_v = GGML_TYPE_F32;
-  params.n_threads = options.threads > 0 ? options.threads : usable_cores();
-  params.n_threads_batch = params.n_threads;
-  params.no_perf = true;
   params.cb_eval = &Stopper::on_node;
   params.cb_eval_user_data = &context_->stopper;
-  params.abort_callback = &on_abort;
-  clear_llama_log();
-  try {
-    context_->handle = llama_init_from_model(backbone.handle(), params);
-  } catch (const std::exception& error) {
-    throw Error(ErrorCode::OutOfMemory, fmt::format("cannot set up {}: {}", backbone.identity().name, error.what()));
-  }
-  if (context_->handle == nullptr) {
-    throw Error(ErrorCode::OutOfMemory,
-                fmt::format("cannot set up {} for {} tokens: {}", backbone.identity().name, options.longest_tokens,
-                            llama_error()),
-                "use a smaller --max-length or a smaller model");
-  }
-  if (llama_get_memory(context_->handle) == nullptr ||
-      llama_pooling_type(context_->handle) != LLAMA_POOLING_TYPE_NONE) {
-    throw Error(ErrorCode::BadInput,
-                fmt::format("{} ({}) is an encoder, not a causal language model", backbone.identity().name,
-                            backbone.identity().architecture),
-                "use a decoder-only model, such as a Llama, Qwen, Gemma or Mistral");
-  }
+  context_->handle =
+      open_context(backbone, params, options.longest_tokens, "use a smaller --max-length or a smaller model");
   if (options_.skip_output) check_skip();
 }
 

@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "core/interrupt.h"
+#include "lm/context.h"
 #include "lm/log_sink.h"
 
 namespace coala {
@@ -19,10 +20,6 @@ constexpr std::size_t kPromptRows = 512;
 constexpr std::size_t kPromptOutputRows = 64;
 /// llama.cpp's own limit.
 constexpr int kMostSequences = 256;
-
-bool on_abort(void*) {
-  return interrupted();
-}
 
 std::size_t output_rows(const SessionOptions& options) {
   return std::max(kPromptOutputRows, static_cast<std::size_t>(options.sequences));
@@ -81,40 +78,14 @@ Session::Session(const Backbone& backbone, const SessionOptions& options)
     throw Error(ErrorCode::BadUsage, fmt::format("a cache of {} tokens is asked for; {} sequences of {} need 1 to {}",
                                                  options.cells, options.sequences, backbone.identity().name, most));
   }
-  llama_context_params params = llama_context_default_params();
+  llama_context_params params = context_params(options.threads);
   params.n_ctx = static_cast<std::uint32_t>(padded_cells(options));
   params.n_batch = kPromptRows;
   params.n_ubatch = kPromptRows;
   params.n_seq_max = static_cast<std::uint32_t>(options.sequences);
   params.n_outputs_max = static_cast<std::uint32_t>(output_rows(options));
-  params.kv_unified = true;
-  params.embeddings = true;
-  params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
-  params.type_k = GGML_TYPE_F32;
-  params.type_v = GGML_TYPE_F32;
-  params.n_threads = options.threads;
-  params.n_threads_batch = options.threads;
-  params.no_perf = true;
-  params.abort_callback = &on_abort;
-  clear_llama_log();
-  try {
-    context_->handle = llama_init_from_model(backbone.handle(), params);
-  } catch (const std::exception& error) {
-    throw Error(ErrorCode::OutOfMemory, fmt::format("cannot set up {}: {}", backbone.identity().name, error.what()));
-  }
-  if (context_->handle == nullptr) {
-    throw Error(
-        ErrorCode::OutOfMemory,
-        fmt::format("cannot set up {} for {} tokens: {}", backbone.identity().name, options.cells, llama_error()),
-        "use fewer candidates, a smaller --max-tokens or a smaller model");
-  }
-  if (llama_get_memory(context_->handle) == nullptr ||
-      llama_pooling_type(context_->handle) != LLAMA_POOLING_TYPE_NONE) {
-    throw Error(ErrorCode::BadInput,
-                fmt::format("{} ({}) is an encoder, not a causal language model", backbone.identity().name,
-                            backbone.identity().architecture),
-                "use a decoder-only model, such as a Llama, Qwen, Gemma or Mistral");
-  }
+  context_->handle =
+      open_context(backbone, params, options.cells, "use fewer candidates, a smaller --max-tokens or a smaller model");
   lengths_.resize(static_cast<std::size_t>(options.sequences));
 }
 

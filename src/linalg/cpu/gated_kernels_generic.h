@@ -130,72 +130,64 @@ struct GatedKernelsGeneric {
   /// Blocks of 128 columns of floats are the usual ones in the widest registers.
   static constexpr int kUsualVectors = 8;
 
-  template <int Tables, class... Arguments>
-  static void forward_of(const T* x, std::size_t stride, std::size_t rows, Columns columns, Arguments&&... arguments) {
-    const auto run = columns.vectors == kUsualVectors && columns.tail == 0 ? forward_rows<Tables, kUsualVectors>
-                                                                           : forward_rows<Tables, 0>;
-    run(x, stride, rows, columns, arguments...);
-  }
+  template <int Value>
+  struct Constant {
+    static constexpr int value = Value;
+  };
 
-  template <int Tables, class... Arguments>
-  static void adjoint_of(const T* x, std::size_t stride, std::size_t rows, Columns columns, Arguments&&... arguments) {
-    const auto run = columns.vectors == kUsualVectors && columns.tail == 0 ? adjoint_rows<Tables, kUsualVectors>
-                                                                           : adjoint_rows<Tables, 0>;
-    run(x, stride, rows, columns, arguments...);
+  /// Calls body(number of tables, registers of the columns or 0, columns, first column, first table, its place in
+  /// memory, fetcher) for every block of columns and up to kTablesAtOnce tables of it; the first two are types.
+  template <class Body>
+  static void for_blocks(std::size_t rows, const TableLayout& layout, const RowsAhead<T>& ahead, const Body& body) {
+    const std::size_t sweeps = (layout.tables + kTablesAtOnce - 1) / kTablesAtOnce;
+    Fetcher fetcher(ahead, layout.blocks * sweeps * rows);
+    for (std::size_t block = 0; block < layout.blocks; ++block) {
+      const Columns columns = columns_of(layout, block);
+      const bool usual = columns.vectors == kUsualVectors && columns.tail == 0;
+      for (std::size_t t = 0; t < layout.tables; t += kTablesAtOnce) {
+        const std::size_t place = (block * layout.tables + t) * layout.entries * layout.block_columns;
+        const auto run = [&](auto tables) {
+          if (usual) {
+            body(tables, Constant<kUsualVectors>{}, columns, block * layout.block_columns, t, place, fetcher);
+          } else {
+            body(tables, Constant<0>{}, columns, block * layout.block_columns, t, place, fetcher);
+          }
+        };
+        switch (layout.tables - t) {
+          case 1:
+            run(Constant<1>{});
+            break;
+          case 2:
+            run(Constant<2>{});
+            break;
+          case 3:
+            run(Constant<3>{});
+            break;
+          default:
+            run(Constant<4>{});
+        }
+      }
+    }
   }
 
   static void forward(const T* x, std::size_t stride, std::size_t rows, const TableLayout& layout, const T* tables,
                       const std::uint8_t* codes, T sign, T* z, const RowsAhead<T>& ahead) {
-    const std::size_t table_size = layout.entries * layout.block_columns;
-    const std::size_t sweeps = (layout.tables + kTablesAtOnce - 1) / kTablesAtOnce;
-    Fetcher fetcher(ahead, layout.blocks * sweeps * rows);
-    for (std::size_t block = 0; block < layout.blocks; ++block) {
-      const Columns columns = columns_of(layout, block);
-      const T* const from = x + block * layout.block_columns;
-      for (std::size_t t = 0; t < layout.tables; t += kTablesAtOnce) {
-        const T* const first = tables + (block * layout.tables + t) * table_size;
-        switch (layout.tables - t) {
-          case 1:
-            forward_of<1>(from, stride, rows, columns, first, layout, codes + t, sign, z, fetcher);
-            break;
-          case 2:
-            forward_of<2>(from, stride, rows, columns, first, layout, codes + t, sign, z, fetcher);
-            break;
-          case 3:
-            forward_of<3>(from, stride, rows, columns, first, layout, codes + t, sign, z, fetcher);
-            break;
-          default:
-            forward_of<4>(from, stride, rows, columns, first, layout, codes + t, sign, z, fetcher);
-        }
-      }
-    }
+    for_blocks(rows, layout, ahead,
+               [&](auto count, auto vectors, Columns columns, std::size_t column, std::size_t table, std::size_t place,
+                   Fetcher& fetcher) {
+                 forward_rows<decltype(count)::value, decltype(vectors)::value>(
+                     x + column, stride, rows, columns, tables + place, layout, codes + table, sign, z, fetcher);
+               });
   }
 
   static void adjoint(const T* x, std::size_t stride, std::size_t rows, const TableLayout& layout, T* tables,
                       const std::uint8_t* codes, T sign, const T* r, const RowsAhead<T>& ahead) {
-    const std::size_t table_size = layout.entries * layout.block_columns;
-    const std::size_t sweeps = (layout.tables + kTablesAtOnce - 1) / kTablesAtOnce;
-    Fetcher fetcher(ahead, layout.blocks * sweeps * rows);
-    for (std::size_t block = 0; block < layout.blocks; ++block) {
-      const Columns columns = columns_of(layout, block);
-      const T* const from = x + block * layout.block_columns;
-      for (std::size_t t = 0; t < layout.tables; t += kTablesAtOnce) {
-        T* const first = tables + (block * layout.tables + t) * table_size;
-        switch (layout.tables - t) {
-          case 1:
-            adjoint_of<1>(from, stride, rows, columns, first, layout, codes + t, sign, r, fetcher);
-            break;
-          case 2:
-            adjoint_of<2>(from, stride, rows, columns, first, layout, codes + t, sign, r, fetcher);
-            break;
-          case 3:
-            adjoint_of<3>(from, stride, rows, columns, first, layout, codes + t, sign, r, fetcher);
-            break;
-          default:
-            adjoint_of<4>(from, stride, rows, columns, first, layout, codes + t, sign, r, fetcher);
-        }
-      }
-    }
+    for_blocks(rows, layout, ahead,
+               [&](auto count, auto vectors, Columns columns, std::size_t column, std::size_t table, std::size_t place,
+                   Fetcher& fetcher) {
+                 adjoint_rows<decltype(count)::value, decltype(vectors)::value>(
+                     x + column, stride, rows, columns, tables + place, layout, codes + table, sign, r, fetcher);
+               });
   }
 };
 

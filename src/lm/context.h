@@ -1,0 +1,21 @@
+#pragma once
+
+#include <llama.h>
+
+#include <string>
+
+#include "lm/backbone.h"
+
+namespace coala {
+
+/// What all of our contexts have in common: states with logits, exact enough to be compared between contexts (no flash
+/// attention, a cache in single precision), sequences that share cells, and an end when the user interrupts.
+llama_context_params context_params(int threads);
+
+/// @param tokens  that the context is for, for the message
+/// @param hint    what to do when there is no room for it
+/// @throws Error{OutOfMemory}; Error{BadInput} when the model is an encoder
+llama_context* open_context(const Backbone& backbone, const llama_context_params& params, std::size_t tokens,
+                            const std::string& hint);
+
+}  // namespace coala
