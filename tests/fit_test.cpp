@@ -7,6 +7,7 @@
 
 #include "core/atomic_file.h"
 #include "core/error.h"
+#include "head/selection.h"
 #include "head/training_rows.h"
 #include "reference.h"
 #include "support.h"
@@ -187,6 +188,29 @@ TEST(Fit, TheNumberOfThreadsDoesNotMatter) {
       EXPECT_EQ(files.size(), 1u) << model_class_name(model_class);
     }
   }
+}
+
+TEST(Fit, ALowerMeanAloneIsNotClearlyBetter) {
+  const FeatureSet set = labelled_set(400, 3, linear_truth, 22);
+  const TrainingRows rows(set, FeatureTransform::standardising(set), Loss::Logistic, 5, 0);
+  HeldOut plain;
+  plain.predictions.assign(rows.rows(), 0.0);
+  HeldOut everywhere = plain;  // a little better on every row
+  HeldOut scattered = plain;   // much better on some more rows than it is much worse on
+  for (std::size_t i = 0; i < rows.rows(); ++i) {
+    const double label = rows.targets().labels[i];
+    everywhere.predictions[i] = 0.1 * label;
+    scattered.predictions[i] = (i % 64 < 33 ? 0.1 : -0.1) * label;
+  }
+  const auto loss = [&](const HeldOut& one) {
+    double sum = 0;
+    for (std::size_t i = 0; i < rows.rows(); ++i) sum += loss_value(rows.targets(), i, one.predictions[i]);
+    return sum;
+  };
+  ASSERT_LT(loss(scattered), loss(plain));  // by less than a standard error: 1/32 of 400 rows are not twice 20
+  EXPECT_FALSE(clearly_better(scattered, plain, rows));
+  EXPECT_TRUE(clearly_better(everywhere, plain, rows));
+  EXPECT_FALSE(clearly_better(plain, plain, rows));
 }
 
 TEST(Fit, OneStandardErrorTakesAStrongerPenalty) {
