@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <span>
 #include <vector>
 
+#include "core/half.h"
 #include "core/random.h"
 #include "core/resources.h"
 #include "linalg/blas.h"
@@ -56,26 +58,37 @@ void blas_application(const Matrix<float>& x, const Matrix<std::uint8_t>& patter
   }
 }
 
-/// One addition per number, with as many independent sums as registers.
-void read_all(const Matrix<float>& x, ThreadPool& pool, std::vector<float>& keep) {
-  pool.for_parts(x.rows(), 256, [&](int worker, std::size_t begin, std::size_t end) {
-    constexpr std::size_t kLanes = 128;
+/// One addition per four bytes, with as many independent sums as registers.
+void read_all(std::span<const float> x, ThreadPool& pool, std::vector<float>& keep) {
+  constexpr std::size_t kLanes = 128;
+  pool.for_parts(x.size() / kLanes, 256, [&](int worker, std::size_t begin, std::size_t end) {
     float lanes[kLanes] = {};
-    for (std::size_t at = begin * x.cols(); at + kLanes <= end * x.cols(); at += kLanes) {
-      for (std::size_t lane = 0; lane < kLanes; ++lane) lanes[lane] += x.data()[at + lane];
+    for (std::size_t at = begin * kLanes; at < end * kLanes; at += kLanes) {
+      for (std::size_t lane = 0; lane < kLanes; ++lane) lanes[lane] += x[at + lane];
     }
     keep[static_cast<std::size_t>(worker) * 64] += *std::max_element(lanes, lanes + kLanes);
   });
 }
 
+/// The numbers of x as F16 or BF16, two to a float.
+AlignedVector<float> words_of(const Matrix<float>& x, Dtype dtype) {
+  AlignedVector<float> words((x.values().size() + 1) / 2);
+  auto* const to = reinterpret_cast<std::uint16_t*>(words.data());
+  for (std::size_t k = 0; k < x.values().size(); ++k) {
+    to[k] = dtype == Dtype::F16 ? f32_to_f16(x.values()[k]) : f32_to_bf16(x.values()[k]);
+  }
+  return words;
+}
+
 struct Problem {
   std::size_t n, d, groups;
   int threads;
+  Dtype dtype;
 };
 
 void measure(const Problem& problem, std::vector<float>& keep) {
   constexpr int kRepetitions = 31;
-  const auto [n, d, groups, threads] = problem;
+  const auto [n, d, groups, threads, dtype] = problem;
   ThreadPool pool(threads);
   Random random(1);
   Matrix<float> values(n, d);
@@ -86,7 +99,12 @@ void measure(const Problem& problem, std::vector<float>& keep) {
   const Matrix<float>& w = drawn;
   const Matrix<float> gates = draw_gates(groups, d, 0);
   const Matrix<std::uint8_t> pattern = gate_pattern(x.view(), gates.view(), pool);
-  GatedOperator<float> f(DesignRows<float>{{{x.view(), {}}}}, gates.view(), pool);
+  const AlignedVector<float> words = dtype == Dtype::F32 ? AlignedVector<float>() : words_of(x, dtype);
+  const StoredRows stored = dtype == Dtype::F32
+                                ? StoredRows(x.view())
+                                : StoredRows(dtype, n, d, reinterpret_cast<const std::byte*>(words.data()), nullptr);
+  const std::span<const float> bytes = dtype == Dtype::F32 ? x.values() : std::span<const float>(words);
+  GatedOperator<float> f(DesignRows<float>{{{stored, {}}}}, gates.view(), pool);
   Matrix<float> ours(groups, d);
   Matrix<float> blas(groups, d);
 
@@ -102,7 +120,7 @@ void measure(const Problem& problem, std::vector<float>& keep) {
     blas_application(x, pattern, w, blas, pool);
     blas_times.seconds.push_back(monotonic_s() - start);
     start = monotonic_s();
-    read_all(x, pool, keep);
+    read_all(bytes, pool, keep);
     read_times.seconds.push_back(monotonic_s() - start);
   }
   double difference = 0;
@@ -115,8 +133,8 @@ void measure(const Problem& problem, std::vector<float>& keep) {
     return fmt::format("{:.2f} [{:.2f}, {:.2f}]", 1e3 * times.quantile(0.5), 1e3 * times.quantile(0.25),
                        1e3 * times.quantile(0.75));
   };
-  fmt::print("{:>6} {:>5} {:>4} {:>3}   {:<20} {:<22} {:<20} {:>5.0f} %   {:.0e}\n", n, d, groups, threads,
-             cell(own_times), cell(blas_times), cell(read_times),
+  fmt::print("{:>7} {:>5} {:>4} {:<4} {:>3}   {:<20} {:<22} {:<20} {:>5.0f} %   {:.0e}\n", n, d, groups,
+             dtype_name(dtype), threads, cell(own_times), cell(blas_times), cell(read_times),
              100 * read_times.quantile(0.5) / own_times.quantile(0.5), difference / size);
 }
 
@@ -125,11 +143,13 @@ void measure(const Problem& problem, std::vector<float>& keep) {
 int main() {
   std::vector<float> keep(64 * 256);
   fmt::print("one application of F'F, milliseconds [quartiles]; kernels: {}\n", kernel_set_name());
-  fmt::print("{:>6} {:>5} {:>4} {:>3}   {:<20} {:<22} {:<20} {:>7}   {}\n", "n", "d", "P", "thr", "coala",
+  fmt::print("{:>7} {:>5} {:>4} {:<4} {:>3}   {:<20} {:<22} {:<20} {:>7}   {}\n", "n", "d", "P", "type", "thr", "coala",
              "OpenBLAS products", "pure read of X", "of read", "difference");
   for (const int threads : {1, ThreadPool().size()}) {
-    for (const std::size_t groups : {10, 16, 64}) measure({25000, 384, groups, threads}, keep);
-    measure({25000, 1024, 10, threads}, keep);
+    for (const std::size_t groups : {10, 16, 64}) measure({25000, 384, groups, threads, Dtype::F32}, keep);
+    for (const Dtype dtype : {Dtype::F32, Dtype::F16, Dtype::BF16}) {
+      for (const std::size_t groups : {10, 16}) measure({100000, 1024, groups, threads, dtype}, keep);
+    }
   }
   return keep[0] == 12345.0f ? 1 : 0;  // keeps the reads alive
 }

@@ -243,7 +243,7 @@ TEST(CronosDegenerate, FiniteOnOddRows) {
     const Matrix<float> gates = draw_gates(3, 6, 1);
     ThreadPool pool(1);
     const Matrix<std::uint8_t> pattern = gate_pattern<float>(x.view(), gates.view(), pool);
-    GatedOperator<float> f(DesignRows<float>{{{x.view(), {}}}}, pattern, pool);
+    GatedOperator<float> f(DesignRows<float>{{{std::as_const(x).view(), {}}}}, pattern, pool);
     Cronos<float> cronos(f, pattern, y, {}, pool);
     const SolveInfo info = cronos.run();
     EXPECT_EQ(info.iterations, CronosSettings().admm_iterations);

@@ -233,7 +233,9 @@ TEST(Metrics, ScoresThatOverflowAreAnError) {
       2, 6, [](std::span<const float>) { return 0.0; }, 4);
   EXPECT_EQ(score_features(head, set).single.size(), 2u);
   head.transform.scale[0] = 3e38f;
-  set.features(1, 0) = 3e38f;
+  Matrix<float> features = set.features.matrix();
+  features(1, 0) = 3e38f;
+  set.features = std::move(features);
   EXPECT_EQ(test::error_code_of([&] { score_features(head, set); }), ErrorCode::BadInput);
 }
 

@@ -166,10 +166,12 @@ TEST(Extract, StoresHalfPrecisionRounded) {
     extract_pairs(tiny(), source_of(pairs), path, how);
     EXPECT_EQ(SafetensorsFile(path).tensor("chosen").dtype, dtype);
     const FeatureSet half = load_features(path);
-    for (std::size_t k = 0; k < full.chosen.values().size(); ++k) {
-      const double exact = full.chosen.values()[k];
+    const Matrix<float> exact_rows = full.chosen.matrix();
+    const Matrix<float> half_rows = half.chosen.matrix();
+    for (std::size_t k = 0; k < exact_rows.values().size(); ++k) {
+      const double exact = exact_rows.values()[k];
       // Half a unit in the last place, and 2^-25 where F16 has only subnormal numbers.
-      EXPECT_NEAR(half.chosen.values()[k], exact, unit * std::abs(exact) + 0x1p-25);
+      EXPECT_NEAR(half_rows.values()[k], exact, unit * std::abs(exact) + 0x1p-25);
     }
   }
   ExtractOptions how = options();
@@ -434,8 +436,8 @@ TEST(ExtractFile, GivesTheSameNumbersInMemory) {
   EXPECT_EQ(stored.kind, FeatureKind::Pairs);
   EXPECT_EQ(progress, (std::vector<std::uint64_t>{1, 2, 1, 2}));
   EXPECT_EQ(kept.ids.size(), 2u);
-  EXPECT_TRUE(std::ranges::equal(set.chosen.values(), kept.features.chosen.values()));
-  EXPECT_TRUE(std::ranges::equal(set.rejected.values(), kept.features.rejected.values()));
+  EXPECT_TRUE(std::ranges::equal(set.chosen.matrix().values(), kept.features.chosen.matrix().values()));
+  EXPECT_TRUE(std::ranges::equal(set.rejected.matrix().values(), kept.features.rejected.matrix().values()));
   EXPECT_EQ(set.prompt_id, kept.features.prompt_id);
   EXPECT_EQ(set.length_chosen, kept.features.length_chosen);
   EXPECT_EQ(set.weight, kept.features.weight);

@@ -75,17 +75,24 @@ TEST(Fit, LinearTruthComesCloseToBayes) {
 
 TEST(Fit, PlantedGatesBeatTheBaseline) {
   const FeatureSet unseen = labelled_set(3000, 4, bent_truth, 4);
+  const FeatureSet seen = labelled_set(1500, 4, bent_truth, 3);
   for (const std::optional<Loss> loss : {std::optional<Loss>(), std::optional<Loss>(Loss::Squared)}) {
-    FitSettings settings;
-    settings.loss = loss;
-    const FitResult result = fit(labelled_set(1500, 4, bent_truth, 3), settings);
-    const double head = accuracy(result.transform, result.network, unseen);
-    EXPECT_GE(head, bayes_accuracy(unseen, bent_truth) - 0.06);
-    EXPECT_GE(head, accuracy(result.baseline_transform, result.baseline, unseen) + 0.15);
-    EXPECT_FALSE(result.chosen.linear);
-    EXPECT_TRUE(result.network.gated());
-    expect_certified(result, settings.tolerance);
-    EXPECT_EQ(result.loss, loss.value_or(Loss::Logistic));
+    for (std::uint64_t seed = 0; seed < 3; ++seed) {
+      FitSettings settings;
+      settings.loss = loss;
+      settings.seed = seed;
+      const FitResult result = fit(seen, settings);
+      // Within 0.03 of the best possible: accuracies of 3,000 rows have a standard deviation of 0.0065, and what Phase
+      // II makes of the fold's networks must be as good as what selection saw of them.
+      const double head = accuracy(result.transform, result.network, unseen);
+      EXPECT_GE(head, bayes_accuracy(unseen, bent_truth) - 0.03) << seed;
+      EXPECT_GE(head, result.chosen.held_out_accuracy - 0.03) << seed;
+      EXPECT_GE(head, accuracy(result.baseline_transform, result.baseline, unseen) + 0.15);
+      EXPECT_FALSE(result.chosen.linear);
+      EXPECT_TRUE(result.network.gated());
+      expect_certified(result, settings.tolerance);
+      EXPECT_EQ(result.loss, loss.value_or(Loss::Logistic));
+    }
   }
 }
 
@@ -192,7 +199,7 @@ TEST(Fit, TheNumberOfThreadsDoesNotMatter) {
 
 TEST(Fit, ALowerMeanAloneIsNotClearlyBetter) {
   const FeatureSet set = labelled_set(400, 3, linear_truth, 22);
-  const TrainingRows rows(set, FeatureTransform::standardising(set), Loss::Logistic, 5, 0);
+  const TrainingRows rows(set, standardising_transform(set), Loss::Logistic, 5, 0);
   HeldOut plain;
   plain.predictions.assign(rows.rows(), 0.0);
   HeldOut everywhere = plain;  // a little better on every row
@@ -330,10 +337,12 @@ TEST(Fit, OddFeatures) {
       for (const bool pairs : {false, true}) {
         SCOPED_TRACE(::testing::Message() << model_class_name(model_class) << " " << scale << " pairs " << pairs);
         FeatureSet set = pairs ? pair_set(80, 4, linear_truth, 15) : labelled_set(80, 4, linear_truth, 15);
-        for (Matrix<float>* matrix : {&set.features, &set.chosen, &set.rejected}) {
-          for (float& value : matrix->values()) {
+        for (StoredRows* rows : {&set.features, &set.chosen, &set.rejected}) {
+          Matrix<float> scaled = rows->matrix();
+          for (float& value : scaled.values()) {
             value = static_cast<float>(scale) * std::min(3.0f, std::max(-3.0f, value));
           }
+          *rows = std::move(scaled);
         }
         try {
           const FitResult result = fit(set, settings);
@@ -350,8 +359,10 @@ TEST(Fit, OddFeatures) {
   }
   // More columns than rows; a row twice; columns that say nothing.
   FeatureSet wide = labelled_set(30, 120, linear_truth, 16);
-  for (std::size_t i = 0; i < 30; ++i) wide.features(i, 5) = 1;
-  std::copy_n(wide.features.row(0).data(), 120, wide.features.row(1).data());
+  Matrix<float> features = wide.features.matrix();
+  for (std::size_t i = 0; i < 30; ++i) features(i, 5) = 1;
+  std::copy_n(features.row(0).data(), 120, features.row(1).data());
+  wide.features = std::move(features);
   settings.model_class = ModelClass::Gated;
   EXPECT_TRUE(finite(fit(wide, settings)));
 }
@@ -369,8 +380,17 @@ TEST(Folds, PromptsNeverStraddle) {
   }
   EXPECT_EQ(used, (std::set<int>{0, 1, 2, 3, 4}));
   for (int fold = 0; fold < 5; ++fold) {
-    const Targets targets = rows.without_fold(fold);
-    for (std::size_t i = 0; i < 500; ++i) EXPECT_EQ(targets.weights[i], rows.fold()[i] == fold ? 0.0f : 1.0f);
+    const TrainingRows::Part seen = rows.outside_fold(fold);
+    const TrainingRows::Part unseen = rows.inside_fold(fold);
+    EXPECT_EQ(seen.rows.size() + unseen.rows.size(), 500u);
+    for (const TrainingRows::Part* part : {&seen, &unseen}) {
+      for (std::size_t k = 0; k < part->rows.size(); ++k) {
+        const std::size_t i = part->rows[k];
+        EXPECT_EQ(rows.fold()[i] == fold, part == &unseen);
+        EXPECT_EQ(part->targets.labels[k], set.labels[i]);
+        EXPECT_EQ(part->design.segments.front().plus.row(k), set.features.row(i));
+      }
+    }
   }
   // Pairs as pointwise rows: both responses of a prompt share its fold.
   FeatureSet pairs = pair_set(100, 3, linear_truth, 18);
@@ -388,16 +408,18 @@ TEST(Folds, NothingLeaksIntoTheSelection) {
   // that has not cannot. 120 prompts, so chance stays below 0.5 + 3.3 sqrt(1/480) = 0.65.
   Random random(19);
   FeatureSet set = labelled_set(600, 60, linear_truth, 20);
+  Matrix<float> features = set.features.matrix();
   for (std::size_t i = 0; i < 600; ++i) {
     const std::size_t prompt = i % 120;
     set.prompt_id[i] = static_cast<std::int64_t>(prompt);
     set.labels[i] = i < 120 ? (random.below(2) == 0 ? 1 : -1) : set.labels[prompt];
     if (i >= 120) {
       for (std::size_t j = 0; j < 60; ++j) {
-        set.features(i, j) = set.features(prompt, j) + static_cast<float>(0.01 * random.normal());
+        features(i, j) = features(prompt, j) + static_cast<float>(0.01 * random.normal());
       }
     }
   }
+  set.features = std::move(features);
   for (const ModelClass model_class : {ModelClass::Gated, ModelClass::Linear}) {
     FitSettings settings;
     settings.model_class = model_class;

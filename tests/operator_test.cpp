@@ -3,8 +3,10 @@
 
 #include <cmath>
 #include <cstring>
+#include <memory>
 #include <utility>
 
+#include "core/half.h"
 #include "reference.h"
 #include "solver/gated_operator.h"
 #include "solver/gates.h"
@@ -189,6 +191,94 @@ TEST(GatedOperator, GivenPatternIsUsed) {
       }
     }
     ASSERT_TRUE(std::abs(z[i] - expected) <= 2 * rounding_bound(11, 0x1p-53) * size) << i;
+  }
+}
+
+StoredRows stored_as(Dtype dtype, const Matrix<float>& rows) {
+  if (dtype == Dtype::F32) return rows;
+  const auto words = std::make_shared<std::vector<std::uint16_t>>();
+  for (const float value : rows.values()) {
+    words->push_back(dtype == Dtype::F16 ? f32_to_f16(value) : f32_to_bf16(value));
+  }
+  return {dtype, rows.rows(), rows.cols(), reinterpret_cast<const std::byte*>(words->data()), words};
+}
+
+/// Every type of stored numbers, as they are and with a transform that the operator folds into the weights, in the
+/// order of the file and in another one, against plain loops over what the transform makes of each row.
+TEST(GatedOperator, ReadsRowsAsTheyAreStored) {
+  for (const Dtype dtype : {Dtype::F32, Dtype::F16, Dtype::BF16}) {
+    for (const bool with_transform : {false, true}) {
+      for (const std::size_t d : {1u, 37u, 128u, 300u}) {
+        SCOPED_TRACE(::testing::Message() << dtype_name(dtype) << " d " << d << " transform " << with_transform);
+        constexpr std::size_t kRows = 150;
+        constexpr std::size_t kGroups = 7;
+        Random random(d);
+        Matrix<float> values[2];
+        for (Matrix<float>& side : values) {
+          side = test::normal_matrix(kRows, d, random);
+          for (float& value : side.values()) value = 5 + 0.5f * value;
+        }
+        auto transform = std::make_shared<FeatureTransform>(FeatureTransform::identity(d));
+        if (with_transform) {
+          transform->mean.assign(d, 5.0f);
+          for (std::size_t j = 0; j < d; ++j)
+            transform->scale[j] = j % 11 == 3 ? 0.0f : 2.0f / static_cast<float>(1 + j % 3);
+        }
+        std::vector<std::size_t> order(kRows);
+        for (std::size_t i = 0; i < kRows; ++i) order[i] = i * 7 % kRows;
+        const DesignRows<float> rows{
+            {{stored_as(dtype, values[0]).subset(order), stored_as(dtype, values[1]).subset(order)}},
+            with_transform ? transform : nullptr};
+        Matrix<float> gates = test::normal_matrix(kGroups, d, random);
+        for (float& value : gates.row(2)) value = 0;
+        const Matrix<float> w = test::normal_matrix(kGroups, d, random);
+        std::vector<float> r(kRows);
+        for (float& value : r) value = static_cast<float>(random.normal());
+
+        std::vector<double> z_exact(kRows);
+        std::vector<double> z_size(kRows);
+        Matrix<double> g_exact(kGroups, d);
+        Matrix<double> g_size(kGroups, d);
+        for (std::size_t i = 0; i < kRows; ++i) {
+          for (int side = 0; side < 2; ++side) {
+            const double sign = side == 0 ? 1 : -1;
+            std::vector<float> x(d);
+            std::vector<double> size(d);  // of the terms that the operator adds up: feature and mean, scaled
+            for (std::size_t j = 0; j < d; ++j) {
+              const float value = values[side](order[i], j);
+              const float stored = dtype == Dtype::F32   ? value
+                                   : dtype == Dtype::F16 ? f16_to_f32(f32_to_f16(value))
+                                                         : bf16_to_f32(f32_to_bf16(value));
+              x[j] = static_cast<float>((static_cast<double>(stored) - transform->mean[j]) * transform->scale[j]);
+              size[j] = (std::abs(stored) + std::abs(transform->mean[j])) * transform->scale[j];
+            }
+            for (std::size_t p = 0; p < kGroups; ++p) {
+              if (!gate_open(gates.row(p), x)) continue;
+              for (std::size_t j = 0; j < d; ++j) {
+                z_exact[i] += sign * static_cast<double>(w(p, j)) * x[j];
+                z_size[i] += std::abs(w(p, j)) * size[j];
+                g_exact(p, j) += sign * static_cast<double>(r[i]) * x[j];
+                g_size(p, j) += std::abs(r[i]) * size[j];
+              }
+            }
+          }
+        }
+        // As above, and the rounding of x itself, of the scaled weights, of the shifts and of the final difference.
+        const double z_bound = rounding_bound(2 * (d + kGroups + 4) + 6);
+        const double g_bound = rounding_bound(2 * kRows + 40 + 6);
+        ThreadPool pool(2);
+        GatedOperator<float> f(rows, gates.view(), pool);
+        EXPECT_EQ(f.bytes_per_pass(), 2 * kRows * d * dtype_bytes(dtype));
+        std::vector<float> z(kRows);
+        f.forward(w.view(), z);
+        for (std::size_t i = 0; i < kRows; ++i) ASSERT_LE(std::abs(z[i] - z_exact[i]), z_bound * z_size[i]) << i;
+        Matrix<float> g(kGroups, d);
+        f.adjoint(r, g.view());
+        for (std::size_t k = 0; k < g.values().size(); ++k) {
+          ASSERT_LE(std::abs(g.values()[k] - g_exact.values()[k]), g_bound * g_size.values()[k]) << k;
+        }
+      }
+    }
   }
 }
 

@@ -1,8 +1,10 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <numeric>
+#include <utility>
 
 #include "core/random.h"
 #include "features/feature_set.h"
@@ -34,15 +36,17 @@ inline FeatureSet pair_set(std::size_t n, std::size_t d, const Truth& truth, std
   Random random(seed);
   FeatureSet set;
   set.kind = FeatureKind::Pairs;
-  set.chosen = normal_matrix(n, d, random);
-  set.rejected = normal_matrix(n, d, random);
+  Matrix<float> chosen = normal_matrix(n, d, random);
+  Matrix<float> rejected = normal_matrix(n, d, random);
   set.prompt_id.resize(n);
   std::iota(set.prompt_id.begin(), set.prompt_id.end(), 0);
   for (std::size_t i = 0; i < n; ++i) {
-    const double difference = truth(set.chosen.row(i)) - truth(set.rejected.row(i));
+    const double difference = truth(chosen.row(i)) - truth(rejected.row(i));
     if (random.uniform() < 1 / (1 + std::exp(-difference))) continue;
-    for (std::size_t j = 0; j < d; ++j) std::swap(set.chosen(i, j), set.rejected(i, j));
+    std::ranges::swap_ranges(chosen.row(i), rejected.row(i));
   }
+  set.chosen = std::move(chosen);
+  set.rejected = std::move(rejected);
   set.path = "pairs";
   return set;
 }

@@ -109,12 +109,14 @@ TEST(Training, HeldOutPromptsAreNotTrainedOn) {
   // Labels are drawn per prompt: only a leak can predict those of a held-out one. 80 prompts: 0.5 + 3 sqrt(1/320).
   Random random(3);
   FeatureSet set = test::labelled_set(400, 50, linear_truth, 4);
+  Matrix<float> features = set.features.matrix();
   for (std::size_t i = 0; i < 400; ++i) {
     const std::size_t prompt = i % 80;
     set.prompt_id[i] = static_cast<std::int64_t>(prompt);
     set.labels[i] = i < 80 ? (random.below(2) == 0 ? 1 : -1) : set.labels[prompt];
-    if (i >= 80) std::copy_n(set.features.row(prompt).data(), 50, set.features.row(i).data());
+    if (i >= 80) std::copy_n(features.row(prompt).data(), 50, features.row(i).data());
   }
+  set.features = std::move(features);
   EvaluationPlan folds;
   folds.folds = 4;
   EXPECT_LE(run(set, folds).metrics.at("eval_accuracy").get<double>(), 0.67);
@@ -204,8 +206,8 @@ TEST(Training, ControlSwapsAboutHalfOfThePairsAndNothingElse) {
 
   FeatureSet again = before;
   shuffle_preferences(again, 9);
-  EXPECT_EQ(again.chosen.values().size(), after.chosen.values().size());
-  EXPECT_TRUE(std::ranges::equal(again.chosen.values(), after.chosen.values()));
+  EXPECT_EQ(again.chosen.rows(), after.chosen.rows());
+  EXPECT_TRUE(std::ranges::equal(again.chosen.matrix().values(), after.chosen.matrix().values()));
 }
 
 TEST(Training, ControlPermutesLabels) {

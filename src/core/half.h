@@ -8,12 +8,12 @@ namespace coala {
 /// IEEE 754 binary16 to binary32: exact, including subnormals, infinities and NaN.
 inline float f16_to_f32(std::uint16_t half) noexcept {
   const std::uint32_t sign = static_cast<std::uint32_t>(half & 0x8000u) << 16;
-  const std::uint32_t exponent = (half >> 10) & 0x1fu;
-  const std::uint32_t fraction = half & 0x3ffu;
-  if (exponent == 0x1f) return std::bit_cast<float>(sign | 0x7f800000u | (fraction << 13));
-  if (exponent != 0) return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (fraction << 13));
-  const float magnitude = static_cast<float>(fraction) * 0x1p-24f;  // subnormal: exact in float
-  return std::bit_cast<float>(std::bit_cast<std::uint32_t>(magnitude) | sign);
+  const std::uint32_t magnitude = static_cast<std::uint32_t>(half & 0x7fffu) << 13;
+  // The exponents' bases differ by 112; a product instead of a sum makes subnormals right as well. No branches: the
+  // compiler converts whole registers.
+  const std::uint32_t finite = std::bit_cast<std::uint32_t>(std::bit_cast<float>(magnitude) * 0x1p112f);
+  const std::uint32_t special = magnitude >= 0x0f800000u ? 0x7f800000u : 0u;  // infinity, NaN
+  return std::bit_cast<float>(sign | finite | special);
 }
 
 /// Binary32 to binary16, round to nearest even; overflow gives infinity.

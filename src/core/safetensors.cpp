@@ -8,12 +8,12 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cerrno>
 #include <cstring>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "core/error.h"
 #include "core/half.h"
@@ -23,28 +23,8 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "safetensors is little-endian, and so must the host be");
 
-struct DtypeInfo {
-  Dtype dtype;
-  std::string_view name;
-  std::size_t bytes;
-};
-
-constexpr std::array<DtypeInfo, 9> kDtypes{{{Dtype::F64, "F64", 8},
-                                            {Dtype::F32, "F32", 4},
-                                            {Dtype::F16, "F16", 2},
-                                            {Dtype::BF16, "BF16", 2},
-                                            {Dtype::I64, "I64", 8},
-                                            {Dtype::I32, "I32", 4},
-                                            {Dtype::I16, "I16", 2},
-                                            {Dtype::I8, "I8", 1},
-                                            {Dtype::U8, "U8", 1}}};
-
 /// The same bound as the reference implementation: no honest header is larger.
 constexpr std::uint64_t kLargestHeader = 100'000'000;
-
-const DtypeInfo& info(Dtype dtype) {
-  return kDtypes.at(static_cast<std::size_t>(dtype));
-}
 
 std::size_t tensor_bytes(Dtype dtype, const std::vector<std::size_t>& shape) {
   std::size_t bytes = dtype_bytes(dtype);
@@ -83,13 +63,6 @@ T load(const std::byte* from) {
 }
 
 }  // namespace
-
-std::size_t dtype_bytes(Dtype dtype) noexcept {
-  return info(dtype).bytes;
-}
-std::string_view dtype_name(Dtype dtype) noexcept {
-  return info(dtype).name;
-}
 
 std::size_t TensorView::count() const noexcept {
   return bytes.size() / dtype_bytes(dtype);
@@ -164,15 +137,13 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path)
         offsets->size() != 2 || !std::all_of(offsets->begin(), offsets->end(), is_size)) {
       throw corrupt(fmt::format("the entry '{}' lacks a dtype, a shape or two data_offsets", name));
     }
-    const auto known = std::find_if(kDtypes.begin(), kDtypes.end(), [&](const DtypeInfo& candidate) {
-      return candidate.name == dtype->get_ref<const std::string&>();
-    });
-    if (known == kDtypes.end()) {
+    const std::optional<Dtype> known = dtype_named(dtype->get_ref<const std::string&>());
+    if (!known) {
       throw corrupt(fmt::format("the tensor '{}' has the unknown type '{}'", name, dtype->get<std::string>()));
     }
     TensorView view;
-    view.dtype = known->dtype;
-    std::size_t bytes = known->bytes;
+    view.dtype = *known;
+    std::size_t bytes = dtype_bytes(*known);
     for (const nlohmann::json& extent_value : *shape) {
       const auto extent = extent_value.get<std::size_t>();
       if (extent != 0 && bytes > std::numeric_limits<std::size_t>::max() / extent) {
@@ -309,7 +280,7 @@ void SafetensorsWriter::start() {
     offset = end;
   }
   std::string text = header.dump();
-  text.resize((text.size() + 7) / 8 * 8, ' ');  // so that the tensors start on an 8-byte boundary
+  text.resize((text.size() + 8 + 63) / 64 * 64 - 8, ' ');  // so that the tensors start at a cache line
   const std::uint64_t length = text.size();
   file_ = std::make_unique<AtomicFile>(path_);
   file_->write(&length, sizeof length);

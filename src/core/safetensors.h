@@ -11,13 +11,9 @@
 #include <vector>
 
 #include "core/atomic_file.h"
+#include "core/dtype.h"
 
 namespace coala {
-
-enum class Dtype { F64, F32, F16, BF16, I64, I32, I16, I8, U8 };
-
-std::size_t dtype_bytes(Dtype dtype) noexcept;
-std::string_view dtype_name(Dtype dtype) noexcept;
 
 /// One tensor of an open file; `bytes` points into the mapped file.
 struct TensorView {
@@ -43,6 +39,9 @@ class SafetensorsFile {
   bool contains(const std::string& name) const { return tensors_.contains(name); }
   /// @throws Error{CorruptFile} naming the file, the tensor and the tensors there are
   const TensorView& tensor(const std::string& name) const;
+
+  /// Keeps the mapped bytes of the tensors where they are.
+  std::shared_ptr<const void> owner() const { return mapping_; }
 
   /// The numbers of a floating-point tensor as float. @throws Error{CorruptFile} for an integer tensor
   std::vector<float> read_f32(const std::string& name) const;

@@ -145,7 +145,7 @@ void labelled_metrics(Report& report, const FeatureSet& set, const Scores& score
 
 Scores score_features(const Head& head, const FeatureSet& set) {
   Scores scores;
-  const auto score_all = [&](const char* name, const Matrix<float>& rows, std::vector<double>& out) {
+  const auto score_all = [&](const char* name, const StoredRows& rows, std::vector<double>& out) {
     for (std::size_t i = 0; i < rows.rows(); ++i) {
       out.push_back(head.score(rows.row(i)));
       if (std::isfinite(out.back())) continue;

@@ -34,18 +34,22 @@ class Loader {
     }
     if (pairs) {
       set.kind = FeatureKind::Pairs;
-      set.chosen = read_matrix("chosen");
-      set.rejected = read_matrix("rejected");
+      set.chosen = map_rows("chosen");
+      set.rejected = map_rows("rejected");
       if (set.rejected.rows() != set.chosen.rows() || set.rejected.cols() != set.chosen.cols()) {
         throw corrupt(fmt::format("'chosen' is [{}, {}] and 'rejected' is [{}, {}]; they must agree", set.chosen.rows(),
                                   set.chosen.cols(), set.rejected.rows(), set.rejected.cols()));
+      }
+      if (set.chosen.dtype() != set.rejected.dtype()) {  // programs want their rows alike
+        set.chosen = set.chosen.matrix();
+        set.rejected = set.rejected.matrix();
       }
       rows_ = set.chosen.rows();
       set.length_chosen = read_lengths("length_chosen");
       set.length_rejected = read_lengths("length_rejected");
     } else {
       set.kind = FeatureKind::Labelled;
-      set.features = read_matrix("features");
+      set.features = map_rows("features");
       rows_ = set.features.rows();
       for (const std::int64_t label : read_integers("labels")) {
         if (label != -1 && label != 1) {
@@ -81,16 +85,25 @@ class Loader {
     return Error(ErrorCode::BadInput, fmt::format("{}: {}", file_.path().string(), what), hint);
   }
 
-  Matrix<float> read_matrix(const std::string& name) const {
+  StoredRows map_rows(const std::string& name) const {
     const TensorView& view = file_.tensor(name);
     if (view.shape.size() != 2 || view.shape[0] == 0 || view.shape[1] == 0) {
       throw corrupt(
           fmt::format("'{}' has the shape [{}]; [n, d] with n, d >= 1 is needed", name, fmt::join(view.shape, ", ")));
     }
-    Matrix<float> matrix(view.shape[0], view.shape[1]);
-    file_.read_f32(name, matrix.values());
-    for (std::size_t i = 0; i < matrix.rows(); ++i) {
-      const auto row = matrix.row(i);
+    const bool usable = view.dtype == Dtype::F32 || view.dtype == Dtype::F16 || view.dtype == Dtype::BF16;
+    const bool aligned = reinterpret_cast<std::uintptr_t>(view.bytes.data()) % dtype_bytes(view.dtype) == 0;
+    StoredRows rows;
+    if (usable && aligned) {
+      rows = StoredRows(view.dtype, view.shape[0], view.shape[1], view.bytes.data(), file_.owner());
+    } else {
+      Matrix<float> converted(view.shape[0], view.shape[1]);
+      file_.read_f32(name, converted.values());
+      rows = StoredRows(std::move(converted));
+    }
+    std::vector<float> row(rows.cols());
+    for (std::size_t i = 0; i < rows.rows(); ++i) {
+      rows.read(i, 0, std::span<float>(row));
       for (std::size_t j = 0; j < row.size(); ++j) {
         if (!std::isfinite(row[j])) {
           throw bad(fmt::format("'{}' has the value {} in row {}, column {} (counted from 0)", name, row[j], i, j),
@@ -98,7 +111,7 @@ class Loader {
         }
       }
     }
-    return matrix;
+    return rows;
   }
 
   void check_column(const std::string& name) const {

@@ -7,20 +7,21 @@
 #include <string>
 #include <vector>
 
-#include "core/matrix.h"
+#include "core/stored_rows.h"
 
 namespace coala {
 
 /// What a feature file holds: preference pairs, or single responses with a label.
 enum class FeatureKind { Pairs, Labelled };
 
-/// A feature file in memory, checked: n >= 1 rows of d >= 1 finite numbers, all columns of n entries.
+/// A feature file, checked: n >= 1 rows of d >= 1 finite numbers, all columns of n entries. The features stay in the
+/// mapped file, as they are stored; a set made of others' rows shares them.
 struct FeatureSet {
   FeatureKind kind = FeatureKind::Pairs;
 
-  Matrix<float> chosen;    ///< [n, d]; pairs only, else empty
-  Matrix<float> rejected;  ///< [n, d]; pairs only, else empty
-  Matrix<float> features;  ///< [n, d]; labelled only, else empty
+  StoredRows chosen;    ///< [n, d]; pairs only, else empty
+  StoredRows rejected;  ///< [n, d]; pairs only, else empty
+  StoredRows features;  ///< [n, d]; labelled only, else empty
 
   std::vector<std::int8_t> labels;  ///< [n], -1 or +1; labelled only, else empty
 

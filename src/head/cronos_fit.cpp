@@ -19,11 +19,10 @@ struct CronosRun {
 /// Runs the program on the pointwise rows outside `left_out` (-1: on all).
 CronosRun run_cronos(const TrainingRows& rows, int left_out, const Matrix<float>& gates, const FitSettings& settings,
                      ThreadPool& pool) {
-  const TrainingRows::Dense dense = rows.dense_without(left_out);
-  const Matrix<float>& x = dense.x;
-  const std::vector<float>& y = dense.y;
-  const Matrix<std::uint8_t> pattern = gate_pattern(x.view(), gates.view(), pool);
-  GatedOperator<float> f(DesignRows<float>{{{x.view(), {}}}}, pattern, pool);
+  const TrainingRows::Part part = rows.outside_fold(left_out);
+  const std::vector<float>& y = part.targets.labels;
+  const Matrix<std::uint8_t> pattern = gate_pattern(part.design, part.design.segments.front().plus, gates.view(), pool);
+  GatedOperator<float> f(part.design, pattern, pool);
   CronosSettings cronos_settings = settings.cronos;
   cronos_settings.seed = settings.seed;
   Cronos<float> cronos(f, pattern, std::span<const float>(y), cronos_settings, pool);
@@ -34,11 +33,11 @@ CronosRun run_cronos(const TrainingRows& rows, int left_out, const Matrix<float>
   run.network = relu_network(relu_weights(u));
 
   // The program's objective at u: early iterates are outside the cones, so this is no certificate.
-  Matrix<float> difference(gates.rows(), x.cols());
+  Matrix<float> difference(gates.rows(), rows.dimension());
   double penalty = 0;
   for (std::size_t p = 0; p < gates.rows(); ++p) {
     double squares[2] = {0, 0};
-    for (std::size_t j = 0; j < x.cols(); ++j) {
+    for (std::size_t j = 0; j < rows.dimension(); ++j) {
       difference(p, j) = u[0](p, j) - u[1](p, j);
       squares[0] += static_cast<double>(u[0](p, j)) * u[0](p, j);
       squares[1] += static_cast<double>(u[1](p, j)) * u[1](p, j);
@@ -60,7 +59,7 @@ CronosRun run_cronos(const TrainingRows& rows, int left_out, const Matrix<float>
 void fit_cronos(const TrainingRows& rows, const FitSettings& settings, ThreadPool& pool, FitResult& result,
                 std::vector<Network>& fold_networks) {
   const Matrix<float> gates =
-      draw_gates(static_cast<std::size_t>(settings.cronos_gates), rows.plus().cols(), settings.seed);
+      draw_gates(static_cast<std::size_t>(settings.cronos_gates), rows.dimension(), settings.seed);
   CronosRun run = run_cronos(rows, -1, gates, settings, pool);
   throw_if_interrupted();
   result.network = std::move(run.network);

@@ -78,18 +78,21 @@ void check_unweighted(const FeatureSet& set) {
 /// without rows has no network.
 PhaseTwoRows out_of_fold_rows(const TrainingRows& rows, const std::vector<Network>& networks, std::size_t m,
                               bool pairwise, ThreadPool& pool) {
-  const std::size_t n = rows.plus().rows();
+  const std::size_t n = rows.responses();
   PhaseTwoRows result;
   result.pairwise = pairwise;
   result.activations = Matrix<double>(pairwise || !rows.from_pairs() ? n : 2 * n, m);
   pool.for_parts(n, 64, [&](int, std::size_t begin, std::size_t end) {
     std::vector<double> other(m);
+    std::vector<float> x(rows.dimension());
     for (std::size_t i = begin; i < end; ++i) {
       const Network& network = networks[static_cast<std::size_t>(rows.fold()[i])];
       const auto out = result.activations.row(i);
-      network.activations(rows.plus().row(i), out);
+      rows.read(0, i, x);
+      network.activations(x, out);
       if (!rows.from_pairs()) continue;
-      network.activations(rows.minus().row(i), other);
+      rows.read(1, i, x);
+      network.activations(x, other);
       for (std::size_t j = 0; j < m; ++j) {
         if (pairwise) {
           out[j] -= other[j];
@@ -142,11 +145,11 @@ struct LinearFit {
 };
 
 LinearFit fit_linear(const TrainingRows& rows, const FitSettings& settings, ThreadPool& pool, SelectionCost& cost) {
-  const Matrix<float> zero_gate(1, rows.plus().cols());
+  const Matrix<float> zero_gate(1, rows.dimension());
   GatedOperator<float> f(rows.design(), zero_gate.view(), pool);
   LinearFit fit;
   fit.gram = weighted_gram(rows.design(), rows.targets().weights, pool);
-  fit.selected = select_linear(f, rows, fit.gram, settings.folds, settings.rule, fit.path, cost);
+  fit.selected = select_linear(rows, fit.gram, settings.folds, settings.rule, pool, fit.path, cost);
   LinearSolver solver(f, rows.targets(), fit.gram, !rows.pairwise());
   fit.info = solver.solve(fit.selected.candidate.penalty, 1e-6);
   fit.weights = solver.weights();
@@ -156,7 +159,7 @@ LinearFit fit_linear(const TrainingRows& rows, const FitSettings& settings, Thre
 /// Takes the linear model as the result of Phase I.
 void take_linear(const TrainingRows& rows, const LinearFit& linear, int folds, FitResult& result,
                  std::vector<Network>& fold_networks) {
-  const Matrix<float> zero_gate(1, rows.plus().cols());
+  const Matrix<float> zero_gate(1, rows.dimension());
   result.phase_one = linear.info;
   result.chosen = linear.selected.candidate;
   result.certificate = certify_linear(rows.design(), rows.targets(), linear.weights.w.row(0), linear.weights.bias,
@@ -172,17 +175,17 @@ bool fit_gated(const TrainingRows& rows, const LinearFit& linear, const FitSetti
                SelectionCost& cost, FitResult& result, std::vector<Network>& fold_networks) {
   const bool free_bias = !rows.pairwise();
   Matrix<float> gates =
-      draw_gates_with_linear(static_cast<std::size_t>(settings.gates), rows.plus().cols(), settings.seed);
+      draw_gates_with_linear(static_cast<std::size_t>(settings.gates), rows.dimension(), settings.seed);
   std::optional<GatedOperator<float>> f(std::in_place, rows.design(), gates.view(), pool);
   const GatedMetric metric = gated_metric(rows.design(), rows.targets().weights, linear.gram, pool);
-  const HeldOut drawn = select_gated(*f, gates, rows, metric, settings, result.path, cost);
+  constexpr int kMostIterations = 20000;
+  const GatedSettings solver_settings{free_bias, settings.tolerance, kMostIterations};
+  std::optional<GatedSolver> solver(std::in_place, *f, rows.targets(), metric, solver_settings);
+  const HeldOut drawn = select_gated(gates, solver->beta_max(), rows, metric, settings, pool, result.path, cost);
   const HeldOut best = refine_gated(drawn, rows, metric, settings, pool, result.path, cost);
   if (!clearly_better(best, linear.selected, rows)) return false;
 
   // The same steps on all rows: solve, turn the gates, and so on; the last solve is to the full tolerance.
-  constexpr int kMostIterations = 20000;
-  const GatedSettings solver_settings{free_bias, settings.tolerance, kMostIterations};
-  std::optional<GatedSolver> solver(std::in_place, *f, rows.targets(), metric, solver_settings);
   solver->start_from(mean_of_folds(drawn.weights));
   for (int round = 0; round < best.candidate.refinements; ++round) {
     solver->solve(drawn.candidate.penalty, kRefinementTolerance);
@@ -200,7 +203,12 @@ bool fit_gated(const TrainingRows& rows, const LinearFit& linear, const FitSetti
   const std::vector<std::size_t> kept = nonzero_groups(weights.w);
   result.network = network_of(weights.w, gates, kept);
   result.network.bias = static_cast<float>(weights.bias);
-  fold_networks = networks_of_folds(rows, best, kept, settings.folds);
+  // Phase II weighs neurons that other rows have made, and they must be the same neurons in every fold. Each fold has
+  // turned its gates its own way: so the folds are fitted once more with the gates of all rows.
+  const bool own_gates = best.candidate.refinements > 0;
+  fold_networks = networks_of_folds(
+      rows, own_gates ? fit_folds(gates, weights.w, best.candidate, rows, metric, settings.folds, pool, cost) : best,
+      kept, settings.folds);
   return true;
 }
 
@@ -266,7 +274,7 @@ FitResult fit_head(const FeatureSet& set, const FitSettings& settings, ThreadPoo
   SelectionCost cost;
 
   // The baseline: ridge logistic regression. Unless the program has another loss it is the linear candidate too.
-  result.baseline_transform = FeatureTransform::standardising(set);
+  result.baseline_transform = standardising_transform(set);
   const TrainingRows preference_rows(set, result.baseline_transform, preference_loss, settings.folds, settings.seed);
   LinearFit linear = fit_linear(preference_rows, settings, pool, cost);
   result.baseline = network_of(linear.weights.w, Matrix<float>(1, set.dimension()), {0});
@@ -280,8 +288,7 @@ FitResult fit_head(const FeatureSet& set, const FitSettings& settings, ThreadPoo
     own_rows.emplace(set, result.transform, result.loss, settings.folds, settings.seed);
   }
   const TrainingRows& rows = own_rows ? *own_rows : preference_rows;
-  result.bytes_of_x =
-      static_cast<std::uint64_t>(rows.plus().values().size_bytes() + rows.minus().values().size_bytes());
+  result.bytes_of_x = rows.design().bytes();
 
   std::vector<Network> fold_networks(static_cast<std::size_t>(settings.folds));
   if (settings.model_class == ModelClass::Cronos) {
@@ -304,7 +311,7 @@ FitResult fit_head(const FeatureSet& set, const FitSettings& settings, ThreadPoo
   fit_second_layer(rows, fold_networks, pairwise, settings.phase_two, pool, result);
   result.selection_seconds = cost.seconds;
   result.selection_flops = cost.flops;
-  result.selection_passes = cost.passes;
+  result.selection_passes = static_cast<std::uint64_t>(std::llround(cost.rows_read / static_cast<double>(rows.rows())));
   return result;
 }
 

@@ -53,7 +53,7 @@ std::string number(double value) {
 
 double Head::score(std::span<const float> features) const {
   std::vector<float> x(features.size());
-  transform.apply(features, x);
+  transform.apply(features, std::span<float>(x));
   return network.score(x);
 }
 

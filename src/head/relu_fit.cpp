@@ -19,10 +19,11 @@ constexpr double kFoldTolerance = 1e-2;
 void fit_relu(const TrainingRows& rows, const FitSettings& settings, ThreadPool& pool, FitResult& result,
               std::vector<Network>& fold_networks) {
   const Matrix<float> gates =
-      draw_gates(static_cast<std::size_t>(settings.cronos_gates), rows.plus().cols(), settings.seed);
+      draw_gates(static_cast<std::size_t>(settings.cronos_gates), rows.dimension(), settings.seed);
   const auto solve = [&](int left_out, double tolerance) {
-    const TrainingRows::Dense dense = rows.dense_without(left_out);
-    ReluSolver solver(dense.x.view(), dense.y, gates.view(), pool);
+    const TrainingRows::Part part = rows.outside_fold(left_out);
+    const Matrix<float> x = part.design.segments.front().plus.matrix();
+    ReluSolver solver(x.view(), part.targets.labels, gates.view(), pool);
     ReluSettings relu;
     relu.beta = settings.relu_beta_ratio * solver.beta_max();
     if (!(relu.beta > 0)) {

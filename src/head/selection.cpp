@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <deque>
 #include <limits>
 #include <map>
 #include <optional>
@@ -62,12 +63,15 @@ void judge(HeldOut& held_out, const TrainingRows& rows) {
   held_out.candidate.held_out_accuracy = right / weight;
 }
 
-void take_fold(HeldOut& held_out, const TrainingRows& rows, int fold, const Matrix<float>& gates,
+/// Takes what a fold's weights say of the rows that they have not seen.
+void take_fold(HeldOut& held_out, const TrainingRows::Part& unseen, GatedOperator<float>& f, const Matrix<float>& gates,
                const GatedWeights& fitted) {
   held_out.gates.push_back(gates);
   held_out.weights.push_back(fitted.w);
-  for (std::size_t i = 0; i < rows.rows(); ++i) {
-    if (rows.fold()[i] == fold) held_out.predictions[i] = static_cast<double>(fitted.z[i]) + fitted.bias;
+  std::vector<float> z(f.rows());
+  f.forward(fitted.w.view(), z);
+  for (std::size_t k = 0; k < z.size(); ++k) {
+    held_out.predictions[unseen.rows[k]] = static_cast<double>(z[k]) + fitted.bias;
   }
 }
 
@@ -105,21 +109,53 @@ std::vector<int> used_folds(const TrainingRows& rows, int folds) {
 }
 
 /// The gated program on the rows of all folds but one.
-struct GatedFold {
-  int fold;
-  Targets targets;
-  double share;  ///< of the rows' weight
-  Matrix<float> gates;
-  std::optional<GatedSolver> solver;
+class GatedFold {
+ public:
+  GatedFold(const TrainingRows& rows, int fold)
+      : seen_(rows.outside_fold(fold)),
+        unseen_(rows.inside_fold(fold)),
+        share_(sum(seen_.targets.weights) / rows.total_weight()) {}
+
+  /// Starts from `w` [P, d], or from zero.
+  void start(const Matrix<float>& gates, const Matrix<float>* w, const GatedMetric& metric,
+             const GatedSettings& settings, ThreadPool& pool, SelectionCost& cost) {
+    if (gates_.rows() == 0 || !std::ranges::equal(gates.values(), gates_.values())) {
+      count(cost);
+      gates_ = gates;
+      of_seen_.emplace(seen_.design, gates_.view(), pool);
+      of_unseen_.emplace(unseen_.design, gates_.view(), pool);
+    }
+    solver_.emplace(*of_seen_, seen_.targets, metric, settings);
+    if (w != nullptr) solver_->start_from(*w);
+  }
+
+  /// The loss is a sum: a fold's penalty shrinks with its weight so that the trade-off stays the same.
+  void fit(double penalty, double tolerance, HeldOut& held_out) {
+    solver_->solve(penalty * share_, tolerance);
+    take_fold(held_out, unseen_, *of_unseen_, gates_, solver_->weights());
+  }
+
+  /// Adds the work of the operators so far; once, before they go.
+  void count(SelectionCost& cost) const {
+    for (const auto* f : {&of_seen_, &of_unseen_}) {
+      if (*f) cost.add(**f);
+    }
+  }
+
+ private:
+  TrainingRows::Part seen_;
+  TrainingRows::Part unseen_;
+  double share_;  ///< of the rows' weight
+  Matrix<float> gates_;
+  std::optional<GatedOperator<float>> of_seen_;
+  std::optional<GatedOperator<float>> of_unseen_;
+  std::optional<GatedSolver> solver_;
 };
 
-std::vector<GatedFold> gated_folds(const TrainingRows& rows, int folds) {
-  std::vector<GatedFold> result;
-  for (const int fold : used_folds(rows, folds)) {
-    Targets targets = rows.without_fold(fold);
-    const double share = sum(targets.weights) / rows.total_weight();
-    result.push_back({fold, std::move(targets), share, {}, {}});
-  }
+/// In a deque: solvers point into their folds, which must stay where they are.
+std::deque<GatedFold> gated_folds(const TrainingRows& rows, int folds) {
+  std::deque<GatedFold> result;
+  for (const int fold : used_folds(rows, folds)) result.emplace_back(rows, fold);
   return result;
 }
 
@@ -130,16 +166,14 @@ GatedSettings gated_settings(const TrainingRows& rows) {
 }
 
 /// Fits every fold at the candidate's penalty and judges the models on the rows that they have not seen.
-HeldOut evaluate(std::vector<GatedFold>& folds, const Candidate& candidate, const TrainingRows& rows,
+HeldOut evaluate(std::deque<GatedFold>& folds, const Candidate& candidate, const TrainingRows& rows,
                  std::vector<Candidate>& path) {
   HeldOut one;
   one.candidate = candidate;
   one.predictions.assign(rows.rows(), 0.0);
   for (GatedFold& fold : folds) {
     throw_if_interrupted();
-    // The loss is a sum: a fold's penalty shrinks with its weight so that the trade-off stays the same.
-    fold.solver->solve(candidate.penalty * fold.share, kPathTolerance);
-    take_fold(one, rows, fold.fold, fold.gates, fold.solver->weights());
+    fold.fit(candidate.penalty, kPathTolerance, one);
   }
   one.candidate.active_groups = active_groups(one.weights);
   judge(one, rows);
@@ -149,11 +183,9 @@ HeldOut evaluate(std::vector<GatedFold>& folds, const Candidate& candidate, cons
 
 }  // namespace
 
-HeldOut select_linear(GatedOperator<float>& linear, const TrainingRows& rows, const Matrix<double>& gram, int folds,
-                      SelectionRule rule, std::vector<Candidate>& path, SelectionCost& cost) {
+HeldOut select_linear(const TrainingRows& rows, const Matrix<double>& gram, int folds, SelectionRule rule,
+                      ThreadPool& pool, std::vector<Candidate>& path, SelectionCost& cost) {
   const double start_s = monotonic_s();
-  const double first_flops = linear.flops();
-  const std::uint64_t first_pass = linear.passes();
   // lambda / (sum of weights): features have variance 1, so the range spans "almost nothing" to "almost free".
   constexpr double kLargest = 10;
   constexpr double kSmallest = 1e-5;
@@ -170,38 +202,35 @@ HeldOut select_linear(GatedOperator<float>& linear, const TrainingRows& rows, co
     candidate.active_groups = 1;
     held_out[static_cast<std::size_t>(k)].predictions.assign(rows.rows(), 0.0);
   }
+  const Matrix<float> zero_gate(1, rows.dimension());
   for (const int fold : used_folds(rows, folds)) {
-    const Targets targets = rows.without_fold(fold);
-    LinearSolver solver(linear, targets, gram, bias);
+    const TrainingRows::Part seen = rows.outside_fold(fold);
+    const TrainingRows::Part unseen = rows.inside_fold(fold);
+    GatedOperator<float> of_seen(seen.design, zero_gate.view(), pool);
+    GatedOperator<float> of_unseen(unseen.design, zero_gate.view(), pool);
+    LinearSolver solver(of_seen, seen.targets, gram, bias);
     for (HeldOut& one : held_out) {
       throw_if_interrupted();
-      solver.solve(one.candidate.penalty_ratio * sum(targets.weights), kTolerance);
-      take_fold(one, rows, fold, Matrix<float>(1, linear.dimension()), solver.weights());
+      solver.solve(one.candidate.penalty_ratio * sum(seen.targets.weights), kTolerance);
+      take_fold(one, unseen, of_unseen, zero_gate, solver.weights());
     }
+    cost.add(of_seen);
+    cost.add(of_unseen);
   }
   for (HeldOut& one : held_out) {
     judge(one, rows);
     path.push_back(one.candidate);
   }
   cost.seconds += monotonic_s() - start_s;
-  cost.flops += linear.flops() - first_flops;
-  cost.passes += linear.passes() - first_pass;
   return take_by(rule, std::move(held_out));
 }
 
-HeldOut select_gated(GatedOperator<float>& gated, const Matrix<float>& gates, const TrainingRows& rows,
-                     const GatedMetric& metric, const FitSettings& settings, std::vector<Candidate>& path,
-                     SelectionCost& cost) {
+HeldOut select_gated(const Matrix<float>& gates, double beta_max, const TrainingRows& rows, const GatedMetric& metric,
+                     const FitSettings& settings, ThreadPool& pool, std::vector<Candidate>& path, SelectionCost& cost) {
   const double start_s = monotonic_s();
-  const double first_flops = gated.flops();
-  const std::uint64_t first_pass = gated.passes();
   constexpr double kPathStart = 0.5;  // above it every model is one short step away from the constant
-  std::vector<GatedFold> folds = gated_folds(rows, settings.folds);
-  for (GatedFold& fold : folds) {
-    fold.gates = gates;
-    fold.solver.emplace(gated, fold.targets, metric, gated_settings(rows));
-  }
-  const double beta_max = GatedSolver(gated, rows.targets(), metric, gated_settings(rows)).beta_max();
+  std::deque<GatedFold> folds = gated_folds(rows, settings.folds);
+  for (GatedFold& fold : folds) fold.start(gates, nullptr, metric, gated_settings(rows), pool, cost);
 
   std::vector<HeldOut> candidates;
   double least = std::numeric_limits<double>::infinity();
@@ -216,9 +245,8 @@ HeldOut select_gated(GatedOperator<float>& gated, const Matrix<float>& gates, co
     least = std::min(least, one.candidate.held_out_loss);
     candidates.push_back(std::move(one));
   }
+  for (const GatedFold& fold : folds) fold.count(cost);
   cost.seconds += monotonic_s() - start_s;
-  cost.flops += gated.flops() - first_flops;
-  cost.passes += gated.passes() - first_pass;
   return take_by(settings.rule, std::move(candidates));
 }
 
@@ -227,26 +255,10 @@ HeldOut refine_gated(HeldOut best, const TrainingRows& rows, const GatedMetric& 
   const double start_s = monotonic_s();
   constexpr int kMostRounds = 10;
   constexpr double kPenaltyStep = 0.7;
-  std::vector<GatedFold> folds = gated_folds(rows, settings.folds);
-  std::vector<std::optional<GatedOperator<float>>> operators(folds.size());
-  const auto count_cost = [&] {
-    for (const auto& f : operators) {
-      if (!f) continue;
-      cost.flops += f->flops();
-      cost.passes += f->passes();
-    }
-  };
-  const auto place_gates = [&](const std::vector<Matrix<float>>& gates) {
-    count_cost();
+  std::deque<GatedFold> folds = gated_folds(rows, settings.folds);
+  const auto start_from = [&](const std::vector<Matrix<float>>& gates, const std::vector<Matrix<float>>& w) {
     for (std::size_t k = 0; k < folds.size(); ++k) {
-      folds[k].gates = gates[k];
-      operators[k].emplace(rows.design(), folds[k].gates.view(), pool);
-    }
-  };
-  const auto start_from = [&](const std::vector<Matrix<float>>& w) {
-    for (std::size_t k = 0; k < folds.size(); ++k) {
-      folds[k].solver.emplace(*operators[k], folds[k].targets, metric, gated_settings(rows));
-      folds[k].solver->start_from(w[k]);
+      folds[k].start(gates[k], &w[k], metric, gated_settings(rows), pool, cost);
     }
   };
   const auto better = [](const HeldOut& a, const HeldOut& b) {
@@ -257,8 +269,7 @@ HeldOut refine_gated(HeldOut best, const TrainingRows& rows, const GatedMetric& 
   for (int round = 0, above = 0; round < kMostRounds && above < kTurned; ++round) {
     std::vector<Matrix<float>> turned;
     for (std::size_t k = 0; k < folds.size(); ++k) turned.push_back(refine_gates(last.gates[k], last.weights[k]));
-    place_gates(turned);
-    start_from(last.weights);
+    start_from(turned, last.weights);
     Candidate candidate = last.candidate;
     ++candidate.refinements;
     last = evaluate(folds, candidate, rows, path);
@@ -267,9 +278,8 @@ HeldOut refine_gated(HeldOut best, const TrainingRows& rows, const GatedMetric& 
   }
   if (best.candidate.refinements > 0) {
     const HeldOut refined = best;
-    place_gates(refined.gates);
     for (const double step : {kPenaltyStep, 1 / kPenaltyStep}) {
-      start_from(refined.weights);
+      start_from(refined.gates, refined.weights);
       HeldOut before = refined;
       for (;;) {
         Candidate candidate = before.candidate;
@@ -282,9 +292,22 @@ HeldOut refine_gated(HeldOut best, const TrainingRows& rows, const GatedMetric& 
       if (better(before, best)) best = std::move(before);
     }
   }
-  count_cost();
+  for (const GatedFold& fold : folds) fold.count(cost);
   cost.seconds += monotonic_s() - start_s;
   return best;
+}
+
+HeldOut fit_folds(const Matrix<float>& gates, const Matrix<float>& w, const Candidate& candidate,
+                  const TrainingRows& rows, const GatedMetric& metric, int folds, ThreadPool& pool,
+                  SelectionCost& cost) {
+  const double start_s = monotonic_s();
+  std::deque<GatedFold> fitted = gated_folds(rows, folds);
+  for (GatedFold& fold : fitted) fold.start(gates, &w, metric, gated_settings(rows), pool, cost);
+  std::vector<Candidate> path;
+  HeldOut result = evaluate(fitted, candidate, rows, path);
+  for (const GatedFold& fold : fitted) fold.count(cost);
+  cost.seconds += monotonic_s() - start_s;
+  return result;
 }
 
 bool clearly_better(const HeldOut& a, const HeldOut& b, const TrainingRows& rows) {

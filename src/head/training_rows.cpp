@@ -1,8 +1,11 @@
 #include "head/training_rows.h"
 
 #include <algorithm>
+#include <cmath>
+#include <memory>
 #include <numeric>
 #include <string>
+#include <utility>
 
 #include "core/error.h"
 #include "core/hash.h"
@@ -36,67 +39,102 @@ std::vector<int> folds_by_prompt(const FeatureSet& set, int folds, std::uint64_t
   return fold;
 }
 
+/// Whether the kernels may read the features as they are stored and apply the transform to the weights instead. Where a
+/// column's mean is large beside its deviation the products would cancel, and very small or large scales would leave
+/// the range of single precision: such features are transformed once, in memory.
+bool folds_into_weights(const FeatureTransform& transform) {
+  constexpr float kMostDeviations = 256;  // cancellation costs 8 of 24 bits at most
+  constexpr float kMostScale = 0x1p40f;
+  for (std::size_t j = 0; j < transform.scale.size(); ++j) {
+    const float scale = transform.scale[j];
+    if (scale == 0) continue;
+    if (!(std::abs(transform.mean[j]) * scale <= kMostDeviations)) return false;
+    if (!(scale <= kMostScale && scale >= 1 / kMostScale)) return false;
+  }
+  return true;
+}
+
+StoredRows transformed(const StoredRows& rows, const FeatureTransform& transform) {
+  Matrix<float> x = rows.matrix();
+  for (std::size_t i = 0; i < x.rows(); ++i) transform.apply(std::span<const float>(x.row(i)), x.row(i));
+  return x;
+}
+
+bool is_identity(const FeatureTransform& transform) {
+  const auto is = [](float value) { return [value](float other) { return other == value; }; };
+  return std::ranges::all_of(transform.mean, is(0)) && std::ranges::all_of(transform.scale, is(1));
+}
+
 }  // namespace
 
 TrainingRows::TrainingRows(const FeatureSet& set, const FeatureTransform& transform, Loss loss, int folds,
                            std::uint64_t seed) {
   targets_.loss = loss;
-  const std::vector<int> fold = folds_by_prompt(set, folds, seed);
-  const std::vector<float> weight = set.weight.empty() ? std::vector<float>(set.rows(), 1.0f) : set.weight;
+  fold_ = folds_by_prompt(set, folds, seed);
+  targets_.weights = set.weight.empty() ? std::vector<float>(set.rows(), 1.0f) : set.weight;
   if (set.kind == FeatureKind::Labelled) {
     if (loss == Loss::BradleyTerry) {
       throw Error(ErrorCode::BadUsage, "the Bradley-Terry loss needs preference pairs; " + set.path + " has labels",
                   "use --loss logistic");
     }
-    plus_ = set.features;
+    responses_ = {set.features};
     targets_.labels.assign(set.labels.begin(), set.labels.end());
-    targets_.weights = weight;
-    fold_ = fold;
   } else {
-    plus_ = set.chosen;
-    minus_ = set.rejected;
-    targets_.weights = weight;
+    responses_ = {set.chosen, set.rejected};
     targets_.labels.assign(set.rows(), 1.0f);
-    fold_ = fold;
-    if (loss == Loss::BradleyTerry) {
-      targets_.margins = set.margin;
-    } else {
-      targets_.labels.insert(targets_.labels.end(), set.rows(), -1.0f);
-      targets_.weights.insert(targets_.weights.end(), weight.begin(), weight.end());
-      fold_.insert(fold_.end(), fold.begin(), fold.end());
-    }
   }
-  transform.apply(plus_);
-  transform.apply(minus_);
-}
-
-DesignRows<float> TrainingRows::design() const {
-  if (!from_pairs()) return {{{plus_.view(), {}}}};
-  if (pairwise()) return {{{plus_.view(), minus_.view()}}};
-  return {{{plus_.view(), {}}, {minus_.view(), {}}}};
-}
-
-Targets TrainingRows::without_fold(int fold) const {
-  Targets targets = targets_;
-  for (std::size_t i = 0; i < fold_.size(); ++i) {
-    if (fold_[i] == fold) targets.weights[i] = 0;
+  if (folds_into_weights(transform)) {
+    if (!is_identity(transform)) design_.transform = std::make_shared<const FeatureTransform>(transform);
+  } else {
+    for (StoredRows& side : responses_) side = transformed(side, transform);
   }
-  return targets;
+  if (!from_pairs()) {
+    design_.segments = {{responses_[0], {}}};
+  } else if (pairwise()) {
+    design_.segments = {{responses_[0], responses_[1]}};
+    targets_.margins = set.margin;
+  } else {
+    design_.segments = {{responses_[0].joined_with(responses_[1]), {}}};
+    const std::vector<int> fold = fold_;
+    const std::vector<float> weight = targets_.weights;
+    fold_.insert(fold_.end(), fold.begin(), fold.end());
+    targets_.weights.insert(targets_.weights.end(), weight.begin(), weight.end());
+    targets_.labels.insert(targets_.labels.end(), set.rows(), -1.0f);
+  }
 }
 
-TrainingRows::Dense TrainingRows::dense_without(int left_out) const {
-  const std::size_t first = plus_.rows();
+TrainingRows::Part TrainingRows::outside_fold(int fold) const {
   std::vector<std::size_t> kept;
   for (std::size_t i = 0; i < rows(); ++i) {
-    if (fold_[i] != left_out) kept.push_back(i);
+    if (fold_[i] != fold) kept.push_back(i);
   }
-  Dense dense{Matrix<float>(kept.size(), plus_.cols()), std::vector<float>(kept.size())};
-  for (std::size_t k = 0; k < kept.size(); ++k) {
-    const auto from = kept[k] < first ? plus_.row(kept[k]) : minus_.row(kept[k] - first);
-    std::copy(from.begin(), from.end(), dense.x.row(k).begin());
-    dense.y[k] = targets_.labels[kept[k]];
+  return part(std::move(kept));
+}
+
+TrainingRows::Part TrainingRows::inside_fold(int fold) const {
+  std::vector<std::size_t> kept;
+  for (std::size_t i = 0; i < rows(); ++i) {
+    if (fold_[i] == fold) kept.push_back(i);
   }
-  return dense;
+  return part(std::move(kept));
+}
+
+TrainingRows::Part TrainingRows::part(std::vector<std::size_t> rows) const {
+  const auto& [plus, minus] = design_.segments.front();
+  Part part;
+  part.design = {{{plus.subset(rows), minus.rows() > 0 ? minus.subset(rows) : StoredRows()}}, design_.transform};
+  part.targets.loss = targets_.loss;
+  for (const std::size_t i : rows) {
+    part.targets.labels.push_back(targets_.labels[i]);
+    part.targets.weights.push_back(targets_.weights[i]);
+    if (!targets_.margins.empty()) part.targets.margins.push_back(targets_.margins[i]);
+  }
+  part.rows = std::move(rows);
+  return part;
+}
+
+void TrainingRows::read(std::size_t side, std::size_t i, std::span<float> x) const {
+  design_.read(responses_[side], i, 0, x);
 }
 
 double TrainingRows::total_weight() const {

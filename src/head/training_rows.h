@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "features/feature_set.h"
@@ -9,36 +10,41 @@
 
 namespace coala {
 
-/// Transformed features as the solvers want them: rows, targets and folds by prompt. Pairs become one row each for the
-/// Bradley-Terry loss and two (chosen +1, rejected -1) for the pointwise losses.
+/// Features as the solvers want them: rows, targets and folds by prompt. Pairs become one row each for the
+/// Bradley-Terry loss and two (chosen +1, rejected -1) for the pointwise losses. The features themselves stay where
+/// they are stored; only when their transform cannot be folded into the weights are they copied, transformed.
 class TrainingRows {
  public:
   TrainingRows(const FeatureSet& set, const FeatureTransform& transform, Loss loss, int folds, std::uint64_t seed);
 
-  DesignRows<float> design() const;
+  const DesignRows<float>& design() const { return design_; }
   const Targets& targets() const { return targets_; }
-  /// The targets with the rows of one fold left out (weight 0).
-  Targets without_fold(int fold) const;
   const std::vector<int>& fold() const { return fold_; }  ///< [rows]
   std::size_t rows() const { return fold_.size(); }
+  std::size_t dimension() const { return design_.dimension(); }
   double total_weight() const;
-
-  /// The rows outside `left_out` (-1: all) as one dense matrix with labels, for the programs of the paper. Pointwise
-  /// losses only.
-  struct Dense {
-    Matrix<float> x;
-    std::vector<float> y;
-  };
-  Dense dense_without(int left_out) const;
-
-  const Matrix<float>& plus() const { return plus_; }    ///< chosen or single responses
-  const Matrix<float>& minus() const { return minus_; }  ///< rejected
-  bool from_pairs() const { return minus_.rows() > 0; }
   bool pairwise() const { return targets_.loss == Loss::BradleyTerry; }
 
+  /// Some of the rows, sharing the features.
+  struct Part {
+    std::vector<std::size_t> rows;  ///< their indices
+    DesignRows<float> design;       ///< in one segment
+    Targets targets;
+  };
+  Part outside_fold(int fold) const;
+  Part inside_fold(int fold) const;
+
+  /// The responses: those chosen (or single), and those rejected, if there are pairs.
+  std::size_t responses() const { return responses_.size() > 0 ? responses_.front().rows() : 0; }
+  bool from_pairs() const { return responses_.size() == 2; }
+  /// x of response i of a side (0: chosen or single, 1: rejected).
+  void read(std::size_t side, std::size_t i, std::span<float> x) const;
+
  private:
-  Matrix<float> plus_;
-  Matrix<float> minus_;
+  Part part(std::vector<std::size_t> rows) const;
+
+  std::vector<StoredRows> responses_;
+  DesignRows<float> design_;
   Targets targets_;
   std::vector<int> fold_;
 };

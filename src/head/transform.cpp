@@ -10,27 +10,27 @@
 
 namespace coala {
 
-FeatureTransform FeatureTransform::identity(std::size_t dimension) {
-  return {std::vector<float>(dimension, 0.0f), std::vector<float>(dimension, 1.0f)};
-}
-
-FeatureTransform FeatureTransform::standardising(const FeatureSet& set) {
+FeatureTransform standardising_transform(const FeatureSet& set) {
   const std::size_t d = set.dimension();
   std::vector<double> mean(d);
   std::vector<double> variance(d);
   double count = 0;
   const auto for_rows = [&](const auto& visit) {
-    for (const Matrix<float>* matrix : {&set.chosen, &set.rejected, &set.features}) {
-      for (std::size_t i = 0; i < matrix->rows(); ++i) visit(matrix->row(i));
+    std::vector<float> row(d);
+    for (const StoredRows* side : {&set.chosen, &set.rejected, &set.features}) {
+      for (std::size_t i = 0; i < side->rows(); ++i) {
+        side->read(i, 0, std::span<float>(row));
+        visit(row);
+      }
     }
   };
-  for_rows([&](std::span<const float> row) {
+  for_rows([&](const std::vector<float>& row) {
     for (std::size_t j = 0; j < d; ++j) mean[j] += static_cast<double>(row[j]);
     count += 1;
   });
   for (double& value : mean) value /= count;
   // Two passes: the sum of squares minus the square of the sum would cancel for columns far from zero.
-  for_rows([&](std::span<const float> row) {
+  for_rows([&](const std::vector<float>& row) {
     for (std::size_t j = 0; j < d; ++j) {
       const double difference = static_cast<double>(row[j]) - mean[j];
       variance[j] += difference * difference;
@@ -60,17 +60,6 @@ FeatureTransform FeatureTransform::standardising(const FeatureSet& set) {
     }
   }
   return transform;
-}
-
-void FeatureTransform::apply(std::span<const float> features, std::span<float> x) const {
-  // In double: the difference of two large numbers of single precision may overflow it.
-  for (std::size_t j = 0; j < mean.size(); ++j) {
-    x[j] = static_cast<float>((static_cast<double>(features[j]) - mean[j]) * scale[j]);
-  }
-}
-
-void FeatureTransform::apply(Matrix<float>& rows) const {
-  for (std::size_t i = 0; i < rows.rows(); ++i) apply(rows.row(i), rows.row(i));
 }
 
 }  // namespace coala

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "core/dtype.h"
+
 namespace coala {
 
 /// The gates of a row are a bit pattern, and rows share patterns: what a row needs is not P products but one, with the
@@ -31,39 +33,37 @@ inline constexpr std::size_t kMostTableGroups = 5;
 /// @param number_bytes  size of a number
 TableLayout table_layout(std::size_t dimension, std::size_t groups, std::size_t number_bytes);
 
-/// Rows [begin, end) that are needed next: fetched into the second-level cache, a little with each row that is worked
-/// on, so that memory delivers while the CPU computes.
-template <class T>
+/// Rows that are needed next: fetched into the second-level cache, a little with each row that is worked on, so that
+/// memory delivers while the CPU computes.
 struct RowsAhead {
-  const T* x = nullptr;
-  std::size_t stride = 0;
-  std::size_t begin = 0;
-  std::size_t end = 0;
+  const std::byte* const* rows = nullptr;
+  std::size_t count = 0;
 };
 
-/// The two products of the gated operator on a block of rows. `codes` [rows][tables] are the rows' entries. Tables (and
-/// rows, for full speed) start at a cache line.
+/// The two products of the gated operator on a block of rows of stored numbers, which are converted to T in registers.
+/// `codes` [count][tables] are the rows' entries. Tables (and rows, for full speed) start at a cache line.
 template <class T>
 struct GatedKernels {
   /// z_i += sign * x_i' (sum of the row's entries)
-  using Forward = void (*)(const T* x, std::size_t stride, std::size_t rows, const TableLayout& layout, const T* tables,
-                           const std::uint8_t* codes, T sign, T* z, const RowsAhead<T>& ahead);
+  using Forward = void (*)(const std::byte* const* rows, std::size_t count, const TableLayout& layout, const T* tables,
+                           const std::uint8_t* codes, T sign, T* z, const RowsAhead& ahead);
   /// (each of the row's entries) += sign * r_i x_i
-  using Adjoint = void (*)(const T* x, std::size_t stride, std::size_t rows, const TableLayout& layout, T* tables,
-                           const std::uint8_t* codes, T sign, const T* r, const RowsAhead<T>& ahead);
+  using Adjoint = void (*)(const std::byte* const* rows, std::size_t count, const TableLayout& layout, T* tables,
+                           const std::uint8_t* codes, T sign, const T* r, const RowsAhead& ahead);
 
   Forward forward;
   Adjoint adjoint;
 };
 
-/// The fastest kernels that this CPU runs; the variable COALA_SIMD replaces the choice.
-/// @throws Error{BadUsage} when COALA_SIMD names kernels that this CPU or build lacks
+/// The fastest kernels that this CPU runs on rows of F32, F16 or BF16 (T = float) or F64 (T = double); the variable
+/// COALA_SIMD replaces the choice.
+/// @throws Error{BadUsage} when COALA_SIMD names kernels that this CPU or build lacks, Error{Internal} for other types
 template <class T>
-const GatedKernels<T>& gated_kernels();
+const GatedKernels<T>& gated_kernels(Dtype stored);
 template <>
-const GatedKernels<float>& gated_kernels();
+const GatedKernels<float>& gated_kernels(Dtype stored);
 template <>
-const GatedKernels<double>& gated_kernels();
+const GatedKernels<double>& gated_kernels(Dtype stored);
 
 /// Which instruction set was chosen: "avx512", "avx2" or "portable".
 std::string_view kernel_set_name();

@@ -13,10 +13,12 @@ const KernelSet& choose() {
   const auto take = [&](const char* name, bool runs) { return runs && (wanted.empty() || wanted == name); };
 #ifdef __x86_64__
   if (take("avx512", __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-                         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))) {
+                         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+                         __builtin_cpu_supports("f16c"))) {
     return kKernels_avx512;
   }
-  if (take("avx2", __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))) return kKernels_avx2;
+  if (take("avx2", __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c")))
+    return kKernels_avx2;
 #endif
   if (take("portable", true)) return kKernels_portable;
   throw Error(ErrorCode::BadUsage, "COALA_SIMD is '" + wanted + "', which this CPU or build does not have",
@@ -28,16 +30,30 @@ const KernelSet& kernels() {
   return chosen;
 }
 
+Error no_kernels(Dtype stored) {
+  return Error(ErrorCode::Internal, "no kernels for features of type " + std::string(dtype_name(stored)));
+}
+
 }  // namespace
 
 template <>
-const GatedKernels<float>& gated_kernels() {
-  return kernels().gated_float;
+const GatedKernels<float>& gated_kernels(Dtype stored) {
+  switch (stored) {
+    case Dtype::F32:
+      return kernels().gated_f32;
+    case Dtype::F16:
+      return kernels().gated_f16;
+    case Dtype::BF16:
+      return kernels().gated_bf16;
+    default:
+      throw no_kernels(stored);
+  }
 }
 
 template <>
-const GatedKernels<double>& gated_kernels() {
-  return kernels().gated_double;
+const GatedKernels<double>& gated_kernels(Dtype stored) {
+  if (stored != Dtype::F64) throw no_kernels(stored);
+  return kernels().gated_f64;
 }
 
 LogisticKernel logistic_kernel() {

@@ -7,18 +7,6 @@
 namespace coala {
 namespace {
 
-/// Visits the rows with their index, features and sign (+1; -1 for the second half of a pair).
-template <class Visit>
-void for_each_row(const DesignRows<float>& rows, const Visit& visit) {
-  std::size_t row = 0;
-  for (const auto& segment : rows.segments) {
-    for (std::size_t i = 0; i < segment.plus.rows; ++i, ++row) {
-      visit(row, segment.plus.row(i), 1.0);
-      if (segment.minus.rows > 0) visit(row, segment.minus.row(i), -1.0);
-    }
-  }
-}
-
 double product(std::span<const float> a, std::span<const float> b) {
   double sum = 0;
   for (std::size_t j = 0; j < a.size(); ++j) sum += static_cast<double>(a[j]) * static_cast<double>(b[j]);
@@ -107,7 +95,7 @@ Certificate certify_gated(const DesignRows<float>& rows, const Targets& targets,
                           MatrixView<const float> w, double bias, bool free_bias, double beta) {
   const std::size_t d = rows.dimension();
   std::vector<double> z(rows.rows());
-  for_each_row(rows, [&](std::size_t i, std::span<const float> x, double sign) {
+  rows.for_each([&](std::size_t i, std::span<const float> x, double sign) {
     for (std::size_t p = 0; p < gates.rows; ++p) {
       if (product(gates.row(p), x) >= 0) z[i] += sign * product(w.row(p), x);
     }
@@ -120,7 +108,7 @@ Certificate certify_gated(const DesignRows<float>& rows, const Targets& targets,
 
   const std::vector<double> theta = derivatives(targets, z, free_bias ? best_bias(targets, z) : bias);
   Matrix<double> gradient(gates.rows, d);
-  for_each_row(rows, [&](std::size_t i, std::span<const float> x, double sign) {
+  rows.for_each([&](std::size_t i, std::span<const float> x, double sign) {
     for (std::size_t p = 0; p < gates.rows; ++p) {
       if (product(gates.row(p), x) < 0) continue;
       for (std::size_t j = 0; j < d; ++j) gradient(p, j) += sign * theta[i] * static_cast<double>(x[j]);
@@ -136,13 +124,13 @@ Certificate certify_gated(const DesignRows<float>& rows, const Targets& targets,
 Certificate certify_linear(const DesignRows<float>& rows, const Targets& targets, std::span<const float> w, double bias,
                            bool free_bias, double lambda) {
   std::vector<double> z(rows.rows());
-  for_each_row(rows, [&](std::size_t i, std::span<const float> x, double sign) { z[i] += sign * product(w, x); });
+  rows.for_each([&](std::size_t i, std::span<const float> x, double sign) { z[i] += sign * product(w, x); });
   Certificate result;
   result.objective = sum_of_losses(targets, z, bias) + 0.5 * lambda * product(w, w);
 
   const std::vector<double> theta = derivatives(targets, z, free_bias ? best_bias(targets, z) : bias);
   std::vector<double> gradient(w.size());
-  for_each_row(rows, [&](std::size_t i, std::span<const float> x, double sign) {
+  rows.for_each([&](std::size_t i, std::span<const float> x, double sign) {
     for (std::size_t j = 0; j < w.size(); ++j) gradient[j] += sign * theta[i] * static_cast<double>(x[j]);
   });
   const double size = norm(gradient);

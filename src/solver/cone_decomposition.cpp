@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <deque>
 
 #include "core/error.h"
 #include "linalg/blas.h"
@@ -18,11 +19,13 @@ double norm(std::span<const double> v) {
   return std::sqrt(dot(v, v));
 }
 
-std::vector<MatrixView<const float>> responses(const DesignRows<float>& rows) {
+/// The responses, dense: those that are stored otherwise are converted and kept in `converted`.
+std::vector<MatrixView<const float>> responses(const DesignRows<float>& rows, std::deque<Matrix<float>>& converted) {
   std::vector<MatrixView<const float>> blocks;
   for (const auto& segment : rows.segments) {
-    blocks.push_back(segment.plus);
-    if (segment.minus.rows > 0) blocks.push_back(segment.minus);
+    for (const StoredRows* side : {&segment.plus, &segment.minus}) {
+      if (side->rows() > 0) blocks.push_back(rows.block(*side, 0, side->rows(), converted.emplace_back()));
+    }
   }
   return blocks;
 }
@@ -66,7 +69,8 @@ ConeDecomposition decompose_into_cones(const DesignRows<float>& rows, MatrixView
   if (w.rows != groups || w.cols != d || rows.dimension() != d) {
     throw Error(ErrorCode::Internal, "cone decomposition: rows, gates and weights have different shapes");
   }
-  const std::vector<MatrixView<const float>> blocks = responses(rows);
+  std::deque<Matrix<float>> converted;
+  const std::vector<MatrixView<const float>> blocks = responses(rows, converted);
   ConeSet cones(blocks, gates, pool);
   std::vector<Task> tasks = tasks_for(blocks, gates, w, cones);
 

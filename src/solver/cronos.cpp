@@ -81,12 +81,15 @@ Cronos<T>::Cronos(GatedOperator<T>& f, const Matrix<std::uint8_t>& pattern, std:
   state_.s = state_.nu = zeros<T>(f.rows(), groups);
 
   std::vector<Matrix<T>> sums(static_cast<std::size_t>(pool.size()));
-  const MatrixView<const T> x = f.design().segments.front().plus;
-  pool.for_parts(x.rows, kBlockRows, [&](int worker, std::size_t begin, std::size_t end) {
+  const StoredRows& x = f.design().segments.front().plus;
+  pool.for_parts(x.rows(), kBlockRows, [&](int worker, std::size_t begin, std::size_t end) {
     Matrix<T>& sum = sums[static_cast<std::size_t>(worker)];
     sum = Matrix<T>(d, d);
-    const auto part = x.row_range(begin, end);
-    gemm(true, false, T(1), part, part, T(0), sum.view());
+    Matrix<T> scratch;
+    for (std::size_t at = begin; at < end; at += kBlockRows) {
+      const auto part = f.design().block(x, at, std::min(at + kBlockRows, end), scratch);
+      gemm(true, false, T(1), part, part, T(1), sum.view());
+    }
   });
   for (const Matrix<T>& sum : sums) {
     for (std::size_t k = 0; k < sum.values().size(); ++k) gram_.values()[k] += sum.values()[k];
@@ -124,14 +127,18 @@ void Cronos<T>::apply(const Signed<T>& in, Signed<T>& out) {
 
 template <class T>
 void Cronos<T>::constraint(const Signed<T>& w, Signed<T>& out) const {
-  const MatrixView<const T> x = f_->design().segments.front().plus;
-  pool_->for_parts(x.rows, kBlockRows, [&](int, std::size_t begin, std::size_t end) {
-    for (std::size_t half = 0; half < 2; ++half) {
-      const auto part = out[half].view().row_range(begin, end);
-      gemm(false, true, T(1), x.row_range(begin, end), w[half].view(), T(0), part);
-      for (std::size_t i = begin; i < end; ++i) {
-        for (std::size_t p = 0; p < f_->groups(); ++p) {
-          if ((*pattern_)(i, p) == 0) out[half](i, p) = -out[half](i, p);
+  const StoredRows& x = f_->design().segments.front().plus;
+  pool_->for_parts(x.rows(), kBlockRows, [&](int, std::size_t begin, std::size_t end) {
+    Matrix<T> scratch;
+    for (std::size_t at = begin; at < end; at += kBlockRows) {
+      const std::size_t to = std::min(at + kBlockRows, end);
+      const MatrixView<const T> part = f_->design().block(x, at, to, scratch);
+      for (std::size_t half = 0; half < 2; ++half) {
+        gemm(false, true, T(1), part, w[half].view(), T(0), out[half].view().row_range(at, to));
+        for (std::size_t i = at; i < to; ++i) {
+          for (std::size_t p = 0; p < f_->groups(); ++p) {
+            if ((*pattern_)(i, p) == 0) out[half](i, p) = -out[half](i, p);
+          }
         }
       }
     }
@@ -140,24 +147,25 @@ void Cronos<T>::constraint(const Signed<T>& w, Signed<T>& out) const {
 
 template <class T>
 void Cronos<T>::constraint_adjoint(const Signed<T>& s, Signed<T>& out) const {
-  const MatrixView<const T> x = f_->design().segments.front().plus;
+  const StoredRows& x = f_->design().segments.front().plus;
   const std::size_t groups = f_->groups();
   std::vector<Signed<T>> sums(static_cast<std::size_t>(pool_->size()));
-  pool_->for_parts(x.rows, kBlockRows, [&](int worker, std::size_t begin, std::size_t end) {
+  pool_->for_parts(x.rows(), kBlockRows, [&](int worker, std::size_t begin, std::size_t end) {
     Signed<T>& sum = sums[static_cast<std::size_t>(worker)];
     sum = zeros<T>(groups, f_->dimension());
-    Matrix<T> block(kBlockRows, groups);
+    Matrix<T> signed_s(kBlockRows, groups);
+    Matrix<T> scratch;
     for (std::size_t at = begin; at < end; at += kBlockRows) {
       const std::size_t count = std::min(kBlockRows, end - at);
+      const MatrixView<const T> part = f_->design().block(x, at, at + count, scratch);
       for (std::size_t half = 0; half < 2; ++half) {
         for (std::size_t i = 0; i < count; ++i) {
           for (std::size_t p = 0; p < groups; ++p) {
             const T value = s[half](at + i, p);
-            block(i, p) = (*pattern_)(at + i, p) != 0 ? value : -value;
+            signed_s(i, p) = (*pattern_)(at + i, p) != 0 ? value : -value;
           }
         }
-        gemm(true, false, T(1), MatrixView<const T>(block.data(), count, groups), x.row_range(at, at + count), T(1),
-             sum[half].view());
+        gemm(true, false, T(1), MatrixView<const T>(signed_s.data(), count, groups), part, T(1), sum[half].view());
       }
     }
   });

@@ -14,8 +14,8 @@ namespace {
 constexpr std::size_t kBlockBytes = 192 * 1024;
 constexpr std::size_t kMostBlockRows = 128;
 
-std::size_t block_rows(std::size_t dimension, std::size_t number_bytes) {
-  const std::size_t fitting = kBlockBytes / (std::max<std::size_t>(dimension, 1) * number_bytes);
+std::size_t block_rows(std::size_t row_bytes) {
+  const std::size_t fitting = kBlockBytes / std::max<std::size_t>(row_bytes, 1);
   return std::clamp<std::size_t>(fitting, 16, kMostBlockRows);
 }
 
@@ -53,6 +53,22 @@ std::vector<std::uint8_t> codes_of(const Matrix<std::uint8_t>& pattern, const st
   return codes;
 }
 
+/// z_i += sign * (the shifts of row i's entries)
+template <class T>
+void add_shifts(const TableLayout& layout, const T* shifts, const std::uint8_t* codes, T sign, std::span<T> z) {
+  for (std::size_t t = 0; t < layout.tables; ++t, shifts += layout.entries) {
+    for (std::size_t i = 0; i < z.size(); ++i) z[i] += sign * shifts[codes[i * layout.tables + t]];
+  }
+}
+
+/// (each of row i's entries) += sign * r_i
+template <class T>
+void sum_residuals(const TableLayout& layout, const std::uint8_t* codes, T sign, std::span<const T> r, T* sums) {
+  for (std::size_t t = 0; t < layout.tables; ++t, sums += layout.entries) {
+    for (std::size_t i = 0; i < r.size(); ++i) sums[codes[i * layout.tables + t]] += sign * r[i];
+  }
+}
+
 }  // namespace
 
 template <class T>
@@ -66,8 +82,8 @@ GatedOperator<T>::GatedOperator(DesignRows<T> rows, MatrixView<const T> gates, T
   std::vector<Matrix<std::uint8_t>> plus;
   std::vector<Matrix<std::uint8_t>> minus;
   for (const auto& segment : rows_.segments) {
-    plus.push_back(gate_pattern(segment.plus, gates, pool));
-    minus.push_back(gate_pattern(segment.minus, gates, pool));
+    plus.push_back(gate_pattern(rows_, segment.plus, gates, pool));
+    minus.push_back(gate_pattern(rows_, segment.minus, gates, pool));
   }
   set_patterns(plus, minus);
 }
@@ -96,12 +112,22 @@ void GatedOperator<T>::set_patterns(const std::vector<Matrix<std::uint8_t>>& plu
   for (const auto& pattern : plus) plus_codes_.push_back(codes_of(pattern, table_groups_, layout_));
   for (const auto& pattern : minus) minus_codes_.push_back(codes_of(pattern, table_groups_, layout_));
   gradient_tables_.resize(chunks_);
+  residual_sums_.resize(chunks_);
 }
 
 template <class T>
 void GatedOperator<T>::fill_tables(MatrixView<const T> w) {
   const auto bits = static_cast<std::size_t>(std::countr_zero(layout_.entries));
   const std::size_t width = layout_.block_columns;
+  Matrix<T> scaled;
+  if (shifted()) {
+    fill_shifts(w);
+    scaled = Matrix<T>(w.rows, w.cols);
+    for (std::size_t p = 0; p < w.rows; ++p) {
+      for (std::size_t j = 0; j < w.cols; ++j) scaled(p, j) = w(p, j) * static_cast<T>(rows_.transform->scale[j]);
+    }
+    w = scaled.view();
+  }
   weight_tables_.assign(layout_.size(), T(0));
   for (std::size_t block = 0; block < layout_.blocks; ++block) {
     const std::size_t first = block * width;
@@ -124,6 +150,31 @@ void GatedOperator<T>::fill_tables(MatrixView<const T> w) {
 }
 
 template <class T>
+void GatedOperator<T>::fill_shifts(MatrixView<const T> w) {
+  const auto bits = static_cast<std::size_t>(std::countr_zero(layout_.entries));
+  const auto shift = [&](std::size_t group) {
+    double sum = 0;
+    for (std::size_t j = 0; j < dimension_; ++j) {
+      sum -= static_cast<double>(w(group, j)) * static_cast<double>(rows_.transform->scale[j]) *
+             static_cast<double>(rows_.transform->mean[j]);
+    }
+    return sum;
+  };
+  double always = 0;
+  for (const std::size_t group : open_groups_) always += shift(group);
+  std::vector<double> own(layout_.tables * bits);
+  for (std::size_t k = 0; k < table_groups_.size(); ++k) own[k] = shift(table_groups_[k]);
+  shifts_.resize(layout_.tables * layout_.entries);
+  for (std::size_t t = 0; t < layout_.tables; ++t) {
+    for (std::size_t e = 0; e < layout_.entries; ++e) {
+      double sum = t == 0 ? always : 0;
+      for (std::size_t k = 0; k < bits; ++k) sum += (e >> k & 1) != 0 ? own[t * bits + k] : 0;
+      shifts_[t * layout_.entries + e] = static_cast<T>(sum);
+    }
+  }
+}
+
+template <class T>
 void GatedOperator<T>::collect(MatrixView<T> g) {
   const auto bits = static_cast<std::size_t>(std::countr_zero(layout_.entries));
   const std::size_t width = layout_.block_columns;
@@ -141,12 +192,27 @@ void GatedOperator<T>::collect(MatrixView<T> g) {
         const T* const from = chunk.data() + at * table_size;
         for (std::size_t k = 0; k < table_size; ++k) total[k] += from[k];
       }
+      std::vector<double> residuals(layout_.entries);
+      for (const std::vector<T>& chunk : residual_sums_) {
+        for (std::size_t e = 0; e < layout_.entries && !chunk.empty(); ++e) {
+          residuals[e] += static_cast<double>(chunk[t * layout_.entries + e]);
+        }
+      }
       const auto add_entries = [&](std::size_t group, std::size_t mask) {
         T* const to = g.data + group * g.stride + first;
         std::fill_n(to, columns, T(0));
+        double residual = 0;
         for (std::size_t e = 0; e < layout_.entries; ++e) {
           if ((e & mask) != mask) continue;
           for (std::size_t j = 0; j < columns; ++j) to[j] += total[e * width + j];
+          residual += residuals[e];
+        }
+        if (!shifted()) return;
+        for (std::size_t j = 0; j < columns; ++j) {
+          const double scale = static_cast<double>(rows_.transform->scale[first + j]);
+          const double mean = static_cast<double>(rows_.transform->mean[first + j]);
+          // A column that is switched off may hold anything, and its sum anything, too.
+          to[j] = scale != 0 ? static_cast<T>(scale * (static_cast<double>(to[j]) - mean * residual)) : T(0);
         }
       };
       for (std::size_t k = 0; t == 0 && k < open_groups_.size(); ++k) add_entries(open_groups_[k], 0);
@@ -159,7 +225,7 @@ void GatedOperator<T>::collect(MatrixView<T> g) {
 
 template <class T>
 std::uint64_t GatedOperator<T>::bytes_per_pass() const {
-  return static_cast<std::uint64_t>(row_count_) * dimension_ * sizeof(T) * (rows_.pairwise() ? 2 : 1);
+  return rows_.bytes();
 }
 
 template <class T>
@@ -190,29 +256,32 @@ void GatedOperator<T>::run(MatrixView<const T> w, const BlockMap* map, std::span
                            MatrixView<T> g) {
   const bool forward = w.data != nullptr;
   const bool adjoint = g.data != nullptr;
-  const GatedKernels<T>& kernels = gated_kernels<T>();
   if (forward) fill_tables(w);
   for (AlignedVector<T>& tables : gradient_tables_) tables.clear();
+  for (std::vector<T>& sums : residual_sums_) sums.clear();
 
-  const std::size_t block = block_rows(dimension_, sizeof(T));
   std::size_t first_row = 0;
   for (std::size_t s = 0; s < rows_.segments.size(); ++s) {
     const auto& segment = rows_.segments[s];
-    const bool pairwise = segment.minus.rows > 0;
-    const std::size_t blocks = (segment.plus.rows + block - 1) / block;
+    const bool pairwise = segment.minus.rows() > 0;
+    const std::size_t row_bytes = dimension_ * dtype_bytes(segment.plus.dtype());
+    const std::size_t block = block_rows(row_bytes);
+    const std::size_t blocks = (segment.plus.rows() + block - 1) / block;
     const auto work = [&](std::size_t chunk) {
       const std::size_t begin = blocks * chunk / chunks_ * block;
-      const std::size_t end = std::min(blocks * (chunk + 1) / chunks_ * block, segment.plus.rows);
+      const std::size_t end = std::min(blocks * (chunk + 1) / chunks_ * block, segment.plus.rows());
       if (begin >= end) return;
       std::vector<T> r(block);
       AlignedVector<T>& gradient = gradient_tables_[chunk];
+      std::vector<T>& residual_sums = residual_sums_[chunk];
       if (adjoint) gradient.resize(layout_.size());
+      if (adjoint && shifted()) residual_sums.resize(layout_.tables * layout_.entries);
       for (std::size_t at = begin; at < end; at += block) {
         const std::size_t count = std::min(block, end - at);
         const std::size_t row = first_row + at;
         struct Side {
-          const MatrixView<const T>& x;
-          const std::vector<std::uint8_t>& codes;
+          const StoredRows& x;
+          const std::vector<std::uint8_t>& all_codes;
           T sign;
         };
         const Side sides[] = {{segment.plus, plus_codes_[s], T(1)}, {segment.minus, minus_codes_[s], T(-1)}};
@@ -221,13 +290,16 @@ void GatedOperator<T>::run(MatrixView<const T> w, const BlockMap* map, std::span
         const std::size_t next_count = std::min(block, end - (at + count));
         const std::size_t first_half = !forward ? 0 : adjoint ? next_count / 2 : next_count;
         const auto ahead = [&](const Side& side, std::size_t from, std::size_t to) {
-          return RowsAhead<T>{side.x.data + (at + count) * side.x.stride, side.x.stride, from, to};
+          return RowsAhead{side.x.pointers() + at + count + from, to - from};
         };
         if (forward) {
           std::fill_n(r.begin(), count, T(0));
           for (const Side& side : used) {
-            kernels.forward(side.x.data + at * side.x.stride, side.x.stride, count, layout_, weight_tables_.data(),
-                            side.codes.data() + at * layout_.tables, side.sign, r.data(), ahead(side, 0, first_half));
+            const std::uint8_t* const codes = side.all_codes.data() + at * layout_.tables;
+            gated_kernels<T>(side.x.dtype())
+                .forward(side.x.pointers() + at, count, layout_, weight_tables_.data(), codes, side.sign, r.data(),
+                         ahead(side, 0, first_half));
+            if (shifted()) add_shifts(layout_, shifts_.data(), codes, side.sign, std::span<T>(r.data(), count));
           }
           if (!z_out.empty()) std::copy_n(r.begin(), count, z_out.begin() + static_cast<long>(row));
         }
@@ -238,16 +310,20 @@ void GatedOperator<T>::run(MatrixView<const T> w, const BlockMap* map, std::span
           std::copy_n(r_in.begin() + static_cast<long>(row), count, r.begin());
         }
         for (const Side& side : used) {
-          kernels.adjoint(side.x.data + at * side.x.stride, side.x.stride, count, layout_, gradient.data(),
-                          side.codes.data() + at * layout_.tables, side.sign, r.data(),
-                          ahead(side, first_half, next_count));
+          const std::uint8_t* const codes = side.all_codes.data() + at * layout_.tables;
+          gated_kernels<T>(side.x.dtype())
+              .adjoint(side.x.pointers() + at, count, layout_, gradient.data(), codes, side.sign, r.data(),
+                       ahead(side, first_half, next_count));
+          if (shifted()) {
+            sum_residuals(layout_, codes, side.sign, std::span<const T>(r.data(), count), residual_sums.data());
+          }
         }
       }
     };
     pool_->for_parts(chunks_, 1, [&](int, std::size_t begin, std::size_t end) {
       for (std::size_t chunk = begin; chunk < end; ++chunk) work(chunk);
     });
-    first_row += segment.plus.rows;
+    first_row += segment.plus.rows();
   }
   if (adjoint) collect(g);
   ++passes_;

@@ -15,8 +15,9 @@ namespace coala {
 
 /// F = [D_1 X .. D_P X] as an operator: (F w)_i = sum_p D_ip x_i' w_p, for pairs minus the same of x'_i. The weights
 /// are W [P, d]. Every call is one pass over X in row blocks that stay in cache between the product and its adjoint, by
-/// the kernels of linalg/gated_kernels.h, whose work hardly depends on P. Results
-/// are the same bits whatever the number of threads.
+/// the kernels of linalg/gated_kernels.h, whose work hardly depends on P. The features are read as they are stored:
+/// their transform goes into the weights, and comes out of the gradient. Results are the same bits whatever the number
+/// of threads.
 template <class T>
 class GatedOperator {
  public:
@@ -54,8 +55,10 @@ class GatedOperator {
 
  private:
   void set_patterns(const std::vector<Matrix<std::uint8_t>>& plus, const std::vector<Matrix<std::uint8_t>>& minus);
-  /// Tables of the sums of the groups' weights.
+  /// Tables of the sums of the groups' weights, for features as they are stored.
   void fill_tables(MatrixView<const T> w);
+  void fill_shifts(MatrixView<const T> w);
+  bool shifted() const { return rows_.transform != nullptr; }
   /// The groups' gradients from the entries that rows were added to.
   void collect(MatrixView<T> g);
   void run(MatrixView<const T> w, const BlockMap* map, std::span<T> z_out, std::span<const T> r_in, MatrixView<T> g);
@@ -76,6 +79,10 @@ class GatedOperator {
 
   AlignedVector<T> weight_tables_;
   std::vector<AlignedVector<T>> gradient_tables_;  ///< of each chunk
+  // What the mean of the features does, for every entry of every table: w'(f - mean) = w'f + shift, and the sums of the
+  // r_i, by which the gradient has the mean too often.
+  std::vector<T> shifts_;
+  std::vector<std::vector<T>> residual_sums_;  ///< of each chunk
   std::uint64_t passes_ = 0;
   double flops_ = 0;
 };

@@ -61,24 +61,27 @@ Matrix<float> refine_gates(const Matrix<float>& gates, const Matrix<float>& w) {
 }
 
 template <class T>
-Matrix<std::uint8_t> gate_pattern(MatrixView<const T> x, MatrixView<const T> gates, ThreadPool& pool) {
+Matrix<std::uint8_t> gate_pattern(const DesignRows<T>& rows, const StoredRows& side, MatrixView<const T> gates,
+                                  ThreadPool& pool) {
   constexpr std::size_t kBlockRows = 64;
   const std::size_t d = gates.cols;
   const std::size_t count = gates.rows;
-  Matrix<std::uint8_t> pattern(x.rows, count);
+  Matrix<std::uint8_t> pattern(side.rows(), count);
   // |computed product - exact one| <= error ||g|| ||x||, for any order of the d products and sums (Higham 2002, section
   // 3.1), and the norms below are right to a few units in the last place: where the product is larger, its sign is
   // sure.
   const T error = static_cast<T>(d + 16) * std::numeric_limits<T>::epsilon();
   std::vector<T> sizes(count);
   for (std::size_t p = 0; p < count; ++p) sizes[p] = static_cast<T>(std::sqrt(dot(gates.row(p), gates.row(p))));
-  pool.for_parts(x.rows, kBlockRows, [&](int, std::size_t begin, std::size_t end) {
+  pool.for_parts(side.rows(), kBlockRows, [&](int, std::size_t begin, std::size_t end) {
     Matrix<T> products(kBlockRows, count);
+    Matrix<T> scratch;
     for (std::size_t at = begin; at < end; at += kBlockRows) {
-      const std::size_t rows = std::min(kBlockRows, end - at);
-      gemm(false, true, T(1), x.row_range(at, at + rows), gates, T(0), MatrixView<T>(products.data(), rows, count));
-      for (std::size_t i = 0; i < rows; ++i) {
-        const std::span<const T> row = x.row(at + i);
+      const std::size_t block_rows = std::min(kBlockRows, end - at);
+      const MatrixView<const T> x = rows.block(side, at, at + block_rows, scratch);
+      gemm(false, true, T(1), x, gates, T(0), MatrixView<T>(products.data(), block_rows, count));
+      for (std::size_t i = 0; i < block_rows; ++i) {
+        const std::span<const T> row = x.row(i);
         const T reach = error * static_cast<T>(std::sqrt(dot(row, row)));
         for (std::size_t p = 0; p < count; ++p) {
           const T product = products(i, p);
@@ -91,7 +94,9 @@ Matrix<std::uint8_t> gate_pattern(MatrixView<const T> x, MatrixView<const T> gat
   return pattern;
 }
 
-template Matrix<std::uint8_t> gate_pattern(MatrixView<const float>, MatrixView<const float>, ThreadPool&);
-template Matrix<std::uint8_t> gate_pattern(MatrixView<const double>, MatrixView<const double>, ThreadPool&);
+template Matrix<std::uint8_t> gate_pattern(const DesignRows<float>&, const StoredRows&, MatrixView<const float>,
+                                           ThreadPool&);
+template Matrix<std::uint8_t> gate_pattern(const DesignRows<double>&, const StoredRows&, MatrixView<const double>,
+                                           ThreadPool&);
 
 }  // namespace coala

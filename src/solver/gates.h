@@ -4,6 +4,7 @@
 
 #include "core/matrix.h"
 #include "core/parallel.h"
+#include "solver/design_rows.h"
 
 namespace coala {
 
@@ -25,8 +26,13 @@ Matrix<float> refine_gates(const Matrix<float>& gates, const Matrix<float>& w);
 bool gate_open(std::span<const float> gate, std::span<const float> x) noexcept;
 bool gate_open(std::span<const double> gate, std::span<const double> x) noexcept;
 
-/// D [n, P]: 1 where the gate is open.
+/// D [n, P]: 1 where the gate is open. `side` is one side of a segment of `rows`.
 template <class T>
-Matrix<std::uint8_t> gate_pattern(MatrixView<const T> x, MatrixView<const T> gates, ThreadPool& pool);
+Matrix<std::uint8_t> gate_pattern(const DesignRows<T>& rows, const StoredRows& side, MatrixView<const T> gates,
+                                  ThreadPool& pool);
+template <class T>
+Matrix<std::uint8_t> gate_pattern(MatrixView<const T> x, MatrixView<const T> gates, ThreadPool& pool) {
+  return gate_pattern(DesignRows<T>{}, StoredRows(x), gates, pool);
+}
 
 }  // namespace coala

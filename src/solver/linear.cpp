@@ -26,14 +26,12 @@ Matrix<double> weighted_gram(const DesignRows<float>& rows, std::span<const floa
   /// Columns [first, first + width) of a block of rows, scaled.
   const auto take = [&](const auto& segment, std::size_t at, std::size_t row, std::size_t count, std::size_t first,
                         std::size_t width, Matrix<float>& to) {
+    std::vector<float> minus(width);
     for (std::size_t i = 0; i < count; ++i) {
-      const float* const plus = segment.plus.data + (at + i) * segment.plus.stride + first;
-      const float* const minus =
-          segment.minus.rows > 0 ? segment.minus.data + (at + i) * segment.minus.stride + first : nullptr;
-      float* const out = to.row(i).data();
-      for (std::size_t j = 0; j < width; ++j) {
-        out[j] = roots[row + i] * (plus[j] - (minus != nullptr ? minus[j] : 0.0f));
-      }
+      const std::span<float> out = to.row(i).first(width);
+      rows.read(segment.plus, at + i, first, out);
+      if (segment.minus.rows() > 0) rows.read(segment.minus, at + i, first, minus);
+      for (std::size_t j = 0; j < width; ++j) out[j] = roots[row + i] * (out[j] - minus[j]);
     }
   };
   // Each tile of the result is summed over all rows by one thread, in one order: the same bits on every machine size.
@@ -45,8 +43,8 @@ Matrix<double> weighted_gram(const DesignRows<float>& rows, std::span<const floa
     Matrix<float> product(kTile, kTile);
     std::size_t first_row = 0;
     for (const auto& segment : rows.segments) {
-      for (std::size_t at = 0; at < segment.plus.rows; at += kBlockRows) {
-        const std::size_t count = std::min(kBlockRows, segment.plus.rows - at);
+      for (std::size_t at = 0; at < segment.plus.rows(); at += kBlockRows) {
+        const std::size_t count = std::min(kBlockRows, segment.plus.rows() - at);
         take(segment, at, first_row + at, count, a * kTile, width_a, left);
         if (a != b) take(segment, at, first_row + at, count, b * kTile, width_b, right);
         const MatrixView<const float> of_a(left.data(), count, width_a, kTile);
@@ -57,7 +55,7 @@ Matrix<double> weighted_gram(const DesignRows<float>& rows, std::span<const floa
           for (std::size_t j = 0; j < width_b; ++j) gram(a * kTile + i, b * kTile + j) += product(i, j);
         }
       }
-      first_row += segment.plus.rows;
+      first_row += segment.plus.rows();
     }
     for (std::size_t i = 0; a != b && i < width_a; ++i) {
       for (std::size_t j = 0; j < width_b; ++j) gram(b * kTile + j, a * kTile + i) = gram(a * kTile + i, b * kTile + j);

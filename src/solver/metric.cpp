@@ -57,13 +57,13 @@ GatedMetric gated_metric(const DesignRows<float>& rows, std::span<const float> w
   if (rows.pairwise()) {
     // A gate is open for both responses of a pair, which leaves their difference, or for one, which leaves that one:
     // about half of the time each.
-    DesignRows<float> sides;
+    DesignRows<float> sides{{}, rows.transform};
     std::vector<float> side_weights;
     for (const auto& segment : rows.segments) {
       for (const auto& side : {segment.plus, segment.minus}) sides.segments.push_back({side, {}});
       const std::size_t first = side_weights.size() / 2;
       for (int side = 0; side < 2; ++side) {
-        const auto own = weights.subspan(first, segment.plus.rows);
+        const auto own = weights.subspan(first, segment.plus.rows());
         side_weights.insert(side_weights.end(), own.begin(), own.end());
       }
     }

@@ -2,8 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "core/random.h"
 
@@ -16,11 +16,18 @@ void shuffle_preferences(FeatureSet& set, std::uint64_t seed) {
       std::swap(set.labels[i - 1], set.labels[random.below(i)]);
     }
   } else {
-    for (std::size_t i = 0; i < set.rows(); ++i) {
-      if (random.uniform() < 0.5) continue;
-      std::ranges::swap_ranges(set.chosen.row(i), set.rejected.row(i));
-      if (!set.length_chosen.empty()) std::swap(set.length_chosen[i], set.length_rejected[i]);
+    const StoredRows both = set.chosen.joined_with(set.rejected);
+    const std::size_t n = set.rows();
+    std::vector<std::size_t> chosen(n);
+    std::vector<std::size_t> rejected(n);
+    for (std::size_t i = 0; i < n; ++i) {
+      const bool swap = random.uniform() >= 0.5;
+      chosen[i] = swap ? n + i : i;
+      rejected[i] = swap ? i : n + i;
+      if (swap && !set.length_chosen.empty()) std::swap(set.length_chosen[i], set.length_rejected[i]);
     }
+    set.chosen = both.subset(chosen);
+    set.rejected = both.subset(rejected);
   }
   set.metadata["control"] = fmt::format("shuffled preferences, seed {}", seed);
 }

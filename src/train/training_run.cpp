@@ -16,15 +16,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Matrix<float> rows_of(const Matrix<float>& matrix, const std::vector<std::size_t>& rows) {
-  if (matrix.rows() == 0) return {};
-  Matrix<float> result(rows.size(), matrix.cols());
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    std::copy_n(matrix.row(rows[i]).data(), matrix.cols(), result.row(i).data());
-  }
-  return result;
-}
-
 template <class T>
 std::vector<T> entries_of(const std::vector<T>& values, const std::vector<std::size_t>& rows) {
   std::vector<T> result;
@@ -193,9 +184,9 @@ Json describe(const FitSettings& settings) {
 FeatureSet subset(const FeatureSet& set, const std::vector<std::size_t>& rows) {
   FeatureSet result;
   result.kind = set.kind;
-  result.chosen = rows_of(set.chosen, rows);
-  result.rejected = rows_of(set.rejected, rows);
-  result.features = rows_of(set.features, rows);
+  result.chosen = set.chosen.subset(rows);
+  result.rejected = set.rejected.subset(rows);
+  result.features = set.features.subset(rows);
   result.labels = entries_of(set.labels, rows);
   result.prompt_id = entries_of(set.prompt_id, rows);
   result.has_prompt_id = set.has_prompt_id;

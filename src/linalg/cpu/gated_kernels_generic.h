@@ -6,16 +6,81 @@
 
 #include <cstddef>
 #include <cstdint>
+#ifdef __F16C__
+#include <immintrin.h>
+#endif
 
 #include "linalg/gated_kernels.h"
 
 namespace coala {
 namespace {  // every instruction set keeps its own copy: the linker must not merge them
 
+// How numbers are stored, and how `Lanes` of them come into a register of the type that is computed with.
+
+struct Single {
+  using Stored = float;
+  template <class Vector, int Lanes>
+  static Vector load(const Stored* from) {
+    return *reinterpret_cast<const Vector*>(from);
+  }
+};
+
+struct Double {
+  using Stored = double;
+  template <class Vector, int Lanes>
+  static Vector load(const Stored* from) {
+    return *reinterpret_cast<const Vector*>(from);
+  }
+};
+
+template <int Lanes>
+struct Words {
+  using Short __attribute__((vector_size(2 * Lanes), aligned(2), may_alias)) = std::uint16_t;
+  using Long __attribute__((vector_size(4 * Lanes), may_alias)) = std::uint32_t;
+};
+
+struct BFloat {
+  using Stored = std::uint16_t;
+  template <class Vector, int Lanes>
+  static Vector load(const Stored* from) {
+    using Long = typename Words<Lanes>::Long;
+    const auto words = *reinterpret_cast<const typename Words<Lanes>::Short*>(from);
+    return reinterpret_cast<Vector>(__builtin_convertvector(words, Long) << 16);
+  }
+};
+
+struct Half {
+  using Stored = std::uint16_t;
+  template <class Vector, int Lanes>
+  static Vector load(const Stored* from) {
+#ifdef __AVX512F__
+    if constexpr (Lanes == 16) {
+      constexpr __mmask16 kAll = 0xffff;  // the form without a mask makes GCC 12 warn of its own header
+      const __m256i words = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+      return reinterpret_cast<Vector>(_mm512_maskz_cvtph_ps(kAll, words));
+    }
+#endif
+#ifdef __F16C__
+    if constexpr (Lanes == 8) {
+      return reinterpret_cast<Vector>(_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
+    }
+#endif
+    // As f16_to_f32 of core/half.h does, for finite numbers.
+    using Long = typename Words<Lanes>::Long;
+    const auto words = *reinterpret_cast<const typename Words<Lanes>::Short*>(from);
+    const Long wide = __builtin_convertvector(words, Long);
+    const Vector magnitude = reinterpret_cast<Vector>((wide & 0x7fffu) << 13) * 0x1p112f;
+    return reinterpret_cast<Vector>(reinterpret_cast<Long>(magnitude) | ((wide & 0x8000u) << 16));
+  }
+};
+
+/// @tparam T      that is computed with
+/// @tparam Store  how the rows are stored
 /// @tparam Bytes  width of a register
-template <class T, int Bytes>
+template <class T, class Store, int Bytes>
 struct GatedKernelsGeneric {
   static constexpr int kLanes = Bytes / static_cast<int>(sizeof(T));
+  using Stored = typename Store::Stored;
   using Vector __attribute__((vector_size(Bytes), aligned(sizeof(T)), may_alias)) = T;
 
   static constexpr int kTablesAtOnce = 4;  ///< more would not fit into the first-level cache together
@@ -23,12 +88,17 @@ struct GatedKernelsGeneric {
 
   static Vector load(const T* from) { return *reinterpret_cast<const Vector*>(from); }
   static void store(T* to, Vector value) { *reinterpret_cast<Vector*>(to) = value; }
+  static Vector load_row(const Stored* from) { return Store::template load<Vector, kLanes>(from); }
 
   /// The last `count` < kLanes numbers of a row, zeros behind them.
-  static Vector load_tail(const T* from, std::size_t count) {
-    T lanes[kLanes] = {};
+  static Vector load_tail(const Stored* from, std::size_t count) {
+    Stored lanes[kLanes] = {};
     for (std::size_t k = 0; k < count; ++k) lanes[k] = from[k];
-    return load(lanes);
+    return load_row(lanes);
+  }
+
+  static const Stored* row_at(const std::byte* const* rows, std::size_t i, std::size_t column) {
+    return reinterpret_cast<const Stored*>(rows[i]) + column;
   }
 
   static T sum(Vector v) {
@@ -55,32 +125,40 @@ struct GatedKernelsGeneric {
 
   /// Fetches the rows ahead line by line, evenly over the steps of the work at hand.
   struct Fetcher {
-    const char* next;
-    std::size_t lines;
+    const std::byte* const* row;
+    std::size_t row_lines;
+    std::size_t lines;  ///< of all rows, less those fetched
+    std::size_t share;  ///< of the lines of all rows that a step fetches, times steps
     std::size_t steps;
+    std::size_t line = 0;  ///< of the row
     std::size_t credit = 0;
 
-    Fetcher(const RowsAhead<T>& ahead, std::size_t all_steps)
-        : next(reinterpret_cast<const char*>(ahead.x + ahead.begin * ahead.stride)),
-          lines((ahead.end - ahead.begin) * ahead.stride * sizeof(T) / 64),
+    Fetcher(const RowsAhead& ahead, std::size_t dimension, std::size_t all_steps)
+        : row(ahead.rows),
+          row_lines((dimension * sizeof(Stored) + 63) / 64),
+          lines(ahead.count * row_lines),
+          share(lines),
           steps(all_steps) {}
 
     void step() {
-      for (credit += lines; credit >= steps; credit -= steps) {
-        __builtin_prefetch(next);
-        next += 64;
+      for (credit += share; credit >= steps && lines > 0; credit -= steps, --lines) {
+        __builtin_prefetch(*row + 64 * line);
+        if (++line < row_lines) continue;
+        line = 0;
+        ++row;
       }
     }
   };
 
   /// @tparam Vectors  whole registers of the columns, for loops without a count; 0: as `columns` says
   template <int Tables, int Vectors>
-  static void forward_rows(const T* x, std::size_t stride, std::size_t rows, Columns columns, const T* tables,
-                           const TableLayout& layout, const std::uint8_t* codes, T sign, T* z, Fetcher& fetcher) {
+  static void forward_rows(const std::byte* const* x, std::size_t rows, std::size_t column, Columns columns,
+                           const T* tables, const TableLayout& layout, const std::uint8_t* codes, T sign, T* z,
+                           Fetcher& fetcher) {
     const std::size_t vectors = Vectors > 0 ? Vectors : columns.vectors;
     for (std::size_t i = 0; i < rows; ++i) {
       fetcher.step();
-      const T* const row = x + i * stride;
+      const Stored* const row = row_at(x, i, column);
       const T* entry[Tables];
       for (int t = 0; t < Tables; ++t) {
         entry[t] = tables +
@@ -95,21 +173,21 @@ struct GatedKernelsGeneric {
       std::size_t v = 0;
       for (; v + kSums <= vectors; v += kSums) {
 #pragma GCC unroll 4
-        for (std::size_t k = 0; k < kSums; ++k) acc[k] += load(row + (v + k) * kLanes) * weights(v + k);
+        for (std::size_t k = 0; k < kSums; ++k) acc[k] += load_row(row + (v + k) * kLanes) * weights(v + k);
       }
-      for (; v < vectors; ++v) acc[0] += load(row + v * kLanes) * weights(v);
+      for (; v < vectors; ++v) acc[0] += load_row(row + v * kLanes) * weights(v);
       if (columns.tail > 0) acc[1] += load_tail(row + v * kLanes, columns.tail) * weights(v);
       z[i] += sign * sum((acc[0] + acc[1]) + (acc[2] + acc[3]));
     }
   }
 
   template <int Tables, int Vectors>
-  static void adjoint_rows(const T* x, std::size_t stride, std::size_t rows, Columns columns, T* tables,
+  static void adjoint_rows(const std::byte* const* x, std::size_t rows, std::size_t column, Columns columns, T* tables,
                            const TableLayout& layout, const std::uint8_t* codes, T sign, const T* r, Fetcher& fetcher) {
     const std::size_t vectors = Vectors > 0 ? Vectors : columns.vectors;
     for (std::size_t i = 0; i < rows; ++i) {
       fetcher.step();
-      const T* const row = x + i * stride;
+      const Stored* const row = row_at(x, i, column);
       const Vector factor = Vector{} + sign * r[i];
       T* entry[Tables];
       for (int t = 0; t < Tables; ++t) {
@@ -122,7 +200,7 @@ struct GatedKernelsGeneric {
       };
       std::size_t v = 0;
 #pragma GCC unroll 8
-      for (; v < vectors; ++v) add(v, load(row + v * kLanes));
+      for (; v < vectors; ++v) add(v, load_row(row + v * kLanes));
       if (columns.tail > 0) add(v, load_tail(row + v * kLanes, columns.tail));
     }
   }
@@ -138,9 +216,9 @@ struct GatedKernelsGeneric {
   /// Calls body(number of tables, registers of the columns or 0, columns, first column, first table, its place in
   /// memory, fetcher) for every block of columns and up to kTablesAtOnce tables of it; the first two are types.
   template <class Body>
-  static void for_blocks(std::size_t rows, const TableLayout& layout, const RowsAhead<T>& ahead, const Body& body) {
+  static void for_blocks(std::size_t rows, const TableLayout& layout, const RowsAhead& ahead, const Body& body) {
     const std::size_t sweeps = (layout.tables + kTablesAtOnce - 1) / kTablesAtOnce;
-    Fetcher fetcher(ahead, layout.blocks * sweeps * rows);
+    Fetcher fetcher(ahead, layout.dimension, layout.blocks * sweeps * rows);
     for (std::size_t block = 0; block < layout.blocks; ++block) {
       const Columns columns = columns_of(layout, block);
       const bool usual = columns.vectors == kUsualVectors && columns.tail == 0;
@@ -170,26 +248,32 @@ struct GatedKernelsGeneric {
     }
   }
 
-  static void forward(const T* x, std::size_t stride, std::size_t rows, const TableLayout& layout, const T* tables,
-                      const std::uint8_t* codes, T sign, T* z, const RowsAhead<T>& ahead) {
+  static void forward(const std::byte* const* x, std::size_t rows, const TableLayout& layout, const T* tables,
+                      const std::uint8_t* codes, T sign, T* z, const RowsAhead& ahead) {
     for_blocks(rows, layout, ahead,
                [&](auto count, auto vectors, Columns columns, std::size_t column, std::size_t table, std::size_t place,
                    Fetcher& fetcher) {
                  forward_rows<decltype(count)::value, decltype(vectors)::value>(
-                     x + column, stride, rows, columns, tables + place, layout, codes + table, sign, z, fetcher);
+                     x, rows, column, columns, tables + place, layout, codes + table, sign, z, fetcher);
                });
   }
 
-  static void adjoint(const T* x, std::size_t stride, std::size_t rows, const TableLayout& layout, T* tables,
-                      const std::uint8_t* codes, T sign, const T* r, const RowsAhead<T>& ahead) {
+  static void adjoint(const std::byte* const* x, std::size_t rows, const TableLayout& layout, T* tables,
+                      const std::uint8_t* codes, T sign, const T* r, const RowsAhead& ahead) {
     for_blocks(rows, layout, ahead,
                [&](auto count, auto vectors, Columns columns, std::size_t column, std::size_t table, std::size_t place,
                    Fetcher& fetcher) {
                  adjoint_rows<decltype(count)::value, decltype(vectors)::value>(
-                     x + column, stride, rows, columns, tables + place, layout, codes + table, sign, r, fetcher);
+                     x, rows, column, columns, tables + place, layout, codes + table, sign, r, fetcher);
                });
   }
 };
+
+template <class T, class Store, int Bytes>
+constexpr GatedKernels<T> gated_kernels_generic() {
+  using Kernels = GatedKernelsGeneric<T, Store, Bytes>;
+  return {&Kernels::forward, &Kernels::adjoint};
+}
 
 }  // namespace
 }  // namespace coala

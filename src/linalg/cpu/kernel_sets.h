@@ -10,8 +10,10 @@ namespace coala {
 /// Everything that is compiled once per instruction set.
 struct KernelSet {
   std::string_view name;
-  GatedKernels<float> gated_float;
-  GatedKernels<double> gated_double;
+  GatedKernels<float> gated_f32;
+  GatedKernels<float> gated_f16;
+  GatedKernels<float> gated_bf16;
+  GatedKernels<double> gated_f64;
   LogisticKernel logistic;
 };
 

@@ -5,8 +5,10 @@
 namespace coala {
 
 const KernelSet kKernels_avx2{"avx2",
-                              {&GatedKernelsGeneric<float, 32>::forward, &GatedKernelsGeneric<float, 32>::adjoint},
-                              {&GatedKernelsGeneric<double, 32>::forward, &GatedKernelsGeneric<double, 32>::adjoint},
+                              gated_kernels_generic<float, Single, 32>(),
+                              gated_kernels_generic<float, Half, 32>(),
+                              gated_kernels_generic<float, BFloat, 32>(),
+                              gated_kernels_generic<double, Double, 32>(),
                               &LogisticKernelGeneric<double, 32>::run};
 
 }  // namespace coala

@@ -5,8 +5,10 @@
 namespace coala {
 
 const KernelSet kKernels_avx512{"avx512",
-                                {&GatedKernelsGeneric<float, 64>::forward, &GatedKernelsGeneric<float, 64>::adjoint},
-                                {&GatedKernelsGeneric<double, 64>::forward, &GatedKernelsGeneric<double, 64>::adjoint},
+                                gated_kernels_generic<float, Single, 64>(),
+                                gated_kernels_generic<float, Half, 64>(),
+                                gated_kernels_generic<float, BFloat, 64>(),
+                                gated_kernels_generic<double, Double, 64>(),
                                 &LogisticKernelGeneric<double, 64>::run};
 
 }  // namespace coala

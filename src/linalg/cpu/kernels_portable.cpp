@@ -4,10 +4,11 @@
 
 namespace coala {
 
-const KernelSet kKernels_portable{
-    "portable",
-    {&GatedKernelsGeneric<float, 16>::forward, &GatedKernelsGeneric<float, 16>::adjoint},
-    {&GatedKernelsGeneric<double, 16>::forward, &GatedKernelsGeneric<double, 16>::adjoint},
-    &LogisticKernelGeneric<double, 16>::run};
+const KernelSet kKernels_portable{"portable",
+                                  gated_kernels_generic<float, Single, 16>(),
+                                  gated_kernels_generic<float, Half, 16>(),
+                                  gated_kernels_generic<float, BFloat, 16>(),
+                                  gated_kernels_generic<double, Double, 16>(),
+                                  &LogisticKernelGeneric<double, 16>::run};
 
 }  // namespace coala
