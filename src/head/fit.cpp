@@ -17,9 +17,6 @@
 namespace coala {
 namespace {
 
-/// Relative gap of the solves whose weights only turn the gates.
-constexpr double kRefinementTolerance = 3e-3;
-
 /// The weights [P, d] of the gated program as a network: neuron p computes D_p x'w_p. Groups that are off are dropped.
 Network network_of(const Matrix<float>& w, const Matrix<float>& gates, const std::vector<std::size_t>& kept) {
   Network network;
@@ -188,12 +185,13 @@ bool fit_gated(const TrainingRows& rows, const LinearFit& linear, const FitSetti
   // The same steps on all rows: solve, turn the gates, and so on; the last solve is to the full tolerance.
   solver->start_from(mean_of_folds(drawn.weights));
   for (int round = 0; round < best.candidate.refinements; ++round) {
-    solver->solve(drawn.candidate.penalty, kRefinementTolerance);
+    solver->solve(drawn.candidate.penalty, kSelectionTolerance);
     const Matrix<float> weights = solver->weights().w;
+    const double curvature = solver->curvature();
     gates = refine_gates(gates, weights);
     f.emplace(rows.design(), gates.view(), pool);
     solver.emplace(*f, rows.targets(), metric, solver_settings);
-    solver->start_from(weights);
+    solver->start_from(weights, curvature);
   }
   result.phase_one = solver->solve(best.candidate.penalty, settings.tolerance);
   result.chosen = best.candidate;

@@ -96,9 +96,6 @@ double sum(const std::vector<float>& values) {
 /// Points in a row above the minimum that end a path.
 constexpr int kTurned = 2;
 
-/// Relative gap of the fits on folds; the chosen model is fitted to the full tolerance.
-constexpr double kPathTolerance = 3e-3;
-
 /// Folds that hold at least one row; an empty fold would fit all rows once more for nothing.
 std::vector<int> used_folds(const TrainingRows& rows, int folds) {
   std::vector<int> used;
@@ -125,8 +122,9 @@ class GatedFold {
       of_seen_.emplace(seen_.design, gates_.view(), pool);
       of_unseen_.emplace(unseen_.design, gates_.view(), pool);
     }
+    const double curvature = solver_ ? solver_->curvature() : 0;
     solver_.emplace(*of_seen_, seen_.targets, metric, settings);
-    if (w != nullptr) solver_->start_from(*w);
+    if (w != nullptr) solver_->start_from(*w, curvature);
   }
 
   /// The loss is a sum: a fold's penalty shrinks with its weight so that the trade-off stays the same.
@@ -173,7 +171,7 @@ HeldOut evaluate(std::deque<GatedFold>& folds, const Candidate& candidate, const
   one.predictions.assign(rows.rows(), 0.0);
   for (GatedFold& fold : folds) {
     throw_if_interrupted();
-    fold.fit(candidate.penalty, kPathTolerance, one);
+    fold.fit(candidate.penalty, kSelectionTolerance, one);
   }
   one.candidate.active_groups = active_groups(one.weights);
   judge(one, rows);

@@ -141,11 +141,12 @@ double GatedSolver::beta_max() {
   return largest_norm(gradient);
 }
 
-void GatedSolver::start_from(const Matrix<float>& w) {
+void GatedSolver::start_from(const Matrix<float>& w, double curvature) {
   current_.w = w;
   metric_->rotate(w, rotated_, f_->pool());
   f_->forward(w.view(), current_.z);
   current_.bias = bias_for(current_.z, current_.bias);
+  if (curvature > 0) set_scale(curvature);
 }
 
 void GatedSolver::find_scale() {
@@ -156,6 +157,7 @@ void GatedSolver::find_scale() {
   }
   Matrix<float> direction = v;
   Matrix<float> product = v;
+  double curvature = 0;
   constexpr int kPowerIterations = 5;
   for (int k = 0; k < kPowerIterations; ++k) {
     const double size = norm(v.values());
@@ -170,13 +172,17 @@ void GatedSolver::find_scale() {
     for (std::size_t p = 0; p < v.rows(); ++p) {
       for (std::size_t j = 0; j < v.cols(); ++j) v(p, j) /= metric_->scale[j];
     }
-    curvature_ = norm(v.values()) * loss_curvature_bound(targets_->loss);
+    curvature = norm(v.values()) * loss_curvature_bound(targets_->loss);
   }
-  if (!std::isfinite(curvature_)) {
+  if (!std::isfinite(curvature)) {
     throw Error(ErrorCode::BadInput, "the features are too large: their squares overflow single precision",
                 "scale the features down");
   }
-  curvature_ = std::max(curvature_, 1e-30);
+  set_scale(curvature);
+}
+
+void GatedSolver::set_scale(double curvature) {
+  curvature_ = std::max(curvature, 1e-30);
   double weight = 0;
   for (const float value : targets_->weights) weight += static_cast<double>(value);
   bias_scale_ = std::max(loss_curvature_bound(targets_->loss) * weight / curvature_, 1e-30);

@@ -41,7 +41,10 @@ class GatedSolver {
   SolveInfo solve(double beta, double tolerance);
   const GatedWeights& weights() const { return current_; }
   /// Continues from these weights [P, d] instead of the last solution.
-  void start_from(const Matrix<float>& w);
+  /// @param curvature  as a solver of a similar problem has found it; 0 when there was none
+  void start_from(const Matrix<float>& w, double curvature = 0);
+  /// Largest eigenvalue of F' diag(loss'') F in the metric, as far as the steps have met it; 0 before the first solve.
+  double curvature() const { return curvature_; }
 
  private:
   struct Point;
@@ -51,6 +54,8 @@ class GatedSolver {
   /// Gap at the current point with its bias at the optimum; leaves gradient and derivatives there in `at`.
   double evaluate_gap(double beta, Point& at, SolveInfo& info);
   void find_scale();
+  /// Takes a curvature, and scales the bias to it.
+  void set_scale(double curvature);
   /// next := prox(y - gradient / curvature) in the metric.
   void proximal_step(const Point& y, double beta, Matrix<float>& next) const;
   /// One pass: predictions of `next`, and derivatives, gradient and loss at next + factor (next - current).
