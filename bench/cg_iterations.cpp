@@ -83,7 +83,8 @@ void compare(const std::string& name, const Data& data, ThreadPool& pool, std::v
   const GateMoments moments = gate_moments(x, pattern, spectrum, pool);
   const double moments_s = monotonic_s() - start_s;
   const GateMoments one_share = gate_moments(x, pattern, spectrum, pool, {0, false});
-  NormalSystem system(f, spectrum);
+  NormalOperator<float> normal(f, pattern, 1, NormalMethod::Passes);
+  NormalSystem system(normal, spectrum);
   const LinearMap apply = [&](auto in, auto out) { system.apply(in, out); };
 
   Matrix<float> fty(kGates, d);
@@ -104,7 +105,7 @@ void compare(const std::string& name, const Data& data, ThreadPool& pool, std::v
     const PcgResult none = run([](auto r, auto z) { std::ranges::copy(r, z.begin()); });
     // The published sketch is of both halves; in the coordinates (a, c) the operator is block diagonal, and a Gaussian
     // sketch does not depend on the choice of orthonormal coordinates.
-    NormalSystem sum_system(f, spectrum);
+    NormalSystem sum_system(normal, spectrum);
     sum_system.set({1, 1, 0});
     const NystromPreconditioner nystrom =
         sketch_nystrom(2 * rhs.size(), 20, rho, 0, [&](std::span<const double> in, std::span<double> out) {

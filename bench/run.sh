@@ -9,6 +9,9 @@ mkdir -p "$out"
 echo "== one application of F'F =="
 build/bin/bench_operator
 
+echo "== does the cost model of Gram mode choose the faster way? (bench/gram.cpp) =="
+build/bin/bench_gram
+
 echo "== conjugate-gradient iterations of the convex ReLU program's u-step =="
 shopt -s nullglob
 sets=("$shared"/data/features/*.safetensors)

@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "core/atomic_file.h"
+#include "core/deadline.h"
 #include "core/half.h"
 #include "core/hash.h"
 #include "core/parallel.h"
@@ -191,6 +192,18 @@ TEST(Safetensors, RefusesHostileHeaders) {
   }
   EXPECT_EQ(error_code_of([] { SafetensorsFile("/no/such/file"); }), ErrorCode::BadInput);
   EXPECT_EQ(error_code_of([&] { SafetensorsFile{folder.path()}; }), ErrorCode::BadInput);
+}
+
+TEST(Deadline, SharesEndEarlier) {
+  EXPECT_FALSE(Deadline().passed());
+  EXPECT_FALSE(Deadline().share(0).passed());  // of no limit
+  EXPECT_TRUE(Deadline::after(0).passed());
+  EXPECT_TRUE(Deadline::after(-5).passed());
+  const Deadline late = Deadline::after(1e6);
+  EXPECT_FALSE(late.passed());
+  EXPECT_FALSE(late.share(0.5).passed());
+  EXPECT_TRUE(late.share(0).passed());
+  EXPECT_TRUE(Deadline::after(0).share(1).passed());
 }
 
 }  // namespace

@@ -197,6 +197,57 @@ TEST(Fit, TheNumberOfThreadsDoesNotMatter) {
   }
 }
 
+TEST(Fit, ATimeLimitTakesTheBestSoFar) {
+  const FeatureSet labelled = labelled_set(400, 6, bent_truth, 23);
+  const FeatureSet pairs = pair_set(400, 6, bent_truth, 24);
+  for (const ModelClass model_class : {ModelClass::Gated, ModelClass::Linear, ModelClass::Cronos, ModelClass::Relu}) {
+    for (const FeatureSet* set : {&labelled, &pairs}) {
+      SCOPED_TRACE(::testing::Message() << model_class_name(model_class) << (set == &pairs ? " pairs" : ""));
+      FitSettings settings;
+      settings.model_class = model_class;
+      settings.gates = 4;
+      settings.tolerance = 1e-7;
+      settings.time_limit_s = 1e-9;  // over before anything has begun: one candidate, one step of each solve
+      const FitResult result = fit(*set, settings);
+      EXPECT_TRUE(finite(result));
+      EXPECT_TRUE(result.phase_one.status == SolveStatus::TimeLimit || result.phase_one.status == SolveStatus::Solved);
+      const bool published = model_class == ModelClass::Cronos || model_class == ModelClass::Relu;
+      EXPECT_EQ(result.selection_cut_short, !published);
+      EXPECT_EQ(result.path.size(), published ? 0u : 1u);
+      if (published) {
+        EXPECT_EQ(result.phase_one.status, SolveStatus::TimeLimit);
+        EXPECT_EQ(result.phase_one.iterations, 1);
+      }
+      if (!result.certificate) continue;
+      EXPECT_GE(result.certificate->relative_gap, -1e-9);  // an honest one, however loose
+      EXPECT_TRUE(std::isfinite(result.certificate->relative_gap));
+    }
+  }
+  FitSettings negative;
+  negative.time_limit_s = -1;
+  EXPECT_EQ(test::error_code_of([&] { fit(labelled, negative); }), ErrorCode::BadUsage);
+}
+
+TEST(Fit, ATimeLimitThatIsNotReachedChangesNothing) {
+  const test::TemporaryFolder folder;
+  const FeatureSet set = labelled_set(300, 5, bent_truth, 25);
+  for (const ModelClass model_class : {ModelClass::Gated, ModelClass::Cronos, ModelClass::Relu}) {
+    std::set<std::string> files;
+    for (const double limit_s : {0.0, 1e6}) {
+      FitSettings settings;
+      settings.model_class = model_class;
+      settings.gates = 4;
+      settings.path_length = 6;
+      settings.time_limit_s = limit_s;
+      const FitResult result = fit(set, settings);
+      EXPECT_FALSE(result.selection_cut_short);
+      save_head(make_head(result, set), folder / "head");
+      files.insert(read_file(folder / "head"));
+    }
+    EXPECT_EQ(files.size(), 1u) << model_class_name(model_class);
+  }
+}
+
 TEST(Fit, ALowerMeanAloneIsNotClearlyBetter) {
   const FeatureSet set = labelled_set(400, 3, linear_truth, 22);
   const TrainingRows rows(set, standardising_transform(set), Loss::Logistic, 5, 0);

@@ -27,6 +27,7 @@ struct Problem {
   Matrix<std::uint8_t> pattern;
   ThreadPool pool{1};
   std::unique_ptr<GatedOperator<float>> f;
+  std::unique_ptr<NormalOperator<float>> normal;
   RowSpectrum spectrum;
 
   Problem(Matrix<float> rows, std::size_t groups, std::uint64_t seed) : x(std::move(rows)) {
@@ -35,6 +36,7 @@ struct Problem {
     const Matrix<float>& directions = gates;
     pattern = gate_pattern(features.view(), directions.view(), pool);
     f = std::make_unique<GatedOperator<float>>(DesignRows<float>{{{features.view(), {}}}}, pattern, pool);
+    normal = std::make_unique<NormalOperator<float>>(*f, pattern, 1, NormalMethod::Passes);
     spectrum = row_spectrum(features.view(), pool);
   }
 
@@ -120,7 +122,7 @@ TEST(RowSpectrum, LeavesOutDirectionsWithoutRows) {
 TEST(NormalSystem, IsTheFormula) {
   for (const auto& [n, d] : {std::pair<std::size_t, std::size_t>{70, 8}, {6, 20}}) {
     Problem problem(uneven_matrix(n, d, 3), kGroups, 4);
-    NormalSystem system(*problem.f, problem.spectrum);
+    NormalSystem system(*problem.normal, problem.spectrum);
     for (const NormalCoefficients& c : {NormalCoefficients{1, 1, 2e4}, NormalCoefficients{3, 0, 0.5}}) {
       system.set(c);
       const std::vector<double> w = random_vector(kGroups * d, 5);
@@ -244,7 +246,7 @@ TEST_P(Solves, AgreesWithCholesky) {
   Problem problem(uneven_matrix(n, d, 16), kGroups, 17);
   const GateMoments moments = gate_moments(problem.x.view(), problem.pattern, problem.spectrum, problem.pool);
   KroneckerPreconditioner preconditioner(problem.spectrum, moments, kGroups);
-  NormalSystem system(*problem.f, problem.spectrum);
+  NormalSystem system(*problem.normal, problem.spectrum);
   const NormalCoefficients c{1, 1, 200};
   preconditioner.set(c);
   system.set(c);
@@ -335,7 +337,7 @@ TEST(KroneckerPreconditioner, SavesIterations) {
   const GateMoments moments =
       gate_moments(problem.x.view(), problem.pattern, problem.spectrum, problem.pool, {4, true});
   KroneckerPreconditioner preconditioner(problem.spectrum, moments, 8);
-  NormalSystem system(*problem.f, problem.spectrum);
+  NormalSystem system(*problem.normal, problem.spectrum);
   preconditioner.set({1, 1, 200});
   system.set({1, 1, 200});
   const std::vector<double> rhs = random_vector(8 * 24, 21);
@@ -358,7 +360,7 @@ TEST(RowSpectrum, HugeAndTinyFeatures) {
     const double unit2 = problem.spectrum.values.front();
     const GateMoments moments = gate_moments(problem.x.view(), problem.pattern, problem.spectrum, problem.pool);
     KroneckerPreconditioner preconditioner(problem.spectrum, moments, kGroups);
-    NormalSystem system(*problem.f, problem.spectrum);
+    NormalSystem system(*problem.normal, problem.spectrum);
     const NormalCoefficients c{1, 0, 100 / unit2};
     preconditioner.set(c);
     system.set(c);

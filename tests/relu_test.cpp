@@ -267,11 +267,11 @@ TEST(Relu, LimitsAreStatuses) {
   EXPECT_EQ(calls, 1);
   EXPECT_GT(one.info.passes_over_x, 0u);
   settings.max_iterations = 1000;
-  settings.time_limit_s = 1e-9;
+  settings.deadline = Deadline::after(0);
   const ReluResult late = solver.solve(settings);
   EXPECT_EQ(late.info.status, SolveStatus::TimeLimit);
   EXPECT_LE(late.certificate.violation, 1e-10);  // a feasible point all the same
-  settings.time_limit_s = 0;
+  settings.deadline = {};
   settings.tolerance = 1e-16;  // beyond what single precision can certify
   const ReluResult stalled = solver.solve(settings);
   EXPECT_TRUE(stalled.info.status == SolveStatus::Stalled || stalled.info.status == SolveStatus::IterationLimit);

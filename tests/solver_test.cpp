@@ -393,5 +393,44 @@ TEST(LinearCertificate, BoundsEveryPoint) {
   }
 }
 
+TEST(Gated, ADeadlineKeepsTheBestPointAndItsBound) {
+  for (const Loss loss : {Loss::Squared, Loss::Logistic}) {
+    const Plain plain = random_problem(loss, 300, 8, 5, 31);
+    const double beta = 0.02 * beta_max_of(plain, true);
+    ThreadPool pool(1);
+    GatedOperator<float> f(plain.rows(), plain.gates.view(), pool);
+    const GatedMetric metric = metric_for(plain, pool);
+    GatedSolver solver(f, plain.targets, metric, {true, 1e-6, 20000});
+    const SolveInfo late = solver.solve(beta, 1e-6, Deadline::after(0));
+    EXPECT_EQ(late.status, SolveStatus::TimeLimit);
+    EXPECT_EQ(late.iterations, 1);
+    const GatedWeights& weights = solver.weights();
+    const Certificate c =
+        certify_gated(plain.rows(), plain.targets, plain.gates.view(), weights.w.view(), weights.bias, true, beta);
+    EXPECT_NEAR(late.objective, c.objective, 1e-5 * c.objective);  // single precision against double
+    const SolveInfo rest = solver.solve(beta, 1e-6);
+    EXPECT_EQ(rest.status, SolveStatus::Solved);
+    EXPECT_GT(late.objective, rest.objective);
+    EXPECT_LE(c.dual_objective, rest.objective);  // the bound of the unfinished point bounds the optimum
+  }
+}
+
+TEST(Linear, ADeadlineLeavesAtLeastOneStep) {
+  const Plain plain = random_problem(Loss::Logistic, 300, 8, 1, 32);
+  ThreadPool pool(1);
+  const Matrix<float> zero_gate(1, 8);
+  GatedOperator<float> f(plain.rows(), zero_gate.view(), pool);
+  const Matrix<double> gram = weighted_gram(plain.rows(), plain.targets.weights, pool);
+  LinearSolver solver(f, plain.targets, gram, true);
+  const SolveInfo late = solver.solve(0.1, 1e-9, Deadline::after(0));
+  EXPECT_EQ(late.status, SolveStatus::TimeLimit);
+  EXPECT_EQ(late.iterations, 1);
+  EXPECT_LT(late.objective, 300 * std::log(2.0));  // that of zero weights without a bias
+  const SolveInfo rest = solver.solve(0.1, 1e-6);
+  EXPECT_EQ(rest.status, SolveStatus::Solved);
+  EXPECT_GE(late.objective, rest.objective);
+  EXPECT_LE(late.dual_objective, rest.objective * (1 + 1e-6));
+}
+
 }  // namespace
 }  // namespace coala

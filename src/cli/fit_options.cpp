@@ -33,6 +33,12 @@ void add_fit_options(CLI::App& command, FitSettings& settings) {
   command.add_option("--tolerance", settings.tolerance, "relative duality gap of the final fit")
       ->check(CLI::Range(1e-7, 1.0))
       ->capture_default_str();
+  command
+      .add_option("--time-limit", settings.time_limit_s,
+                  "seconds of Phase I, after which it takes the best it has; 0 for none. Each fold of an evaluation by "
+                  "cross-validation has its own")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   command.add_option("--cronos-rho", settings.cronos.rho, "ADMM penalty of the cronos class")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
@@ -49,6 +55,9 @@ void add_fit_options(CLI::App& command, FitSettings& settings) {
   command.add_option("--cronos-iterations", settings.cronos.admm_iterations, "ADMM iterations of the cronos class")
       ->check(CLI::Range(1, 100000))
       ->capture_default_str();
+  command.add_flag("--as-relu", settings.as_relu,
+                   "write the gated head as a ReLU network that gives the training rows the same scores (cone "
+                   "decomposition); elsewhere the scores differ");
   add_choice(command, "--phase2-objective", settings.phase_two.objective, "Phase II objective",
              {{"preference", PhaseTwoObjective::Preference},
               {"pairwise", PhaseTwoObjective::Pairwise},

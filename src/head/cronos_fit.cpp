@@ -18,7 +18,7 @@ struct CronosRun {
 
 /// Runs the program on the pointwise rows outside `left_out` (-1: on all).
 CronosRun run_cronos(const TrainingRows& rows, int left_out, const Matrix<float>& gates, const FitSettings& settings,
-                     ThreadPool& pool) {
+                     const Deadline& deadline, ThreadPool& pool) {
   const TrainingRows::Part part = rows.outside_fold(left_out);
   const std::vector<float>& y = part.targets.labels;
   const Matrix<std::uint8_t> pattern = gate_pattern(part.design, part.design.segments.front().plus, gates.view(), pool);
@@ -27,7 +27,7 @@ CronosRun run_cronos(const TrainingRows& rows, int left_out, const Matrix<float>
   cronos_settings.seed = settings.seed;
   Cronos<float> cronos(f, pattern, std::span<const float>(y), cronos_settings, pool);
   CronosRun run;
-  run.info = cronos.run();
+  run.info = cronos.run(deadline);
 
   const Signed<float>& u = cronos.state().u;
   run.network = relu_network(relu_weights(u));
@@ -56,11 +56,13 @@ CronosRun run_cronos(const TrainingRows& rows, int left_out, const Matrix<float>
 
 }  // namespace
 
-void fit_cronos(const TrainingRows& rows, const FitSettings& settings, ThreadPool& pool, FitResult& result,
-                std::vector<Network>& fold_networks) {
+void fit_cronos(const TrainingRows& rows, const FitSettings& settings, const Deadline& deadline, ThreadPool& pool,
+                FitResult& result, std::vector<Network>& fold_networks) {
   const Matrix<float> gates =
       draw_gates(static_cast<std::size_t>(settings.cronos_gates), rows.dimension(), settings.seed);
-  CronosRun run = run_cronos(rows, -1, gates, settings, pool);
+  // All fits take about as long as each other.
+  const double fits = static_cast<double>(fold_networks.size()) + 1;
+  CronosRun run = run_cronos(rows, -1, gates, settings, deadline.share(1 / fits), pool);
   throw_if_interrupted();
   result.network = std::move(run.network);
   result.phase_one = run.info;
@@ -68,7 +70,8 @@ void fit_cronos(const TrainingRows& rows, const FitSettings& settings, ThreadPoo
   result.phase_one.dual_objective = std::nan("");
   result.chosen.penalty = settings.cronos.beta;
   for (std::size_t fold = 0; fold < fold_networks.size(); ++fold) {
-    fold_networks[fold] = run_cronos(rows, static_cast<int>(fold), gates, settings, pool).network;
+    const Deadline own = deadline.share(1 / static_cast<double>(fold_networks.size() - fold));
+    fold_networks[fold] = run_cronos(rows, static_cast<int>(fold), gates, settings, own, pool).network;
     throw_if_interrupted();
   }
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "core/deadline.h"
 #include "head/fit.h"
 #include "head/training_rows.h"
 
@@ -7,7 +8,7 @@ namespace coala {
 
 /// Phase I of the `cronos` class: the published program on all rows, and once per fold for Phase II's rows. Fills the
 /// network and Phase I's info of `result` and the networks of the folds.
-void fit_cronos(const TrainingRows& rows, const FitSettings& settings, ThreadPool& pool, FitResult& result,
-                std::vector<Network>& fold_networks);
+void fit_cronos(const TrainingRows& rows, const FitSettings& settings, const Deadline& deadline, ThreadPool& pool,
+                FitResult& result, std::vector<Network>& fold_networks);
 
 }  // namespace coala

@@ -7,6 +7,7 @@
 #include <numeric>
 #include <optional>
 
+#include "core/deadline.h"
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "head/cronos_fit.h"
@@ -16,6 +17,10 @@
 
 namespace coala {
 namespace {
+
+// Of the time that is left when a stage begins:
+constexpr double kBaselineShare = 0.3;   ///< for the linear model, when a program of another kind comes after it
+constexpr double kSelectionShare = 0.7;  ///< for the fits on folds; the rest is for the fit on all rows
 
 /// The weights [P, d] of the gated program as a network: neuron p computes D_p x'w_p. Groups that are off are dropped.
 Network network_of(const Matrix<float>& w, const Matrix<float>& gates, const std::vector<std::size_t>& kept) {
@@ -48,6 +53,10 @@ void check_settings(const FitSettings& settings) {
   at_least("the number of gates", settings.gates, 0);
   at_least("the number of cronos gates", settings.cronos_gates, 1);
   at_least("the path length", settings.path_length, 1);
+  if (!(settings.time_limit_s >= 0)) {
+    throw Error(ErrorCode::BadUsage,
+                fmt::format("the time limit is {} s, it must not be negative", settings.time_limit_s));
+  }
 }
 
 void check_learnable(const FeatureSet& set) {
@@ -141,14 +150,16 @@ struct LinearFit {
   Matrix<double> gram;
 };
 
-LinearFit fit_linear(const TrainingRows& rows, const FitSettings& settings, ThreadPool& pool, SelectionCost& cost) {
+LinearFit fit_linear(const TrainingRows& rows, const FitSettings& settings, const Deadline& deadline, ThreadPool& pool,
+                     SelectionCost& cost) {
   const Matrix<float> zero_gate(1, rows.dimension());
   GatedOperator<float> f(rows.design(), zero_gate.view(), pool);
   LinearFit fit;
   fit.gram = weighted_gram(rows.design(), rows.targets().weights, pool);
-  fit.selected = select_linear(rows, fit.gram, settings.folds, settings.rule, pool, fit.path, cost);
+  fit.selected = select_linear(rows, fit.gram, settings.folds, settings.rule, deadline.share(kSelectionShare), pool,
+                               fit.path, cost);
   LinearSolver solver(f, rows.targets(), fit.gram, !rows.pairwise());
-  fit.info = solver.solve(fit.selected.candidate.penalty, 1e-6);
+  fit.info = solver.solve(fit.selected.candidate.penalty, 1e-6, deadline);
   fit.weights = solver.weights();
   return fit;
 }
@@ -168,24 +179,31 @@ void take_linear(const TrainingRows& rows, const LinearFit& linear, int folds, F
 
 /// Fits the gated program; false, and nothing taken, unless it is clearly better than the linear model on held-out
 /// prompts.
-bool fit_gated(const TrainingRows& rows, const LinearFit& linear, const FitSettings& settings, ThreadPool& pool,
-               SelectionCost& cost, FitResult& result, std::vector<Network>& fold_networks) {
+bool fit_gated(const TrainingRows& rows, const LinearFit& linear, const FitSettings& settings, const Deadline& deadline,
+               ThreadPool& pool, SelectionCost& cost, FitResult& result, std::vector<Network>& fold_networks) {
+  if (deadline.passed()) {
+    cost.cut_short = true;
+    return false;
+  }
   const bool free_bias = !rows.pairwise();
   Matrix<float> gates =
       draw_gates_with_linear(static_cast<std::size_t>(settings.gates), rows.dimension(), settings.seed);
   std::optional<GatedOperator<float>> f(std::in_place, rows.design(), gates.view(), pool);
   const GatedMetric metric = gated_metric(rows.design(), rows.targets().weights, linear.gram, pool);
+  const Deadline selected = deadline.share(kSelectionShare);
   constexpr int kMostIterations = 20000;
   const GatedSettings solver_settings{free_bias, settings.tolerance, kMostIterations};
   std::optional<GatedSolver> solver(std::in_place, *f, rows.targets(), metric, solver_settings);
-  const HeldOut drawn = select_gated(gates, solver->beta_max(), rows, metric, settings, pool, result.path, cost);
-  const HeldOut best = refine_gated(drawn, rows, metric, settings, pool, result.path, cost);
+  const HeldOut drawn =
+      select_gated(gates, solver->beta_max(), rows, metric, settings, selected, pool, result.path, cost);
+  const HeldOut best = refine_gated(drawn, rows, metric, settings, selected, pool, result.path, cost);
   if (!clearly_better(best, linear.selected, rows)) return false;
 
   // The same steps on all rows: solve, turn the gates, and so on; the last solve is to the full tolerance.
   solver->start_from(mean_of_folds(drawn.weights));
   for (int round = 0; round < best.candidate.refinements; ++round) {
-    solver->solve(drawn.candidate.penalty, kSelectionTolerance);
+    const double solves_left = best.candidate.refinements - round + 1;
+    solver->solve(drawn.candidate.penalty, kSelectionTolerance, deadline.share(1 / solves_left));
     const Matrix<float> weights = solver->weights().w;
     const double curvature = solver->curvature();
     gates = refine_gates(gates, weights);
@@ -193,7 +211,7 @@ bool fit_gated(const TrainingRows& rows, const LinearFit& linear, const FitSetti
     solver.emplace(*f, rows.targets(), metric, solver_settings);
     solver->start_from(weights, curvature);
   }
-  result.phase_one = solver->solve(best.candidate.penalty, settings.tolerance);
+  result.phase_one = solver->solve(best.candidate.penalty, settings.tolerance, deadline);
   result.chosen = best.candidate;
   const GatedWeights& weights = solver->weights();
   result.certificate = certify_gated(rows.design(), rows.targets(), gates.view(), weights.w.view(), weights.bias,
@@ -205,7 +223,9 @@ bool fit_gated(const TrainingRows& rows, const LinearFit& linear, const FitSetti
   // turned its gates its own way: so the folds are fitted once more with the gates of all rows.
   const bool own_gates = best.candidate.refinements > 0;
   fold_networks = networks_of_folds(
-      rows, own_gates ? fit_folds(gates, weights.w, best.candidate, rows, metric, settings.folds, pool, cost) : best,
+      rows,
+      own_gates ? fit_folds(gates, weights.w, best.candidate, rows, metric, settings.folds, deadline, pool, cost)
+                : best,
       kept, settings.folds);
   return true;
 }
@@ -265,19 +285,28 @@ FitResult fit_head(const FeatureSet& set, const FitSettings& settings, ThreadPoo
   const Loss preference_loss = pairs ? Loss::BradleyTerry : Loss::Logistic;
   const bool published = settings.model_class == ModelClass::Cronos || settings.model_class == ModelClass::Relu;
   if (published) check_unweighted(set);
+  if (published && settings.as_relu) {
+    throw Error(ErrorCode::BadUsage,
+                fmt::format("the {} class makes a ReLU network anyway", model_class_name(settings.model_class)),
+                "leave --as-relu out");
+  }
   FitResult result;
   result.model_class = settings.model_class;
   result.loss = published ? Loss::Squared : settings.loss.value_or(preference_loss);
   result.phase_two_settings = settings.phase_two;
   SelectionCost cost;
+  const Deadline deadline = settings.time_limit_s > 0 ? Deadline::after(settings.time_limit_s) : Deadline();
 
   // The baseline: ridge logistic regression. Unless the program has another loss it is the linear candidate too.
   result.baseline_transform = standardising_transform(set);
   const TrainingRows preference_rows(set, result.baseline_transform, preference_loss, settings.folds, settings.seed);
-  LinearFit linear = fit_linear(preference_rows, settings, pool, cost);
+  const bool baseline_only = settings.model_class == ModelClass::Linear && result.loss == preference_loss;
+  LinearFit linear =
+      fit_linear(preference_rows, settings, baseline_only ? deadline : deadline.share(kBaselineShare), pool, cost);
   result.baseline = network_of(linear.weights.w, Matrix<float>(1, set.dimension()), {0});
   result.baseline.bias = static_cast<float>(linear.weights.bias);
   result.baseline_penalty_ratio = linear.selected.candidate.penalty_ratio;
+  if (published) cost.cut_short = false;  // that of the baseline; the paper's programs select nothing
 
   result.transform = published ? FeatureTransform::identity(set.dimension())  // raw features, as published
                                : result.baseline_transform;
@@ -290,14 +319,16 @@ FitResult fit_head(const FeatureSet& set, const FitSettings& settings, ThreadPoo
 
   std::vector<Network> fold_networks(static_cast<std::size_t>(settings.folds));
   if (settings.model_class == ModelClass::Cronos) {
-    fit_cronos(rows, settings, pool, result, fold_networks);
+    fit_cronos(rows, settings, deadline, pool, result, fold_networks);
   } else if (settings.model_class == ModelClass::Relu) {
-    fit_relu(rows, settings, pool, result, fold_networks);
+    fit_relu(rows, settings, deadline, pool, result, fold_networks);
   } else {
-    if (own_rows) linear = fit_linear(rows, settings, pool, cost);
+    const bool linear_only = settings.model_class == ModelClass::Linear;
+    if (own_rows) {
+      linear = fit_linear(rows, settings, linear_only ? deadline : deadline.share(kBaselineShare), pool, cost);
+    }
     result.path = linear.path;
-    if (settings.model_class != ModelClass::Gated ||
-        !fit_gated(rows, linear, settings, pool, cost, result, fold_networks)) {
+    if (linear_only || !fit_gated(rows, linear, settings, deadline, pool, cost, result, fold_networks)) {
       take_linear(rows, linear, settings.folds, result, fold_networks);
     }
     result.phase_one.objective = result.certificate->objective;
@@ -307,9 +338,11 @@ FitResult fit_head(const FeatureSet& set, const FitSettings& settings, ThreadPoo
 
   const bool pairwise = pairs && settings.phase_two.objective != PhaseTwoObjective::Pointwise;
   fit_second_layer(rows, fold_networks, pairwise, settings.phase_two, pool, result);
+  if (settings.as_relu) result.relu_form = take_relu_form(result.network, rows, pool);
   result.selection_seconds = cost.seconds;
   result.selection_flops = cost.flops;
   result.selection_passes = static_cast<std::uint64_t>(std::llround(cost.rows_read / static_cast<double>(rows.rows())));
+  result.selection_cut_short = cost.cut_short;
   return result;
 }
 

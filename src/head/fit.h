@@ -8,6 +8,7 @@
 #include "features/feature_set.h"
 #include "head/network.h"
 #include "head/phase_two.h"
+#include "head/relu_form.h"
 #include "head/transform.h"
 #include "solver/certificate.h"
 #include "solver/cronos.h"
@@ -40,11 +41,15 @@ struct FitSettings {
   SelectionRule rule = SelectionRule::LowestLoss;
   int folds = 5;            ///< selection and Phase II folds, by prompt
   double tolerance = 1e-4;  ///< relative duality gap of the final fit
+  /// Wall clock of Phase I, 0 for none. It then takes the best it has: of the penalties that it got to, the best on
+  /// held-out prompts; of the final fit, the point with the smallest gap. What comes out depends on the machine.
+  double time_limit_s = 0;
   std::uint64_t seed = 0;
   CronosSettings cronos;         ///< its seed is replaced by the one above
   int cronos_gates = 10;         ///< of both classes of the paper
   double relu_beta_ratio = 0.1;  ///< penalty of the relu class / beta_max
   PhaseTwoSettings phase_two;
+  bool as_relu = false;  ///< turn the gated network into a ReLU network at the end (head/relu_form.h)
 };
 
 /// One candidate of the selection: a penalty and what it scored on held-out prompts.
@@ -70,13 +75,15 @@ struct FitResult {
   std::vector<Candidate> path;             ///< every candidate, linear ones first
   SolveInfo phase_one;                     ///< of the final fit; objective and bound are the certificate's
   std::optional<Certificate> certificate;  ///< recomputed in double; cronos has none
+  bool selection_cut_short = false;        ///< the time limit left penalties out
   double selection_seconds = 0;
   double selection_flops = 0;
   std::uint64_t selection_passes = 0;
   std::uint64_t bytes_of_x = 0;  ///< features as the solver holds them
   PhaseTwoResult phase_two;
   PhaseTwoSettings phase_two_settings;
-  double score_mean = 0;  ///< of held-out rows (out of fold), before centring
+  std::optional<ReluForm> relu_form;  ///< when the settings ask for it; then the network is that one
+  double score_mean = 0;              ///< of held-out rows (out of fold), before centring
   double score_deviation = 0;
 
   /// Ridge logistic regression on the same rows, penalty selected on the same folds: the baseline of every run.

@@ -14,35 +14,42 @@ namespace {
 /// Phase II weighs neurons that the other rows have made: it does not notice the last digits of these.
 constexpr double kFoldTolerance = 1e-2;
 
+/// Of the time limit, for the fit on all rows; the folds share the rest.
+constexpr double kFinalShare = 0.5;
+
 }  // namespace
 
-void fit_relu(const TrainingRows& rows, const FitSettings& settings, ThreadPool& pool, FitResult& result,
-              std::vector<Network>& fold_networks) {
+void fit_relu(const TrainingRows& rows, const FitSettings& settings, const Deadline& deadline, ThreadPool& pool,
+              FitResult& result, std::vector<Network>& fold_networks) {
   const Matrix<float> gates =
       draw_gates(static_cast<std::size_t>(settings.cronos_gates), rows.dimension(), settings.seed);
-  const auto solve = [&](int left_out, double tolerance) {
+  const auto solve = [&](int left_out, double tolerance, const Deadline& own) {
     const TrainingRows::Part part = rows.outside_fold(left_out);
     const Matrix<float> x = part.design.segments.front().plus.matrix();
     ReluSolver solver(x.view(), part.targets.labels, gates.view(), pool);
     ReluSettings relu;
-    relu.beta = settings.relu_beta_ratio * solver.beta_max();
+    // The loss is a sum: a fold's penalty shrinks with its rows so that the trade-off stays the same.
+    const double share = static_cast<double>(part.rows.size()) / static_cast<double>(rows.rows());
+    relu.beta = left_out < 0 ? settings.relu_beta_ratio * solver.beta_max() : share * result.chosen.penalty;
     if (!(relu.beta > 0)) {
       throw Error(ErrorCode::BadInput, "the features are zero in single precision: there is nothing to learn from",
                   "scale them up, or check where they come from");
     }
     relu.tolerance = tolerance;
+    relu.deadline = own;
     ReluResult solved = solver.solve(relu);
     result.chosen.penalty = left_out < 0 ? relu.beta : result.chosen.penalty;
     throw_if_interrupted();
     return solved;
   };
-  const ReluResult all = solve(-1, settings.tolerance);
+  const ReluResult all = solve(-1, settings.tolerance, deadline.share(kFinalShare));
   result.network = relu_network(all.network);
   result.phase_one = all.info;
   result.certificate = {all.certificate.objective, all.certificate.dual_objective, all.certificate.relative_gap};
   result.chosen.penalty_ratio = settings.relu_beta_ratio;
   for (std::size_t fold = 0; fold < fold_networks.size(); ++fold) {
-    const ReluResult one = solve(static_cast<int>(fold), std::max(kFoldTolerance, settings.tolerance));
+    const Deadline own = deadline.share(1 / static_cast<double>(fold_networks.size() - fold));
+    const ReluResult one = solve(static_cast<int>(fold), std::max(kFoldTolerance, settings.tolerance), own);
     fold_networks[fold] = relu_network(one.network);
   }
 }

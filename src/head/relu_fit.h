@@ -1,5 +1,6 @@
 #pragma once
 
+#include "core/deadline.h"
 #include "head/fit.h"
 #include "head/training_rows.h"
 
@@ -8,7 +9,7 @@ namespace coala {
 /// Phase I of the `relu` class: the paper's program solved and certified on all rows, and once per fold, to a looser
 /// gap, for Phase II's rows. Fills the network, Phase I's info and certificate of `result` and the networks of the
 /// folds.
-void fit_relu(const TrainingRows& rows, const FitSettings& settings, ThreadPool& pool, FitResult& result,
-              std::vector<Network>& fold_networks);
+void fit_relu(const TrainingRows& rows, const FitSettings& settings, const Deadline& deadline, ThreadPool& pool,
+              FitResult& result, std::vector<Network>& fold_networks);
 
 }  // namespace coala

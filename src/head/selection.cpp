@@ -128,8 +128,8 @@ class GatedFold {
   }
 
   /// The loss is a sum: a fold's penalty shrinks with its weight so that the trade-off stays the same.
-  void fit(double penalty, double tolerance, HeldOut& held_out) {
-    solver_->solve(penalty * share_, tolerance);
+  void fit(double penalty, double tolerance, const Deadline& deadline, HeldOut& held_out) {
+    solver_->solve(penalty * share_, tolerance, deadline);
     take_fold(held_out, unseen_, *of_unseen_, gates_, solver_->weights());
   }
 
@@ -165,13 +165,13 @@ GatedSettings gated_settings(const TrainingRows& rows) {
 
 /// Fits every fold at the candidate's penalty and judges the models on the rows that they have not seen.
 HeldOut evaluate(std::deque<GatedFold>& folds, const Candidate& candidate, const TrainingRows& rows,
-                 std::vector<Candidate>& path) {
+                 const Deadline& deadline, std::vector<Candidate>& path) {
   HeldOut one;
   one.candidate = candidate;
   one.predictions.assign(rows.rows(), 0.0);
   for (GatedFold& fold : folds) {
     throw_if_interrupted();
-    fold.fit(candidate.penalty, kSelectionTolerance, one);
+    fold.fit(candidate.penalty, kSelectionTolerance, deadline, one);
   }
   one.candidate.active_groups = active_groups(one.weights);
   judge(one, rows);
@@ -182,14 +182,13 @@ HeldOut evaluate(std::deque<GatedFold>& folds, const Candidate& candidate, const
 }  // namespace
 
 HeldOut select_linear(const TrainingRows& rows, const Matrix<double>& gram, int folds, SelectionRule rule,
-                      ThreadPool& pool, std::vector<Candidate>& path, SelectionCost& cost) {
+                      const Deadline& deadline, ThreadPool& pool, std::vector<Candidate>& path, SelectionCost& cost) {
   const double start_s = monotonic_s();
   // lambda / (sum of weights): features have variance 1, so the range spans "almost nothing" to "almost free".
   constexpr double kLargest = 10;
   constexpr double kSmallest = 1e-5;
   constexpr int kLength = 13;
   constexpr double kTolerance = 1e-3;  // of the gradient: far below what the held-out loss can tell apart
-  const bool bias = !rows.pairwise();
 
   std::vector<HeldOut> held_out(kLength);
   for (int k = 0; k < kLength; ++k) {
@@ -200,31 +199,48 @@ HeldOut select_linear(const TrainingRows& rows, const Matrix<double>& gram, int 
     candidate.active_groups = 1;
     held_out[static_cast<std::size_t>(k)].predictions.assign(rows.rows(), 0.0);
   }
+  struct LinearFold {
+    TrainingRows::Part seen;
+    TrainingRows::Part unseen;
+    GatedOperator<float> of_seen;
+    GatedOperator<float> of_unseen;
+    LinearSolver solver;
+
+    LinearFold(const TrainingRows& rows, int fold, const Matrix<float>& zero_gate, const Matrix<double>& gram,
+               ThreadPool& pool)
+        : seen(rows.outside_fold(fold)),
+          unseen(rows.inside_fold(fold)),
+          of_seen(seen.design, zero_gate.view(), pool),
+          of_unseen(unseen.design, zero_gate.view(), pool),
+          solver(of_seen, seen.targets, gram, !rows.pairwise()) {}
+  };
   const Matrix<float> zero_gate(1, rows.dimension());
-  for (const int fold : used_folds(rows, folds)) {
-    const TrainingRows::Part seen = rows.outside_fold(fold);
-    const TrainingRows::Part unseen = rows.inside_fold(fold);
-    GatedOperator<float> of_seen(seen.design, zero_gate.view(), pool);
-    GatedOperator<float> of_unseen(unseen.design, zero_gate.view(), pool);
-    LinearSolver solver(of_seen, seen.targets, gram, bias);
-    for (HeldOut& one : held_out) {
+  std::deque<LinearFold> fits;  // solvers point into their folds
+  for (const int fold : used_folds(rows, folds)) fits.emplace_back(rows, fold, zero_gate, gram, pool);
+  std::size_t judged = 0;
+  while (judged < held_out.size() && (judged == 0 || !deadline.passed())) {
+    HeldOut& one = held_out[judged++];
+    for (LinearFold& fit : fits) {
       throw_if_interrupted();
-      solver.solve(one.candidate.penalty_ratio * sum(seen.targets.weights), kTolerance);
-      take_fold(one, unseen, of_unseen, zero_gate, solver.weights());
+      fit.solver.solve(one.candidate.penalty_ratio * sum(fit.seen.targets.weights), kTolerance, deadline);
+      take_fold(one, fit.unseen, fit.of_unseen, zero_gate, fit.solver.weights());
     }
-    cost.add(of_seen);
-    cost.add(of_unseen);
-  }
-  for (HeldOut& one : held_out) {
     judge(one, rows);
     path.push_back(one.candidate);
   }
+  for (const LinearFold& fit : fits) {
+    cost.add(fit.of_seen);
+    cost.add(fit.of_unseen);
+  }
+  cost.cut_short = cost.cut_short || judged < held_out.size();
+  held_out.resize(judged);
   cost.seconds += monotonic_s() - start_s;
   return take_by(rule, std::move(held_out));
 }
 
 HeldOut select_gated(const Matrix<float>& gates, double beta_max, const TrainingRows& rows, const GatedMetric& metric,
-                     const FitSettings& settings, ThreadPool& pool, std::vector<Candidate>& path, SelectionCost& cost) {
+                     const FitSettings& settings, const Deadline& deadline, ThreadPool& pool,
+                     std::vector<Candidate>& path, SelectionCost& cost) {
   const double start_s = monotonic_s();
   constexpr double kPathStart = 0.5;  // above it every model is one short step away from the constant
   std::deque<GatedFold> folds = gated_folds(rows, settings.folds);
@@ -234,11 +250,15 @@ HeldOut select_gated(const Matrix<float>& gates, double beta_max, const Training
   double least = std::numeric_limits<double>::infinity();
   int above = 0;
   for (int k = 0; k < settings.path_length && above < kTurned; ++k) {
+    if (k > 0 && deadline.passed()) {
+      cost.cut_short = true;
+      break;
+    }
     Candidate candidate;
     const double position = settings.path_length > 1 ? static_cast<double>(k) / (settings.path_length - 1) : 0.0;
     candidate.penalty_ratio = kPathStart * std::pow(settings.path_end / kPathStart, position);
     candidate.penalty = candidate.penalty_ratio * beta_max;
-    HeldOut one = evaluate(folds, candidate, rows, path);
+    HeldOut one = evaluate(folds, candidate, rows, deadline, path);
     above = one.candidate.held_out_loss < least ? 0 : above + 1;
     least = std::min(least, one.candidate.held_out_loss);
     candidates.push_back(std::move(one));
@@ -249,7 +269,7 @@ HeldOut select_gated(const Matrix<float>& gates, double beta_max, const Training
 }
 
 HeldOut refine_gated(HeldOut best, const TrainingRows& rows, const GatedMetric& metric, const FitSettings& settings,
-                     ThreadPool& pool, std::vector<Candidate>& path, SelectionCost& cost) {
+                     const Deadline& deadline, ThreadPool& pool, std::vector<Candidate>& path, SelectionCost& cost) {
   const double start_s = monotonic_s();
   constexpr int kMostRounds = 10;
   constexpr double kPenaltyStep = 0.7;
@@ -263,27 +283,32 @@ HeldOut refine_gated(HeldOut best, const TrainingRows& rows, const GatedMetric& 
     return a.candidate.held_out_loss < b.candidate.held_out_loss;
   };
 
+  const auto late = [&] {
+    cost.cut_short = cost.cut_short || deadline.passed();
+    return deadline.passed();
+  };
+
   HeldOut last = best;
-  for (int round = 0, above = 0; round < kMostRounds && above < kTurned; ++round) {
+  for (int round = 0, above = 0; round < kMostRounds && above < kTurned && !late(); ++round) {
     std::vector<Matrix<float>> turned;
     for (std::size_t k = 0; k < folds.size(); ++k) turned.push_back(refine_gates(last.gates[k], last.weights[k]));
     start_from(turned, last.weights);
     Candidate candidate = last.candidate;
     ++candidate.refinements;
-    last = evaluate(folds, candidate, rows, path);
+    last = evaluate(folds, candidate, rows, deadline, path);
     above = better(last, best) ? 0 : above + 1;
     if (above == 0) best = last;
   }
-  if (best.candidate.refinements > 0) {
+  if (best.candidate.refinements > 0 && !late()) {
     const HeldOut refined = best;
     for (const double step : {kPenaltyStep, 1 / kPenaltyStep}) {
       start_from(refined.gates, refined.weights);
       HeldOut before = refined;
-      for (;;) {
+      while (!late()) {
         Candidate candidate = before.candidate;
         candidate.penalty *= step;
         candidate.penalty_ratio *= step;
-        HeldOut next = evaluate(folds, candidate, rows, path);
+        HeldOut next = evaluate(folds, candidate, rows, deadline, path);
         if (!better(next, before)) break;
         before = std::move(next);
       }
@@ -296,13 +321,13 @@ HeldOut refine_gated(HeldOut best, const TrainingRows& rows, const GatedMetric& 
 }
 
 HeldOut fit_folds(const Matrix<float>& gates, const Matrix<float>& w, const Candidate& candidate,
-                  const TrainingRows& rows, const GatedMetric& metric, int folds, ThreadPool& pool,
-                  SelectionCost& cost) {
+                  const TrainingRows& rows, const GatedMetric& metric, int folds, const Deadline& deadline,
+                  ThreadPool& pool, SelectionCost& cost) {
   const double start_s = monotonic_s();
   std::deque<GatedFold> fitted = gated_folds(rows, folds);
   for (GatedFold& fold : fitted) fold.start(gates, &w, metric, gated_settings(rows), pool, cost);
   std::vector<Candidate> path;
-  HeldOut result = evaluate(fitted, candidate, rows, path);
+  HeldOut result = evaluate(fitted, candidate, rows, deadline, path);
   for (const GatedFold& fold : fitted) fold.count(cost);
   cost.seconds += monotonic_s() - start_s;
   return result;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "core/deadline.h"
 #include "head/fit.h"
 #include "head/training_rows.h"
 #include "solver/gated.h"
@@ -23,7 +24,8 @@ inline constexpr double kSelectionTolerance = 1e-2;
 struct SelectionCost {
   double seconds = 0;
   double flops = 0;
-  double rows_read = 0;  ///< in all passes
+  double rows_read = 0;    ///< in all passes
+  bool cut_short = false;  ///< by a deadline: candidates were left out
 
   void add(const GatedOperator<float>& f) {
     flops += f.flops();
@@ -32,23 +34,25 @@ struct SelectionCost {
 };
 
 /// Ridge models over a geometric path of penalties, each fitted once per fold; the one that the rule takes. Every
-/// candidate is appended to `path`.
+/// candidate is appended to `path`. All three selections end at the deadline with the candidates that they have; the
+/// first is always judged.
 HeldOut select_linear(const TrainingRows& rows, const Matrix<double>& gram, int folds, SelectionRule rule,
-                      ThreadPool& pool, std::vector<Candidate>& path, SelectionCost& cost);
+                      const Deadline& deadline, ThreadPool& pool, std::vector<Candidate>& path, SelectionCost& cost);
 
 /// The same for the gated program, from half of beta_max downwards; the path ends when the held-out loss has turned.
 HeldOut select_gated(const Matrix<float>& gates, double beta_max, const TrainingRows& rows, const GatedMetric& metric,
-                     const FitSettings& settings, ThreadPool& pool, std::vector<Candidate>& path, SelectionCost& cost);
+                     const FitSettings& settings, const Deadline& deadline, ThreadPool& pool,
+                     std::vector<Candidate>& path, SelectionCost& cost);
 
 /// Goes on from `best`: refines each fold's gates by its own weights (no row's label reaches the gates it is judged
 /// with) for as long as the held-out loss falls, then looks for a better penalty with these gates.
 HeldOut refine_gated(HeldOut best, const TrainingRows& rows, const GatedMetric& metric, const FitSettings& settings,
-                     ThreadPool& pool, std::vector<Candidate>& path, SelectionCost& cost);
+                     const Deadline& deadline, ThreadPool& pool, std::vector<Candidate>& path, SelectionCost& cost);
 
 /// Every fold's weights at a chosen candidate with the gates that all folds share, starting from `w`.
 HeldOut fit_folds(const Matrix<float>& gates, const Matrix<float>& w, const Candidate& candidate,
-                  const TrainingRows& rows, const GatedMetric& metric, int folds, ThreadPool& pool,
-                  SelectionCost& cost);
+                  const TrainingRows& rows, const GatedMetric& metric, int folds, const Deadline& deadline,
+                  ThreadPool& pool, SelectionCost& cost);
 
 /// Whether `a` predicts held-out rows better than `b` by more than two standard errors of the paired difference of
 /// their losses. The best of many candidates is the luckiest as well: on few rows a richer model must show more than a

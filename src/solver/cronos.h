@@ -4,9 +4,10 @@
 #include <functional>
 #include <optional>
 
+#include "core/deadline.h"
 #include "core/matrix.h"
 #include "core/parallel.h"
-#include "solver/gated_operator.h"
+#include "solver/normal_operator.h"
 #include "solver/nystrom.h"
 #include "solver/solve_info.h"
 
@@ -24,7 +25,8 @@ struct CronosSettings {
   int pcg_max_iterations = 32;
   double pcg_tolerance = 1e-6;  ///< absolute residual norm, from a zero initial guess
   int nystrom_rank = 20;
-  std::uint64_t seed = 0;  ///< of the preconditioner's sketch
+  std::uint64_t seed = 0;                        ///< of the preconditioner's sketch
+  NormalMethod normal = NormalMethod::Cheapest;  ///< how F'F is applied; the iterates agree up to rounding
 };
 
 /// The ADMM iterates; u, v, lambda are [P, d] each, s, nu [n, P].
@@ -53,8 +55,8 @@ class Cronos {
 
   /// One ADMM iteration.
   void step();
-  /// All iterations; stops early when interrupted.
-  SolveInfo run();
+  /// All iterations; stops early when interrupted, and after at least one when late.
+  SolveInfo run(const Deadline& deadline = {});
   const CronosState<T>& state() const { return state_; }
 
   /// out := A in, both [2, P, d].
@@ -67,7 +69,9 @@ class Cronos {
   void constraint_adjoint(const Signed<T>& s, Signed<T>& out) const;
   void solve_u(const Signed<T>& rhs);
 
+  double setup_s_;  ///< of the constructor, which makes the Gram matrices
   GatedOperator<T>* f_;
+  NormalOperator<T> normal_;
   const Matrix<std::uint8_t>* pattern_;
   CronosSettings settings_;
   ThreadPool* pool_;

@@ -268,7 +268,7 @@ GatedSolver::Sums GatedSolver::pass(const Point& y, double factor, Point& next, 
   return total;
 }
 
-SolveInfo GatedSolver::solve(double beta, double tolerance) {
+SolveInfo GatedSolver::solve(double beta, double tolerance, const Deadline& deadline) {
   const double start_s = monotonic_s();
   const std::uint64_t first_pass = f_->passes();
   const double first_flops = f_->flops();
@@ -343,11 +343,14 @@ SolveInfo GatedSolver::solve(double beta, double tolerance) {
     current_.bias = next.bias;
     std::swap(y, ahead);
 
-    if (info.iterations < check_at && info.iterations < settings_.max_iterations) continue;
+    const bool late = deadline.passed();
+    if (info.iterations < check_at && info.iterations < settings_.max_iterations && !late) continue;
     check_at = next_check(info.iterations);
     const double gap = evaluate_gap(beta, checked, info);
     if (gap <= tolerance) {
       info.status = SolveStatus::Solved;
+    } else if (late) {
+      info.status = SolveStatus::TimeLimit;
     } else if (gap < 0.999 * best_gap) {
       checks_without_gain = 0;
     } else if (++checks_without_gain >= 30) {

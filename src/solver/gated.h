@@ -3,6 +3,7 @@
 #include <span>
 #include <vector>
 
+#include "core/deadline.h"
 #include "core/matrix.h"
 #include "solver/gated_operator.h"
 #include "solver/loss.h"
@@ -36,9 +37,9 @@ class GatedSolver {
 
   /// The smallest beta at which all weights are zero: max_p ||F_p' loss'(b0)||.
   double beta_max();
-  /// Solves at `beta` from the current weights.
+  /// Solves at `beta` from the current weights. After the deadline it makes one more iteration and checks its gap.
   /// @throws Error{BadInput} when the numbers overflow
-  SolveInfo solve(double beta, double tolerance);
+  SolveInfo solve(double beta, double tolerance, const Deadline& deadline = {});
   const GatedWeights& weights() const { return current_; }
   /// Continues from these weights [P, d] instead of the last solution.
   /// @param curvature  as a solver of a similar problem has found it; 0 when there was none

@@ -106,8 +106,8 @@ GateMoments gate_moments(MatrixView<const float> x, const Matrix<std::uint8_t>& 
 }
 
 void NormalSystem::apply(std::span<const double> w, std::span<double> out) {
-  const std::size_t groups = f_->groups();
-  const std::size_t d = f_->dimension();
+  const std::size_t groups = normal_->groups();
+  const std::size_t d = normal_->dimension();
   if (in_.rows() == 0) in_ = product_ = Matrix<float>(groups, d);
   for (std::size_t k = 0; k < w.size(); ++k) out[k] = coefficients_.identity * w[k];
   const std::size_t rank = spectrum_->values.size();
@@ -125,8 +125,7 @@ void NormalSystem::apply(std::span<const double> w, std::span<double> out) {
     // In units in which X has size one, so that neither huge nor tiny features leave the range of float.
     const double unit = std::sqrt(spectrum_->values.front());
     for (std::size_t k = 0; k < w.size(); ++k) in_.values()[k] = static_cast<float>(w[k] / unit);
-    f_->fused(
-        static_cast<const Matrix<float>&>(in_).view(), [](std::size_t, float z) { return z; }, product_.view());
+    normal_->apply(static_cast<const Matrix<float>&>(in_).view(), product_.view());
     const double factor = coefficients_.loss * unit;
     for (std::size_t k = 0; k < w.size(); ++k) out[k] += factor * static_cast<double>(product_.values()[k]);
   }

@@ -8,7 +8,7 @@
 #include "core/matrix.h"
 #include "core/parallel.h"
 #include "linalg/factorisation.h"
-#include "solver/gated_operator.h"
+#include "solver/normal_operator.h"
 #include "solver/row_spectrum.h"
 
 namespace coala {
@@ -39,17 +39,17 @@ struct NormalCoefficients {
   double loss = 0;      ///< >= 0
 };
 
-/// M as an operator. One pass over X per application; vectors in double, products with X in single precision.
+/// M as an operator. One application of F'F each; vectors in double, products with X in single precision.
 class NormalSystem {
  public:
-  NormalSystem(GatedOperator<float>& f, const RowSpectrum& spectrum) : f_(&f), spectrum_(&spectrum) {}
+  NormalSystem(NormalOperator<float>& normal, const RowSpectrum& spectrum) : normal_(&normal), spectrum_(&spectrum) {}
 
   void set(const NormalCoefficients& coefficients) { coefficients_ = coefficients; }
   /// out := M w, both [P * d]
   void apply(std::span<const double> w, std::span<double> out);
 
  private:
-  GatedOperator<float>* f_;
+  NormalOperator<float>* normal_;
   const RowSpectrum* spectrum_;
   NormalCoefficients coefficients_;
   Matrix<float> in_, product_;

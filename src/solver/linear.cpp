@@ -79,7 +79,7 @@ LinearSolver::LinearSolver(GatedOperator<float>& f, const Targets& targets, cons
   current_.bias = bias ? optimal_bias(targets, current_.z, 0.0) : 0.0;
 }
 
-SolveInfo LinearSolver::solve(double lambda, double tolerance) {
+SolveInfo LinearSolver::solve(double lambda, double tolerance, const Deadline& deadline) {
   const double start_s = monotonic_s();
   const std::uint64_t first_pass = f_->passes();
   const double first_flops = f_->flops();
@@ -139,6 +139,10 @@ SolveInfo LinearSolver::solve(double lambda, double tolerance) {
       info.status = SolveStatus::Interrupted;
       break;
     }
+    if (info.iterations > 0 && deadline.passed()) {
+      info.status = SolveStatus::TimeLimit;
+      break;
+    }
     if (info.iterations >= kMostNewtonSteps) break;
 
     double mean_curvature = 0;
@@ -179,7 +183,7 @@ SolveInfo LinearSolver::solve(double lambda, double tolerance) {
         step[j] += alpha * direction[j];
         residual[j] -= alpha * product[j];
       }
-      if (dot(std::span<const double>(residual), residual) <= target * target) break;
+      if (dot(std::span<const double>(residual), residual) <= target * target || deadline.passed()) break;
       z = residual;
       precondition(z);
       const double next = dot(std::span<const double>(residual), z);

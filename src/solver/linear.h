@@ -16,8 +16,9 @@ class LinearSolver {
   /// @param gram  weighted_gram of the rows (weights may differ from the targets': it is only a preconditioner)
   LinearSolver(GatedOperator<float>& f, const Targets& targets, const Matrix<double>& gram, bool bias);
 
-  /// Solves at `lambda` > 0 from the current weights until the gradient is `tolerance` times the one at zero.
-  SolveInfo solve(double lambda, double tolerance);
+  /// Solves at `lambda` > 0 from the current weights until the gradient is `tolerance` times the one at zero. After the
+  /// deadline it ends the step that it is at, which is at least one.
+  SolveInfo solve(double lambda, double tolerance, const Deadline& deadline = {});
   const GatedWeights& weights() const { return current_; }
 
  private:

@@ -22,9 +22,10 @@ constexpr double kBalance = 0.5;       ///< wanted ratio of the primal to the du
 constexpr double kBalanceSpacing = 1.2;  ///< changes of rho become rare, so that they do not keep ADMM from converging
 constexpr int kPatience = 40;            ///< checks without a gap that is one per cent better: nothing more will come
 constexpr int kMostCgIterations = 200;
-constexpr double kCgFloor = 1e-8;        ///< relative residual below which single precision has nothing to give
-constexpr double kCgShare = 0.1;         ///< error of the u-step as a share of the smaller outer residual
-constexpr double kFirstResidual = 1e-3;  ///< taken for the outer residuals before there are any
+constexpr std::size_t kUsualCgIterations = 100;  ///< of all u-steps together where d is small; the least measured
+constexpr double kCgFloor = 1e-8;                ///< relative residual below which single precision has nothing to give
+constexpr double kCgShare = 0.1;                 ///< error of the u-step as a share of the smaller outer residual
+constexpr double kFirstResidual = 1e-3;          ///< taken for the outer residuals before there are any
 
 double norm(std::span<const double> v) {
   return std::sqrt(dot(v, v));
@@ -85,8 +86,7 @@ ReluSolver::ReluSolver(MatrixView<const float> x, std::span<const float> y, Matr
       pool_(&pool),
       cones_({x}, gates, pool),
       f_(DesignRows<float>{{{x, {}}}}, cones_.pattern(), pool),
-      spectrum_(row_spectrum(x, pool)),
-      system_(f_, spectrum_) {
+      spectrum_(row_spectrum(x, pool)) {
   for (std::size_t p = 0; p < gates.rows; ++p) std::ranges::copy(gates.row(p), gates_.row(p).begin());
   unit_ = spectrum_.values.empty() ? 1.0 : std::sqrt(spectrum_.values.front());
   fty_ = Matrix<float>(gates.rows, x.cols);
@@ -127,8 +127,10 @@ double ReluSolver::beta_max() {
   return unit_ * project_gradient(gradient, projected);
 }
 
-/// What only a solve needs: the preconditioner, and rho at the mean curvature of the loss.
+/// What only a solve needs: F'F, the preconditioner, and rho at the mean curvature of the loss.
 void ReluSolver::prepare() {
+  normal_.emplace(f_, cones_.pattern(), kUsualCgIterations);
+  system_.emplace(*normal_, spectrum_);
   moments_ = gate_moments(x_, cones_.pattern(), spectrum_, *pool_);
   preconditioner_.emplace(spectrum_, moments_, gates_.rows());
   double trace = 0;
@@ -140,7 +142,7 @@ void ReluSolver::prepare() {
 void ReluSolver::solve_u(double tolerance) {
   const std::size_t half = a_.size();
   const NormalCoefficients coefficients{1, 0, 2 / (rho_ * unit_ * unit_)};
-  system_.set(coefficients);
+  system_->set(coefficients);
   std::vector<double> rhs(half);
   const std::span<const double> v = v_.values();
   const std::span<const double> lambda = lambda_.values();
@@ -150,7 +152,7 @@ void ReluSolver::solve_u(double tolerance) {
     const double minus = v[half + k] - lambda[half + k];
     rhs[k] = root * (plus - minus) + std::sqrt(2.0) / (rho_ * unit_) * static_cast<double>(fty_.values()[k]);
   }
-  const PcgResult cg = conjugate_gradients([&](auto in, auto out) { system_.apply(in, out); },
+  const PcgResult cg = conjugate_gradients([&](auto in, auto out) { system_->apply(in, out); },
                                            [&](auto in, auto out) { preconditioner_->apply(in, out); }, rhs, a_,
                                            {kCgFloor, tolerance, kMostCgIterations});
   cg_iterations_ += cg.iterations;
@@ -259,16 +261,18 @@ void ReluSolver::check(double beta, Run& run) {
 
 ReluResult ReluSolver::solve(const ReluSettings& settings) {
   if (!(settings.beta > 0) || !std::isfinite(settings.beta) || !(settings.tolerance > 0) ||
-      settings.max_iterations < 1 || !(settings.time_limit_s >= 0)) {
+      settings.max_iterations < 1) {
     throw Error(ErrorCode::BadUsage,
                 "the convex ReLU program needs beta > 0 (found " + std::to_string(settings.beta) +
-                    "), a tolerance above 0, at least one iteration and a time limit that is not negative",
+                    "), a tolerance above 0 and at least one iteration",
                 "without a penalty no dual point is feasible and nothing can be certified");
   }
   const double start_s = monotonic_s();
   const std::size_t slots_count = 2 * gates_.rows();
-  const std::uint64_t first_pass = f_.passes() + cones_.passes();
-  const double first_flops = f_.flops();
+  const auto passes = [&] { return f_.passes() + cones_.passes() + (normal_ ? normal_->passes() : 0); };
+  const auto flops = [&] { return f_.flops() + (normal_ ? normal_->flops() : 0.0); };
+  const std::uint64_t first_pass = passes();
+  const double first_flops = flops();
   cg_iterations_ = 0;
   ReluResult result;
   result.info.status = SolveStatus::IterationLimit;
@@ -297,7 +301,7 @@ ReluResult ReluSolver::solve(const ReluSettings& settings) {
     solve_u(kCgShare * residual * size);
     update_v(settings.beta / (unit_ * rho_));
     result.info.iterations = k;
-    const bool late = settings.time_limit_s > 0 && monotonic_s() - start_s > settings.time_limit_s;
+    const bool late = settings.deadline.passed();
     if (k % kCheckEvery == 0 || k == settings.max_iterations || late) {
       check(settings.beta, run);
       if (settings.observer) {
@@ -333,8 +337,8 @@ ReluResult ReluSolver::solve(const ReluSettings& settings) {
   result.info.objective = result.certificate.objective;
   result.info.dual_objective = result.certificate.dual_objective;
   result.info.cg_iterations = cg_iterations_;
-  result.info.passes_over_x = f_.passes() + cones_.passes() - first_pass;
-  result.info.flops = f_.flops() - first_flops;
+  result.info.passes_over_x = passes() - first_pass;
+  result.info.flops = flops() - first_flops;
   result.info.seconds = monotonic_s() - start_s;
   return result;
 }

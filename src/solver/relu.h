@@ -6,12 +6,14 @@
 #include <span>
 #include <vector>
 
+#include "core/deadline.h"
 #include "core/matrix.h"
 #include "core/parallel.h"
 #include "solver/cone_set.h"
 #include "solver/cronos.h"
 #include "solver/gated_operator.h"
 #include "solver/kronecker.h"
+#include "solver/normal_operator.h"
 #include "solver/relu_certificate.h"
 #include "solver/solve_info.h"
 
@@ -32,7 +34,7 @@ struct ReluSettings {
   double beta = 0;            ///< > 0
   double tolerance = 1e-4;    ///< relative duality gap at which the solve stops; > 0
   int max_iterations = 2000;  ///< of ADMM
-  double time_limit_s = 0;    ///< wall clock; 0 means none
+  Deadline deadline;          ///< after it, one more iteration and the check of its gap
   std::function<void(const ReluProgress&)> observer;
 };
 
@@ -80,7 +82,8 @@ class ReluSolver {
   RowSpectrum spectrum_;
   GateMoments moments_;
   std::optional<KroneckerPreconditioner> preconditioner_;
-  NormalSystem system_;
+  std::optional<NormalOperator<float>> normal_;
+  std::optional<NormalSystem> system_;
   double unit_ = 1;  ///< the largest singular value of X; u, v, lambda, a are those of X / unit_
   Matrix<float> fty_;
   std::vector<ConeSet::Slot> v_slots_, dual_slots_;

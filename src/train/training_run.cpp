@@ -68,6 +68,7 @@ Json solver_json(const FitResult& fit) {
                      : fit.chosen.linear                   ? "linear"
                                                            : "gated";
   json["status"] = status_name(info.status);
+  json["selection_cut_short"] = fit.selection_cut_short;
   json["objective"] = info.objective;
   if (fit.certificate) {
     json["dual_objective"] = info.dual_objective;
@@ -97,6 +98,31 @@ Json solver_json(const FitResult& fit) {
   }
   json["path"] = std::move(path);
   return json;
+}
+
+/// What the time limit kept Phase I from.
+void warn_of_time_limit(const FitResult& fit, double limit_s) {
+  if (fit.selection_cut_short) {
+    log_warning(
+        fmt::format("the time limit of {:g} s ended the selection after {} penalties: the best of them is taken",
+                    limit_s, fit.path.size()));
+  }
+  if (fit.phase_one.status == SolveStatus::TimeLimit) {
+    const std::string quality = fit.certificate
+                                    ? fmt::format(" at a relative duality gap of {:.1e}", fit.certificate->relative_gap)
+                                    : fmt::format(" after {} iterations", fit.phase_one.iterations);
+    log_warning(fmt::format("the time limit of {:g} s ended the final fit{}", limit_s, quality));
+  }
+}
+
+Json relu_form_json(const FitResult& fit) {
+  const ReluForm& form = *fit.relu_form;
+  return {{"neurons", fit.network.neurons()},
+          {"gated_norm", form.gated_norm},
+          {"relu_norm", form.relu_norm},
+          {"largest_score", form.largest_score},
+          {"largest_difference", form.largest_difference},
+          {"seconds", form.seconds}};
 }
 
 Json phase_two_json(const FitResult& fit) {
@@ -163,6 +189,7 @@ Json describe(const FitSettings& settings) {
   json["selection_folds"] = settings.folds;
   json["selection_rule"] = settings.rule == SelectionRule::LowestLoss ? "lowest-loss" : "one-standard-error";
   json["tolerance"] = settings.tolerance;
+  json["time_limit"] = settings.time_limit_s;
   json["seed"] = settings.seed;
   json["cronos"] = {{"beta", settings.cronos.beta},
                     {"rho", settings.cronos.rho},
@@ -171,6 +198,7 @@ Json describe(const FitSettings& settings) {
                     {"pcg_tolerance", settings.cronos.pcg_tolerance},
                     {"nystrom_rank", settings.cronos.nystrom_rank},
                     {"gates", settings.cronos_gates}};
+  json["as_relu"] = settings.as_relu;
   json["relu_beta_ratio"] = settings.relu_beta_ratio;
   json["phase2"] = {{"objective", objective_name(settings.phase_two.objective)},
                     {"solver", solver_name(settings.phase_two.solver)},
@@ -225,6 +253,7 @@ TrainingRun train_and_evaluate(FeatureSet train, EvaluationPlan plan, const FitS
 
   TrainingRun run;
   run.fit = fit_head(train, settings, pool);
+  warn_of_time_limit(run.fit, settings.time_limit_s);
   run.head = make_head(run.fit, train);
   if (plan.held_out) {
     check_head_matches(run.head, "the head", plan.held_out->dimension(), plan.held_out->metadata, plan.held_out->path,
@@ -241,6 +270,7 @@ TrainingRun train_and_evaluate(FeatureSet train, EvaluationPlan plan, const FitS
   run.metrics["dimension"] = train.dimension();
   run.metrics["solver"] = solver_json(run.fit);
   run.metrics["phase2"] = phase_two_json(run.fit);
+  if (run.fit.relu_form) run.metrics["relu_form"] = relu_form_json(run.fit);
   const double phase_one = run.fit.phase_one.flops + run.fit.selection_flops;
   run.metrics["flops"] = {
       {"phase1", phase_one}, {"phase2", run.fit.phase_two.flops}, {"total", phase_one + run.fit.phase_two.flops}};
