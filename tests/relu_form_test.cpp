@@ -57,7 +57,8 @@ TEST(ReluForm, SecondLayersOfEverySignKeepTheScores) {
     Random random(2);
     Network gated;
     gated.theta1 = test::normal_matrix(5, 5, random);
-    gated.gates = draw_gates_with_linear(4, 5, 0);
+    gated.gates = test::normal_matrix(5, 5, random);
+    std::ranges::fill(gated.gates.row(0), 0.0f);
     gated.theta2 = {0.5f, -0.7f, 1.3f, 0.0f, -2.0f};  // one that Phase II has switched off
     gated.bias = 0.25f;
     Network relu = gated;

@@ -119,6 +119,49 @@ TEST_P(GatedSolverTest, ReachesTheOptimumAndSaysSo) {
   }
 }
 
+TEST_P(GatedSolverTest, GroupWeightsScaleEachPenalty) {
+  const Plain plain = problem(300, 8, 4, 21);
+  const std::vector<double> weights{0.25, 1, 2, 0.5};
+  const double smoothness = plain.smoothness();
+  ThreadPool pool(1);
+  GatedOperator<float> f(plain.rows(), plain.gates.view(), pool);
+  const GatedMetric solver_metric = metric_for(plain, pool);
+  constexpr double kTolerance = 1e-6;
+  GatedSolver solver(f, plain.targets, solver_metric, {bias(), kTolerance, 20000, weights});
+
+  const Matrix<double> at_zero = plain.gradient(Matrix<double>(4, 8), bias());
+  double largest = 0;
+  for (std::size_t p = 0; p < 4; ++p) largest = std::max(largest, norm(at_zero.row(p)) / weights[p]);
+  EXPECT_NEAR(solver.beta_max(), largest, 1e-5 * largest);
+
+  const double beta = 0.05 * largest;
+  ASSERT_EQ(solver.solve(beta, kTolerance).status, SolveStatus::Solved);
+  const Matrix<float>& w = solver.weights().w;
+  const double b = solver.weights().bias;
+  double objective = plain.objective(w, b, 0);
+  for (std::size_t p = 0; p < 4; ++p) {
+    const auto group = w.row(p);
+    objective += beta * weights[p] * norm(std::vector<double>(group.begin(), group.end()));
+  }
+  const Certificate c =
+      certify_gated(plain.rows(), plain.targets, plain.gates.view(), w.view(), b, bias(), beta, weights);
+  EXPECT_NEAR(c.objective, objective, 1e-10 * objective);
+  EXPECT_LE(c.relative_gap, 5 * kTolerance);
+  EXPECT_GE(c.relative_gap, -1e-12);
+  // At the optimum a group's gradient is -beta c_p w_p / ||w_p||, or no longer than beta c_p where the group is off.
+  const double slack = std::sqrt(2 * smoothness * 5 * kTolerance * objective);
+  const Matrix<double> gradient = plain.gradient(w, bias());
+  for (std::size_t p = 0; p < 4; ++p) {
+    const std::vector<double> group(w.row(p).begin(), w.row(p).end());
+    const double size = norm(gradient.row(p));
+    EXPECT_LE(size, beta * weights[p] + slack) << p;
+    if (norm(group) > 0.01) {
+      EXPECT_GE(size, beta * weights[p] - slack) << p;
+    }
+  }
+  EXPECT_LT(slack, 0.5 * beta * 0.25);  // what is forgiven is less than the weights' differences
+}
+
 TEST_P(GatedSolverTest, AgreesWithASlowSolver) {
   const Plain plain = problem(60, 3, 3, 12);
   const double beta = 0.1 * beta_max_of(plain, bias());

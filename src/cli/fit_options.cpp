@@ -22,6 +22,11 @@ void add_fit_options(CLI::App& command, FitSettings& settings) {
   command.add_option("--gates", settings.gates, "gates of the gated class: drawn, then refined")
       ->check(CLI::Range(0, 4096))
       ->capture_default_str();
+  add_choice(command, "--gates-from", settings.gates_from, "where the first gates of the gated class are drawn",
+             {{"gaussian", GateSource::Gaussian},
+              {"class-means", GateSource::ClassMeans},
+              {"pairs", GateSource::Pairs},
+              {"principal", GateSource::Principal}});
   command.add_option("--path-length", settings.path_length, "penalties on the regularisation path")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();

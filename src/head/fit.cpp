@@ -177,6 +177,22 @@ void take_linear(const TrainingRows& rows, const LinearFit& linear, int folds, F
   fold_networks = networks_of_folds(rows, linear.selected, {0}, folds);
 }
 
+/// Responses spread evenly over the rows, for gates to be drawn from. A few thousand tell gates apart.
+GateSample gate_sample(const TrainingRows& rows) {
+  constexpr std::size_t kMostRows = 2000;
+  const std::size_t count = std::min(kMostRows, rows.responses());
+  const std::size_t sides = rows.from_pairs() ? 2 : 1;
+  GateSample sample{Matrix<float>(sides * count, rows.dimension()), {}};
+  for (std::size_t k = 0; k < count; ++k) {
+    const std::size_t i = k * rows.responses() / count;
+    for (std::size_t side = 0; side < sides; ++side) {
+      rows.read(side, i, sample.x.row(sample.labels.size()));
+      sample.labels.push_back(!rows.from_pairs() ? rows.targets().labels[i] : side == 0 ? 1.0f : -1.0f);
+    }
+  }
+  return sample;
+}
+
 /// Fits the gated program; false, and nothing taken, unless it is clearly better than the linear model on held-out
 /// prompts.
 bool fit_gated(const TrainingRows& rows, const LinearFit& linear, const FitSettings& settings, const Deadline& deadline,
@@ -186,13 +202,14 @@ bool fit_gated(const TrainingRows& rows, const LinearFit& linear, const FitSetti
     return false;
   }
   const bool free_bias = !rows.pairwise();
-  Matrix<float> gates =
-      draw_gates_with_linear(static_cast<std::size_t>(settings.gates), rows.dimension(), settings.seed);
+  Matrix<float> gates = draw_gates_with_linear(settings.gates_from, static_cast<std::size_t>(settings.gates),
+                                               gate_sample(rows), settings.seed);
+  if (gates.rows() == 1) return false;  // the linear group alone
   std::optional<GatedOperator<float>> f(std::in_place, rows.design(), gates.view(), pool);
   const GatedMetric metric = gated_metric(rows.design(), rows.targets().weights, linear.gram, pool);
   const Deadline selected = deadline.share(kSelectionShare);
   constexpr int kMostIterations = 20000;
-  const GatedSettings solver_settings{free_bias, settings.tolerance, kMostIterations};
+  GatedSettings solver_settings{free_bias, settings.tolerance, kMostIterations};
   std::optional<GatedSolver> solver(std::in_place, *f, rows.targets(), metric, solver_settings);
   const HeldOut drawn =
       select_gated(gates, solver->beta_max(), rows, metric, settings, selected, pool, result.path, cost);
@@ -200,6 +217,8 @@ bool fit_gated(const TrainingRows& rows, const LinearFit& linear, const FitSetti
   if (!clearly_better(best, linear.selected, rows)) return false;
 
   // The same steps on all rows: solve, turn the gates, and so on; the last solve is to the full tolerance.
+  solver_settings.group_weights = group_weights(gates.rows(), best.candidate.linear_weight);
+  solver.emplace(*f, rows.targets(), metric, solver_settings);
   solver->start_from(mean_of_folds(drawn.weights));
   for (int round = 0; round < best.candidate.refinements; ++round) {
     const double solves_left = best.candidate.refinements - round + 1;
@@ -215,7 +234,7 @@ bool fit_gated(const TrainingRows& rows, const LinearFit& linear, const FitSetti
   result.chosen = best.candidate;
   const GatedWeights& weights = solver->weights();
   result.certificate = certify_gated(rows.design(), rows.targets(), gates.view(), weights.w.view(), weights.bias,
-                                     free_bias, best.candidate.penalty);
+                                     free_bias, best.candidate.penalty, solver_settings.group_weights);
   const std::vector<std::size_t> kept = nonzero_groups(weights.w);
   result.network = network_of(weights.w, gates, kept);
   result.network.bias = static_cast<float>(weights.bias);

@@ -12,6 +12,7 @@
 #include "head/transform.h"
 #include "solver/certificate.h"
 #include "solver/cronos.h"
+#include "solver/gate_draws.h"
 #include "solver/loss.h"
 #include "solver/solve_info.h"
 
@@ -35,9 +36,10 @@ enum class SelectionRule {
 struct FitSettings {
   ModelClass model_class = ModelClass::Gated;
   std::optional<Loss> loss;  ///< default: Bradley-Terry for pairs, logistic for labelled rows
-  int gates = 15;            ///< sampled gates P of the gated class; with the linear one they fill whole registers
-  int path_length = 20;      ///< penalties on the path, geometric from the largest useful one
-  double path_end = 1e-3;    ///< smallest penalty / beta_max
+  int gates = 15;            ///< first gates P of the gated class; with the linear one they fill whole registers
+  GateSource gates_from = GateSource::Pairs;  ///< where they are drawn first
+  int path_length = 20;                       ///< penalties on the path, geometric from the largest useful one
+  double path_end = 1e-3;                     ///< smallest penalty / beta_max
   SelectionRule rule = SelectionRule::LowestLoss;
   int folds = 5;            ///< selection and Phase II folds, by prompt
   double tolerance = 1e-4;  ///< relative duality gap of the final fit
@@ -57,6 +59,7 @@ struct Candidate {
   bool linear = false;
   double penalty = 0;         ///< lambda of the ridge, or beta of the group norms, for all training rows
   double penalty_ratio = 0;   ///< lambda / (sum of weights), or beta / beta_max
+  double linear_weight = 1;   ///< factor of the linear group's penalty in the gated program
   double held_out_loss = 0;   ///< mean over rows
   double held_out_error = 0;  ///< its standard error, from the means of the folds
   double held_out_accuracy = 0;

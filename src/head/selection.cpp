@@ -157,9 +157,10 @@ std::deque<GatedFold> gated_folds(const TrainingRows& rows, int folds) {
   return result;
 }
 
-GatedSettings gated_settings(const TrainingRows& rows) {
+GatedSettings gated_settings(const TrainingRows& rows, std::size_t groups, double linear_weight) {
   GatedSettings settings;
   settings.bias = !rows.pairwise();
+  settings.group_weights = group_weights(groups, linear_weight);
   return settings;
 }
 
@@ -180,6 +181,12 @@ HeldOut evaluate(std::deque<GatedFold>& folds, const Candidate& candidate, const
 }
 
 }  // namespace
+
+std::vector<double> group_weights(std::size_t groups, double linear_weight) {
+  std::vector<double> weights(groups, 1.0);
+  weights.front() = linear_weight;
+  return weights;
+}
 
 HeldOut select_linear(const TrainingRows& rows, const Matrix<double>& gram, int folds, SelectionRule rule,
                       const Deadline& deadline, ThreadPool& pool, std::vector<Candidate>& path, SelectionCost& cost) {
@@ -244,7 +251,7 @@ HeldOut select_gated(const Matrix<float>& gates, double beta_max, const Training
   const double start_s = monotonic_s();
   constexpr double kPathStart = 0.5;  // above it every model is one short step away from the constant
   std::deque<GatedFold> folds = gated_folds(rows, settings.folds);
-  for (GatedFold& fold : folds) fold.start(gates, nullptr, metric, gated_settings(rows), pool, cost);
+  for (GatedFold& fold : folds) fold.start(gates, nullptr, metric, gated_settings(rows, gates.rows(), 1), pool, cost);
 
   std::vector<HeldOut> candidates;
   double least = std::numeric_limits<double>::infinity();
@@ -263,9 +270,23 @@ HeldOut select_gated(const Matrix<float>& gates, double beta_max, const Training
     least = std::min(least, one.candidate.held_out_loss);
     candidates.push_back(std::move(one));
   }
+  HeldOut best = take_by(settings.rule, std::move(candidates));
+  // One penalty for all groups shrinks the linear model as much as what is added to it.
+  constexpr double kLightest = 1.0 / 8;  // lighter ones differ in the fourth digit of the loss
+  while (best.candidate.linear_weight > kLightest && !deadline.passed()) {
+    Candidate lighter = best.candidate;
+    lighter.linear_weight /= 2;
+    const GatedSettings lighter_settings = gated_settings(rows, gates.rows(), lighter.linear_weight);
+    for (std::size_t k = 0; k < folds.size(); ++k) {
+      folds[k].start(gates, &best.weights[k], metric, lighter_settings, pool, cost);
+    }
+    HeldOut next = evaluate(folds, lighter, rows, deadline, path);
+    if (!(next.candidate.held_out_loss < best.candidate.held_out_loss)) break;
+    best = std::move(next);
+  }
   for (const GatedFold& fold : folds) fold.count(cost);
   cost.seconds += monotonic_s() - start_s;
-  return take_by(settings.rule, std::move(candidates));
+  return best;
 }
 
 HeldOut refine_gated(HeldOut best, const TrainingRows& rows, const GatedMetric& metric, const FitSettings& settings,
@@ -275,8 +296,9 @@ HeldOut refine_gated(HeldOut best, const TrainingRows& rows, const GatedMetric& 
   constexpr double kPenaltyStep = 0.7;
   std::deque<GatedFold> folds = gated_folds(rows, settings.folds);
   const auto start_from = [&](const std::vector<Matrix<float>>& gates, const std::vector<Matrix<float>>& w) {
+    const GatedSettings solver_settings = gated_settings(rows, gates.front().rows(), best.candidate.linear_weight);
     for (std::size_t k = 0; k < folds.size(); ++k) {
-      folds[k].start(gates[k], &w[k], metric, gated_settings(rows), pool, cost);
+      folds[k].start(gates[k], &w[k], metric, solver_settings, pool, cost);
     }
   };
   const auto better = [](const HeldOut& a, const HeldOut& b) {
@@ -325,7 +347,8 @@ HeldOut fit_folds(const Matrix<float>& gates, const Matrix<float>& w, const Cand
                   ThreadPool& pool, SelectionCost& cost) {
   const double start_s = monotonic_s();
   std::deque<GatedFold> fitted = gated_folds(rows, folds);
-  for (GatedFold& fold : fitted) fold.start(gates, &w, metric, gated_settings(rows), pool, cost);
+  for (GatedFold& fold : fitted)
+    fold.start(gates, &w, metric, gated_settings(rows, gates.rows(), candidate.linear_weight), pool, cost);
   std::vector<Candidate> path;
   HeldOut result = evaluate(fitted, candidate, rows, deadline, path);
   for (const GatedFold& fold : fitted) fold.count(cost);

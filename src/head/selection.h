@@ -33,13 +33,17 @@ struct SelectionCost {
   }
 };
 
+/// Factors of the groups' penalties [groups]: the linear group, which comes first, has its own.
+std::vector<double> group_weights(std::size_t groups, double linear_weight);
+
 /// Ridge models over a geometric path of penalties, each fitted once per fold; the one that the rule takes. Every
 /// candidate is appended to `path`. All three selections end at the deadline with the candidates that they have; the
 /// first is always judged.
 HeldOut select_linear(const TrainingRows& rows, const Matrix<double>& gram, int folds, SelectionRule rule,
                       const Deadline& deadline, ThreadPool& pool, std::vector<Candidate>& path, SelectionCost& cost);
 
-/// The same for the gated program, from half of beta_max downwards; the path ends when the held-out loss has turned.
+/// The same for the gated program, from half of beta_max downwards; the path ends when the held-out loss has turned. At
+/// its best point the linear group's penalty is halved for as long as the held-out loss falls.
 HeldOut select_gated(const Matrix<float>& gates, double beta_max, const TrainingRows& rows, const GatedMetric& metric,
                      const FitSettings& settings, const Deadline& deadline, ThreadPool& pool,
                      std::vector<Candidate>& path, SelectionCost& cost);

@@ -92,8 +92,10 @@ std::vector<double> derivatives(const Targets& targets, const std::vector<double
 }  // namespace
 
 Certificate certify_gated(const DesignRows<float>& rows, const Targets& targets, MatrixView<const float> gates,
-                          MatrixView<const float> w, double bias, bool free_bias, double beta) {
+                          MatrixView<const float> w, double bias, bool free_bias, double beta,
+                          std::span<const double> group_weights) {
   const std::size_t d = rows.dimension();
+  const auto weight = [&](std::size_t p) { return group_weights.empty() ? 1.0 : group_weights[p]; };
   std::vector<double> z(rows.rows());
   rows.for_each([&](std::size_t i, std::span<const float> x, double sign) {
     for (std::size_t p = 0; p < gates.rows; ++p) {
@@ -101,7 +103,7 @@ Certificate certify_gated(const DesignRows<float>& rows, const Targets& targets,
     }
   });
   double penalty = 0;
-  for (std::size_t p = 0; p < w.rows; ++p) penalty += std::sqrt(product(w.row(p), w.row(p)));
+  for (std::size_t p = 0; p < w.rows; ++p) penalty += weight(p) * std::sqrt(product(w.row(p), w.row(p)));
 
   Certificate result;
   result.objective = sum_of_losses(targets, z, bias) + beta * penalty;
@@ -115,7 +117,7 @@ Certificate certify_gated(const DesignRows<float>& rows, const Targets& targets,
     }
   });
   double largest = 0;
-  for (std::size_t p = 0; p < gates.rows; ++p) largest = std::max(largest, norm(gradient.row(p)));
+  for (std::size_t p = 0; p < gates.rows; ++p) largest = std::max(largest, norm(gradient.row(p)) / weight(p));
   result.dual_objective = best_dual(targets, theta, largest > 0 ? beta / largest : HUGE_VAL);
   result.relative_gap = gap(result.objective, result.dual_objective);
   return result;

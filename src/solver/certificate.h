@@ -1,5 +1,7 @@
 #pragma once
 
+#include <span>
+
 #include "core/matrix.h"
 #include "solver/design_rows.h"
 #include "solver/loss.h"
@@ -19,8 +21,10 @@ struct Certificate {
 /// @param gates  [P, d], a zero row is the linear group
 /// @param w      [P, d]
 /// @param beta   weight of the group norms (>= 0)
+/// @param group_weights  [P] factors of beta, > 0; empty: 1 each
 Certificate certify_gated(const DesignRows<float>& rows, const Targets& targets, MatrixView<const float> gates,
-                          MatrixView<const float> w, double bias, bool free_bias, double beta);
+                          MatrixView<const float> w, double bias, bool free_bias, double beta,
+                          std::span<const double> group_weights = {});
 
 /// The same for the linear model with the penalty lambda/2 ||w||^2, lambda > 0.
 Certificate certify_linear(const DesignRows<float>& rows, const Targets& targets, std::span<const float> w, double bias,

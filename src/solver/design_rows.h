@@ -19,7 +19,7 @@ struct DesignRows {
     StoredRows plus;   ///< [n_s, d]
     StoredRows minus;  ///< [n_s, d], or no rows for pointwise ones
   };
-  std::vector<Segment> segments;                      ///< rows are numbered through them
+  std::vector<Segment> segments;                        ///< rows are numbered through them
   std::shared_ptr<const FeatureTransform> transform{};  ///< none: x is what is stored
 
   std::size_t rows() const {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "core/error.h"
 #include "core/interrupt.h"
@@ -21,18 +22,6 @@ constexpr int next_check(std::int64_t iterations) {
 
 double norm(std::span<const float> x) {
   return std::sqrt(dot(x, x));
-}
-
-double penalty(const Matrix<float>& w) {
-  double sum = 0;
-  for (std::size_t p = 0; p < w.rows(); ++p) sum += norm(w.row(p));
-  return sum;
-}
-
-double largest_norm(const Matrix<float>& gradient) {
-  double largest = 0;
-  for (std::size_t p = 0; p < gradient.rows(); ++p) largest = std::max(largest, norm(gradient.row(p)));
-  return largest;
 }
 
 /// The group step in the metric: argmin_w 1/2 sum_j m_j (w_j - v_j)^2 + beta ||w||, with q_j = m_j v_j given. Zero when
@@ -121,11 +110,29 @@ struct GatedSolver::Sums {
 
 GatedSolver::GatedSolver(GatedOperator<float>& f, const Targets& targets, const GatedMetric& metric,
                          GatedSettings settings)
-    : f_(&f), targets_(&targets), metric_(&metric), settings_(settings) {
+    : f_(&f), targets_(&targets), metric_(&metric), settings_(std::move(settings)) {
   current_.w = Matrix<float>(f.groups(), f.dimension());
   rotated_ = current_.w;
   current_.z.assign(f.rows(), 0.0f);
   current_.bias = bias_for(current_.z, 0.0);
+}
+
+double GatedSolver::group_weight(std::size_t p) const {
+  return settings_.group_weights.empty() ? 1.0 : settings_.group_weights[p];
+}
+
+double GatedSolver::penalty(const Matrix<float>& w) const {
+  double sum = 0;
+  for (std::size_t p = 0; p < w.rows(); ++p) sum += group_weight(p) * norm(w.row(p));
+  return sum;
+}
+
+double GatedSolver::largest_norm(const Matrix<float>& gradient) const {
+  double largest = 0;
+  for (std::size_t p = 0; p < gradient.rows(); ++p) {
+    largest = std::max(largest, norm(gradient.row(p)) / group_weight(p));
+  }
+  return largest;
 }
 
 double GatedSolver::bias_for(std::span<const float> z, double start) const {
@@ -215,7 +222,7 @@ void GatedSolver::proximal_step(const Point& y, double beta, Matrix<float>& next
       for (std::size_t j = 0; j < d; ++j) {
         q[j] = m[j] * static_cast<double>(y.w(p, j)) - static_cast<double>(y.gradient(p, j));
       }
-      shrink_group(q, m, beta, next.row(p));
+      shrink_group(q, m, beta * group_weight(p), next.row(p));
     }
   });
 }

@@ -20,13 +20,14 @@ struct GatedWeights {
 };
 
 struct GatedSettings {
-  bool bias = true;           ///< a free, unpenalised bias; without meaning for pairs
-  double tolerance = 1e-4;    ///< relative duality gap at which the solve stops
-  int max_iterations = 3000;  ///< proximal gradient iterations
+  bool bias = true;                     ///< a free, unpenalised bias; without meaning for pairs
+  double tolerance = 1e-4;              ///< relative duality gap at which the solve stops
+  int max_iterations = 3000;            ///< proximal gradient iterations
+  std::vector<double> group_weights{};  ///< [P] c_p > 0, factors of the groups' penalties; empty: 1 each
 };
 
 /// The gated ReLU program (docs/math.md, program (G); Mishkin, Sahiner & Pilanci 2022)
-///   min_{w, b} sum_i loss_i((F w)_i + b) + beta sum_p ||w_p||
+///   min_{w, b} sum_i loss_i((F w)_i + b) + beta sum_p c_p ||w_p||
 /// by accelerated proximal gradient with backtracking and adaptive restart (O'Donoghue & Candes 2015), its steps scaled
 /// by a metric, stopped by the duality gap. An iteration is one pass over X. One object serves a whole regularisation
 /// path: successive calls start from the last solution.
@@ -35,7 +36,7 @@ class GatedSolver {
   /// @param metric  outlives the solver; of the operator's dimension
   GatedSolver(GatedOperator<float>& f, const Targets& targets, const GatedMetric& metric, GatedSettings settings);
 
-  /// The smallest beta at which all weights are zero: max_p ||F_p' loss'(b0)||.
+  /// The smallest beta at which all weights are zero: max_p ||F_p' loss'(b0)|| / c_p.
   double beta_max();
   /// Solves at `beta` from the current weights. After the deadline it makes one more iteration and checks its gap.
   /// @throws Error{BadInput} when the numbers overflow
@@ -51,6 +52,9 @@ class GatedSolver {
   struct Point;
   struct Sums;
 
+  double group_weight(std::size_t p) const;
+  double penalty(const Matrix<float>& w) const;              ///< sum_p c_p ||w_p||
+  double largest_norm(const Matrix<float>& gradient) const;  ///< max_p ||gradient_p|| / c_p
   double bias_for(std::span<const float> z, double start) const;
   /// Gap at the current point with its bias at the optimum; leaves gradient and derivatives there in `at`.
   double evaluate_gap(double beta, Point& at, SolveInfo& info);

@@ -27,13 +27,6 @@ Matrix<float> draw_gates(std::size_t count, std::size_t dimension, std::uint64_t
   return gates;
 }
 
-Matrix<float> draw_gates_with_linear(std::size_t count, std::size_t dimension, std::uint64_t seed) {
-  const Matrix<float> drawn = draw_gates(count, dimension, seed);
-  Matrix<float> gates(count + 1, dimension);
-  std::copy(drawn.values().begin(), drawn.values().end(), gates.values().begin() + static_cast<long>(dimension));
-  return gates;
-}
-
 bool gate_open(std::span<const float> gate, std::span<const float> x) noexcept {
   return open(gate, x);
 }

@@ -12,9 +12,6 @@ namespace coala {
 /// with every backend and thread count.
 Matrix<float> draw_gates(std::size_t count, std::size_t dimension, std::uint64_t seed);
 
-/// The same with a zero gate in front: since 0 >= 0 it is open everywhere, its group is the linear model.
-Matrix<float> draw_gates_with_linear(std::size_t count, std::size_t dimension, std::uint64_t seed);
-
 /// Gates turned half-way towards the weights [P, d] of their groups, as unit vectors. A ReLU neuron is its own gate: it
 /// is open where its weights' product is positive. Gates that were drawn blindly open elsewhere; turned in turn with
 /// the weights they come to lie where the data bend (docs/math.md, "gates"). The zero gate, and gates whose group is

@@ -85,11 +85,13 @@ Json solver_json(const FitResult& fit) {
   json["neurons"] = fit.network.neurons();
   json["beta"] = fit.chosen.penalty;
   json["gate_refinements"] = fit.chosen.refinements;
+  json["linear_weight"] = fit.chosen.linear_weight;
   Json path = Json::array();
   for (const Candidate& candidate : fit.path) {
     path.push_back({{"model", candidate.linear ? "linear" : "gated"},
                     {"penalty", candidate.penalty},
                     {"penalty_ratio", candidate.penalty_ratio},
+                    {"linear_weight", candidate.linear_weight},
                     {"held_out_loss", candidate.held_out_loss},
                     {"held_out_error", candidate.held_out_error},
                     {"held_out_accuracy", candidate.held_out_accuracy},
@@ -184,6 +186,7 @@ Json describe(const FitSettings& settings) {
   json["model_class"] = model_class_name(settings.model_class);
   json["loss"] = settings.loss ? loss_name(*settings.loss) : "default";
   json["gates"] = settings.gates;
+  json["gates_from"] = gate_source_name(settings.gates_from);
   json["path_length"] = settings.path_length;
   json["path_end"] = settings.path_end;
   json["selection_folds"] = settings.folds;
