@@ -6,6 +6,18 @@ shared=${COALA_SHARED:-../shared}
 out=out/bench
 mkdir -p "$out"
 
+# (requirements) Prints the Python of a virtual environment in the cache, made on the first call.
+environment() {
+  local cache=${COALA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/coala}
+  local folder
+  folder=$cache/rivals-$(sha256sum "$1" | cut -c1-16)
+  if [ ! -f "$folder/complete" ]; then
+    { python3 -m venv --clear "$folder" && "$folder/bin/python" -m pip install --quiet --requirement "$1"; } >&2 || return
+    touch "$folder/complete"
+  fi
+  echo "$folder/bin/python"
+}
+
 echo "== one application of F'F =="
 build/bin/bench_operator
 
@@ -25,14 +37,17 @@ echo "== do refined gates find curvature? (bench/gates.py) =="
 "$(tools/python_env.sh)" bench/gates.py build/bin/coala "${sets[@]}"
 
 echo "== rivals on the same features (bench/rivals.py) =="
-cache=${COALA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/coala}
-rivals=$cache/rivals-$(sha256sum bench/requirements.txt | cut -c1-16)
-if [ ! -f "$rivals/complete" ]; then
-  python3 -m venv --clear "$rivals"
-  "$rivals/bin/python" -m pip install --quiet --requirement bench/requirements.txt
-  touch "$rivals/complete"
+python=$(environment bench/requirements.txt)
+"$python" bench/rivals.py build/bin/coala "${sets[@]}"
+
+imdb=$shared/data/features/imdb_minilm.safetensors
+if [ -f "$imdb" ]; then
+  python=$(environment bench/requirements-published.txt)
+  echo "== the published JAX code (bench/published.py) =="
+  "$python" bench/published.py build/bin/coala "$imdb"
+  echo "== objective and accuracy against time (bench/convergence.py) =="
+  "$python" bench/convergence.py build/bin "$imdb" "$out/convergence.svg"
 fi
-"$rivals/bin/python" bench/rivals.py build/bin/coala "${sets[@]}"
 
 for name in imdb_minilm imdb_llama alpaca_minilm_pairs; do
   features=$shared/data/features/$name.safetensors

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/interrupt.h"
+#include "core/resources.h"
 #include "head/relu_network.h"
 #include "solver/gates.h"
 
@@ -21,6 +22,7 @@ CronosRun run_cronos(const TrainingRows& rows, int left_out, const Matrix<float>
                      const Deadline& deadline, ThreadPool& pool) {
   const TrainingRows::Part part = rows.outside_fold(left_out);
   const std::vector<float>& y = part.targets.labels;
+  const double start_s = monotonic_s();
   const Matrix<std::uint8_t> pattern = gate_pattern(part.design, part.design.segments.front().plus, gates.view(), pool);
   GatedOperator<float> f(part.design, pattern, pool);
   CronosSettings cronos_settings = settings.cronos;
@@ -31,6 +33,7 @@ CronosRun run_cronos(const TrainingRows& rows, int left_out, const Matrix<float>
 
   const Signed<float>& u = cronos.state().u;
   run.network = relu_network(relu_weights(u));
+  run.info.seconds = monotonic_s() - start_s;  // from rows in memory to the network: pattern and X'X too
 
   // The program's objective at u: early iterates are outside the cones, so this is no certificate.
   Matrix<float> difference(gates.rows(), rows.dimension());

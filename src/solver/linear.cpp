@@ -16,7 +16,7 @@ namespace coala {
 
 Matrix<double> weighted_gram(const DesignRows<float>& rows, std::span<const float> weights, ThreadPool& pool) {
   constexpr std::size_t kBlockRows = 256;
-  constexpr std::size_t kTile = 64;
+  constexpr std::size_t kTile = 128;
   const std::size_t d = rows.dimension();
   const std::size_t strips = (d + kTile - 1) / kTile;
   Matrix<double> gram(d, d);
