@@ -49,7 +49,7 @@ solver-only: setup
 	@ctest --test-dir build-solver --output-on-failure -j 2
 
 bench: build
-	@cmake --build --preset cpu --target bench_operator bench_gram bench_cg_iterations bench_gated bench_time_to_accuracy
+	@cmake --build --preset cpu --target bench_operator bench_gram bench_cg_iterations bench_gated bench_time_to_accuracy bench_scaling
 	@bench/run.sh
 
 format:

@@ -12,6 +12,8 @@
 namespace coala {
 namespace {
 
+ThreadPool pool(2);
+
 constexpr Loss kLosses[] = {Loss::Squared, Loss::Logistic, Loss::BradleyTerry};
 
 /// Rows with both labels, uneven weights and (not for the squared loss, which has none) margins.
@@ -95,9 +97,9 @@ TEST_P(LossTest, WeightZeroLeavesARowOut) {
   EXPECT_EQ(loss_conjugate(targets, 2, 0.1), HUGE_VAL);
   std::vector<float> r(5, std::nanf(""));
   const std::vector<float> z{0, 0, 1e30f, 0, 0};
-  loss_derivatives(targets, z, 0.0, r);
+  loss_derivatives(targets, z, 0.0, r, pool);
   EXPECT_EQ(r[2], 0.0f);
-  EXPECT_TRUE(std::isfinite(total_loss(targets, z, 0.0)));
+  EXPECT_TRUE(std::isfinite(total_loss(targets, z, 0.0, pool)));
 }
 
 std::string name_of(const ::testing::TestParamInfo<Loss>& info) {
@@ -119,7 +121,7 @@ TEST(Bias, MakesTheSlopeVanish) {
           targets.labels.push_back(random.below(4) == 0 ? 1.0f : -1.0f);
           targets.weights.push_back(static_cast<float>(random.uniform() + 0.1));
         }
-        const double bias = optimal_bias(targets, z, 0.0);
+        const double bias = optimal_bias(targets, z, 0.0, pool);
         double slope = 0;
         double scale = 0;
         for (std::size_t i = 0; i < z.size(); ++i) {
@@ -138,11 +140,11 @@ TEST(Bias, MakesTheSlopeVanish) {
 TEST(Bias, OneClassHasNoMinimiserAndDoesNotRunAway) {
   Targets targets = sample(Loss::BradleyTerry);
   const std::vector<float> z{1, 2, 3, 4, 5};
-  EXPECT_EQ(optimal_bias(targets, z, 0.25), 0.25);
+  EXPECT_EQ(optimal_bias(targets, z, 0.25, pool), 0.25);
   targets.weights.assign(5, 0.0f);
-  EXPECT_TRUE(std::isfinite(optimal_bias(targets, z, 0.0)));
+  EXPECT_TRUE(std::isfinite(optimal_bias(targets, z, 0.0, pool)));
   targets.loss = Loss::Squared;
-  EXPECT_EQ(optimal_bias(targets, z, 0.0), 0);
+  EXPECT_EQ(optimal_bias(targets, z, 0.0, pool), 0);
 }
 
 TEST(Sums, AgreeWithTheLossOfEachRow) {
@@ -163,9 +165,9 @@ TEST(Sums, AgreeWithTheLossOfEachRow) {
         const double bias = 0.7;
         double expected = 0;
         for (std::size_t i = 0; i < n; ++i) expected += loss_value(targets, i, static_cast<double>(z[i]) + bias);
-        EXPECT_NEAR(total_loss(targets, z, bias), expected, 1e-14 * static_cast<double>(n + 10) * expected);
+        EXPECT_NEAR(total_loss(targets, z, bias, pool), expected, 1e-14 * static_cast<double>(n + 10) * expected);
         std::vector<float> r(n, std::nanf(""));
-        loss_derivatives(targets, z, bias, r);
+        loss_derivatives(targets, z, bias, r, pool);
         for (std::size_t i = 0; i < n; ++i) {
           const double derivative = loss_derivative(targets, i, static_cast<double>(z[i]) + bias);
           // One rounding to single precision, and denormal numbers that no solver can tell from zero.
@@ -187,7 +189,7 @@ TEST(Dual, ValueIsTheBestMultiple) {
           static_cast<float>(loss_derivative(targets, i, 0.3 * random.normal() - (loss == Loss::Squared ? 0 : 2)));
     }
     for (const double limit : {0.0, 0.2, 0.7, 1.0, 30.0}) {
-      const double claimed = dual_value(targets, theta, limit);
+      const double claimed = dual_value(targets, theta, limit, pool);
       const double most = loss == Loss::Squared ? limit : std::min(1.0, limit);
       double best = -HUGE_VAL;
       for (int k = 0; k <= 1000; ++k) {

@@ -136,13 +136,13 @@ double GatedSolver::largest_norm(const Matrix<float>& gradient) const {
 }
 
 double GatedSolver::bias_for(std::span<const float> z, double start) const {
-  return settings_.bias ? optimal_bias(*targets_, z, start) : 0.0;
+  return settings_.bias ? optimal_bias(*targets_, z, start, f_->pool()) : 0.0;
 }
 
 double GatedSolver::beta_max() {
   const std::vector<float> zero(f_->rows(), 0.0f);
   std::vector<float> theta(f_->rows());
-  loss_derivatives(*targets_, zero, bias_for(zero, 0.0), theta);
+  loss_derivatives(*targets_, zero, bias_for(zero, 0.0), theta, f_->pool());
   Matrix<float> gradient(f_->groups(), f_->dimension());
   f_->adjoint(theta, gradient.view());
   return largest_norm(gradient);
@@ -199,15 +199,15 @@ double GatedSolver::evaluate_gap(double beta, Point& at, SolveInfo& info) {
   at.w = rotated_;
   at.z = current_.z;
   at.bias = bias_for(at.z, current_.bias);
-  at.loss = total_loss(*targets_, at.z, at.bias);
-  loss_derivatives(*targets_, at.z, at.bias, at.r);
+  at.loss = total_loss(*targets_, at.z, at.bias, f_->pool());
+  loss_derivatives(*targets_, at.z, at.bias, at.r, f_->pool());
   at.bias_gradient = 0;  // at the optimum
   Matrix<float> gradient(f_->groups(), f_->dimension());
   f_->adjoint(at.r, gradient.view());
   metric_->rotate(gradient, at.gradient, f_->pool());
   const double largest = largest_norm(gradient);
   info.objective = at.loss + beta * penalty(at.w);
-  info.dual_objective = dual_value(*targets_, at.r, largest > 0 ? beta / largest : HUGE_VAL);
+  info.dual_objective = dual_value(*targets_, at.r, largest > 0 ? beta / largest : HUGE_VAL, f_->pool());
   return info.relative_gap();
 }
 

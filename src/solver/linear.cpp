@@ -76,7 +76,7 @@ LinearSolver::LinearSolver(GatedOperator<float>& f, const Targets& targets, cons
     : f_(&f), targets_(&targets), gram_(&gram), bias_(bias) {
   current_.w = Matrix<float>(1, f.dimension());
   current_.z.assign(f.rows(), 0.0f);
-  current_.bias = bias ? optimal_bias(targets, current_.z, 0.0) : 0.0;
+  current_.bias = bias ? optimal_bias(targets, current_.z, 0.0, f.pool()) : 0.0;
 }
 
 SolveInfo LinearSolver::solve(double lambda, double tolerance, const Deadline& deadline) {
@@ -113,11 +113,11 @@ SolveInfo LinearSolver::solve(double lambda, double tolerance, const Deadline& d
   };
 
   constexpr int kMostNewtonSteps = 50;
-  double loss = total_loss(*targets_, current_.z, current_.bias);
+  double loss = total_loss(*targets_, current_.z, current_.bias, f_->pool());
   std::vector<double> gradient(d);
   std::vector<double> step(d);
   for (;; ++info.iterations) {
-    loss_derivatives(*targets_, current_.z, current_.bias, r);
+    loss_derivatives(*targets_, current_.z, current_.bias, r, f_->pool());
     f_->adjoint(r, pass.view());
     const auto w = current_.w.row(0);
     for (std::size_t j = 0; j < d; ++j) gradient[j] = static_cast<double>(pass(0, j)) + lambda * w[j];
@@ -130,7 +130,8 @@ SolveInfo LinearSolver::solve(double lambda, double tolerance, const Deadline& d
     info.objective = loss + 0.5 * lambda * square;
     // Dual of the ridge term: theta itself is feasible, at the cost of ||X'theta||^2 / (2 lambda).
     const auto g = pass.row(0);
-    info.dual_objective = dual_value_at(*targets_, r, 1.0) - dot(std::span<const float>(g), g) / (2 * lambda);
+    info.dual_objective =
+        dual_value_at(*targets_, r, 1.0, f_->pool()) - dot(std::span<const float>(g), g) / (2 * lambda);
     if (!(size > tolerance * gradient_at_zero_)) {
       info.status = SolveStatus::Solved;
       break;
@@ -203,8 +204,8 @@ SolveInfo LinearSolver::solve(double lambda, double tolerance, const Deadline& d
       for (std::size_t i = 0; i < n; ++i) trial_z[i] = static_cast<float>(current_.z[i] + t * move_z[i]);
       std::vector<float> trial(d);
       for (std::size_t j = 0; j < d; ++j) trial[j] = static_cast<float>(w[j] + t * step[j]);
-      const double bias = bias_ ? optimal_bias(*targets_, trial_z, current_.bias) : 0.0;
-      const double trial_loss = total_loss(*targets_, trial_z, bias);
+      const double bias = bias_ ? optimal_bias(*targets_, trial_z, current_.bias, f_->pool()) : 0.0;
+      const double trial_loss = total_loss(*targets_, trial_z, bias, f_->pool());
       const double objective = trial_loss + 0.5 * lambda * dot(std::span<const float>(trial), trial);
       if (objective > info.objective + 1e-4 * t * slope) continue;
       std::copy(trial.begin(), trial.end(), w.begin());

@@ -2,20 +2,51 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "linalg/logistic_kernel.h"
 
 namespace coala {
 namespace {
 
-LogisticSums logistic_sums(const Targets& targets, std::span<const float> z, double bias, float* derivatives) {
-  return logistic_kernel()(z.data(), targets.labels.data(), targets.weights.data(),
-                           targets.margins.empty() ? nullptr : targets.margins.data(), z.size(), bias, derivatives);
+/// Rows of a chunk: sums are of chunks first and of these in order, the same bits for any number of threads.
+constexpr std::size_t kChunkRows = 2048;
+
+/// Calls part(begin, end) for all chunks and adds up what it returns.
+template <class Sum, class Part>
+Sum sum_over_chunks(std::size_t rows, ThreadPool& pool, const Part& part) {
+  const std::size_t chunks = (rows + kChunkRows - 1) / kChunkRows;
+  std::vector<Sum> sums(chunks);
+  pool.for_parts(chunks, 1, [&](int, std::size_t begin, std::size_t end) {
+    for (std::size_t k = begin; k < end; ++k) sums[k] = part(k * kChunkRows, std::min((k + 1) * kChunkRows, rows));
+  });
+  Sum total{};
+  for (const Sum& sum : sums) total += sum;
+  return total;
+}
+
+struct Sums : LogisticSums {
+  Sums& operator+=(const Sums& other) {
+    loss += other.loss;
+    slope += other.slope;
+    absolute_slope += other.absolute_slope;
+    curvature += other.curvature;
+    return *this;
+  }
+};
+
+LogisticSums logistic_sums(const Targets& targets, std::span<const float> z, double bias, float* derivatives,
+                           ThreadPool& pool) {
+  return sum_over_chunks<Sums>(z.size(), pool, [&](std::size_t begin, std::size_t end) {
+    return Sums{logistic_kernel()(z.data() + begin, targets.labels.data() + begin, targets.weights.data() + begin,
+                                  targets.margins.empty() ? nullptr : targets.margins.data() + begin, end - begin, bias,
+                                  derivatives != nullptr ? derivatives + begin : nullptr)};
+  });
 }
 
 }  // namespace
 
-double optimal_bias(const Targets& targets, std::span<const float> z, double start) {
+double optimal_bias(const Targets& targets, std::span<const float> z, double start, ThreadPool& pool) {
   if (targets.loss == Loss::Squared) {
     double sum = 0;
     double weight = 0;
@@ -39,7 +70,7 @@ double optimal_bias(const Targets& targets, std::span<const float> z, double sta
   double low = -HUGE_VAL;
   double high = HUGE_VAL;
   for (int step = 0; step < kMostSteps; ++step) {
-    const LogisticSums sums = logistic_sums(targets, z, bias, nullptr);
+    const LogisticSums sums = logistic_sums(targets, z, bias, nullptr, pool);
     // Newton converges quadratically: a slope of 1e-9 now is one of rounding size after the step.
     const bool last = std::abs(sums.slope) <= 1e-9 * sums.absolute_slope;
     (sums.slope > 0 ? high : low) = bias;
@@ -56,16 +87,17 @@ double optimal_bias(const Targets& targets, std::span<const float> z, double sta
   return bias;
 }
 
-double total_loss(const Targets& targets, std::span<const float> z, double bias) {
-  if (targets.loss != Loss::Squared) return logistic_sums(targets, z, bias, nullptr).loss;
+double total_loss(const Targets& targets, std::span<const float> z, double bias, ThreadPool& pool) {
+  if (targets.loss != Loss::Squared) return logistic_sums(targets, z, bias, nullptr, pool).loss;
   double sum = 0;
   for (std::size_t i = 0; i < z.size(); ++i) sum += loss_value(targets, i, static_cast<double>(z[i]) + bias);
   return sum;
 }
 
-void loss_derivatives(const Targets& targets, std::span<const float> z, double bias, std::span<float> r) {
+void loss_derivatives(const Targets& targets, std::span<const float> z, double bias, std::span<float> r,
+                      ThreadPool& pool) {
   if (targets.loss != Loss::Squared) {
-    logistic_sums(targets, z, bias, r.data());
+    logistic_sums(targets, z, bias, r.data(), pool);
     return;
   }
   for (std::size_t i = 0; i < z.size(); ++i) {
@@ -73,8 +105,8 @@ void loss_derivatives(const Targets& targets, std::span<const float> z, double b
   }
 }
 
-double dual_value(const Targets& targets, std::span<const float> theta, double limit) {
-  if (targets.loss != Loss::Squared) return dual_value_at(targets, theta, std::min(1.0, limit));
+double dual_value(const Targets& targets, std::span<const float> theta, double limit, ThreadPool& pool) {
+  if (targets.loss != Loss::Squared) return dual_value_at(targets, theta, std::min(1.0, limit), pool);
   double squares = 0;
   double product = 0;
   for (std::size_t i = 0; i < theta.size(); ++i) {
@@ -86,19 +118,21 @@ double dual_value(const Targets& targets, std::span<const float> theta, double l
   return -0.5 * t * t * squares - t * product;
 }
 
-double dual_value_at(const Targets& targets, std::span<const float> theta, double t) {
-  double sum = 0;
-  for (std::size_t i = 0; i < theta.size(); ++i) {
-    if (targets.weights[i] <= 0) continue;
-    double s = t * theta[i];
-    if (targets.loss != Loss::Squared) {
-      // Rounding to float may leave the domain by half a unit in the last place: pull it back.
-      const double label = targets.labels[i];
-      s = -label * std::clamp(-label * s, 0.0, static_cast<double>(targets.weights[i]));
+double dual_value_at(const Targets& targets, std::span<const float> theta, double t, ThreadPool& pool) {
+  return sum_over_chunks<double>(theta.size(), pool, [&](std::size_t begin, std::size_t end) {
+    double sum = 0;
+    for (std::size_t i = begin; i < end; ++i) {
+      if (targets.weights[i] <= 0) continue;
+      double s = t * theta[i];
+      if (targets.loss != Loss::Squared) {
+        // Rounding to float may leave the domain by half a unit in the last place: pull it back.
+        const double label = targets.labels[i];
+        s = -label * std::clamp(-label * s, 0.0, static_cast<double>(targets.weights[i]));
+      }
+      sum -= loss_conjugate(targets, i, s);
     }
-    sum -= loss_conjugate(targets, i, s);
-  }
-  return sum;
+    return sum;
+  });
 }
 
 }  // namespace coala
