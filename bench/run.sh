@@ -24,6 +24,9 @@ build/bin/bench_operator
 echo "== does the cost model of Gram mode choose the faster way? (bench/gram.cpp) =="
 build/bin/bench_gram
 
+echo "== growth with the rows =="
+for rows in 10000 30000 100000 300000 1000000; do build/bin/bench_scaling $rows; done
+
 echo "== conjugate-gradient iterations of the convex ReLU program's u-step =="
 shopt -s nullglob
 sets=("$shared"/data/features/*.safetensors)
@@ -44,7 +47,7 @@ imdb=$shared/data/features/imdb_minilm.safetensors
 if [ -f "$imdb" ]; then
   python=$(environment bench/requirements-published.txt)
   echo "== the published JAX code (bench/published.py) =="
-  "$python" bench/published.py build/bin/coala "$imdb"
+  "$python" bench/published.py build/bin "$imdb"
   echo "== objective and accuracy against time (bench/convergence.py) =="
   "$python" bench/convergence.py build/bin "$imdb" "$out/convergence.svg"
 fi
