@@ -2,11 +2,13 @@
 """coala beside what a practitioner would use on the same features: logistic regression and a two-layer network of
 scikit-learn, both tuned by cross-validation on the training rows. Every row is held out once, in folds by prompt that
 are the same for all; seconds are of one fold, on all cores, from features in memory (coala: the whole process) to the
-chosen model. Usage: rivals.py BINARY FEATURES ...
+chosen model. Usage: rivals.py BINARY ASSIGNMENTS FEATURES ...
+With more than one assignment of prompts to folds, accuracies are means over them (few prompts: the assignment matters).
 
 Run by an environment with bench/requirements.txt; bench/run.sh makes one.
 """
 
+import itertools
 import json
 import pathlib
 import statistics
@@ -26,13 +28,13 @@ HELD_OUT = 5  # every fifth prompt in turn
 FOLDS = 5
 
 
-def split(path, fold):
+def split(path, assignment, fold):
     """Columns of the training and of the held-out prompts."""
     tensors = load_file(path)
     rows = len(next(iter(tensors.values())))
     prompts = tensors.get("prompt_id", numpy.arange(rows))
     _, index = numpy.unique(prompts, return_inverse=True)
-    held_out = numpy.random.default_rng(0).permutation(index.max() + 1)[index] % HELD_OUT == fold
+    held_out = numpy.random.default_rng(assignment).permutation(index.max() + 1)[index] % HELD_OUT == fold
     return [{name: tensor[mask] for name, tensor in tensors.items()} for mask in (~held_out, held_out)]
 
 
@@ -82,12 +84,12 @@ def run_sklearn(make, train, test):
 
 
 def main():
-    binary, *paths = sys.argv[1:]
+    binary, assignments, *paths = sys.argv[1:]
     print(f"{'features':24s} {'model':34s} {'accuracy':>9s} {'+-':>6s} {'s':>8s}")
     for path in paths:
         results, rows = {}, 0
-        for fold in range(HELD_OUT):
-            train, test = split(path, fold)
+        for assignment, fold in itertools.product(range(int(assignments)), range(HELD_OUT)):
+            train, test = split(path, assignment, fold)
             rows += len(next(iter(test.values())))
             with tempfile.TemporaryDirectory() as folder:
                 results.setdefault("coala train", []).append(run_coala(binary, train, test, pathlib.Path(folder)))
@@ -95,10 +97,13 @@ def main():
                 results.setdefault(model, []).append(run_sklearn(make, train, test))
         for model, folds in results.items():
             accuracy = sum(right for right, _ in folds) / rows
-            half = 1.96 * (accuracy * (1 - accuracy) / rows) ** 0.5
+            half = 1.96 * (accuracy * (1 - accuracy) * int(assignments) / rows) ** 0.5
             seconds = statistics.median(seconds for _, seconds in folds)
-            print(f"{pathlib.Path(path).stem:24s} {model:34s} {100 * accuracy:7.2f} % {100 * half:6.2f} {seconds:8.1f}",
-                  flush=True)
+            each = " ".join(
+                f"{100 * sum(right for right, _ in folds[at:at + HELD_OUT]) * int(assignments) / rows:.2f}"
+                for at in range(0, len(folds), HELD_OUT))
+            print(f"{pathlib.Path(path).stem:24s} {model:34s} {100 * accuracy:7.2f} % {100 * half:6.2f} {seconds:8.1f} "
+                  f"  {each}", flush=True)
 
 
 if __name__ == "__main__":

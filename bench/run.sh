@@ -41,7 +41,7 @@ echo "== do refined gates find curvature? (bench/gates.py) =="
 
 echo "== rivals on the same features (bench/rivals.py) =="
 python=$(environment bench/requirements.txt)
-"$python" bench/rivals.py build/bin/coala "${sets[@]}"
+"$python" bench/rivals.py build/bin/coala 3 "${sets[@]}"
 
 imdb=$shared/data/features/imdb_minilm.safetensors
 if [ -f "$imdb" ]; then

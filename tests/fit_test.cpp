@@ -271,6 +271,27 @@ TEST(Fit, ALowerMeanAloneIsNotClearlyBetter) {
   EXPECT_FALSE(clearly_better(plain, plain, rows));
 }
 
+TEST(Fit, CandidatesAreJudgedAtTheirBestScale) {
+  // 60 columns for 150 rows: the weakest penalties are far too sure of what they say.
+  const FeatureSet set = labelled_set(150, 60, linear_truth, 23);
+  const TrainingRows rows(set, standardising_transform(set), Loss::Logistic, 5, 0);
+  ThreadPool pool(2);
+  const Matrix<double> gram = weighted_gram(rows.design(), rows.targets().weights, pool);
+  std::vector<Candidate> path;
+  SelectionCost cost;
+  const HeldOut best = select_linear(rows, gram, 5, SelectionRule::LowestLoss, {}, pool, path, cost);
+  const auto loss_at = [&](double scale) {
+    double sum = 0;
+    for (std::size_t i = 0; i < rows.rows(); ++i) sum += loss_value(rows.targets(), i, scale * best.predictions[i]);
+    return sum / static_cast<double>(rows.rows());
+  };
+  EXPECT_NEAR(loss_at(1), best.candidate.held_out_loss, 1e-12);
+  EXPECT_GT(loss_at(1.01), loss_at(1));
+  EXPECT_GT(loss_at(0.99), loss_at(1));
+  // A model that says too much is no worse than the constant, whose loss is log 2: the scale 0 is among its scales.
+  for (const Candidate& candidate : path) EXPECT_LE(candidate.held_out_loss, std::log(2.0) + 1e-12);
+}
+
 TEST(Fit, OneStandardErrorTakesAStrongerPenalty) {
   const FeatureSet set = labelled_set(600, 20, linear_truth, 21);
   FitSettings settings;

@@ -45,9 +45,38 @@ HeldOut take_by(SelectionRule rule, std::vector<HeldOut> candidates) {
       candidates, [within](const HeldOut& one) { return one.candidate.held_out_loss <= within; }));
 }
 
-/// Held-out loss and accuracy of predictions over the rows that count.
+/// The factor in [0, kLargestScale] that makes the loss of the predictions least, by Newton's method on a convex
+/// function of one variable.
+double best_scale(const std::vector<double>& predictions, const Targets& targets) {
+  constexpr double kLargestScale = 16;  // predictions that separate the rows have no best one
+  constexpr int kMostSteps = 50;
+  constexpr double kTolerance = 1e-6;
+  double low = 0;
+  double high = kLargestScale;
+  double scale = 1;
+  for (int step = 0; step < kMostSteps && high - low > kTolerance; ++step) {
+    double slope = 0;
+    double curvature = 0;
+    for (std::size_t i = 0; i < predictions.size(); ++i) {
+      const double z = predictions[i];
+      slope += z * loss_derivative(targets, i, scale * z);
+      curvature += z * z * loss_curvature(targets, i, scale * z);
+    }
+    (slope > 0 ? high : low) = scale;
+    const double newton = scale - slope / curvature;
+    const double next = newton > low && newton < high ? newton : 0.5 * (low + high);
+    if (std::abs(next - scale) < kTolerance * scale) break;
+    scale = next;
+  }
+  return scale;
+}
+
+/// Held-out loss and accuracy of predictions over the rows that count, at their best scale: Phase II sets the scale
+/// anew, and on prompts that a model has not seen a weak penalty mostly makes it too sure of what it gets right.
 void judge(HeldOut& held_out, const TrainingRows& rows) {
   const Targets& targets = rows.targets();
+  const double scale = best_scale(held_out.predictions, targets);
+  for (double& z : held_out.predictions) z *= scale;
   double loss = 0;
   double right = 0;
   double weight = 0;
