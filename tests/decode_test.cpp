@@ -143,7 +143,8 @@ Expected expected_score(const EncodedPrompt& prompt, const std::vector<Token>& t
   double norms = 0;
   double count = 0;
   StateEvaluator evaluator(tiny(), {.longest_tokens = kContext, .threads = 1});
-  evaluator.evaluate({all, {}}, [&](int, std::size_t position, std::span<const float> state) {
+  const TokenSequence sequence = all;
+  evaluator.evaluate({&sequence, 1}, [&](std::size_t, std::size_t position, std::span<const float> state) {
     const bool last = position + 1 == all.size();
     const bool response = position >= prompt.tokens.size();
     if (how.pooling == Pooling::Last ? !last : !(response || how.over == PoolOver::All)) return;
@@ -182,6 +183,13 @@ TEST(Generator, ScoresAreThoseOfExtraction) {
   }
 }
 
+Matrix<float> features_of(FeatureExtractor& extractor, const Prompt& prompt, std::string_view response) {
+  FeatureCounts counts;
+  const auto encoded = extractor.encode(prompt, {&response, 1}, counts);
+  const EncodedResponse* const one = &encoded.front();
+  return extractor.pool({&one, 1});
+}
+
 /// From the text: `coala score` sees that, not the tokens. They are the same where the model wrote what its tokenizer
 /// would; short replies often are.
 TEST(Generator, ScoresOfTextsAreThoseOfScore) {
@@ -193,8 +201,7 @@ TEST(Generator, ScoresOfTextsAreThoseOfScore) {
   int compared = 0;
   for (const Reply& reply : replies_to(encoded, settings)) {
     if (reply.text.empty() || tiny().encode_response(encoded, reply.text) != reply.tokens) continue;
-    const std::array<std::string_view, 1> texts{reply.text};
-    const double score = the_head().score(extractor.extract(prompt, texts).row(0));
+    const double score = the_head().score(features_of(extractor, prompt, reply.text).row(0));
     EXPECT_NEAR(*reply.score, score, expected_score(encoded, reply.tokens, {}).tolerance) << reply.text;
     ++compared;
   }

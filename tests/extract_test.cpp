@@ -75,7 +75,8 @@ std::vector<double> expected_feature(const Prompt& prompt, const std::string& re
   if (pooling == Pooling::Last) first = tokens.size() - 1;
   StateEvaluator evaluator(tiny(), {.longest_tokens = 256, .threads = 1, .skip_output = false});
   std::vector<double> sum(32);
-  evaluator.evaluate({tokens, {}}, [&](int, std::size_t position, std::span<const float> state) {
+  const TokenSequence sequence = tokens;
+  evaluator.evaluate({&sequence, 1}, [&](std::size_t, std::size_t position, std::span<const float> state) {
     for (std::size_t j = 0; position >= first && j < 32; ++j) sum[j] += static_cast<double>(state[j]);
   });
   for (double& value : sum) value /= static_cast<double>(tokens.size() - first);
@@ -151,7 +152,9 @@ TEST(Extract, LabelledResponses) {
   EXPECT_EQ(set.length, (std::vector<std::int32_t>{11, 11, 11}));
   const auto expected = expected_feature({}, "the hen ran", Pooling::Mean, PoolOver::Response);
   for (std::size_t j = 0; j < 32; ++j) EXPECT_NEAR(set.features(2, j), expected[j], 1e-4);
-  EXPECT_EQ(totals.counts.tokens, totals.counts.unique_tokens);
+  // Three times the same text: evaluated once.
+  EXPECT_EQ(totals.counts.tokens, 3 * totals.counts.unique_tokens);
+  EXPECT_EQ(totals.evaluated_tokens, totals.counts.unique_tokens);
 }
 
 TEST(Extract, StoresHalfPrecisionRounded) {
@@ -225,7 +228,7 @@ TEST(Extract, CountsWhatItCuts) {
   EXPECT_EQ(counts.truncated_responses, 1u);
   EXPECT_EQ(counts.dropped_response_tokens, 60u - 48u);
   EXPECT_EQ(counts.tokens, 64u + 26u);
-  EXPECT_EQ(counts.unique_tokens, 16u + 48u + 10u);
+  EXPECT_EQ(counts.unique_tokens, 16u + 48u);  // the rejected response is how the chosen one begins
   EXPECT_EQ(SafetensorsFile(folder / "out").metadata().at("extract.dropped_response_tokens"), "12");
   // What is evaluated: the BOS token, the last 15 tokens of the prompt, the first 48 of the response.
   const EncodedPrompt encoded = tiny().encode_prompt(pairs[0].prompt);
@@ -235,7 +238,8 @@ TEST(Extract, CountsWhatItCuts) {
   tokens.insert(tokens.end(), answer.begin(), answer.begin() + 48);
   std::vector<double> mean(32);
   StateEvaluator evaluator(tiny(), {.longest_tokens = 64, .threads = 1});
-  evaluator.evaluate({tokens, {}}, [&](int, std::size_t position, std::span<const float> state) {
+  const TokenSequence sequence = tokens;
+  evaluator.evaluate({&sequence, 1}, [&](std::size_t, std::size_t position, std::span<const float> state) {
     for (std::size_t j = 0; position >= 16 && j < 32; ++j) mean[j] += static_cast<double>(state[j]) / 48;
   });
   const FeatureSet set = load_features(folder / "out");
@@ -265,10 +269,15 @@ TEST(Extract, GivesTheSameBytesOnAnyNumberOfThreads) {
   for (const int threads : {1, 3}) {
     ExtractOptions how = options();
     how.threads = threads;
+    how.records_expected = 75;
     std::uint64_t last = 0;
-    how.on_progress = [&last](std::uint64_t records, std::uint64_t) { EXPECT_EQ(records, ++last); };
-    extract_pairs(tiny(), source_of(pairs), folder / std::to_string(threads), how);
-    EXPECT_EQ(last, 75u);
+    how.on_progress = [&last](std::uint64_t tokens, std::uint64_t expected) {
+      EXPECT_GT(tokens, last);
+      EXPECT_LE(tokens, expected);
+      last = tokens;
+    };
+    const ExtractTotals totals = extract_pairs(tiny(), source_of(pairs), folder / std::to_string(threads), how);
+    EXPECT_EQ(last, totals.evaluated_tokens);
   }
   EXPECT_TRUE(read_file(folder / "1") == read_file(folder / "3"));
 }
@@ -279,15 +288,12 @@ TEST(Extract, NamesTheFirstOfSeveralBadRecords) {
   for (const std::size_t i : {7u, 8u, 30u}) pairs[i].chosen = "";
   ExtractOptions how = options();
   how.threads = 3;
-  std::uint64_t last = 0;
-  how.on_progress = [&last](std::uint64_t records, std::uint64_t) { last = records; };
   try {
     extract_pairs(tiny(), source_of(pairs), folder / "out", how);
     ADD_FAILURE() << "no error";
   } catch (const Error& error) {
     EXPECT_NE(std::string(error.what()).find("record '8'"), std::string::npos) << error.what();
   }
-  EXPECT_EQ(last, 7u);
 }
 
 TEST(Extract, RefusesALengthTheModelDoesNotHave) {
@@ -306,40 +312,40 @@ std::string uninterrupted(const std::vector<Pair>& pairs) {
   return read_file(folder / "out");
 }
 
+/// Enough tokens for a dozen blocks.
+std::vector<Pair> many_pairs() {
+  return sample_pairs(900);
+}
+
 TEST(Extract, GivesTheSameBytesAfterAnException) {
   const TemporaryFolder folder;
-  const auto pairs = sample_pairs(25);
+  const auto pairs = many_pairs();
   ExtractOptions how = options();
-  how.part_rows = 4;
-  for (const std::uint64_t stop : {3u, 10u, 24u}) {
-    how.on_progress = [stop](std::uint64_t records, std::uint64_t) {
-      if (records == stop) throw Error(ErrorCode::Interrupted, "stopped");
+  for (const std::uint64_t stop : {1u, 5000u, 9000u}) {
+    how.on_progress = [stop](std::uint64_t tokens, std::uint64_t) {
+      if (tokens >= stop) throw Error(ErrorCode::Interrupted, "stopped");
     };
     EXPECT_EQ(error_code_of([&] { extract_pairs(tiny(), source_of(pairs), folder / "out", how); }),
               ErrorCode::Interrupted);
     EXPECT_FALSE(std::filesystem::exists(folder / "out"));
   }
-  std::uint64_t first = 0;
-  how.on_progress = [&first](std::uint64_t records, std::uint64_t) {
-    if (first == 0) first = records;
-  };
+  how.on_progress = nullptr;
   const ExtractTotals totals = extract_pairs(tiny(), source_of(pairs), folder / "out", how);
-  EXPECT_EQ(totals.resumed_records, 24u);
-  EXPECT_EQ(first, 25u);
-  EXPECT_EQ(totals.counts.records, 25u);
+  EXPECT_GE(totals.resumed_tokens, 9000u);
+  EXPECT_GT(totals.evaluated_tokens, 0u);
+  EXPECT_EQ(totals.counts.records, pairs.size());
   EXPECT_TRUE(read_file(folder / "out") == uninterrupted(pairs));
 }
 
 TEST(Extract, GivesTheSameBytesAfterAKill) {
   const TemporaryFolder folder;
-  const auto pairs = sample_pairs(25);
+  const auto pairs = many_pairs();
   ExtractOptions how = options();
-  how.part_rows = 4;
   const pid_t child = ::fork();
   ASSERT_GE(child, 0);
   if (child == 0) {
-    how.on_progress = [](std::uint64_t records, std::uint64_t) {
-      if (records == 18) ::kill(::getpid(), SIGKILL);
+    how.on_progress = [](std::uint64_t tokens, std::uint64_t) {
+      if (tokens >= 9000) ::kill(::getpid(), SIGKILL);
     };
     extract_pairs(tiny(), source_of(pairs), folder / "out", how);
     ::_exit(0);
@@ -347,44 +353,70 @@ TEST(Extract, GivesTheSameBytesAfterAKill) {
   int status = 0;
   ASSERT_EQ(::waitpid(child, &status, 0), child);
   ASSERT_TRUE(WIFSIGNALED(status));
-  // Damage on top: one part is cut short, so that it and what follows it are evaluated again.
-  const auto damaged = folder / "out.parts" / "part-00002.safetensors";
-  write_file(damaged, read_file(damaged).substr(0, 100));
+  // Damage on top: a number in the first block, and an end that is missing.
+  const auto log = folder / "out.parts" / "blocks";
+  std::string bytes = read_file(log);
+  bytes[bytes.size() / 8] = static_cast<char>(bytes[bytes.size() / 8] ^ 4);
+  write_file(log, bytes.substr(0, bytes.size() - 100));
   const ExtractTotals totals = extract_pairs(tiny(), source_of(pairs), folder / "out", how);
-  EXPECT_EQ(totals.resumed_records, 8u);
+  EXPECT_GT(totals.resumed_tokens, 3000u);
+  EXPECT_LT(totals.resumed_tokens, 8000u);
   EXPECT_TRUE(read_file(folder / "out") == uninterrupted(pairs));
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1) << "something was left behind";
 }
 
-TEST(Extract, DropsPartsThatDoNotFollowEachOther) {
+TEST(Extract, RefusesWorkOnSomethingElse) {
   const TemporaryFolder folder;
-  const auto pairs = sample_pairs(12);
+  const auto pairs = many_pairs();
   ExtractOptions how = options();
-  how.part_rows = 4;
-  how.on_progress = [](std::uint64_t records, std::uint64_t) {
-    if (records == 10) throw Error(ErrorCode::Interrupted, "stopped");
-  };
+  how.features.pooling = Pooling::Last;
+  how.on_progress = [](std::uint64_t, std::uint64_t) { throw Error(ErrorCode::Interrupted, "stopped"); };
   EXPECT_EQ(error_code_of([&] { extract_pairs(tiny(), source_of(pairs), folder / "out", how); }),
             ErrorCode::Interrupted);
-  write_file(folder / "out.parts" / "part-00001.safetensors",
-             read_file(folder / "out.parts" / "part-00000.safetensors"));
-  EXPECT_EQ(extract_pairs(tiny(), source_of(pairs), folder / "out", options()).resumed_records, 4u);
+  try {
+    extract_pairs(tiny(), source_of(pairs), folder / "out", options());
+    ADD_FAILURE() << "no error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::Mismatch);
+    EXPECT_NE(std::string(error.what()).find("pooling (last instead of mean)"), std::string::npos) << error.what();
+  }
+  how = options();
+  how.replace = true;
+  extract_pairs(tiny(), source_of(pairs), folder / "out", how);
   EXPECT_TRUE(read_file(folder / "out") == uninterrupted(pairs));
 }
 
-TEST(Extract, DropsPartsOfSomethingElse) {
+TEST(Extract, ShardsGiveTheSameBytes) {
+  const auto pairs = many_pairs();
+  const std::string expected = uninterrupted(pairs);
+  for (const std::uint32_t count : {2u, 3u, 40u}) {  // more shards than blocks, too
+    const TemporaryFolder folder;
+    std::uint64_t evaluated = 0;
+    for (std::uint32_t s = count; s-- > 0;) {
+      ExtractOptions how = options();
+      how.shard = {s, count};
+      const ExtractTotals totals = extract_pairs(tiny(), source_of(pairs), folder / "out", how);
+      evaluated += totals.evaluated_tokens;
+      EXPECT_EQ(totals.unfinished_shards.size(), s);
+    }
+    const ExtractTotals merged = extract_pairs(tiny(), source_of(pairs), folder / "out", options());
+    EXPECT_EQ(merged.evaluated_tokens, 0u);
+    EXPECT_EQ(merged.resumed_tokens, evaluated);
+    EXPECT_TRUE(read_file(folder / "out") == expected);
+    EXPECT_EQ(evaluated, merged.counts.evaluated_tokens);
+    EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1) << "something was left behind";
+  }
+}
+
+TEST(Extract, TakesOverWhatShardsHaveDone) {
   const TemporaryFolder folder;
-  const auto pairs = sample_pairs(9);
+  const auto pairs = many_pairs();
   ExtractOptions how = options();
-  how.part_rows = 2;
-  how.features.pooling = Pooling::Last;
-  how.on_progress = [](std::uint64_t records, std::uint64_t) {
-    if (records == 7) throw Error(ErrorCode::Interrupted, "stopped");
-  };
-  EXPECT_EQ(error_code_of([&] { extract_pairs(tiny(), source_of(pairs), folder / "out", how); }),
-            ErrorCode::Interrupted);
-  const ExtractTotals totals = extract_pairs(tiny(), source_of(pairs), folder / "out", options());
-  EXPECT_EQ(totals.resumed_records, 0u);
+  how.shard = {1, 3};
+  const ExtractTotals shard = extract_pairs(tiny(), source_of(pairs), folder / "out", how);
+  EXPECT_EQ(shard.unfinished_shards, (std::vector<std::uint32_t>{0, 2}));
+  const ExtractTotals rest = extract_pairs(tiny(), source_of(pairs), folder / "out", options());
+  EXPECT_EQ(rest.resumed_tokens, shard.evaluated_tokens);
   EXPECT_TRUE(read_file(folder / "out") == uninterrupted(pairs));
 }
 
@@ -428,13 +460,13 @@ TEST(ExtractFile, GivesTheSameNumbersInMemory) {
   ExtractOptions how;
   how.threads = 1;
   std::vector<std::uint64_t> progress;
-  how.on_progress = [&progress](std::uint64_t records, std::uint64_t) { progress.push_back(records); };
+  how.on_progress = [&progress](std::uint64_t tokens, std::uint64_t) { progress.push_back(tokens); };
   const DataFile data{folder / "pairs.jsonl", {}};
   const FileExtraction stored = extract_file(tiny(), data, folder / "out", how);
   const MemoryExtraction kept = extract_to_memory(tiny(), data, how);
   const FeatureSet set = load_features(folder / "out");
   EXPECT_EQ(stored.kind, FeatureKind::Pairs);
-  EXPECT_EQ(progress, (std::vector<std::uint64_t>{1, 2, 1, 2}));
+  EXPECT_EQ(progress, std::vector<std::uint64_t>(2, stored.totals.evaluated_tokens));
   EXPECT_EQ(kept.ids.size(), 2u);
   EXPECT_TRUE(std::ranges::equal(set.chosen.matrix().values(), kept.features.chosen.matrix().values()));
   EXPECT_TRUE(std::ranges::equal(set.rejected.matrix().values(), kept.features.rejected.matrix().values()));

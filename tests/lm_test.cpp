@@ -2,9 +2,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <fstream>
+#include <set>
 
 #include "core/atomic_file.h"
 #include "core/random.h"
@@ -29,8 +31,9 @@ const Backbone& tiny() {
 /// States of one sequence, [tokens, d].
 std::vector<std::vector<float>> states_of(StateEvaluator& evaluator, const std::vector<Token>& tokens) {
   std::vector<std::vector<float>> states;
-  evaluator.evaluate({tokens, {}}, [&](int branch, std::size_t position, std::span<const float> state) {
-    EXPECT_EQ(branch, kTrunk);
+  const TokenSequence sequence = tokens;
+  evaluator.evaluate({&sequence, 1}, [&](std::size_t which, std::size_t position, std::span<const float> state) {
+    EXPECT_EQ(which, 0u);
     EXPECT_EQ(position, states.size());
     states.emplace_back(state.begin(), state.end());
   });
@@ -128,45 +131,85 @@ TEST(States, DoNotDependOnThreads) {
   for (std::size_t t = 0; t < a.size(); ++t) EXPECT_LE(distance(a[t], b[t]), rounding(2) * norm(a[t]));
 }
 
-/// A shared trunk with branches, evaluated together and apart.
-TEST(States, OfBranchesEqualThoseOfSeparateSequences) {
-  const auto trunk = random_tokens(90, 3);
-  std::vector<std::vector<Token>> branches;
-  for (std::size_t b = 0; b < 40; ++b) branches.push_back(random_tokens(1 + (b * 13) % 60, 10 + b));
-  branches.emplace_back();  // an answer of no tokens has no states
-  TokenTree tree{trunk, {}};
-  for (const auto& branch : branches) tree.branches.emplace_back(branch);
+/// Random sequences that share beginnings: each goes on from somewhere in an earlier one, or is one, or starts anew.
+std::vector<std::vector<Token>> random_forest(std::size_t count, std::size_t longest, std::uint64_t seed) {
+  Random random(seed);
+  std::vector<std::vector<Token>> all;
+  for (std::size_t i = 0; i < count; ++i) {
+    std::vector<Token> tokens;
+    if (i > 0 && random.below(5) > 0) {
+      const auto& from = all[random.below(i)];
+      tokens.assign(from.begin(), from.begin() + static_cast<std::ptrdiff_t>(random.below(from.size() + 1)));
+    }
+    const std::size_t more = random.below(longest - tokens.size() + 1);
+    const auto tail = random_tokens(random.below(3) == 0 ? std::min<std::size_t>(more, 3) : more, seed * 1000 + i);
+    tokens.insert(tokens.end(), tail.begin(), tail.end());
+    if (tokens.empty()) tokens = random_tokens(1, i);
+    all.push_back(tokens);
+  }
+  return all;
+}
 
-  StateEvaluator together(tiny(), {.longest_tokens = 160, .threads = 1});
-  StateEvaluator apart(tiny(), {.longest_tokens = 160, .threads = 1, .share_trunk = false});
-  const auto collect = [&](StateEvaluator& evaluator) {
-    std::map<std::pair<int, std::size_t>, std::vector<float>> all;
-    evaluator.evaluate(tree, [&](int branch, std::size_t position, std::span<const float> state) {
-      const bool first = all.emplace(std::pair(branch, position), std::vector(state.begin(), state.end())).second;
-      EXPECT_TRUE(first) << "branch " << branch << ", position " << position << " came twice";
+/// Whatever is packed with what, in whatever order: the states of a sequence are those that it has alone, every token
+/// comes once, and of sorted sequences every node of their prefix tree is evaluated once.
+TEST(States, DoNotDependOnPacking) {
+  StateEvaluator alone(tiny(), {.longest_tokens = 160, .threads = 1, .share_prefixes = false, .skip_output = false});
+  for (std::uint64_t seed = 1; seed <= 12; ++seed) {
+    auto forest = random_forest(3 + 9 * seed, seed % 3 == 0 ? 12 : 160, seed);
+    if (seed % 2 == 0) std::sort(forest.begin(), forest.end());
+    StateEvaluator together(
+        tiny(), {.longest_tokens = 160, .threads = seed % 4 == 0 ? 2 : 1, .batch_rows = std::size_t{64} << (seed % 4)});
+    std::set<std::vector<Token>> nodes;
+    for (const auto& tokens : forest) {
+      for (std::size_t p = 1; p <= tokens.size(); ++p)
+        nodes.emplace(tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(p));
+    }
+    const std::vector<TokenSequence> sequences(forest.begin(), forest.end());
+    std::vector<std::vector<std::vector<float>>> states(forest.size());
+    together.evaluate(sequences, [&](std::size_t s, std::size_t position, std::span<const float> state) {
+      ASSERT_EQ(position, states[s].size()) << "sequence " << s;
+      states[s].emplace_back(state.begin(), state.end());
+    });
+    for (std::size_t s = 0; s < forest.size(); ++s) {
+      const auto expected = states_of(alone, forest[s]);
+      ASSERT_EQ(states[s].size(), expected.size());
+      for (std::size_t p = 0; p < expected.size(); ++p) {
+        ASSERT_LE(distance(states[s][p], expected[p]), rounding(2) * norm(expected[p]))
+            << "seed " << seed << ", sequence " << s << ", position " << p;
+      }
+    }
+    if (seed % 2 == 0) {
+      EXPECT_EQ(together.evaluated_tokens(), nodes.size()) << "seed " << seed;
+    }
+  }
+}
+
+/// The states after a block are what goes into the next one: stopping there must not change them.
+TEST(States, OfSeveralLayersComeTogether) {
+  const auto forest = random_forest(9, 60, 4);
+  const std::vector<TokenSequence> sequences(forest.begin(), forest.end());
+  const auto collect = [&](const std::vector<std::size_t>& layers) {
+    StateEvaluator evaluator(tiny(), {.longest_tokens = 60, .threads = 1, .layers = layers});
+    EXPECT_TRUE(evaluator.skips_output());
+    EXPECT_EQ(evaluator.state_size(), 32 * layers.size());
+    std::vector<float> all;
+    evaluator.evaluate(sequences, [&](std::size_t, std::size_t, std::span<const float> state) {
+      all.insert(all.end(), state.begin(), state.end());
     });
     return all;
   };
-  const auto shared = collect(together);
-  const auto separate = collect(apart);
-  std::size_t expected = trunk.size();
-  for (const auto& branch : branches) expected += branch.size();
-  ASSERT_EQ(shared.size(), expected);
-  ASSERT_EQ(separate.size(), expected);
-  EXPECT_EQ(together.evaluated_tokens(), expected);
-  EXPECT_EQ(apart.evaluated_tokens(), expected + (branches.size() - 1) * trunk.size());
-  for (const auto& [key, state] : shared) {
-    EXPECT_LE(distance(state, separate.at(key)), rounding(2) * norm(state))
-        << "branch " << key.first << ", position " << key.second;
+  const auto first = collect({1});
+  const auto last = collect({0});
+  const auto both = collect({0, 1});
+  ASSERT_EQ(both.size(), 2 * first.size());
+  for (std::size_t t = 0; t < first.size() / 32; ++t) {
+    for (std::size_t j = 0; j < 32; ++j) {
+      ASSERT_EQ(both[64 * t + j], last[32 * t + j]);
+      ASSERT_EQ(both[64 * t + 32 + j], first[32 * t + j]);
+    }
   }
-  // And a branch is what it is alone: neither its neighbours nor what was evaluated before matter.
-  auto alone = trunk;
-  alone.insert(alone.end(), branches[7].begin(), branches[7].end());
-  const auto states = states_of(together, alone);
-  for (std::size_t i = 0; i < branches[7].size(); ++i) {
-    const auto& state = shared.at({7, trunk.size() + i});
-    EXPECT_LE(distance(state, states[trunk.size() + i]), rounding(2) * norm(state));
-  }
+  EXPECT_NE(first, last);
+  EXPECT_EQ(error_code_of([] { StateEvaluator(tiny(), {.longest_tokens = 8, .layers = {3}}); }), ErrorCode::BadUsage);
 }
 
 TEST(States, RefuseWhatDoesNotFit) {

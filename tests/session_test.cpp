@@ -72,7 +72,8 @@ TEST(Session, StatesAreThoseOfExtraction) {
   const auto tokens = random_tokens(150, 1);  // three blocks of prompt rows with outputs
   std::vector<std::vector<float>> expected;
   StateEvaluator evaluator(tiny(), {.longest_tokens = 256, .threads = 1});
-  evaluator.evaluate({tokens, {}}, [&](int, std::size_t, std::span<const float> state) {
+  const TokenSequence sequence = tokens;
+  evaluator.evaluate({&sequence, 1}, [&](std::size_t, std::size_t, std::span<const float> state) {
     expected.emplace_back(state.begin(), state.end());
   });
   Session session(tiny(), {.cells = 256});

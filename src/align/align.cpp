@@ -64,7 +64,7 @@ Json combined(const ExtractTotals& train, const std::optional<ExtractTotals>& ev
     both.counts += eval->counts;
     both.seconds += eval->seconds;
     both.flops += eval->flops;
-    both.resumed_records += eval->resumed_records;
+    both.resumed_tokens += eval->resumed_tokens;
     both.up_to_date = both.up_to_date && eval->up_to_date;
   }
   return extract_metrics(both);

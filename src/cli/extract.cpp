@@ -1,12 +1,15 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "cli/choice.h"
 #include "cli/command.h"
 #include "cli/data_options.h"
 #include "cli/feature_options.h"
+#include "cli/shard_option.h"
 #include "core/progress.h"
 #include "core/resources.h"
 #include "extract/extract_file.h"
@@ -22,6 +25,7 @@ struct ExtractCommand {
   DataOptions data;
   std::string model;
   std::string out;
+  std::string shard;
 };
 
 ordered_json to_json(const ExtractCommand& command, const FileExtraction& result) {
@@ -29,6 +33,10 @@ ordered_json to_json(const ExtractCommand& command, const FileExtraction& result
   json["out"] = command.out;
   json["kind"] = result.kind == FeatureKind::Pairs ? "pairs" : "labelled";
   json["extract"] = extract_metrics(result.totals);
+  if (!result.totals.unfinished_shards.empty()) {
+    json["unfinished_shards"] = ordered_json::array();
+    for (const std::uint32_t s : result.totals.unfinished_shards) json["unfinished_shards"].push_back(s + 1);
+  }
   if (!result.totals.up_to_date) {
     json["left_out"] = {{"ties", result.left_out.ties},
                         {"contradictions", result.left_out.contradictions},
@@ -49,10 +57,16 @@ void print_text(const ExtractCommand& command, const FileExtraction& result) {
     fmt::print("{} is up to date: {} {}\n", command.out, counts.records, what);
     return;
   }
-  fmt::print("{}: {} {}\n", command.out, counts.records, what);
-  if (totals.resumed_records > 0) fmt::print("  {} of them from an earlier run\n", totals.resumed_records);
-  fmt::print("  {} tokens, {} evaluated, {:.0f} tokens/s, {:.1f} s\n", counts.tokens, counts.unique_tokens,
-             totals.tokens_per_second, totals.seconds);
+  if (totals.unfinished_shards.empty()) {
+    fmt::print("{}: {} {}\n", command.out, counts.records, what);
+  } else {
+    std::vector<std::uint32_t> waiting;
+    for (const std::uint32_t s : totals.unfinished_shards) waiting.push_back(s + 1);
+    fmt::print("{}: part {} is done, waiting for {}\n", command.out, command.shard, fmt::join(waiting, ", "));
+  }
+  if (totals.resumed_tokens > 0) fmt::print("  {} tokens were evaluated before\n", totals.resumed_tokens);
+  fmt::print("  {} tokens, {} unique, {} evaluated; {:.0f} evaluated tokens/s, {:.1f} s\n", counts.tokens,
+             counts.unique_tokens, counts.evaluated_tokens, totals.tokens_per_second, totals.seconds);
   if (counts.truncated_prompts + counts.truncated_responses > 0) {
     fmt::print("  cut to the maximum length: {} prompts ({} tokens dropped), {} responses ({} tokens dropped)\n",
                counts.truncated_prompts, counts.dropped_prompt_tokens, counts.truncated_responses,
@@ -64,6 +78,7 @@ void run_extract(ExtractCommand& command) {
   set_quiet(command.common.quiet);
   ExtractOptions& options = command.extract;
   options.threads = command.common.threads;
+  if (!command.shard.empty()) options.shard = parse_shard(command.shard);
   const Backbone backbone(command.model);
   const FileExtraction result =
       extract_file(backbone, {command.data.path, command.data.reader()}, command.out, options);
@@ -86,6 +101,9 @@ void add_extract_command(CLI::App& app) {
   add_feature_options(command, options->extract.features);
   add_choice(command, "--dtype", options->extract.dtype, "type of the stored numbers",
              {{"f32", Dtype::F32}, {"f16", Dtype::F16}, {"bf16", Dtype::BF16}});
+  command.add_option("--shard", options->shard,
+                     "evaluate part i of n (i/n), or the part that Slurm or MPI gives this process (auto); the last to "
+                     "finish puts the file together");
   add_common_options(command, options->common);
   command.callback([options] { run_extract(*options); });
 }

@@ -165,7 +165,7 @@ Json timings_of(const Totals& totals, const SessionCounts& counts) {
 /// As evaluation_flops(), and the output matrix, which generation needs and extraction does not.
 Json flops_of(const BackboneIdentity& backbone, const SessionCounts& counts) {
   FeatureCounts evaluated;
-  evaluated.unique_tokens = counts.rows;
+  evaluated.evaluated_tokens = counts.rows;
   evaluated.attention_pairs = counts.attention_pairs;
   const double body = evaluation_flops(backbone, evaluated);
   const double output = 2.0 * static_cast<double>(counts.output_rows) * static_cast<double>(backbone.vocabulary) *

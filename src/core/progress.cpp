@@ -55,6 +55,11 @@ void Progress::advance(std::uint64_t count) {
   if (Clock::now() - shown_ >= interval) show(false);
 }
 
+void Progress::set(std::uint64_t done, std::uint64_t total) {
+  total_ = total;
+  advance(done - done_);
+}
+
 void Progress::show(bool last) {
   if (g_quiet) return;
   shown_ = Clock::now();

@@ -23,6 +23,8 @@ class Progress {
   Progress& operator=(const Progress&) = delete;
 
   void advance(std::uint64_t count);
+  /// For stages whose end is estimated anew as they go.
+  void set(std::uint64_t done, std::uint64_t total);
   double seconds() const;
 
  private:

@@ -2,6 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <memory>
+#include <optional>
+
 #include "core/error.h"
 #include "core/resources.h"
 #include "extract/feature_rows.h"
@@ -11,27 +15,86 @@
 namespace coala {
 namespace {
 
-void add_row(FeatureRows& rows, const Matrix<float>& features, const Pair& pair) {
-  rows.put("prompt_id", prompt_id(pair));
-  const float weight = static_cast<float>(pair.weight.value_or(1));
-  const float margin = static_cast<float>(pair.margin.value_or(0));
-  rows.put("weight", {&weight, 1});
-  rows.put("margin", {&margin, 1});
-  if (pair.weight) rows.mark_present("weight");
-  if (pair.margin) rows.mark_present("margin");
-  rows.put("length_chosen", code_points(pair.chosen));
-  rows.put("length_rejected", code_points(pair.rejected));
-  rows.put("chosen", features.row(0));
-  rows.put("rejected", features.row(1));
-  rows.end_row();
+/// Bytes of rows that are put together before they are written.
+constexpr std::size_t kPart_bytes = std::size_t{1} << 24;
+
+/// Puts the window's rows together from the evaluated blocks.
+void add_rows(const Window& window, const BlockStore& store, FeatureKind kind, std::size_t dimension, FeatureRows& rows,
+              PartStore& parts) {
+  std::vector<float> feature(dimension);
+  const auto put_feature = [&](const char* column, std::size_t response) {
+    const Window::Place place = window.places[response];
+    store.read({window.index, place.block}, place.row, feature);
+    rows.put(column, feature);
+  };
+  for (std::size_t i = 0; i < window.rows.size(); ++i) {
+    const RecordRow& row = window.rows[i];
+    rows.put("prompt_id", row.prompt_id);
+    if (kind == FeatureKind::Pairs) {
+      const float weight = row.weight.value_or(1);
+      const float margin = row.margin.value_or(0);
+      rows.put("weight", {&weight, 1});
+      rows.put("margin", {&margin, 1});
+      if (row.weight) rows.mark_present("weight");
+      if (row.margin) rows.mark_present("margin");
+      rows.put("length_chosen", row.length);
+      rows.put("length_rejected", row.length_rejected);
+      put_feature("chosen", 2 * i);
+      put_feature("rejected", 2 * i + 1);
+    } else {
+      rows.put("length", row.length);
+      put_feature("features", i);
+      rows.put("labels", row.label);
+    }
+    rows.end_row();
+    if (rows.rows() * dimension * sizeof(float) >= kPart_bytes) {
+      parts.write(rows);
+      rows.clear();
+    }
+  }
+  parts.write(rows);
+  rows.clear();
 }
 
-void add_row(FeatureRows& rows, const Matrix<float>& features, const Labelled& labelled) {
-  rows.put("prompt_id", prompt_id(labelled));
-  rows.put("length", code_points(labelled.response));
-  rows.put("features", features.row(0));
-  rows.put("labels", labelled.label);
-  rows.end_row();
+/// Estimates all tokens from the windows that were planned.
+class ProgressEstimate {
+ public:
+  explicit ProgressEstimate(const ExtractOptions& options) : options_(options) {}
+  void add_window(const Window& window) {
+    records_ += window.rows.size();
+    planned_ += window.counts.evaluated_tokens;
+  }
+  void add_tokens(std::uint64_t tokens) {
+    done_ += tokens;
+    if (!options_.on_progress) return;
+    const double all = static_cast<double>(std::max(records_, options_.records_expected));
+    const auto expected = static_cast<double>(planned_) * all / static_cast<double>(records_);
+    options_.on_progress(done_, static_cast<std::uint64_t>(expected / options_.shard.count));
+  }
+
+ private:
+  const ExtractOptions& options_;
+  std::uint64_t records_ = 0, planned_ = 0, done_ = 0;
+};
+
+std::filesystem::path shard_path(const std::filesystem::path& out, const Shard& shard) {
+  std::filesystem::path path = out;
+  path += fmt::format(".shard-{}-of-{}", shard.index + 1, shard.count);
+  return path;
+}
+
+/// Logs that shards left beside the output, of whatever number of shards.
+std::vector<std::filesystem::path> find_shards(const std::filesystem::path& out) {
+  const std::string prefix = out.filename().string() + ".shard-";
+  std::vector<std::filesystem::path> found;
+  std::error_code ignored;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(out.has_parent_path() ? out.parent_path() : ".", ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(prefix) && !name.ends_with(".lock")) found.push_back(entry.path());
+  }
+  std::sort(found.begin(), found.end());
+  return found;
 }
 
 /// Whether `out` holds these features already. @throws Error{Mismatch} when it holds others and may not be replaced
@@ -61,6 +124,104 @@ bool is_up_to_date(const std::filesystem::path& out, const Metadata& description
   }
 }
 
+/// @param replace  one that was made from something else is removed instead of refused
+std::unique_ptr<BlockLog> open_log(const std::filesystem::path& path, const Metadata& description,
+                                   std::size_t dimension, BlockLog::Access access, bool replace) {
+  try {
+    return std::make_unique<BlockLog>(path, description, dimension, access);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::Mismatch || !replace) throw;
+  }
+  std::filesystem::remove(path);
+  return std::make_unique<BlockLog>(path, description, dimension, BlockLog::Access::Append);
+}
+
+/// What all of a run's steps need.
+template <class Item>
+struct Job {
+  const Backbone& backbone;
+  FeatureKind kind;
+  const std::function<bool(Item&)>& source;
+  const std::filesystem::path& out;
+  const ExtractOptions& options;
+  ParallelExtractor& extractor;
+  const Metadata& description;
+};
+
+template <class Item>
+void evaluate_window(const Job<Item>& job, const Window& window, BlockStore& store, ProgressEstimate& progress,
+                     ExtractTotals& totals) {
+  std::uint64_t planned = 0;
+  for (std::uint32_t b = 0; b < window.plan.blocks.size(); ++b) {
+    if (b % job.options.shard.count != job.options.shard.index) continue;
+    const std::uint64_t tokens = window.plan.blocks[b].evaluated_tokens;
+    planned += tokens;
+    if (store.contains({window.index, b})) totals.resumed_tokens += tokens;
+  }
+  progress.add_window(window);
+  job.extractor.evaluate(window, store, job.options.shard,
+                         [&progress](std::uint64_t tokens) { progress.add_tokens(tokens); });
+  totals.evaluated_tokens += planned;
+}
+
+/// Evaluates what no log has, and writes the output.
+template <class Item>
+void make_output(const Job<Item>& job, ExtractTotals& totals) {
+  const std::size_t dimension = job.extractor.extractor().dimension();
+  PartStore::create_folder(job.out);
+  const bool replace = job.options.replace;
+  const auto log =
+      open_log(PartStore::folder(job.out) / "blocks", job.description, dimension, BlockLog::Access::Append, replace);
+  const std::vector<std::filesystem::path> shards = find_shards(job.out);
+  std::vector<std::unique_ptr<BlockLog>> others;
+  for (const auto& path : shards) {
+    others.push_back(open_log(path, job.description, dimension, BlockLog::Access::Read, replace));
+  }
+  BlockLogs store(*log, std::move(others));
+  PartStore parts(job.out, feature_columns(job.kind, job.options.dtype, dimension));
+  FeatureRows rows(job.kind, job.options.dtype, dimension);
+  WindowReader<Item> reader(job.source, job.extractor.extractor(), job.extractor.pool(), 0);
+  ProgressEstimate progress(job.options);
+  for (Window window; reader.next(window);) {
+    evaluate_window(job, window, store, progress, totals);
+    add_rows(window, store, job.kind, dimension, rows, parts);
+    totals.counts += window.counts;
+  }
+  if (parts.rows() == 0) {
+    throw Error(ErrorCode::BadInput, fmt::format("{} has no records", job.options.data.name), "check --data");
+  }
+  parts.merge(with_counts(job.description, totals.counts));
+  PartStore::remove_folder(job.out);
+  std::error_code ignored;
+  for (const auto& path : shards) std::filesystem::remove(path, ignored);
+}
+
+/// Evaluates a shard's blocks. @returns the shards that are not finished, this one excepted
+template <class Item>
+std::vector<std::uint32_t> make_shard(const Job<Item>& job, ExtractTotals& totals) {
+  const Shard& shard = job.options.shard;
+  const std::size_t dimension = job.extractor.extractor().dimension();
+  const std::filesystem::path path = shard_path(job.out, shard);
+  const OutputLock lock(path);
+  const auto log = open_log(path, job.description, dimension, BlockLog::Access::Append, job.options.replace);
+  WindowReader<Item> reader(job.source, job.extractor.extractor(), job.extractor.pool(), 0);
+  ProgressEstimate progress(job.options);
+  for (Window window; reader.next(window);) {
+    evaluate_window(job, window, *log, progress, totals);
+    totals.counts += window.counts;
+  }
+  if (!log->finished()) log->finish();
+  std::vector<std::uint32_t> unfinished;
+  for (std::uint32_t s = 0; s < shard.count; ++s) {
+    if (s == shard.index) continue;
+    const std::filesystem::path other = shard_path(job.out, {s, shard.count});
+    const bool finished = std::filesystem::exists(other) &&
+                          BlockLog(other, job.description, dimension, BlockLog::Access::Read).finished();
+    if (!finished) unfinished.push_back(s);
+  }
+  return unfinished;
+}
+
 template <class Item>
 ExtractTotals extract_records(const Backbone& backbone, FeatureKind kind, const std::function<bool(Item&)>& source,
                               const std::filesystem::path& out, const ExtractOptions& options) {
@@ -70,58 +231,24 @@ ExtractTotals extract_records(const Backbone& backbone, FeatureKind kind, const 
                 "use f32, f16 or bf16");
   }
   const double start = monotonic_s();
-  const OutputLock lock(out);
+  std::optional<OutputLock> lock;
+  if (options.shard.count == 1) lock.emplace(out);
   ParallelExtractor extractor(backbone, options.features, options.threads);
   const Metadata description = describe_features(extractor.extractor(), kind, options.dtype, options.data);
   ExtractTotals totals;
-  std::uint64_t evaluated_tokens = 0;
   if (is_up_to_date(out, description, options.replace, totals.counts)) {
     totals.up_to_date = true;
   } else {
-    const std::size_t dimension = backbone.identity().dimension;
-    PartStore parts(out, description, feature_columns(kind, options.dtype, dimension));
-    totals.resumed_records = parts.rows();
-    FeatureRows rows(kind, options.dtype, dimension);
-    FeatureCounts pending;  // of the rows that are not on disk
-    double last_write = monotonic_s();
-    const auto flush = [&] {
-      parts.write(rows, pending);
-      pending = {};
-      rows.clear();
-      last_write = monotonic_s();
-    };
-    Item record;
-    for (std::uint64_t i = 0; i < totals.resumed_records; ++i) {
-      if (!source(record)) {
-        throw Error(ErrorCode::BadInput, "the data has fewer records than in the run that is being resumed",
-                    fmt::format("remove {}.parts and start again", out.string()));
-      }
+    const Job<Item> job{backbone, kind, source, out, options, extractor, description};
+    if (options.shard.count == 1) {
+      make_output(job, totals);
+    } else {
+      totals.unfinished_shards = make_shard(job, totals);
     }
-    try {
-      extractor.extract<Item>(
-          source, [&](const Item& item, const Matrix<float>& features, const FeatureCounts& counts) {
-            add_row(rows, features, item);
-            pending += counts;
-            evaluated_tokens += counts.unique_tokens;
-            if (options.on_progress) {
-              options.on_progress(parts.rows() + rows.rows(), parts.counts().unique_tokens + pending.unique_tokens);
-            }
-            if (rows.rows() >= options.part_rows || monotonic_s() - last_write >= options.part_s) flush();
-          });
-    } catch (const Error& error) {
-      // What is finished is kept when the user stops; after other errors the data must change anyway.
-      if (error.code() == ErrorCode::Interrupted) flush();
-      throw;
-    }
-    flush();
-    if (parts.rows() == 0) {
-      throw Error(ErrorCode::BadInput, fmt::format("{} has no records", options.data.name), "check --data");
-    }
-    parts.merge(description);
-    totals.counts = parts.counts();
+    totals.evaluated_tokens -= totals.resumed_tokens;
   }
   totals.seconds = monotonic_s() - start;
-  totals.tokens_per_second = static_cast<double>(evaluated_tokens) / totals.seconds;
+  totals.tokens_per_second = static_cast<double>(totals.evaluated_tokens) / totals.seconds;
   totals.flops = evaluation_flops(backbone.identity(), totals.counts);
   return totals;
 }

@@ -3,10 +3,11 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <vector>
 
 #include "core/safetensors.h"
 #include "data/record.h"
-#include "extract/feature_extractor.h"
+#include "extract/parallel_extractor.h"
 #include "extract/provenance.h"
 
 namespace coala {
@@ -21,26 +22,30 @@ struct ExtractOptions {
   int threads = 0;           ///< 0: all cores this process may use
   bool replace = false;      ///< an output that was made from something else is replaced instead of refused
   DataIdentity data;
-  /// Called after each record with what was done so far, an earlier run's work included.
-  std::function<void(std::uint64_t records, std::uint64_t tokens)> on_progress;
-
-  // Finished rows are written to the disk when there are this many of them, or after this time: what a kill can lose.
-  std::size_t part_rows = 256;
-  double part_s = 20;
+  std::uint64_t records_expected = 0;  ///< for on_progress, 0 when not known
+  /// Called now and then with the tokens that are evaluated, an earlier run's included, and an estimate of all.
+  std::function<void(std::uint64_t tokens, std::uint64_t expected)> on_progress;
+  Shard shard;  ///< count > 1: this process evaluates a part, see extract_pairs()
 };
 
 struct ExtractTotals {
-  FeatureCounts counts;               ///< of the whole file
-  bool up_to_date = false;            ///< the file was there already
-  std::uint64_t resumed_records = 0;  ///< taken over from a run that was stopped
-  double seconds = 0;                 ///< of this run
-  double tokens_per_second = 0;       ///< evaluated by this run; 0 when it evaluated none
-  double flops = 0;                   ///< of the whole file, see evaluation_flops()
+  FeatureCounts counts;                          ///< of the whole file
+  bool up_to_date = false;                       ///< the file was there already
+  std::uint64_t resumed_tokens = 0;              ///< evaluated by a run that was stopped, or by other shards
+  std::uint64_t evaluated_tokens = 0;            ///< by this run
+  std::vector<std::uint32_t> unfinished_shards;  ///< others than this one; of a shard's run
+  double seconds = 0;                            ///< of this run
+  double tokens_per_second = 0;                  ///< evaluated by this run; 0 when it evaluated none
+  double flops = 0;                              ///< of the whole file, see evaluation_flops()
 };
 
 /// Writes the features of preference pairs or labelled responses to a feature file. The same inputs
 /// give the same bytes. A run that was stopped, even by a kill, goes on where it was when it is started again; a
 /// file that is there already and was made from the same inputs is left as it is.
+///
+/// With a shard, the process evaluates its part of the blocks and keeps it beside the output ("<out>.shard-1-of-4").
+/// A run without a shard takes over what shards have done, evaluates what is missing, and writes the same bytes as if
+/// it had done all.
 /// @throws Error{Mismatch} when `out` was made from something else (saying what) and `replace` is off, Error{BadInput}
 ///   for a record that has no features (naming it) and for no records at all, Error{BadUsage} while another process
 ///   writes the same file, Error{Interrupted}

@@ -28,25 +28,66 @@ std::uint64_t count_records(const DataFile& data) {
   return count;
 }
 
-/// Shows progress from the first record on, which tells how many an earlier run had done.
-std::function<void(std::uint64_t, std::uint64_t)> progress_bar(const DataFile& data) {
-  return [total = count_records(data), bar = std::shared_ptr<Progress>(), seen = std::uint64_t{0}](
-             std::uint64_t records, std::uint64_t) mutable {
-    if (!bar) {
-      seen = records - 1;
-      bar = std::make_shared<Progress>("extracting features", total, "records", seen);
-    }
-    bar->advance(records - seen);
-    seen = records;
+std::function<void(std::uint64_t, std::uint64_t)> progress_bar() {
+  return [bar = std::shared_ptr<Progress>()](std::uint64_t tokens, std::uint64_t expected) mutable {
+    if (!bar) bar = std::make_shared<Progress>("extracting features", expected, "tokens", tokens);
+    bar->set(tokens, expected);
   };
 }
 
-}  // namespace
+/// Extracts everything to a feature set.
+template <class Item>
+void collect(ParallelExtractor& extractor, const std::function<bool(Item&)>& source, const ExtractOptions& options,
+             MemoryExtraction& result) {
+  constexpr bool kPairs = std::is_same_v<Item, Pair>;
+  const std::size_t d = extractor.extractor().dimension();
+  FeatureSet& set = result.features;
+  AlignedVector<float> first;
+  AlignedVector<float> second;
+  bool weighted = false;
+  bool with_margin = false;
+  WindowReader<Item> reader(source, extractor.extractor(), extractor.pool(), 0);
+  std::uint64_t done = 0;
+  for (Window window; reader.next(window);) {
+    MemoryBlocks blocks;
+    extractor.evaluate(window, blocks, {}, [&](std::uint64_t tokens) {
+      done += tokens;
+      options.on_progress(done, result.totals.counts.evaluated_tokens + window.counts.evaluated_tokens);
+    });
+    const auto append = [&](AlignedVector<float>& to, std::size_t response) {
+      const Window::Place place = window.places[response];
+      to.resize(to.size() + d);
+      blocks.read({window.index, place.block}, place.row, std::span(to).last(d));
+    };
+    for (std::size_t i = 0; i < window.rows.size(); ++i) {
+      const RecordRow& row = window.rows[i];
+      result.ids.push_back(row.id);
+      set.prompt_id.push_back(row.prompt_id);
+      append(first, i * window.responses_per_record);
+      if constexpr (kPairs) {
+        append(second, 2 * i + 1);
+        set.length_chosen.push_back(row.length);
+        set.length_rejected.push_back(row.length_rejected);
+        set.weight.push_back(row.weight.value_or(1));
+        set.margin.push_back(row.margin.value_or(0));
+        weighted = weighted || row.weight.has_value();
+        with_margin = with_margin || row.margin.has_value();
+      } else {
+        set.length.push_back(row.length);
+        set.labels.push_back(row.label);
+      }
+    }
+    result.totals.counts += window.counts;
+  }
+  if (!weighted) set.weight.clear();
+  if (!with_margin) set.margin.clear();
+  const std::size_t n = result.ids.size();
+  (kPairs ? set.chosen : set.features) = Matrix<float>(n, d, std::move(first));
+  if (kPairs) set.rejected = Matrix<float>(n, d, std::move(second));
+}
 
-FileExtraction extract_file(const Backbone& backbone, const DataFile& data, const std::filesystem::path& out,
-                            ExtractOptions options) {
-  options.data = identify(data);
-  if (!options.on_progress) options.on_progress = progress_bar(data);
+FileExtraction extract_once(const Backbone& backbone, const DataFile& data, const std::filesystem::path& out,
+                            const ExtractOptions& options) {
   RecordReader reader(data.path, data.reader);
   FileExtraction result;
   if (reader.kind() == RecordKind::Pair) {
@@ -62,64 +103,58 @@ FileExtraction extract_file(const Backbone& backbone, const DataFile& data, cons
   return result;
 }
 
+}  // namespace
+
+FileExtraction extract_file(const Backbone& backbone, const DataFile& data, const std::filesystem::path& out,
+                            ExtractOptions options) {
+  options.data = identify(data);
+  if (!options.on_progress) {
+    options.on_progress = progress_bar();
+    options.records_expected = count_records(data);
+  }
+  FileExtraction result = extract_once(backbone, data, out, options);
+  if (options.shard.count == 1 || result.totals.up_to_date || !result.totals.unfinished_shards.empty()) return result;
+  options.shard = {};
+  try {
+    const ExtractTotals shard = result.totals;
+    result = extract_once(backbone, data, out, options);
+    result.totals.seconds += shard.seconds;
+    result.totals.evaluated_tokens += shard.evaluated_tokens;
+    result.totals.resumed_tokens -= shard.evaluated_tokens;
+    result.totals.tokens_per_second = shard.tokens_per_second;
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::BadUsage) throw;  // another shard ended at the same moment and does it
+  }
+  return result;
+}
+
 MemoryExtraction extract_to_memory(const Backbone& backbone, const DataFile& data, ExtractOptions options) {
   options.data = identify(data);
-  if (!options.on_progress) options.on_progress = progress_bar(data);
+  if (!options.on_progress) {
+    options.on_progress = progress_bar();
+    options.records_expected = count_records(data);
+  }
   const double start = monotonic_s();
   RecordReader reader(data.path, data.reader);
   const FeatureKind kind = reader.kind() == RecordKind::Pair ? FeatureKind::Pairs : FeatureKind::Labelled;
   ParallelExtractor extractor(backbone, options.features, options.threads);
   MemoryExtraction result;
-  FeatureSet& set = result.features;
-  FeatureCounts& counts = result.totals.counts;
-  AlignedVector<float> first;
-  AlignedVector<float> second;
-  const auto append = [](AlignedVector<float>& to, std::span<const float> row) {
-    to.insert(to.end(), row.begin(), row.end());
-  };
-  const auto add = [&](const auto& record, const FeatureCounts& record_counts) {
-    result.ids.push_back(record.id);
-    set.prompt_id.push_back(prompt_id(record));
-    counts += record_counts;
-    options.on_progress(counts.records, counts.unique_tokens);
-  };
   if (kind == FeatureKind::Pairs) {
-    bool weighted = false;
-    bool with_margin = false;
-    extractor.extract<Pair>([&reader](Pair& pair) { return reader.next(pair); },
-                            [&](const Pair& pair, const Matrix<float>& rows, const FeatureCounts& of_record) {
-                              append(first, rows.row(0));
-                              append(second, rows.row(1));
-                              set.length_chosen.push_back(static_cast<std::int32_t>(code_points(pair.chosen)));
-                              set.length_rejected.push_back(static_cast<std::int32_t>(code_points(pair.rejected)));
-                              set.weight.push_back(static_cast<float>(pair.weight.value_or(1)));
-                              set.margin.push_back(static_cast<float>(pair.margin.value_or(0)));
-                              weighted = weighted || pair.weight.has_value();
-                              with_margin = with_margin || pair.margin.has_value();
-                              add(pair, of_record);
-                            });
-    if (!weighted) set.weight.clear();
-    if (!with_margin) set.margin.clear();
+    collect<Pair>(
+        extractor, [&reader](Pair& pair) { return reader.next(pair); }, options, result);
   } else {
-    extractor.extract<Labelled>(
-        [&reader](Labelled& labelled) { return reader.next(labelled); },
-        [&](const Labelled& labelled, const Matrix<float>& rows, const FeatureCounts& of_record) {
-          append(first, rows.row(0));
-          set.length.push_back(static_cast<std::int32_t>(code_points(labelled.response)));
-          set.labels.push_back(static_cast<std::int8_t>(labelled.label));
-          add(labelled, of_record);
-        });
+    collect<Labelled>(
+        extractor, [&reader](Labelled& labelled) { return reader.next(labelled); }, options, result);
   }
-  const std::size_t n = result.ids.size();
-  const std::size_t d = backbone.identity().dimension;
-  set.kind = kind;
-  set.path = data.path.string();
-  set.has_prompt_id = true;
-  (kind == FeatureKind::Pairs ? set.chosen : set.features) = Matrix<float>(n, d, std::move(first));
-  if (kind == FeatureKind::Pairs) set.rejected = Matrix<float>(n, d, std::move(second));
-  set.metadata = with_counts(describe_features(extractor.extractor(), kind, Dtype::F32, options.data), counts);
+  const FeatureCounts& counts = result.totals.counts;
+  result.features.kind = kind;
+  result.features.path = data.path.string();
+  result.features.has_prompt_id = true;
+  result.features.metadata =
+      with_counts(describe_features(extractor.extractor(), kind, Dtype::F32, options.data), counts);
   result.totals.seconds = monotonic_s() - start;
-  result.totals.tokens_per_second = static_cast<double>(counts.unique_tokens) / result.totals.seconds;
+  result.totals.evaluated_tokens = counts.evaluated_tokens;
+  result.totals.tokens_per_second = static_cast<double>(counts.evaluated_tokens) / result.totals.seconds;
   result.totals.flops = evaluation_flops(backbone.identity(), counts);
   return result;
 }
@@ -128,12 +163,13 @@ nlohmann::ordered_json extract_metrics(const ExtractTotals& totals) {
   return {{"records", totals.counts.records},
           {"tokens", totals.counts.tokens},
           {"unique_tokens", totals.counts.unique_tokens},
+          {"evaluated_tokens", totals.counts.evaluated_tokens},
           {"truncated_prompts", totals.counts.truncated_prompts},
           {"truncated_responses", totals.counts.truncated_responses},
           {"dropped_prompt_tokens", totals.counts.dropped_prompt_tokens},
           {"dropped_response_tokens", totals.counts.dropped_response_tokens},
           {"up_to_date", totals.up_to_date},
-          {"resumed_records", totals.resumed_records},
+          {"resumed_tokens", totals.resumed_tokens},
           {"seconds", totals.seconds},
           {"tokens_per_second", totals.tokens_per_second}};
 }

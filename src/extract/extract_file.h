@@ -24,7 +24,7 @@ struct FileExtraction {
 };
 
 /// Extracts a data file to a feature file; see extract_pairs(). options.data is filled in here, and a progress bar is
-/// shown when there is no on_progress.
+/// shown when there is no on_progress. The last of several shards to finish puts the output together.
 FileExtraction extract_file(const Backbone& backbone, const DataFile& data, const std::filesystem::path& out,
                             ExtractOptions options);
 

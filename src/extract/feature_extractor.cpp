@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "core/error.h"
 
@@ -36,6 +35,7 @@ FeatureCounts& FeatureCounts::operator+=(const FeatureCounts& other) {
   responses += other.responses;
   tokens += other.tokens;
   unique_tokens += other.unique_tokens;
+  evaluated_tokens += other.evaluated_tokens;
   attention_pairs += other.attention_pairs;
   truncated_prompts += other.truncated_prompts;
   truncated_responses += other.truncated_responses;
@@ -50,6 +50,7 @@ FeatureCounts FeatureCounts::operator-(const FeatureCounts& earlier) const {
   result.responses -= earlier.responses;
   result.tokens -= earlier.tokens;
   result.unique_tokens -= earlier.unique_tokens;
+  result.evaluated_tokens -= earlier.evaluated_tokens;
   result.attention_pairs -= earlier.attention_pairs;
   result.truncated_prompts -= earlier.truncated_prompts;
   result.truncated_responses -= earlier.truncated_responses;
@@ -74,7 +75,8 @@ FeatureExtractor::FeatureExtractor(const Backbone& backbone, const FeatureSettin
       limit_(choose_limit(backbone.identity(), settings.max_length_tokens)),
       evaluator_(backbone, {.longest_tokens = limit_, .threads = threads}) {}
 
-Matrix<float> FeatureExtractor::extract(const Prompt& prompt, std::span<const std::string_view> responses) {
+std::vector<EncodedResponse> FeatureExtractor::encode(const Prompt& prompt, std::span<const std::string_view> responses,
+                                                      FeatureCounts& counts) const {
   EncodedPrompt encoded = backbone_.encode_prompt(prompt, settings_.template_mode);
   std::vector<std::vector<Token>> answers;
   std::size_t longest = 0;
@@ -86,7 +88,6 @@ Matrix<float> FeatureExtractor::extract(const Prompt& prompt, std::span<const st
     }
     longest = std::max(longest, answers.back().size());
   }
-  FeatureCounts counts;
   const Truncation fit = fit_tokens(encoded.tokens.size(), encoded.fixed_tokens, longest, limit_);
   if (const std::size_t dropped = encoded.tokens.size() - fit.prompt_tokens; dropped > 0) {
     ++counts.truncated_prompts;
@@ -94,57 +95,50 @@ Matrix<float> FeatureExtractor::extract(const Prompt& prompt, std::span<const st
     const auto first = encoded.tokens.begin() + static_cast<std::ptrdiff_t>(encoded.fixed_tokens);
     encoded.tokens.erase(first, first + static_cast<std::ptrdiff_t>(dropped));
   }
-  const std::size_t trunk = encoded.tokens.size();
-  TokenTree tree{encoded.tokens, {}};
-  counts.records = 1;
-  counts.unique_tokens = trunk;
-  counts.attention_pairs = trunk * (trunk + 1) / 2;
+  ++counts.records;
+  std::vector<EncodedResponse> result;
   for (auto& answer : answers) {
     if (answer.size() > fit.response_tokens) {
       ++counts.truncated_responses;
       counts.dropped_response_tokens += answer.size() - fit.response_tokens;
       answer.resize(fit.response_tokens);
     }
-    tree.branches.emplace_back(answer);
+    EncodedResponse response{encoded.tokens, encoded.tokens.size()};
+    response.tokens.insert(response.tokens.end(), answer.begin(), answer.end());
     ++counts.responses;
-    counts.tokens += trunk + answer.size();
-    counts.unique_tokens += answer.size();
-    counts.attention_pairs += answer.size() * trunk + answer.size() * (answer.size() + 1) / 2;
+    counts.tokens += response.tokens.size();
+    result.push_back(std::move(response));
   }
+  return result;
+}
 
-  const std::size_t d = backbone_.identity().dimension;
-  // Sums in double: the mean of some hundred states keeps float's precision whatever their order of magnitude.
-  Matrix<double> sums(answers.size(), d);
-  std::vector<double> trunk_sum(d);
+Matrix<float> FeatureExtractor::pool(std::span<const EncodedResponse* const> responses) {
+  std::vector<TokenSequence> sequences;
+  for (const EncodedResponse* response : responses) sequences.emplace_back(response->tokens);
+  const std::size_t d = dimension();
   const bool mean = settings_.pooling == Pooling::Mean;
-  evaluator_.evaluate(tree, [&](int branch, std::size_t position, std::span<const float> state) {
-    if (branch == kTrunk && (!mean || settings_.over == PoolOver::Response)) return;
-    if (!mean && position + 1 != trunk + answers[static_cast<std::size_t>(branch)].size()) return;
-    const std::span<double> to = branch == kTrunk ? std::span(trunk_sum) : sums.row(static_cast<std::size_t>(branch));
+  const auto first_pooled = [&](const EncodedResponse& response) {
+    if (!mean) return response.tokens.size() - 1;
+    return settings_.over == PoolOver::Response ? response.prompt_tokens : 0;
+  };
+  // Sums in double: the mean of some hundred states keeps float's precision whatever their order of magnitude.
+  Matrix<double> sums(responses.size(), d);
+  evaluator_.evaluate(sequences, [&](std::size_t k, std::size_t position, std::span<const float> state) {
+    if (position < first_pooled(*responses[k])) return;
+    const std::span<double> to = sums.row(k);
     for (std::size_t j = 0; j < d; ++j) to[j] += static_cast<double>(state[j]);
   });
 
-  Matrix<float> features(answers.size(), d);
-  for (std::size_t k = 0; k < answers.size(); ++k) {
-    // trunk_sum is zero unless the prompt takes part.
-    const std::size_t pooled = answers[k].size() + (settings_.over == PoolOver::All ? trunk : 0);
-    const double count = mean ? static_cast<double>(pooled) : 1;
-    for (std::size_t j = 0; j < d; ++j) {
-      const double value = (sums(k, j) + trunk_sum[j]) / count;
-      if (!std::isfinite(value)) {
-        throw Error(ErrorCode::BadInput,
-                    fmt::format("the model's hidden states of response {} are not finite (column {})", k + 1, j),
-                    "the model file is damaged or its weights overflow; try another quantisation of it");
-      }
-      features(k, j) = static_cast<float>(value);
-    }
+  Matrix<float> features(responses.size(), d);
+  for (std::size_t k = 0; k < responses.size(); ++k) {
+    const auto count = static_cast<double>(responses[k]->tokens.size() - first_pooled(*responses[k]));
+    for (std::size_t j = 0; j < d; ++j) features(k, j) = static_cast<float>(sums(k, j) / count);
   }
-  counts_ += counts;
   return features;
 }
 
 double evaluation_flops(const BackboneIdentity& backbone, const FeatureCounts& counts) {
-  return 2.0 * static_cast<double>(backbone.active_parameters) * static_cast<double>(counts.unique_tokens) +
+  return 2.0 * static_cast<double>(backbone.active_parameters) * static_cast<double>(counts.evaluated_tokens) +
          4.0 * static_cast<double>(backbone.layers) * static_cast<double>(backbone.attention_width) *
              static_cast<double>(counts.attention_pairs);
 }

@@ -33,9 +33,10 @@ inline constexpr std::size_t kSmallestMaxLength_tokens = 8;
 struct FeatureCounts {
   std::uint64_t records = 0;
   std::uint64_t responses = 0;
-  std::uint64_t tokens = 0;           ///< prompt and response of each response, as if nothing was shared
-  std::uint64_t unique_tokens = 0;    ///< evaluated by the model
-  std::uint64_t attention_pairs = 0;  ///< (token, token it attends to) evaluated by the model
+  std::uint64_t tokens = 0;            ///< prompt and response of each response, as if nothing was shared
+  std::uint64_t unique_tokens = 0;     ///< nodes of the prefix tree of all sequences that were planned together
+  std::uint64_t evaluated_tokens = 0;  ///< by the model: what a part of the work that starts anew evaluates again, too
+  std::uint64_t attention_pairs = 0;   ///< (token, token it attends to) evaluated by the model
   std::uint64_t truncated_prompts = 0;
   std::uint64_t truncated_responses = 0;
   std::uint64_t dropped_prompt_tokens = 0;  ///< counted once per record
@@ -57,29 +58,38 @@ struct Truncation {
 Truncation fit_tokens(std::size_t prompt_tokens, std::size_t fixed_tokens, std::size_t longest_response_tokens,
                       std::size_t limit_tokens);
 
+/// A response with its prompt, cut to fit.
+struct EncodedResponse {
+  std::vector<Token> tokens;
+  std::size_t prompt_tokens = 0;  ///< how many of them are the prompt's
+};
+
 /// Pooled last hidden states of responses.
 class FeatureExtractor {
  public:
   /// @throws Error{BadUsage} when max_length_tokens is out of range for the model
   FeatureExtractor(const Backbone& backbone, const FeatureSettings& settings, int threads);
 
-  /// Features of the responses to a prompt, [responses, d].
-  /// @throws Error{BadInput} for a response without tokens, for a conversation that the template refuses and for
-  ///   states that are not finite
-  Matrix<float> extract(const Prompt& prompt, std::span<const std::string_view> responses);
+  /// Tokens of the responses to a prompt; counts what was cut. Safe to call while another thread pools.
+  /// @throws Error{BadInput} for a response without tokens and for a conversation that the template refuses
+  std::vector<EncodedResponse> encode(const Prompt& prompt, std::span<const std::string_view> responses,
+                                      FeatureCounts& counts) const;
+
+  /// Features, [responses, d]. What neighbours have in common is evaluated once; see StateEvaluator. Not finite where
+  /// the model's states are not. @throws Error{Interrupted}
+  Matrix<float> pool(std::span<const EncodedResponse* const> responses);
 
   std::size_t max_length_tokens() const { return limit_; }
   const FeatureSettings& settings() const { return settings_; }
   const Backbone& backbone() const { return backbone_; }
-  const FeatureCounts& counts() const { return counts_; }  ///< since construction
-  std::size_t context_bytes() const { return evaluator_.context_bytes(); }
+  std::size_t dimension() const { return evaluator_.state_size(); }  ///< of a feature
+  const StateEvaluator& evaluator() const { return evaluator_; }
 
  private:
   const Backbone& backbone_;
   FeatureSettings settings_;
   std::size_t limit_;
   StateEvaluator evaluator_;
-  FeatureCounts counts_;
 };
 
 /// Floating-point operations of an evaluation: 2 per active parameter and token for the matrices, and

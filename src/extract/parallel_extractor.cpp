@@ -1,25 +1,37 @@
 #include "extract/parallel_extractor.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <atomic>
+#include <cmath>
+#include <mutex>
 
+#include "core/error.h"
 #include "core/interrupt.h"
-#include "core/resources.h"
 
 namespace coala {
 namespace {
 
 /// What the workers' caches and output buffers may take together.
 constexpr std::size_t kWorkerMemory_bytes = std::size_t{1} << 30;
-/// How long a batch should take: long enough that no worker waits much for the last one, short enough that a kill and
-/// the progress bar see every few seconds of work even with a model that takes seconds per record.
-constexpr double kShortBatch_s = 0.5;
-constexpr double kLongBatch_s = 2;
-constexpr std::size_t kLargestBatchPerWorker = 64;
 
 std::size_t count_workers(const FeatureExtractor& extractor, std::size_t threads) {
-  const std::size_t affordable = kWorkerMemory_bytes / std::max<std::size_t>(1, extractor.context_bytes());
+  const std::size_t affordable = kWorkerMemory_bytes / std::max<std::size_t>(1, extractor.evaluator().context_bytes());
   return std::clamp<std::size_t>(affordable, 1, threads);
+}
+
+void check_finite(const Window& window, const PlannedBlock& block, const Matrix<float>& features) {
+  for (std::size_t i = 0; i < features.rows(); ++i) {
+    const auto row = features.row(i);
+    const auto bad = std::find_if(row.begin(), row.end(), [](float value) { return !std::isfinite(value); });
+    if (bad == row.end()) continue;
+    throw Error(ErrorCode::BadInput,
+                fmt::format("record '{}': the model's hidden states of its response {} are not finite (column {})",
+                            window.rows[block.responses[i] / window.responses_per_record].id,
+                            block.responses[i] % window.responses_per_record + 1, bad - row.begin()),
+                "the model file is damaged or its weights overflow; try another quantisation of it");
+  }
 }
 
 }  // namespace
@@ -36,56 +48,35 @@ ParallelExtractor::ParallelExtractor(const Backbone& backbone, const FeatureSett
   }
 }
 
-template <class Item>
-std::vector<ParallelExtractor::Result> ParallelExtractor::extract_batch(std::span<const Item> records) {
-  std::vector<Result> results(records.size());
-  std::atomic<std::size_t> next{0};
-  // One part per worker, but each takes the next record when it is free: records differ in length.
+void ParallelExtractor::evaluate(const Window& window, BlockStore& store, const Shard& shard,
+                                 const std::function<void(std::uint64_t)>& on_tokens) {
+  std::atomic<std::uint32_t> next{0};
+  std::mutex mutex;
+  const auto blocks = static_cast<std::uint32_t>(window.plan.blocks.size());
+  // One part per worker, but each takes the next block when it is free: blocks differ in length.
   pool_.for_parts(extractors_.size(), 1, [&](int, std::size_t begin, std::size_t end) {
     for (std::size_t w = begin; w < end; ++w) {
-      for (std::size_t i = 0; (i = next.fetch_add(1)) < records.size();) {
-        const FeatureCounts before = extractors_[w]->counts();
-        try {
-          throw_if_interrupted();
-          results[i].features = record_features(*extractors_[w], records[i]);
-          results[i].counts = extractors_[w]->counts() - before;
-        } catch (...) {
-          results[i].failure = std::current_exception();
+      for (std::uint32_t b = 0; (b = next.fetch_add(1)) < blocks;) {
+        const PlannedBlock& block = window.plan.blocks[b];
+        if (b % shard.count != shard.index) continue;
+        if (!store.contains({window.index, b})) {
+          try {
+            throw_if_interrupted();
+            std::vector<const EncodedResponse*> responses;
+            for (const std::uint32_t r : block.responses) responses.push_back(&window.responses[r]);
+            const Matrix<float> features = extractors_[w]->pool(responses);
+            check_finite(window, block, features);
+            store.put({window.index, b}, features);
+          } catch (...) {
+            next = blocks;  // the others finish the block that they are at
+            throw;
+          }
         }
+        const std::lock_guard lock(mutex);
+        if (on_tokens) on_tokens(block.evaluated_tokens);
       }
     }
   });
-  return results;
 }
-
-template <class Item>
-void ParallelExtractor::extract(const std::function<bool(Item&)>& source, const Consumer<Item>& consumer) {
-  std::size_t batch_records = extractors_.size();
-  std::vector<Item> records;
-  for (bool more = true; more;) {
-    records.clear();
-    while (records.size() < batch_records) {
-      Item record;
-      more = source(record);
-      if (!more) break;
-      records.push_back(std::move(record));
-    }
-    const double start = monotonic_s();
-    const std::vector<Result> results = extract_batch<Item>(records);
-    const double seconds = monotonic_s() - start;
-    if (seconds < kShortBatch_s) {
-      batch_records = std::min(2 * batch_records, kLargestBatchPerWorker * extractors_.size());
-    } else if (seconds > kLongBatch_s) {
-      batch_records = std::max(batch_records / 2, extractors_.size());
-    }
-    for (std::size_t i = 0; i < results.size(); ++i) {
-      if (results[i].failure) std::rethrow_exception(results[i].failure);
-      consumer(records[i], results[i].features, results[i].counts);
-    }
-  }
-}
-
-template void ParallelExtractor::extract(const std::function<bool(Pair&)>&, const Consumer<Pair>&);
-template void ParallelExtractor::extract(const std::function<bool(Labelled&)>&, const Consumer<Labelled>&);
 
 }  // namespace coala

@@ -15,9 +15,6 @@
 namespace coala {
 namespace {
 
-constexpr const char* kFirstRow = "part.first_row";
-constexpr const char* kPresent = "part.present";  ///< names of the optional columns with values, each after a comma
-
 /// Temporary files of processes that were killed while they wrote the output; nobody else writes it now.
 void remove_leftovers(const std::filesystem::path& out) {
   const std::string prefix = out.filename().string() + ".tmp.";
@@ -63,86 +60,54 @@ OutputLock::~OutputLock() {
   ::close(descriptor_);
 }
 
-PartStore::PartStore(std::filesystem::path out, const Metadata& description, std::vector<FeatureColumn> columns)
-    : out_(std::move(out)),
-      folder_(out_),
-      fingerprint_(description.at("fingerprint")),
-      columns_(std::move(columns)),
-      present_(columns_.size(), false) {
-  folder_ += ".parts";
+std::filesystem::path PartStore::folder(const std::filesystem::path& out) {
+  std::filesystem::path folder = out;
+  folder += ".parts";
+  return folder;
+}
+
+void PartStore::create_folder(const std::filesystem::path& out) {
   std::error_code error;
-  std::filesystem::create_directories(folder_, error);
-  if (error) {
-    throw Error(ErrorCode::Io, fmt::format("cannot create {}: {}", folder_.string(), error.message()),
-                "check that the folder of the output exists and may be written");
-  }
-  while (take_over(part_path(parts_.size()))) parts_.push_back(part_path(parts_.size()));
-  for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
-    if (std::find(parts_.begin(), parts_.end(), entry.path()) == parts_.end()) {
-      std::filesystem::remove(entry.path(), error);
-    }
-  }
+  std::filesystem::create_directories(folder(out), error);
+  if (!error) return;
+  throw Error(ErrorCode::Io, fmt::format("cannot create {}: {}", folder(out).string(), error.message()),
+              "check that the folder of the output exists and may be written");
 }
 
-std::filesystem::path PartStore::part_path(std::size_t index) const {
-  return folder_ / fmt::format("part-{:05}.safetensors", index);
+void PartStore::remove_folder(const std::filesystem::path& out) {
+  std::error_code ignored;  // the output is complete; a folder that stays is only in the way
+  std::filesystem::remove_all(folder(out), ignored);
 }
 
-bool PartStore::take_over(const std::filesystem::path& path) {
-  if (!std::filesystem::exists(path)) return false;
-  try {
-    const SafetensorsFile file(path);
-    const Metadata& metadata = file.metadata();
-    const auto has = [&](const char* key, const std::string& value) {
-      const auto found = metadata.find(key);
-      return found != metadata.end() && found->second == value;
-    };
-    if (!has("fingerprint", fingerprint_) || !has(kFirstRow, std::to_string(rows_)) || !metadata.contains(kPresent)) {
-      return false;
-    }
-    const FeatureCounts counts = counts_of(metadata);
-    for (const FeatureColumn& column : columns_) {
-      if (!file.contains(column.name)) return false;
-      const TensorView& tensor = file.tensor(column.name);
-      if (tensor.dtype != column.dtype || tensor.count() != counts.records * column.width) return false;
-    }
-    if (counts.records == 0) return false;
-    for (std::size_t c = 0; c < columns_.size(); ++c) {
-      if (metadata.at(kPresent).find("," + columns_[c].name) != std::string::npos) present_[c] = true;
-    }
-    rows_ += counts.records;
-    counts_ += counts;
-    return true;
-  } catch (const Error&) {
-    return false;  // a damaged part is evaluated again
+PartStore::PartStore(std::filesystem::path out, std::vector<FeatureColumn> columns)
+    : out_(std::move(out)), columns_(std::move(columns)), present_(columns_.size(), false) {
+  create_folder(out_);
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(folder(out_))) {
+    if (entry.path().filename().string().starts_with("part-")) std::filesystem::remove(entry.path(), ignored);
   }
 }
 
-void PartStore::write(const FeatureRows& rows, const FeatureCounts& counts) {
+void PartStore::write(const FeatureRows& rows) {
   if (rows.rows() == 0) return;
-  std::string present;
-  for (std::size_t c = 0; c < columns_.size(); ++c) {
-    if (!rows.present(columns_[c].name)) continue;
-    present_[c] = true;
-    present += "," + columns_[c].name;
-  }
-  SafetensorsWriter writer(part_path(parts_.size()));
-  writer.set_metadata(
-      with_counts({{"fingerprint", fingerprint_}, {kFirstRow, std::to_string(rows_)}, {kPresent, present}}, counts));
+  const std::filesystem::path path = folder(out_) / fmt::format("part-{:05}.safetensors", parts_.size());
+  SafetensorsWriter writer(path);
   for (const FeatureColumn& column : columns_) {
     writer.declare(column.name, column.dtype, {rows.rows(), column.width});
   }
-  for (const FeatureColumn& column : columns_) writer.append(rows.bytes(column.name));
+  for (std::size_t c = 0; c < columns_.size(); ++c) {
+    writer.append(rows.bytes(columns_[c].name));
+    if (rows.present(columns_[c].name)) present_[c] = true;
+  }
   writer.commit();
-  parts_.push_back(part_path(parts_.size()));
+  parts_.push_back(path);
   rows_ += rows.rows();
-  counts_ += counts;
 }
 
-void PartStore::merge(Metadata metadata) {
+void PartStore::merge(const Metadata& metadata) {
   remove_leftovers(out_);
   SafetensorsWriter writer(out_);
-  writer.set_metadata(with_counts(std::move(metadata), counts_));
+  writer.set_metadata(metadata);
   for (std::size_t c = 0; c < columns_.size(); ++c) {
     const FeatureColumn& column = columns_[c];
     if (!present_[c]) continue;
@@ -154,8 +119,6 @@ void PartStore::merge(Metadata metadata) {
     for (const auto& part : parts_) writer.append(SafetensorsFile(part).tensor(columns_[c].name).bytes);
   }
   writer.commit();
-  std::error_code ignored;  // the output is complete; a folder that stays is only in the way
-  std::filesystem::remove_all(folder_, ignored);
 }
 
 }  // namespace coala

@@ -25,34 +25,31 @@ class OutputLock {
   int descriptor_ = -1;
 };
 
-/// Finished rows of an output that is not complete yet: "<out>.parts/part-00000.safetensors" and so on. A part appears
-/// whole or not at all, and holds rows that follow those of the part before it; how many depends on when it was
-/// written, and the merged file does not depend on it.
+/// Rows on their way to an output that is stored column by column: "<out>.parts/part-00000.safetensors" and so on, put
+/// together at the end. What a part holds does not matter for the output.
 class PartStore {
  public:
-  /// Takes over the parts there are, as far as they belong to this output (same fingerprint, no gap, not damaged), and
-  /// removes the others.
-  PartStore(std::filesystem::path out, const Metadata& description, std::vector<FeatureColumn> columns);
+  /// Removes what an earlier run left.
+  PartStore(std::filesystem::path out, std::vector<FeatureColumn> columns);
 
   std::uint64_t rows() const { return rows_; }
-  const FeatureCounts& counts() const { return counts_; }
+  void write(const FeatureRows& rows);
+  /// Writes the output from the parts.
+  void merge(const Metadata& metadata);
 
-  void write(const FeatureRows& rows, const FeatureCounts& counts);
-  /// Writes the output from the parts and removes them.
-  void merge(Metadata metadata);
+  /// Where the parts are, and other files of an unfinished output.
+  static std::filesystem::path folder(const std::filesystem::path& out);
+  /// Makes the folder. @throws Error{Io}
+  static void create_folder(const std::filesystem::path& out);
+  /// Removes the folder and all in it.
+  static void remove_folder(const std::filesystem::path& out);
 
  private:
-  std::filesystem::path part_path(std::size_t index) const;
-  bool take_over(const std::filesystem::path& path);
-
   std::filesystem::path out_;
-  std::filesystem::path folder_;
-  std::string fingerprint_;
   std::vector<FeatureColumn> columns_;
   std::vector<std::filesystem::path> parts_;
   std::vector<bool> present_;  ///< per column
   std::uint64_t rows_ = 0;
-  FeatureCounts counts_;
 };
 
 }  // namespace coala

@@ -17,7 +17,7 @@ struct Decisive {
 };
 
 /// Everything that decides the numbers or the layout of a feature file.
-constexpr std::array<Decisive, 16> kDecisive{{{"coala.format", "file format"},
+constexpr std::array<Decisive, 17> kDecisive{{{"coala.format", "file format"},
                                               {"backbone.hash", "backbone"},
                                               {"backbone.engine", "engine"},
                                               {"tokenizer.hash", "tokenizer"},
@@ -32,21 +32,23 @@ constexpr std::array<Decisive, 16> kDecisive{{{"coala.format", "file format"},
                                               {"data.hash", "data"},
                                               {"data.kind", "kind of data"},
                                               {"extract.dtype", "number type"},
-                                              {"extract.truncation", "truncation"}}};
+                                              {"extract.truncation", "truncation"},
+                                              {"extract.packing", "packing"}}};
 
 /// Text instead of a template's source: what TemplateMode::Raw does.
 constexpr const char* kRawRule = "raw: each content and a line break";
 
 using Field = std::pair<const char*, std::uint64_t FeatureCounts::*>;
-constexpr std::array<Field, 9> kCounts{{{"extract.records", &FeatureCounts::records},
-                                        {"extract.responses", &FeatureCounts::responses},
-                                        {"extract.tokens", &FeatureCounts::tokens},
-                                        {"extract.unique_tokens", &FeatureCounts::unique_tokens},
-                                        {"extract.attention_pairs", &FeatureCounts::attention_pairs},
-                                        {"extract.truncated_prompts", &FeatureCounts::truncated_prompts},
-                                        {"extract.truncated_responses", &FeatureCounts::truncated_responses},
-                                        {"extract.dropped_prompt_tokens", &FeatureCounts::dropped_prompt_tokens},
-                                        {"extract.dropped_response_tokens", &FeatureCounts::dropped_response_tokens}}};
+constexpr std::array<Field, 10> kCounts{{{"extract.records", &FeatureCounts::records},
+                                         {"extract.responses", &FeatureCounts::responses},
+                                         {"extract.tokens", &FeatureCounts::tokens},
+                                         {"extract.unique_tokens", &FeatureCounts::unique_tokens},
+                                         {"extract.evaluated_tokens", &FeatureCounts::evaluated_tokens},
+                                         {"extract.attention_pairs", &FeatureCounts::attention_pairs},
+                                         {"extract.truncated_prompts", &FeatureCounts::truncated_prompts},
+                                         {"extract.truncated_responses", &FeatureCounts::truncated_responses},
+                                         {"extract.dropped_prompt_tokens", &FeatureCounts::dropped_prompt_tokens},
+                                         {"extract.dropped_response_tokens", &FeatureCounts::dropped_response_tokens}}};
 
 std::string value_of(const Metadata& metadata, const char* key) {
   const auto found = metadata.find(key);
@@ -83,7 +85,8 @@ Metadata describe_features(const FeatureExtractor& extractor, FeatureKind kind, 
                     {"data.hash", data.hash},
                     {"data.kind", kind == FeatureKind::Pairs ? "pairs" : "labelled"},
                     {"extract.dtype", std::string(dtype_name(dtype))},
-                    {"extract.truncation", "prompt left to 1/4, then response right"}};
+                    {"extract.truncation", "prompt left to 1/4, then response right"},
+                    {"extract.packing", fmt::format("prefix tree, {} rows", extractor.evaluator().batch_rows())}};
   Hasher hasher;
   for (const Decisive& decisive : kDecisive) hasher.add(decisive.key).add(metadata.at(decisive.key));
   metadata["fingerprint"] = hasher.hex();

@@ -1,12 +1,14 @@
 #include "lm/hidden_states.h"
 
 #include <fmt/format.h>
+#include <ggml-backend.h>
 #include <llama.h>
 #include <sched.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <string>
 
 #include "core/error.h"
 #include "core/interrupt.h"
@@ -16,11 +18,13 @@
 namespace coala {
 namespace {
 
-/// Rows per decode. llama.cpp's output buffer is rows times vocabulary floats even when the output is skipped, so more
-/// costs memory, and less costs speed.
-constexpr std::size_t kBatchRows = 512;
-/// Sequences in the cache at once; 0 keeps the trunk. llama.cpp allows 256.
-constexpr int kSequences = 33;
+/// Sequences in the cache at once; 0 keeps what the next ones share. llama.cpp allows 256.
+constexpr int kSequences = 65;
+constexpr std::size_t kFewestBatchRows = 64;
+constexpr std::size_t kMostBatchRows = 512;
+constexpr std::size_t kNoRow = static_cast<std::size_t>(-1);
+/// A matrix product with m rows runs at m / (m + this) of its best speed.
+constexpr double kHalfSpeedRows = 16;
 
 int usable_cores() {
   cpu_set_t set;
@@ -28,30 +32,68 @@ int usable_cores() {
   return std::max(1, CPU_COUNT(&set));
 }
 
-/// The evaluation callback: asks for the final norm's node and stops the graph there.
-struct Stopper {
-  bool armed = false;
-  int fired = 0;
-
-  static bool on_node(ggml_tensor* node, bool ask, void* self_pointer) {
-    auto& self = *static_cast<Stopper*>(self_pointer);
-    if (ask) {
-      // The node has the second name when embeddings are asked for, as they are here.
-      return self.armed &&
-             (std::strcmp(node->name, "result_norm") == 0 || std::strcmp(node->name, "result_embd_pooled") == 0);
-    }
-    ++self.fired;
-    return false;
-  }
-};
+std::string layer_node(std::size_t layer) {
+  return fmt::format("l_out-{}", layer - 1);
+}
 
 }  // namespace
 
-struct StateEvaluator::Row {
-  Token token;
-  llama_pos position;
-  int branch;                    ///< or kTrunk
-  std::vector<llama_seq_id> in;  ///< sequences of the cache that the row belongs to
+std::size_t shared_prefix(TokenSequence a, TokenSequence b) {
+  const std::size_t most = std::min(a.size(), b.size());
+  return static_cast<std::size_t>(
+      std::mismatch(a.begin(), a.begin() + static_cast<std::ptrdiff_t>(most), b.begin()).first - a.begin());
+}
+
+std::size_t choose_batch_rows(const BackboneIdentity& backbone) {
+  const double weights = 2.0 * static_cast<double>(backbone.active_parameters);
+  const double attention = 4.0 * static_cast<double>(backbone.layers) * static_cast<double>(backbone.attention_width);
+  // Per token: weights (1 + kHalfSpeedRows / rows) + attention rows / 2, least where its derivative is zero.
+  const double rows = std::sqrt(2 * kHalfSpeedRows * weights / std::max(1.0, attention));
+  const auto rounded = static_cast<std::size_t>(rows / 64 + 0.5) * 64;
+  return std::clamp(rounded, kFewestBatchRows, kMostBatchRows);
+}
+
+/// The evaluation callback: takes the states of middle layers and stops the graph at the last node that is needed.
+struct StateEvaluator::Stopper {
+  bool armed = false;
+  int fired = 0;
+  bool stop_at_norm = true;
+  std::string last_layer;                  ///< where to stop otherwise
+  std::vector<std::string> layers;         ///< nodes to copy; "" for the final norm, which llama.cpp keeps
+  std::vector<std::vector<float>> states;  ///< per layer, [rows, d]
+
+  bool is_stop(const char* name) const {
+    if (!stop_at_norm) return last_layer == name;
+    // The node has the second name when embeddings are asked for, as they are here.
+    return std::strcmp(name, "result_norm") == 0 || std::strcmp(name, "result_embd_pooled") == 0;
+  }
+  static bool on_node(ggml_tensor* node, bool ask, void* self_pointer) {
+    auto& self = *static_cast<Stopper*>(self_pointer);
+    const auto layer = std::find(self.layers.begin(), self.layers.end(), node->name);
+    const bool wanted = layer != self.layers.end() && node->name[0] != '\0';
+    const bool stop = self.armed && self.is_stop(node->name);
+    if (ask) return wanted || stop;
+    if (wanted && node->type == GGML_TYPE_F32) {
+      auto& to = self.states[static_cast<std::size_t>(layer - self.layers.begin())];
+      to.resize(static_cast<std::size_t>(ggml_nelements(node)));
+      ggml_backend_tensor_get(node, to.data(), 0, ggml_nbytes(node));
+    }
+    if (stop) ++self.fired;
+    return !stop;
+  }
+};
+
+/// Sequences that are evaluated together, and the rows of the model's input that they need.
+struct StateEvaluator::Group {
+  struct Row {
+    Token token;
+    llama_pos position;
+    std::vector<llama_seq_id> in;  ///< sequences of the cache that the row belongs to: place in the group + 1
+  };
+  std::size_t begin = 0, end = 0;      ///< among the sequences
+  std::vector<std::size_t> from_path;  ///< per sequence, how many tokens are in the cache already
+  std::vector<Row> rows;
+  std::size_t kept = 0;  ///< leading tokens of the last sequence that the next group shares
 };
 
 struct StateEvaluator::Context {
@@ -65,24 +107,30 @@ struct StateEvaluator::Context {
 
 StateEvaluator::StateEvaluator(const Backbone& backbone, const StateOptions& options)
     : backbone_(backbone), options_(options), context_(std::make_unique<Context>()) {
-  const std::size_t longest = backbone.identity().context_tokens;
-  if (options.longest_tokens < 1 || options.longest_tokens > longest) {
+  const BackboneIdentity& model = backbone.identity();
+  if (options.longest_tokens < 1 || options.longest_tokens > model.context_tokens) {
     throw Error(ErrorCode::BadInput,
                 fmt::format("sequences of {} tokens are asked for, the context of {} is {}", options.longest_tokens,
-                            backbone.identity().name, longest),
-                fmt::format("use --max-length {} or less", longest));
+                            model.name, model.context_tokens),
+                fmt::format("use --max-length {} or less", model.context_tokens));
   }
+  check_layers();
   // A recurrent state cannot be shared by sequences that go on from its middle.
   if (llama_model_is_recurrent(backbone.handle()) || llama_model_is_hybrid(backbone.handle())) {
-    options_.share_trunk = false;
+    options_.share_prefixes = false;
   }
+  if (options_.batch_rows == 0) options_.batch_rows = choose_batch_rows(model);
+  options_.batch_rows = std::clamp(options_.batch_rows, kFewestBatchRows, kMostBatchRows);
   llama_context_params params = context_params(options.threads > 0 ? options.threads : usable_cores());
-  // Room for two branches of any length beside each other; more of them share it when they are shorter.
-  context_->cells = options_.share_trunk ? 2 * options.longest_tokens : options.longest_tokens;
+  // Room for what is kept and one group of new tokens.
+  context_->cells = options_.share_prefixes
+                        ? options.longest_tokens + std::max(options.longest_tokens, options_.batch_rows)
+                        : options.longest_tokens;
   params.n_ctx = static_cast<std::uint32_t>((context_->cells + 255) / 256 * 256);
-  params.n_batch = kBatchRows;
-  params.n_ubatch = kBatchRows;
-  params.n_seq_max = options_.share_trunk ? kSequences : 1;
+  // llama.cpp's output buffer is rows times vocabulary floats even when the output is skipped.
+  params.n_batch = static_cast<std::uint32_t>(std::max<std::size_t>(options_.batch_rows, kSequences));
+  params.n_ubatch = params.n_batch;
+  params.n_seq_max = options_.share_prefixes ? kSequences : 2;  // what is kept, and the group's
   params.cb_eval = &Stopper::on_node;
   params.cb_eval_user_data = &context_->stopper;
   context_->handle =
@@ -92,14 +140,39 @@ StateEvaluator::StateEvaluator(const Backbone& backbone, const StateOptions& opt
 
 StateEvaluator::~StateEvaluator() = default;
 
+std::size_t StateEvaluator::state_size() const {
+  return options_.layers.size() * backbone_.identity().dimension;
+}
+
 std::size_t StateEvaluator::context_bytes() const {
   const BackboneIdentity& model = backbone_.identity();
   const auto heads = static_cast<std::size_t>(std::max(1, llama_model_n_head(backbone_.handle())));
   const auto kv_heads = static_cast<std::size_t>(std::max(1, llama_model_n_head_kv(backbone_.handle())));
   const std::size_t cache = context_->cells * model.layers * 2 * (model.attention_width / heads * kv_heads);
-  const std::size_t output = kBatchRows * (model.vocabulary + model.dimension);
-  const std::size_t scores = kBatchRows * heads * context_->cells;
-  return (cache + output + scores) * sizeof(float);
+  const std::size_t output = options_.batch_rows * (model.vocabulary + model.dimension);
+  const std::size_t scores = options_.batch_rows * heads * context_->cells;
+  const std::size_t path = options_.longest_tokens * state_size();
+  return (cache + output + scores + path) * sizeof(float);
+}
+
+void StateEvaluator::check_layers() {
+  const std::size_t layers = backbone_.identity().layers;
+  Stopper& stopper = context_->stopper;
+  stopper.stop_at_norm = false;
+  std::size_t highest = 0;
+  for (const std::size_t layer : options_.layers) {
+    if (layer > layers) {
+      throw Error(ErrorCode::BadUsage,
+                  fmt::format("layer {} is asked for, {} has {}", layer, backbone_.identity().name, layers),
+                  "choose other --layers");
+    }
+    if (layer == 0) stopper.stop_at_norm = true;
+    highest = std::max(highest, layer);
+    stopper.layers.push_back(layer == 0 ? std::string() : layer_node(layer));
+  }
+  if (options_.layers.empty()) throw Error(ErrorCode::Internal, "states of no layer are asked for");
+  stopper.states.resize(stopper.layers.size());
+  if (highest > 0) stopper.last_layer = layer_node(highest);
 }
 
 void StateEvaluator::check_skip() {
@@ -108,14 +181,15 @@ void StateEvaluator::check_skip() {
   for (std::size_t i = 0; i < std::min<std::size_t>(2, options_.longest_tokens); ++i) {
     tokens.push_back(static_cast<Token>(i % backbone_.tokenizer().size()));
   }
+  const TokenSequence sequence = tokens;
   std::vector<float> plain;
-  evaluate({tokens, {}}, [&](int, std::size_t, std::span<const float> state) {
+  evaluate({&sequence, 1}, [&](std::size_t, std::size_t, std::span<const float> state) {
     plain.insert(plain.end(), state.begin(), state.end());
   });
   skips_output_ = true;
   context_->stopper.fired = 0;
   std::vector<float> stopped;
-  evaluate({tokens, {}}, [&](int, std::size_t, std::span<const float> state) {
+  evaluate({&sequence, 1}, [&](std::size_t, std::size_t, std::span<const float> state) {
     stopped.insert(stopped.end(), state.begin(), state.end());
   });
   // The stop changes what is evaluated after the states, not the states: equal bits, or it did something else.
@@ -124,113 +198,153 @@ void StateEvaluator::check_skip() {
   evaluated_tokens_ = 0;
 }
 
-void StateEvaluator::evaluate(const TokenTree& tree, const StateVisitor& visitor) {
-  std::size_t longest = 0;
-  for (const auto& branch : tree.branches) longest = std::max(longest, branch.size());
-  if (tree.trunk.size() + longest > options_.longest_tokens) {
+StateEvaluator::Group StateEvaluator::take_group(std::span<const TokenSequence> sequences, std::size_t begin,
+                                                 std::size_t kept) const {
+  Group group;
+  group.begin = begin;
+  group.end = begin;
+  std::vector<std::size_t> row_at(kept, kNoRow);  // of the current sequence's positions; kNoRow for those of the path
+  std::size_t shared = kept;                      // with the sequence before
+  std::size_t in_cache = kept;                    // with the path and with all of the group's sequences before
+  for (;;) {
+    const TokenSequence sequence = sequences[group.end];
+    const auto id = static_cast<llama_seq_id>(group.end - begin + 1);
+    in_cache = std::min(in_cache, shared);
+    group.from_path.push_back(in_cache);
+    row_at.resize(shared);
+    for (std::size_t p = in_cache; p < shared; ++p) group.rows[row_at[p]].in.push_back(id);
+    for (std::size_t p = shared; p < sequence.size(); ++p) {
+      row_at.push_back(group.rows.size());
+      group.rows.push_back({sequence[p], static_cast<llama_pos>(p), {id}});
+    }
+    ++group.end;
+    group.kept = group.end < sequences.size() ? shared_prefix(sequence, sequences[group.end]) : 0;
+    if (!options_.share_prefixes) group.kept = 0;
+    if (group.end == sequences.size() || !options_.share_prefixes) break;
+    shared = group.kept;
+    if (group.end - begin + 1 == static_cast<std::size_t>(kSequences)) break;
+    if (group.rows.size() + sequences[group.end].size() - shared > options_.batch_rows) break;
+  }
+  return group;
+}
+
+void StateEvaluator::evaluate(std::span<const TokenSequence> sequences, const StateVisitor& visitor) {
+  for (const TokenSequence sequence : sequences) {
+    if (sequence.empty()) throw Error(ErrorCode::BadInput, "a sequence has no tokens");
+    if (sequence.size() <= options_.longest_tokens) continue;
     throw Error(ErrorCode::BadInput, fmt::format("a sequence has {} tokens, at most {} can be evaluated",
-                                                 tree.trunk.size() + longest, options_.longest_tokens));
+                                                 sequence.size(), options_.longest_tokens));
   }
   llama_memory_t memory = llama_get_memory(context_->handle);
   llama_memory_clear(memory, /*data=*/false);
-
-  std::vector<Row> rows;
-  const auto add = [&rows](std::span<const Token> tokens, std::size_t start, int branch,
-                           const std::vector<llama_seq_id>& in) {
-    for (std::size_t i = 0; i < tokens.size(); ++i) {
-      rows.push_back({tokens[i], static_cast<llama_pos>(start + i), branch, in});
+  path_.resize(options_.share_prefixes ? options_.longest_tokens * state_size() : 0);
+  std::size_t kept = 0;  // tokens of the path in sequence 0 of the cache, and their states in path_
+  for (std::size_t begin = 0; begin < sequences.size();) {
+    const Group group = take_group(sequences, begin, kept);
+    if (!options_.share_prefixes) llama_memory_clear(memory, false);
+    run(group, visitor);
+    kept = group.kept;
+    begin = group.end;
+    if (begin == sequences.size() || !options_.share_prefixes) continue;
+    const auto last = static_cast<llama_seq_id>(group.end - group.begin);
+    const std::size_t old = group.from_path.back();
+    llama_memory_seq_rm(memory, 0, static_cast<llama_pos>(std::min(old, kept)), -1);
+    if (kept > old) {
+      llama_memory_seq_cp(memory, last, 0, static_cast<llama_pos>(old), static_cast<llama_pos>(kept));
     }
-  };
-  if (!options_.share_trunk) {
-    if (tree.branches.empty()) add(tree.trunk, 0, kTrunk, {0});
-    run(rows, visitor);
-    for (std::size_t b = 0; b < tree.branches.size(); ++b) {
-      llama_memory_clear(memory, false);
-      rows.clear();
-      add(tree.trunk, 0, kTrunk, {0});
-      add(tree.branches[b], tree.trunk.size(), static_cast<int>(b), {0});
-      run(rows, [&](int branch, std::size_t position, std::span<const float> state) {
-        if (branch != kTrunk || b == 0) visitor(branch, position, state);
-      });
-    }
-    return;
+    for (llama_seq_id s = 1; s <= last; ++s) llama_memory_seq_rm(memory, s, -1, -1);
   }
-  // Groups of branches that fit beside the trunk. The trunk's rows go with the first group, in the same decode calls.
-  std::size_t begin = 0;
-  do {
-    std::size_t end = begin;
-    std::size_t used = tree.trunk.size();
-    while (end < tree.branches.size() && end - begin + 1 < static_cast<std::size_t>(kSequences) &&
-           used + tree.branches[end].size() <= context_->cells) {
-      used += tree.branches[end++].size();
-    }
-    rows.clear();
-    if (begin == 0) {
-      std::vector<llama_seq_id> everyone;
-      for (std::size_t s = 0; s <= end; ++s) everyone.push_back(static_cast<llama_seq_id>(s));
-      add(tree.trunk, 0, kTrunk, everyone);
-    } else {
-      for (llama_seq_id s = 1; s < kSequences; ++s) llama_memory_seq_rm(memory, s, -1, -1);
-      for (std::size_t b = begin; b < end; ++b) {
-        llama_memory_seq_cp(memory, 0, static_cast<llama_seq_id>(b - begin + 1), -1, -1);
-      }
-    }
-    for (std::size_t b = begin; b < end; ++b) {
-      add(tree.branches[b], tree.trunk.size(), static_cast<int>(b), {static_cast<llama_seq_id>(b - begin + 1)});
-    }
-    run(rows, visitor);
-    begin = end;
-  } while (begin < tree.branches.size());
 }
 
-void StateEvaluator::run(std::span<const Row> rows, const StateVisitor& visitor) {
-  context_->stopper.armed = skips_output_;
+void StateEvaluator::run(const Group& group, const StateVisitor& visitor) {
+  const std::size_t width = state_size();
+  llama_memory_t memory = llama_get_memory(context_->handle);
+  for (std::size_t i = 0; i < group.from_path.size(); ++i) {
+    const std::size_t known = group.from_path[i];
+    if (known == 0) continue;
+    llama_memory_seq_cp(memory, 0, static_cast<llama_seq_id>(i + 1), 0, static_cast<llama_pos>(known));
+    for (std::size_t p = 0; p < known; ++p) visitor(group.begin + i, p, {path_.data() + p * width, width});
+  }
+  const auto last = static_cast<llama_seq_id>(group.from_path.size());
+  for (std::size_t begin = 0; begin < group.rows.size(); begin += options_.batch_rows) {
+    const std::size_t end = std::min(begin + options_.batch_rows, group.rows.size());
+    decode(group, begin, end);
+    for (std::size_t r = begin; r < end; ++r) {
+      const Group::Row& row = group.rows[r];
+      const auto position = static_cast<std::size_t>(row.position);
+      const std::span<const float> state = state_of(r - begin);
+      for (const llama_seq_id id : row.in) visitor(group.begin + static_cast<std::size_t>(id) - 1, position, state);
+      if (row.in.back() == last && position < group.kept) {
+        std::copy(state.begin(), state.end(), path_.begin() + static_cast<std::ptrdiff_t>(position * width));
+      }
+    }
+  }
+}
+
+std::span<const float> StateEvaluator::state_of(std::size_t row) {
+  const std::size_t d = backbone_.identity().dimension;
+  const auto final_state = [&] {
+    const float* state = llama_get_embeddings_ith(context_->handle, static_cast<std::int32_t>(row));
+    if (state == nullptr) throw Error(ErrorCode::Internal, "llama.cpp gave no hidden state");
+    return std::span(state, d);
+  };
+  if (options_.layers.size() == 1 && options_.layers.front() == 0) return final_state();
+  state_.clear();
+  for (std::size_t k = 0; k < options_.layers.size(); ++k) {
+    const std::vector<float>& states = context_->stopper.states[k];
+    if (options_.layers[k] == 0) {
+      const std::span<const float> state = final_state();
+      state_.insert(state_.end(), state.begin(), state.end());
+    } else if (states.size() >= (row + 1) * d) {
+      state_.insert(state_.end(), states.begin() + static_cast<std::ptrdiff_t>(row * d),
+                    states.begin() + static_cast<std::ptrdiff_t>((row + 1) * d));
+    } else {
+      throw Error(ErrorCode::BadInput,
+                  fmt::format("the states after layer {} of {} ({}) cannot be taken", options_.layers[k],
+                              backbone_.identity().name, backbone_.identity().architecture),
+                  "use the last layer");
+    }
+  }
+  return state_;
+}
+
+void StateEvaluator::decode(const Group& group, std::size_t begin, std::size_t end) {
+  const std::span<const Group::Row> rows = std::span(group.rows).subspan(begin, end - begin);
   std::vector<Token> tokens;
   std::vector<llama_pos> positions;
   std::vector<std::int32_t> sequence_counts;
   std::vector<llama_seq_id*> sequences;
-  for (std::size_t begin = 0; begin < rows.size(); begin += kBatchRows) {
-    const auto chunk = rows.subspan(begin, std::min(kBatchRows, rows.size() - begin));
-    tokens.clear();
-    positions.clear();
-    sequence_counts.clear();
-    sequences.clear();
-    for (const Row& row : chunk) {
-      tokens.push_back(row.token);
-      positions.push_back(row.position);
-      sequence_counts.push_back(static_cast<std::int32_t>(row.in.size()));
-      sequences.push_back(const_cast<llama_seq_id*>(row.in.data()));  // the C struct is not const; it is only read
-    }
-    // All rows are outputs: the last layer keeps flagged rows only.
-    std::vector<std::int8_t> outputs(chunk.size(), 1);
-    llama_batch batch{};
-    batch.n_tokens = static_cast<std::int32_t>(chunk.size());
-    batch.token = tokens.data();
-    batch.pos = positions.data();
-    batch.n_seq_id = sequence_counts.data();
-    batch.seq_id = sequences.data();
-    batch.logits = outputs.data();
-    clear_llama_log();
-    int status = 0;
-    try {
-      status = llama_decode(context_->handle, batch);
-    } catch (const std::bad_alloc&) {
-      throw;
-    } catch (const std::exception& error) {
-      throw Error(ErrorCode::Internal, fmt::format("llama.cpp failed: {}", error.what()));
-    }
-    if (status != 0) {
-      throw_if_interrupted();
-      throw Error(ErrorCode::Internal, fmt::format("llama.cpp could not evaluate {} tokens (status {}): {}",
-                                                   chunk.size(), status, llama_error()));
-    }
-    evaluated_tokens_ += chunk.size();
-    for (std::size_t i = 0; i < chunk.size(); ++i) {
-      const float* state = llama_get_embeddings_ith(context_->handle, static_cast<std::int32_t>(i));
-      if (state == nullptr) throw Error(ErrorCode::Internal, "llama.cpp gave no hidden state");
-      visitor(chunk[i].branch, static_cast<std::size_t>(chunk[i].position), {state, backbone_.identity().dimension});
-    }
+  for (const Group::Row& row : rows) {
+    tokens.push_back(row.token);
+    positions.push_back(row.position);
+    sequence_counts.push_back(static_cast<std::int32_t>(row.in.size()));
+    sequences.push_back(const_cast<llama_seq_id*>(row.in.data()));  // the C struct is not const; it is only read
   }
+  // All rows are outputs: the last layer keeps flagged rows only.
+  std::vector<std::int8_t> outputs(rows.size(), 1);
+  llama_batch batch{};
+  batch.n_tokens = static_cast<std::int32_t>(rows.size());
+  batch.token = tokens.data();
+  batch.pos = positions.data();
+  batch.n_seq_id = sequence_counts.data();
+  batch.seq_id = sequences.data();
+  batch.logits = outputs.data();
+  context_->stopper.armed = skips_output_;
+  clear_llama_log();
+  int status = 0;
+  try {
+    status = llama_decode(context_->handle, batch);
+  } catch (const std::bad_alloc&) {
+    throw;
+  } catch (const std::exception& error) {
+    throw Error(ErrorCode::Internal, fmt::format("llama.cpp failed: {}", error.what()));
+  }
+  if (status != 0) {
+    throw_if_interrupted();
+    throw Error(ErrorCode::Internal, fmt::format("llama.cpp could not evaluate {} tokens (status {}): {}", rows.size(),
+                                                 status, llama_error()));
+  }
+  evaluated_tokens_ += rows.size();
 }
 
 }  // namespace coala

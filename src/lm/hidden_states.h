@@ -13,53 +13,66 @@ struct llama_context;
 
 namespace coala {
 
-/// Sequences that start alike: a trunk, evaluated once, and branches that continue it without seeing each other.
-/// The trunk may be empty, and so may be the branches, but not both.
-struct TokenTree {
-  std::span<const Token> trunk;
-  std::vector<std::span<const Token>> branches;
-};
+using TokenSequence = std::span<const Token>;
 
-/// Receives the last hidden state after the final norm, [d], valid during the call.
-/// @param branch  which branch the token belongs to; kTrunk for the trunk's
-/// @param position  of the token in its sequence, counted from the start of the trunk
-/// A branch's states come in the order of their positions, and after those of the trunk.
-using StateVisitor = std::function<void(int branch, std::size_t position, std::span<const float> state)>;
-inline constexpr int kTrunk = -1;
+/// Receives a hidden state, valid during the call: the last one after the final norm, [d], or those of
+/// StateOptions::layers side by side, [layers x d].
+/// @param sequence  which of the sequences
+/// @param position  of the token in it
+/// Every token of every sequence comes once, those of a sequence in the order of their positions.
+using StateVisitor = std::function<void(std::size_t sequence, std::size_t position, std::span<const float> state)>;
 
 struct StateOptions {
-  std::size_t longest_tokens = 512;  ///< longest sequence, trunk included
+  std::size_t longest_tokens = 512;  ///< longest sequence
   int threads = 0;                   ///< 0: all cores this process may use
-  bool share_trunk = true;           ///< false: the trunk is evaluated anew for each branch (slower, same numbers)
+  bool share_prefixes = true;        ///< false: every sequence is evaluated whole (slower, same numbers)
   bool skip_output = true;           ///< false: the output matrix is evaluated too (slower, same numbers)
+  std::size_t batch_rows = 0;        ///< tokens per call of the model; 0: choose_batch_rows()
+  /// Which states: k > 0 for those after block k, 0 for the last one after the final norm. Nothing above the highest of
+  /// them is evaluated.
+  std::vector<std::size_t> layers = {0};
 };
 
-/// Evaluates token trees with a model. One thread at a time.
+/// Evaluates token sequences with a model. One thread at a time.
+///
+/// What a sequence has in common with the one before it is not evaluated again: of sequences in lexicographic order
+/// every node of their prefix tree is evaluated once, and every sequence still gets the states of all its tokens.
 ///
 /// Features must reproduce, so the cache is float32 and flash attention is off: with either, states would move by up
-/// to 1e-2 with what else is in the batch. The graph is stopped after the final norm, which leaves out the output
-/// matrix; a check at construction compares with the plain route and falls back to it where the stop does not work.
+/// to 1e-2 with what else is in the batch. The graph is stopped at the last state that is asked for, which leaves out
+/// the output matrix; a check at construction compares with the plain route and falls back to it where the stop does
+/// not work.
 class StateEvaluator {
  public:
-  /// @throws Error{BadInput} when the model is no causal language model or its context is shorter than longest_tokens,
-  ///   Error{OutOfMemory}
+  /// @throws Error{BadInput} when the model is no causal language model, its context is shorter than longest_tokens or
+  ///   it has no such layer; Error{OutOfMemory}
   StateEvaluator(const Backbone& backbone, const StateOptions& options);
   ~StateEvaluator();
   StateEvaluator(const StateEvaluator&) = delete;
   StateEvaluator& operator=(const StateEvaluator&) = delete;
 
-  /// @throws Error{BadInput} when a sequence is longer than longest_tokens, Error{Interrupted}; what the visitor throws
-  void evaluate(const TokenTree& tree, const StateVisitor& visitor);
+  /// The numbers depend, by rounding, on which sequences come before in the same call, and on nothing else.
+  /// @throws Error{BadInput} when a sequence is empty or longer than longest_tokens, Error{Interrupted}; what the
+  ///   visitor throws
+  void evaluate(std::span<const TokenSequence> sequences, const StateVisitor& visitor);
 
+  std::size_t state_size() const;  ///< numbers that a visitor gets: layers x d
+  std::size_t batch_rows() const { return options_.batch_rows; }
+  bool shares_prefixes() const { return options_.share_prefixes; }
   bool skips_output() const { return skips_output_; }
   std::uint64_t evaluated_tokens() const { return evaluated_tokens_; }
   /// Estimate of the memory that this object needs beside the model: cache, output buffer, attention scores.
   std::size_t context_bytes() const;
 
  private:
-  struct Row;
+  struct Group;
   struct Context;
-  void run(std::span<const Row> rows, const StateVisitor& visitor);
+  struct Stopper;
+  Group take_group(std::span<const TokenSequence> sequences, std::size_t begin, std::size_t kept) const;
+  void run(const Group& group, const StateVisitor& visitor);
+  void decode(const Group& group, std::size_t begin, std::size_t end);
+  std::span<const float> state_of(std::size_t row);
+  void check_layers();
   void check_skip();
 
   const Backbone& backbone_;
@@ -67,6 +80,16 @@ class StateEvaluator {
   std::unique_ptr<Context> context_;
   bool skips_output_ = false;
   std::uint64_t evaluated_tokens_ = 0;
+  std::vector<float> path_;   ///< states of the last sequence as far as the next one shares it
+  std::vector<float> state_;  ///< one token's, when several layers are put together
 };
+
+/// How many leading tokens two sequences share.
+std::size_t shared_prefix(TokenSequence a, TokenSequence b);
+
+/// Tokens per call of the model that cost least: more make better use of the weights, but without flash attention
+/// every token is compared with every cell of the cache, also those of other sequences. A function of the model alone,
+/// because the last bits of the states depend on it. Derivation: docs/architecture.md.
+std::size_t choose_batch_rows(const BackboneIdentity& backbone);
 
 }  // namespace coala

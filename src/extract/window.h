@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <vector>
+
+#include "core/parallel.h"
+#include "extract/encoded_record.h"
+#include "extract/prefix_plan.h"
+
+namespace coala {
+
+/// Consecutive records whose evaluation is planned together. A window ends where the records say, so its features do
+/// not depend on the machine or on how often the work was interrupted.
+struct Window {
+  std::uint32_t index = 0;
+  std::vector<RecordRow> rows;
+  std::vector<EncodedResponse> responses;  ///< responses_per_record for each row
+  std::size_t responses_per_record = 1;
+  PrefixPlan plan;
+  FeatureCounts counts;  ///< of the window, as planned
+
+  struct Place {
+    std::uint32_t block = 0, row = 0;
+  };
+  std::vector<Place> places;  ///< of the responses in the plan
+};
+
+/// Reads and encodes records, window by window. What is kept of a record is its tokens.
+template <class Item>
+class WindowReader {
+ public:
+  using Source = std::function<bool(Item&)>;
+  /// @param first_window  index of the first window; the source must be at its first record
+  WindowReader(Source source, const FeatureExtractor& extractor, ThreadPool& pool, std::uint32_t first_window);
+
+  /// False at the end. @throws what encode_record() throws for the first record that cannot be encoded
+  bool next(Window& window);
+
+ private:
+  void encode_more();
+
+  Source source_;
+  const FeatureExtractor& extractor_;
+  ThreadPool& pool_;
+  std::uint32_t next_window_;
+  bool more_ = true;
+  std::deque<EncodedRecord> encoded_;
+};
+
+}  // namespace coala
