@@ -11,6 +11,7 @@
 #include "core/atomic_file.h"
 #include "core/random.h"
 #include "core/safetensors.h"
+#include "lm/accelerator.h"
 #include "lm/backbone.h"
 #include "lm/hidden_states.h"
 #include "support.h"
@@ -210,6 +211,42 @@ TEST(States, OfSeveralLayersComeTogether) {
   }
   EXPECT_NE(first, last);
   EXPECT_EQ(error_code_of([] { StateEvaluator(tiny(), {.longest_tokens = 8, .layers = {3}}); }), ErrorCode::BadUsage);
+}
+
+/// Our own products and attention against ggml's, on forests that use every part of the attention's mask.
+TEST(States, AreTheSameWithAndWithoutTheAccelerator) {
+  COALA_NEEDS_SHARED("models/imdb-llama");
+  for (const char* file : {"models/imdb-llama/imdb-llama-7m-f16.gguf", "models/imdb-llama/imdb-llama-7m-q8_0.gguf"}) {
+    const Backbone backbone(shared_file(file));
+    std::vector<std::vector<Token>> forest = random_forest(30, 160, 8);
+    for (auto& tokens : forest) {
+      for (Token& token : tokens) token = static_cast<Token>((token * 31 + 7) % 8000);
+    }
+    const std::vector<TokenSequence> sequences(forest.begin(), forest.end());
+    const auto collect = [&](bool accelerated, int threads) {
+      use_accelerator(accelerated);
+      StateEvaluator evaluator(backbone, {.longest_tokens = 160, .threads = threads});
+      EXPECT_TRUE(evaluator.skips_output());
+      std::vector<std::vector<float>> states;
+      evaluator.evaluate(sequences, [&](std::size_t, std::size_t, std::span<const float> state) {
+        states.emplace_back(state.begin(), state.end());
+      });
+      use_accelerator(true);
+      return states;
+    };
+    const auto plain = collect(false, 1);
+    const auto one = collect(true, 1);
+    const auto two = collect(true, 2);
+    ASSERT_EQ(plain.size(), one.size());
+    EXPECT_EQ(one, two) << "the kernels give the same bits on any number of threads";
+    EXPECT_NE(plain, one) << "nothing was accelerated";
+    // ggml rounds activations to half precision before it multiplies (2^-11 each), and to 8 bits for Q8_0, where only
+    // attention is ours.
+    const double unit = std::string(file).find("q8_0") == std::string::npos ? 0x1p-11 : 0x1p-7;
+    for (std::size_t t = 0; t < plain.size(); ++t) {
+      ASSERT_LE(distance(plain[t], one[t]), 4 * unit * norm(plain[t])) << file << ", token " << t;
+    }
+  }
 }
 
 TEST(States, RefuseWhatDoesNotFit) {

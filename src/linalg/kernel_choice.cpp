@@ -60,6 +60,10 @@ LogisticKernel logistic_kernel() {
   return kernels().logistic;
 }
 
+const DenseKernels* dense_kernels() {
+  return kernels().name == "portable" ? nullptr : &kernels().dense;
+}
+
 std::string_view kernel_set_name() {
   return kernels().name;
 }

@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "core/hash.h"
+#include "lm/accelerator.h"
 #include "lm/gguf_file.h"
 #include "lm/log_sink.h"
 
@@ -72,6 +73,7 @@ void Backbone::Free::operator()(llama_model* model) const {
 
 Backbone::Backbone(const std::filesystem::path& path) {
   start_llama();
+  register_accelerator();
   const GgufFile file = read_gguf_header(path);
   identity_.architecture = file.text("general.architecture");
   identity_.name = file.text("general.name");

@@ -2,6 +2,7 @@
 
 #include <string_view>
 
+#include "linalg/dense_kernels.h"
 #include "linalg/gated_kernels.h"
 #include "linalg/logistic_kernel.h"
 
@@ -15,6 +16,7 @@ struct KernelSet {
   GatedKernels<float> gated_bf16;
   GatedKernels<double> gated_f64;
   LogisticKernel logistic;
+  DenseKernels dense;
 };
 
 // One per instruction set, each defined in the file kernels_<set>.cpp that is compiled for that set; constant-

@@ -1,3 +1,4 @@
+#include "linalg/cpu/dense_kernels_generic.h"
 #include "linalg/cpu/gated_kernels_generic.h"
 #include "linalg/cpu/kernel_sets.h"
 #include "linalg/cpu/logistic_kernel_generic.h"
@@ -9,6 +10,7 @@ const KernelSet kKernels_avx512{"avx512",
                                 gated_kernels_generic<float, Half, 64>(),
                                 gated_kernels_generic<float, BFloat, 64>(),
                                 gated_kernels_generic<double, Double, 64>(),
-                                &LogisticKernelGeneric<double, 64>::run};
+                                &LogisticKernelGeneric<double, 64>::run,
+                                dense_kernels_generic<64, 14>()};
 
 }  // namespace coala

@@ -1,0 +1,206 @@
+// Written once, compiled once per instruction set; see gated_kernels_generic.h, whose rules hold here.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+#include "linalg/cpu/gated_kernels_generic.h"
+#include "linalg/dense_kernels.h"
+
+namespace coala {
+namespace {
+
+/// @tparam T, Word  float and an integer as wide (parameters, because GCC 12 ignores the attributes below on types that
+///                  are none)
+/// @tparam Bytes    width of a register
+/// @tparam RowTile  rows per tile: with two registers of columns each, and two for the panel, they fill the registers
+template <class T, class Word, int Bytes, std::size_t RowTile>
+struct DenseKernelsGeneric {
+  static constexpr std::size_t kLanes = Bytes / sizeof(float);
+  static constexpr std::size_t kVectors = 2;  // of columns at a time
+  using Vector __attribute__((vector_size(Bytes), aligned(sizeof(T)), may_alias)) = T;
+  using Bits __attribute__((vector_size(Bytes), aligned(sizeof(T)), may_alias)) = Word;
+
+  static Vector load(const float* from) { return *reinterpret_cast<const Vector*>(from); }
+  static void store(float* to, Vector value) { *reinterpret_cast<Vector*>(to) = value; }
+  static Vector all(float value) { return value - Vector{}; }
+
+  template <std::size_t... I>
+  static Vector zip_low(Vector a, Vector b, std::index_sequence<I...>) {
+    return __builtin_shufflevector(a, b, (I % 2 == 0 ? int(I / 2) : int(kLanes + I / 2))...);
+  }
+  template <std::size_t... I>
+  static Vector zip_high(Vector a, Vector b, std::index_sequence<I...>) {
+    return __builtin_shufflevector(a, b, (I % 2 == 0 ? int(kLanes / 2 + I / 2) : int(kLanes + kLanes / 2 + I / 2))...);
+  }
+  /// Turns over a block of kLanes registers: each round of perfect shuffles exchanges one bit of row and column number.
+  static void transpose(Vector (&block)[kLanes]) {
+    constexpr auto kIndices = std::make_index_sequence<kLanes>{};
+    for (std::size_t round = 1; round < kLanes; round *= 2) {
+      Vector next[kLanes];
+      for (std::size_t i = 0; i < kLanes / 2; ++i) {
+        next[2 * i] = zip_low(block[i], block[i + kLanes / 2], kIndices);
+        next[2 * i + 1] = zip_high(block[i], block[i + kLanes / 2], kIndices);
+      }
+      for (std::size_t i = 0; i < kLanes; ++i) block[i] = next[i];
+    }
+  }
+
+  static void pack_rows(const float* x, std::size_t stride, std::size_t rows, std::size_t k, float* packed) {
+    for (std::size_t begin = 0; begin < rows; begin += RowTile, packed += k * RowTile) {
+      const std::size_t here = rows - begin < RowTile ? rows - begin : RowTile;
+      for (std::size_t r = 0; r < RowTile; ++r) {
+        const float* row = x + (begin + r) * stride;
+        for (std::size_t i = 0; i < k; ++i) packed[i * RowTile + r] = r < here ? row[i] : 0;
+      }
+    }
+  }
+
+  template <class Store>
+  static void pack_panel(const std::byte* w, std::size_t stride, std::size_t columns, std::size_t k, float* panel) {
+    using Stored = typename Store::Stored;
+    for (std::size_t c = 0; c < kPanelColumns; c += kLanes) {
+      std::size_t i = 0;
+      for (; i + kLanes <= k; i += kLanes) {
+        Vector block[kLanes];
+        for (std::size_t j = 0; j < kLanes; ++j) {
+          block[j] = Vector{};
+          if (c + j < columns) {
+            const auto* row = reinterpret_cast<const Stored*>(w + (c + j) * stride);
+            block[j] = Store::template load<Vector, kLanes>(row + i);
+          }
+        }
+        transpose(block);
+        for (std::size_t j = 0; j < kLanes; ++j) store(panel + (i + j) * kPanelColumns + c, block[j]);
+      }
+      for (; i < k; ++i) {  // what does not fill a register, by way of one
+        for (std::size_t j = 0; j < kLanes; ++j) {
+          Stored one[kLanes] = {};
+          if (c + j < columns) one[0] = reinterpret_cast<const Stored*>(w + (c + j) * stride)[i];
+          panel[i * kPanelColumns + c + j] = Store::template load<Vector, kLanes>(one)[0];
+        }
+      }
+    }
+  }
+
+  /// Rows rows of a packed tile times kVectors registers of a panel's columns.
+  template <std::size_t Rows>
+  static void tile(const float* __restrict packed, const float* __restrict panel, std::size_t k, float* c,
+                   std::size_t stride, bool accumulate) {
+    Vector sum[Rows][kVectors];
+    for (std::size_t r = 0; r < Rows; ++r) {
+      for (std::size_t v = 0; v < kVectors; ++v) {
+        sum[r][v] = accumulate ? load(c + r * stride + v * kLanes) : Vector{};
+      }
+    }
+    for (std::size_t i = 0; i < k; ++i) {
+      Vector w[kVectors];
+      for (std::size_t v = 0; v < kVectors; ++v) w[v] = load(panel + i * kPanelColumns + v * kLanes);
+#pragma GCC unroll 16
+      for (std::size_t r = 0; r < Rows; ++r) {
+        const Vector x = all(packed[i * RowTile + r]);
+        for (std::size_t v = 0; v < kVectors; ++v) sum[r][v] += x * w[v];
+      }
+    }
+    for (std::size_t r = 0; r < Rows; ++r) {
+      for (std::size_t v = 0; v < kVectors; ++v) store(c + r * stride + v * kLanes, sum[r][v]);
+    }
+  }
+
+  using Tile = void (*)(const float*, const float*, std::size_t, float*, std::size_t, bool);
+  template <std::size_t... Rows>
+  static Tile tile_of(std::size_t rows, std::index_sequence<Rows...>) {
+    static constexpr Tile kTiles[] = {&tile<Rows + 1>...};
+    return kTiles[rows - 1];
+  }
+
+  static void product(const float* packed, std::size_t rows, const float* panel, std::size_t columns, std::size_t k,
+                      float* c, std::size_t stride, bool accumulate) {
+    for (std::size_t begin = 0; begin < rows; begin += RowTile, packed += k * RowTile) {
+      const std::size_t here = rows - begin < RowTile ? rows - begin : RowTile;
+      const Tile multiply = tile_of(here, std::make_index_sequence<RowTile>{});
+      for (std::size_t column = 0; column < columns; column += kVectors * kLanes) {
+        float* to = c + begin * stride + column;
+        if (columns - column >= kVectors * kLanes) {
+          multiply(packed, panel + column, k, to, stride, accumulate);
+          continue;
+        }
+        // The last columns, by way of a whole tile.
+        float whole[RowTile * kVectors * kLanes] = {};
+        const std::size_t width = columns - column;
+        for (std::size_t r = 0; accumulate && r < here; ++r) {
+          for (std::size_t j = 0; j < width; ++j) whole[r * kVectors * kLanes + j] = to[r * stride + j];
+        }
+        multiply(packed, panel + column, k, whole, kVectors * kLanes, accumulate);
+        for (std::size_t r = 0; r < here; ++r) {
+          for (std::size_t j = 0; j < width; ++j) to[r * stride + j] = whole[r * kVectors * kLanes + j];
+        }
+      }
+    }
+  }
+
+  static Vector select(Bits mask, Vector yes, Vector no) {
+    return reinterpret_cast<Vector>((mask & reinterpret_cast<Bits>(yes)) | (~mask & reinterpret_cast<Bits>(no)));
+  }
+
+  /// exp(x) for x <= 0: 2^n exp(r) with |r| <= ln 2 / 2, by a polynomial of degree 6 (its coefficients are 1/k!, whose
+  /// remainder there is r^7 / 7! < 1.2e-7); zero below -87, where the result would not be normal.
+  static Vector exp_of(Vector x) {
+    const Bits tiny = x < all(-87.0f);
+    x = select(tiny, all(-87.0f), x);
+    const Vector shifted = x * 1.44269504f + 12582912.0f;  // 1.5 * 2^23: the sum's last bits are n
+    const Vector n = shifted - 12582912.0f;
+    Vector r = x - n * 0.693359375f;
+    r = r - n * -2.12194440e-4f;
+    Vector p = all(1.0f / 720);
+    p = p * r + 1.0f / 120;
+    p = p * r + 1.0f / 24;
+    p = p * r + 1.0f / 6;
+    p = p * r + 0.5f;
+    p = p * r + 1.0f;
+    p = p * r + 1.0f;
+    const Bits exponent = (reinterpret_cast<Bits>(shifted) - 0x4b400000) << 23;
+    const Vector result = reinterpret_cast<Vector>(reinterpret_cast<Bits>(p) + exponent);
+    return select(tiny, Vector{}, result);
+  }
+
+  static void soft_max(float* x, const float* const* bias, std::size_t rows, std::size_t count, float scale,
+                       float* packed, float* sums) {
+    for (std::size_t r = 0; r < rows; ++r) {
+      float* row = x + r * count;
+      Vector most = all(-__builtin_inff());
+      for (std::size_t i = 0; i < count; i += kLanes) {
+        const Vector value = load(row + i) * scale + load(bias[r] + i);
+        store(row + i, value);
+        most = select(value > most, value, most);
+      }
+      float highest = most[0];
+      for (std::size_t j = 1; j < kLanes; ++j) highest = most[j] > highest ? most[j] : highest;
+      Vector sum{};
+      for (std::size_t i = 0; i < count; i += kLanes) {
+        const Vector value = exp_of(load(row + i) - highest);
+        store(row + i, value);
+        sum += value;
+      }
+      sums[r] = 0;
+      for (std::size_t j = 0; j < kLanes; ++j) sums[r] += sum[j];
+    }
+    pack_rows(x, count, rows, count, packed);
+  }
+};
+
+template <int Bytes, std::size_t RowTile>
+constexpr DenseKernels dense_kernels_generic() {
+  using Kernels = DenseKernelsGeneric<float, std::int32_t, Bytes, RowTile>;
+  return {RowTile,
+          &Kernels::pack_rows,
+          &Kernels::template pack_panel<Single>,
+          &Kernels::template pack_panel<Half>,
+          &Kernels::template pack_panel<BFloat>,
+          &Kernels::product,
+          &Kernels::soft_max};
+}
+
+}  // namespace
+}  // namespace coala

@@ -1,0 +1,208 @@
+#include "lm/accelerator.h"
+
+#include <ggml-backend-impl.h>
+#include <ggml-cpu.h>
+#include <ggml-impl.h>
+
+#include <atomic>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include "core/parallel.h"
+#include "linalg/dense_kernels.h"
+#include "lm/graph_kernels.h"
+
+namespace coala {
+namespace {
+
+std::atomic<bool> g_on{true};
+
+/// What a llama.cpp context has of this backend.
+struct Instance {
+  ggml_backend_t cpu = nullptr;  ///< ggml's own, for everything else
+  ggml_threadpool_t threads = nullptr;
+  std::unique_ptr<ThreadPool> pool = std::make_unique<ThreadPool>(1);
+  GraphKernels kernels;
+
+  Instance() : kernels(*dense_kernels()) {}
+  ~Instance() {
+    ggml_backend_free(cpu);
+    if (threads != nullptr) ggml_threadpool_free(threads);
+  }
+};
+
+Instance& instance(ggml_backend_t backend) {
+  return *static_cast<Instance*>(backend->context);
+}
+
+ggml_backend_dev_t cpu_device() {
+  return ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
+}
+
+ggml_status compute(ggml_backend_t backend, ggml_cgraph* graph) {
+  Instance& self = instance(backend);
+  const auto hand_on = [&](int begin, int end) {
+    if (begin == end) return GGML_STATUS_SUCCESS;
+    ggml_cgraph part = ggml_graph_view(graph, begin, end);
+    return ggml_backend_graph_compute(self.cpu, &part);
+  };
+  if (!g_on) return hand_on(0, graph->n_nodes);
+  self.kernels.begin_graph();
+  int begin = 0;  // of the nodes that are not computed yet
+  for (int i = 0; i < graph->n_nodes;) {
+    const std::span<ggml_tensor* const> rest(graph->nodes + i, static_cast<std::size_t>(graph->n_nodes - i));
+    const int taken = self.kernels.match(rest);
+    if (taken == 0) {
+      ++i;
+      continue;
+    }
+    if (const ggml_status status = hand_on(begin, i); status != GGML_STATUS_SUCCESS) return status;
+    self.kernels.run(rest.first(static_cast<std::size_t>(taken)), *self.pool);
+    i += taken;
+    begin = i;
+  }
+  return hand_on(begin, graph->n_nodes);
+}
+
+void set_threads(ggml_backend_t backend, int count) {
+  Instance& self = instance(backend);
+  if (self.pool->size() == count) return;
+  self.pool = std::make_unique<ThreadPool>(count);
+  ggml_backend_cpu_set_n_threads(self.cpu, count);
+  // Without a pool of its own, ggml would start threads for every piece of the graph.
+  ggml_threadpool_t old = self.threads;
+  ggml_threadpool_params params = ggml_threadpool_params_default(count);
+  self.threads = count > 1 ? ggml_threadpool_new(&params) : nullptr;
+  ggml_backend_cpu_set_threadpool(self.cpu, self.threads);
+  if (old != nullptr) ggml_threadpool_free(old);
+}
+
+void set_abort_callback(ggml_backend_t backend, ggml_abort_callback callback, void* data) {
+  ggml_backend_cpu_set_abort_callback(instance(backend).cpu, callback, data);
+}
+
+const char* name_of_backend(ggml_backend_t) {
+  return "coala";
+}
+
+void free_backend(ggml_backend_t backend) {
+  delete &instance(backend);
+  delete backend;
+}
+
+ggml_guid_t guid() {
+  static ggml_guid value = {0x63, 0x6f, 0x61, 0x6c, 0x61, 0x2d, 0x61, 0x63,
+                            0x63, 0x65, 0x6c, 0x00, 0x00, 0x00, 0x00, 0x01};
+  return &value;
+}
+
+ggml_backend_t init_backend(ggml_backend_dev_t device, const char*) {
+  auto self = std::make_unique<Instance>();
+  self->cpu = ggml_backend_dev_init(cpu_device(), nullptr);
+  if (self->cpu == nullptr) return nullptr;
+  ggml_backend_cpu_set_n_threads(self->cpu, 1);
+  ggml_backend_i interface {};
+  interface.get_name = &name_of_backend;
+  interface.free = &free_backend;
+  interface.graph_compute = &compute;
+  return new ggml_backend{guid(), interface, device, self.release()};
+}
+
+const char* name_of_device(ggml_backend_dev_t) {
+  return "coala";
+}
+
+const char* description_of_device(ggml_backend_dev_t) {
+  return "products and attention on the CPU";
+}
+
+void memory_of_device(ggml_backend_dev_t, std::size_t* free, std::size_t* total) {
+  *free = 0;
+  *total = 0;
+}
+
+enum ggml_backend_dev_type type_of_device(ggml_backend_dev_t) {
+  return GGML_BACKEND_DEVICE_TYPE_ACCEL;
+}
+
+void properties_of_device(ggml_backend_dev_t device, ggml_backend_dev_props* properties) {
+  ggml_backend_dev_get_props(cpu_device(), properties);
+  properties->name = name_of_device(device);
+  properties->description = description_of_device(device);
+  properties->type = type_of_device(device);
+  memory_of_device(device, &properties->memory_free, &properties->memory_total);
+}
+
+ggml_backend_buffer_type_t buffer_type_of_device(ggml_backend_dev_t) {
+  return ggml_backend_cpu_buffer_type();
+}
+
+ggml_backend_buffer_t buffer_from_pointer(ggml_backend_dev_t, void* pointer, std::size_t size, std::size_t) {
+  return ggml_backend_cpu_buffer_from_ptr(pointer, size);
+}
+
+bool supports_operation(ggml_backend_dev_t, const ggml_tensor* operation) {
+  return ggml_backend_dev_supports_op(cpu_device(), operation);
+}
+
+bool supports_buffer_type(ggml_backend_dev_t, ggml_backend_buffer_type_t type) {
+  return ggml_backend_dev_supports_buft(cpu_device(), type);
+}
+
+const char* name_of_registry(ggml_backend_reg_t) {
+  return "coala";
+}
+
+std::size_t count_devices(ggml_backend_reg_t) {
+  return 1;
+}
+
+ggml_backend_dev_t device_of_registry(ggml_backend_reg_t registry, std::size_t) {
+  static ggml_backend_device device = [registry] {
+    ggml_backend_device_i interface {};
+    interface.get_name = &name_of_device;
+    interface.get_description = &description_of_device;
+    interface.get_memory = &memory_of_device;
+    interface.get_type = &type_of_device;
+    interface.get_props = &properties_of_device;
+    interface.init_backend = &init_backend;
+    interface.get_buffer_type = &buffer_type_of_device;
+    interface.buffer_from_host_ptr = &buffer_from_pointer;
+    interface.supports_op = &supports_operation;
+    interface.supports_buft = &supports_buffer_type;
+    return ggml_backend_device{interface, registry, nullptr};
+  }();
+  return &device;
+}
+
+void* function_of_registry(ggml_backend_reg_t, const char* name) {
+  if (std::strcmp(name, "ggml_backend_set_n_threads") == 0) return reinterpret_cast<void*>(&set_threads);
+  if (std::strcmp(name, "ggml_backend_set_abort_callback") == 0) return reinterpret_cast<void*>(&set_abort_callback);
+  return nullptr;
+}
+
+}  // namespace
+
+void register_accelerator() {
+  static const bool once = [] {
+    if (dense_kernels() == nullptr) return false;
+    static ggml_backend_reg registry = [] {
+      ggml_backend_reg_i interface {};
+      interface.get_name = &name_of_registry;
+      interface.get_device_count = &count_devices;
+      interface.get_device = &device_of_registry;
+      interface.get_proc_address = &function_of_registry;
+      return ggml_backend_reg{GGML_BACKEND_API_VERSION, interface, nullptr};
+    }();
+    ggml_backend_register(&registry);
+    return true;
+  }();
+  static_cast<void>(once);
+}
+
+void use_accelerator(bool on) {
+  g_on = on;
+}
+
+}  // namespace coala

@@ -1,0 +1,17 @@
+#pragma once
+
+namespace coala {
+
+/// Makes llama.cpp evaluate large matrix products and attention on the CPU with our own kernels (linalg/
+/// dense_kernels.h): in single precision throughout, without rounding the activations to the type of the weights, and
+/// without comparing tokens with those that they do not see. To be called before a model is loaded; does nothing when
+/// called again, or on a CPU that the kernels are not made for.
+///
+/// ggml takes it for a further device, which does everything that its CPU device does, and is preferred to it. So a
+/// graph stays in one piece, and everything that we have no kernel for is handed to ggml's own CPU code.
+void register_accelerator();
+
+/// Switches the kernels off and on, for comparisons; affects all models.
+void use_accelerator(bool on);
+
+}  // namespace coala

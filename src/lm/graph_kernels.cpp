@@ -1,0 +1,280 @@
+#include "lm/graph_kernels.h"
+
+#include <ggml-backend.h>
+#include <ggml.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+namespace coala {
+namespace {
+
+/// Fewer rows or columns than these are left to ggml, whose kernels need not repack the weights.
+constexpr std::int64_t kFewestRows = 16;
+constexpr std::int64_t kFewestColumns = 32;
+
+bool in_plain_memory(const ggml_tensor* tensor) {
+  const ggml_tensor* owner = tensor->view_src != nullptr ? tensor->view_src : tensor;
+  return owner->buffer != nullptr && ggml_backend_buffer_is_host(owner->buffer);
+}
+
+bool is_no_operation(const ggml_tensor* node) {
+  return node->op == GGML_OP_NONE || node->op == GGML_OP_RESHAPE || node->op == GGML_OP_VIEW ||
+         node->op == GGML_OP_PERMUTE || node->op == GGML_OP_TRANSPOSE;
+}
+
+bool is_product(const ggml_tensor* node) {
+  if (node->op != GGML_OP_MUL_MAT) return false;
+  const ggml_tensor* w = node->src[0];
+  const ggml_tensor* x = node->src[1];
+  return (w->type == GGML_TYPE_F32 || w->type == GGML_TYPE_F16 || w->type == GGML_TYPE_BF16) &&
+         x->type == GGML_TYPE_F32 && node->type == GGML_TYPE_F32 && ggml_is_matrix(w) && ggml_is_matrix(x) &&
+         w->nb[0] == ggml_type_size(w->type) && x->nb[0] == sizeof(float) && x->nb[1] % sizeof(float) == 0 &&
+         ggml_is_contiguous(node) && x->ne[1] >= kFewestRows && w->ne[1] >= kFewestColumns &&
+         node->op_params[1] != GGML_HINT_SRC0_IS_HADAMARD && in_plain_memory(w);
+}
+
+/// Rows of single numbers, as a cache that is stored transposed is filled.
+bool is_scatter(const ggml_tensor* node) {
+  if (node->op != GGML_OP_SET_ROWS) return false;
+  const ggml_tensor* from = node->src[0];
+  const ggml_tensor* to = node->src[1];
+  return node->ne[0] == 1 && node->type == GGML_TYPE_F32 && from->type == GGML_TYPE_F32 && to->type == GGML_TYPE_I64 &&
+         ggml_is_contiguous(from) && ggml_is_contiguous(to) && node->nb[1] == sizeof(float) && from->ne[2] == 1 &&
+         from->ne[3] == 1 && in_plain_memory(node);
+}
+
+/// Neighbours in the source go to places far apart, neighbours a row of the source later side by side: so a few columns
+/// at a time, all rows of them.
+void scatter(const ggml_tensor& node) {
+  constexpr std::size_t kTogether = 8;
+  const ggml_tensor* source = node.src[0];
+  const auto count = static_cast<std::size_t>(source->ne[1]);
+  const bool reshaped = source->op == GGML_OP_RESHAPE && source->src[0] != nullptr;
+  const std::size_t columns = reshaped ? static_cast<std::size_t>(source->src[0]->ne[0]) : count;
+  const auto* from = static_cast<const float*>(source->data);
+  const auto* where = static_cast<const std::int64_t*>(node.src[1]->data);
+  auto* to = static_cast<float*>(node.data);
+  for (std::size_t begin = 0; begin < columns; begin += kTogether) {
+    const std::size_t end = std::min(begin + kTogether, columns);
+    for (std::size_t row = 0; row < count; row += columns) {
+      for (std::size_t i = row + begin; i < row + end; ++i) to[where[i]] = from[i];
+    }
+  }
+}
+
+template <class T>
+const T* at(const ggml_tensor* tensor, std::size_t i1, std::size_t i2 = 0) {
+  return reinterpret_cast<const T*>(static_cast<const std::byte*>(tensor->data) + i1 * tensor->nb[1] +
+                                    i2 * tensor->nb[2]);
+}
+
+std::size_t round_up(std::size_t value, std::size_t to) {
+  return (value + to - 1) / to * to;
+}
+
+}  // namespace
+
+/// The nodes of one layer's attention: scores, weights, weighted values, and those put in order.
+struct GraphKernels::Attention {
+  const ggml_tensor* q = nullptr;     ///< [width, rows, heads]
+  const ggml_tensor* k = nullptr;     ///< [width, cells, kv heads]
+  const ggml_tensor* v = nullptr;     ///< [cells, width, kv heads]
+  const ggml_tensor* mask = nullptr;  ///< [cells, rows]
+  const ggml_tensor* out = nullptr;   ///< [width heads, rows]
+  float scale = 1;
+  int nodes = 0;
+
+  /// The pattern that llama.cpp writes when flash attention is off; without nodes when it is something else.
+  static Attention find(std::span<ggml_tensor* const> nodes) {
+    std::vector<const ggml_tensor*> found;
+    std::size_t last = 0;
+    for (std::size_t i = 0; i < nodes.size() && found.size() < 4; ++i) {
+      if (is_no_operation(nodes[i])) continue;
+      found.push_back(nodes[i]);
+      last = i;
+    }
+    if (found.size() < 4) return {};
+    const ggml_tensor* scores = found[0];
+    const ggml_tensor* weights = found[1];
+    const ggml_tensor* values = found[2];
+    const ggml_tensor* out = found[3];
+    if (scores->op != GGML_OP_MUL_MAT || weights->op != GGML_OP_SOFT_MAX || values->op != GGML_OP_MUL_MAT ||
+        out->op != GGML_OP_CONT || weights->src[0] != scores || values->src[1] != weights ||
+        out->src[0]->view_src != values || weights->src[1] == nullptr || weights->src[2] != nullptr) {
+      return {};
+    }
+    Attention a{scores->src[1], scores->src[0], values->src[0], weights->src[1], out, 1, static_cast<int>(last) + 1};
+    float bias = 0;
+    std::memcpy(&a.scale, weights->op_params, sizeof a.scale);
+    std::memcpy(&bias, reinterpret_cast<const float*>(weights->op_params) + 1, sizeof bias);
+    const auto is_plain = [](const ggml_tensor* t) {
+      return t->type == GGML_TYPE_F32 && t->nb[0] == sizeof(float) && t->ne[3] == 1 && t->nb[1] % sizeof(float) == 0;
+    };
+    const std::int64_t width = a.q->ne[0];
+    const std::int64_t rows = a.q->ne[1];
+    const std::int64_t heads = a.q->ne[2];
+    const std::int64_t cells = a.k->ne[1];
+    // The context lays the heads of a row side by side.
+    const bool in_order = out->src[0]->ne[0] == a.v->ne[1] && out->src[0]->ne[1] == heads &&
+                          out->src[0]->ne[2] == rows && ggml_is_contiguous(out);
+    if (bias != 0 || !is_plain(a.q) || !is_plain(a.k) || !is_plain(a.v) || !is_plain(a.mask) || !in_order ||
+        rows < kFewestRows || cells % static_cast<std::int64_t>(kPanelColumns) != 0 || a.v->ne[0] != cells ||
+        a.v->ne[2] != a.k->ne[2] || heads % a.k->ne[2] != 0 || a.mask->ne[0] != cells || a.mask->ne[1] < rows ||
+        a.mask->ne[2] != 1 || a.k->ne[0] != width || !in_plain_memory(a.k) || !in_plain_memory(a.v)) {
+      return {};
+    }
+    return a;
+  }
+};
+
+int GraphKernels::match(std::span<ggml_tensor* const> nodes) const {
+  if (is_scatter(nodes[0])) return 1;
+  if (nodes[0]->op != GGML_OP_MUL_MAT) return 0;
+  if (const int attention = Attention::find(nodes).nodes; attention > 0) return attention;
+  return is_product(nodes[0]) ? 1 : 0;
+}
+
+void GraphKernels::run(std::span<ggml_tensor* const> nodes, ThreadPool& pool) {
+  if (is_scatter(nodes[0])) {
+    scatter(*nodes[0]);
+    return;
+  }
+  if (const Attention attention = Attention::find(nodes); attention.nodes > 0) {
+    attend(attention, pool);
+  } else {
+    multiply(*nodes[0], pool);
+  }
+}
+
+void GraphKernels::multiply(const ggml_tensor& node, ThreadPool& pool) {
+  const ggml_tensor* w = node.src[0];
+  const ggml_tensor* x = node.src[1];
+  const auto depth = static_cast<std::size_t>(w->ne[0]);
+  const auto columns = static_cast<std::size_t>(w->ne[1]);
+  const auto rows = static_cast<std::size_t>(x->ne[1]);
+  const auto pack_panel = w->type == GGML_TYPE_F32   ? kernels_.pack_panel_f32
+                          : w->type == GGML_TYPE_F16 ? kernels_.pack_panel_f16
+                                                     : kernels_.pack_panel_bf16;
+  packed_.resize(std::max(packed_.size(), round_up(rows, kernels_.row_tile) * kPanelDepth));
+  auto* c = static_cast<float*>(node.data);
+  for (std::size_t from = 0; from < depth; from += kPanelDepth) {
+    const std::size_t step = std::min(kPanelDepth, depth - from);
+    pool.for_parts(rows, kernels_.row_tile, [&](int, std::size_t begin, std::size_t end) {
+      if (begin == end) return;
+      kernels_.pack_rows(at<float>(x, begin) + from, x->nb[1] / sizeof(float), end - begin, step,
+                         packed_.data() + begin * step);
+    });
+    pool.for_parts(columns, kPanelColumns, [&](int, std::size_t begin, std::size_t end) {
+      alignas(64) float panel[kPanelDepth * kPanelColumns];
+      for (std::size_t j = begin; j < end; j += kPanelColumns) {
+        const std::size_t here = std::min(kPanelColumns, end - j);
+        pack_panel(at<std::byte>(w, j) + from * w->nb[0], w->nb[1], here, step, panel);
+        kernels_.product(packed_.data(), rows, panel, here, step, c + j, columns, from > 0);
+      }
+    });
+  }
+}
+
+const GraphKernels::Mask& GraphKernels::mask_of(const ggml_tensor& mask, std::size_t rows, std::size_t cells) {
+  const auto [found, fresh] = masks_.try_emplace(&mask);
+  Mask& result = found->second;
+  if (!fresh) return result;
+  const std::size_t blocks = cells / kPanelColumns;
+  result.used.resize(blocks);
+  for (std::size_t begin = 0; begin < rows; begin += kernels_.row_tile) {
+    const std::size_t end = std::min(begin + kernels_.row_tile, rows);
+    auto& visible = result.visible.emplace_back();
+    for (std::size_t b = 0; b < blocks; ++b) {
+      bool seen = false;
+      for (std::size_t r = begin; r < end && !seen; ++r) {
+        const float* bias = at<float>(&mask, r) + b * kPanelColumns;
+        seen = std::any_of(bias, bias + kPanelColumns, [](float value) { return value != -INFINITY; });
+      }
+      if (!seen) continue;
+      visible.push_back(static_cast<std::uint32_t>(b));
+      result.used[b] = true;
+    }
+  }
+  return result;
+}
+
+void GraphKernels::attend(const Attention& a, ThreadPool& pool) {
+  const Mask& mask = mask_of(*a.mask, static_cast<std::size_t>(a.q->ne[1]), static_cast<std::size_t>(a.k->ne[1]));
+  pool.for_parts(static_cast<std::size_t>(a.k->ne[2]), 1, [&](int, std::size_t begin, std::size_t end) {
+    for (std::size_t head = begin; head < end; ++head) attend_head(a, mask, head);
+  });
+}
+
+void GraphKernels::attend_head(const Attention& a, const Mask& mask, std::size_t kv_head) {
+  const auto width = static_cast<std::size_t>(a.k->ne[0]);
+  const auto value_width = static_cast<std::size_t>(a.v->ne[1]);
+  const auto rows = static_cast<std::size_t>(a.q->ne[1]);
+  const auto heads = static_cast<std::size_t>(a.q->ne[2]);
+  const std::size_t group = heads / static_cast<std::size_t>(a.k->ne[2]);
+  const std::size_t blocks = mask.used.size();
+  const std::size_t tile = kernels_.row_tile;
+  const std::size_t value_panels = (value_width + kPanelColumns - 1) / kPanelColumns;
+
+  // Keys as panels of 32 cells, [width][32]; values as panels of 32 columns, [32 cells][32] per block.
+  const std::size_t key_size = width * kPanelColumns;
+  const std::size_t value_size = kPanelColumns * kPanelColumns;
+  AlignedVector<float> keys(blocks * key_size);
+  AlignedVector<float> values(blocks * value_panels * value_size);
+  for (std::size_t b = 0; b < blocks; ++b) {
+    if (!mask.used[b]) continue;
+    kernels_.pack_panel_f32(at<std::byte>(a.k, b * kPanelColumns, kv_head), a.k->nb[1], kPanelColumns, width,
+                            keys.data() + b * key_size);
+    for (std::size_t p = 0; p < value_panels; ++p) {
+      const std::size_t column = p * kPanelColumns;
+      kernels_.pack_panel_f32(at<std::byte>(a.v, column, kv_head) + b * kPanelColumns * sizeof(float), a.v->nb[1],
+                              std::min(kPanelColumns, value_width - column), kPanelColumns,
+                              values.data() + (p * blocks + b) * value_size);
+    }
+  }
+  const std::size_t most = blocks * kPanelColumns;
+  AlignedVector<float> query(tile * width);
+  AlignedVector<float> scores(tile * most);
+  AlignedVector<float> weights(tile * most);
+  AlignedVector<float> bias(tile * most);
+  AlignedVector<float> result(tile * value_panels * kPanelColumns);
+  std::vector<float> sums(tile);
+  std::vector<const float*> biases(tile);
+  for (std::size_t t = 0; t < mask.visible.size(); ++t) {
+    const std::vector<std::uint32_t>& visible = mask.visible[t];
+    const std::size_t begin = t * tile;
+    const std::size_t here = std::min(tile, rows - begin);
+    const std::size_t count = visible.size() * kPanelColumns;
+    for (std::size_t r = 0; r < here; ++r) {
+      biases[r] = bias.data() + r * count;
+      for (std::size_t i = 0; i < visible.size(); ++i) {
+        std::memcpy(bias.data() + r * count + i * kPanelColumns,
+                    at<float>(a.mask, begin + r) + visible[i] * kPanelColumns, kPanelColumns * sizeof(float));
+      }
+    }
+    for (std::size_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
+      kernels_.pack_rows(at<float>(a.q, begin, head), a.q->nb[1] / sizeof(float), here, width, query.data());
+      for (std::size_t i = 0; i < visible.size(); ++i) {
+        kernels_.product(query.data(), here, keys.data() + visible[i] * key_size, kPanelColumns, width,
+                         scores.data() + i * kPanelColumns, count, false);
+      }
+      kernels_.soft_max(scores.data(), biases.data(), here, count, a.scale, weights.data(), sums.data());
+      const std::size_t stride = value_panels * kPanelColumns;
+      for (std::size_t p = 0; p < value_panels; ++p) {
+        for (std::size_t i = 0; i < visible.size(); ++i) {
+          kernels_.product(weights.data() + i * kPanelColumns * tile, here,
+                           values.data() + (p * blocks + visible[i]) * value_size, kPanelColumns, kPanelColumns,
+                           result.data() + p * kPanelColumns, stride, i > 0);
+        }
+      }
+      for (std::size_t r = 0; r < here; ++r) {
+        float* to = static_cast<float*>(a.out->data) + (begin + r) * heads * value_width + head * value_width;
+        const float inverse = 1 / sums[r];
+        for (std::size_t j = 0; j < value_width; ++j) to[j] = result[r * stride + j] * inverse;
+      }
+    }
+  }
+}
+
+}  // namespace coala

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <span>
+#include <vector>
+
+#include "core/aligned.h"
+#include "core/parallel.h"
+#include "linalg/dense_kernels.h"
+
+struct ggml_tensor;
+
+namespace coala {
+
+/// Nodes of a ggml graph that our kernels compute: products of a matrix of weights with many rows, attention without
+/// the detour over its scores in memory, and the scattering of a transposed cache.
+///
+/// A row's product does not depend on the other rows. In attention a row meets blocks of 32 cells of the cache, and
+/// leaves out those in which it and its neighbours see nothing.
+class GraphKernels {
+ public:
+  explicit GraphKernels(const DenseKernels& kernels) : kernels_(kernels) {}
+
+  /// What was learnt about the last graph's tensors no longer holds.
+  void begin_graph() { masks_.clear(); }
+
+  /// How many nodes at the front run() would compute; 0 when it has no kernel for the first.
+  int match(std::span<ggml_tensor* const> nodes) const;
+  void run(std::span<ggml_tensor* const> nodes, ThreadPool& pool);
+
+ private:
+  /// For each tile of rows, the blocks of cells that some row of it sees.
+  struct Mask {
+    std::vector<std::vector<std::uint32_t>> visible;
+    std::vector<bool> used;  ///< per block: by any tile
+  };
+  struct Attention;
+
+  void multiply(const ggml_tensor& node, ThreadPool& pool);
+  void attend(const Attention& attention, ThreadPool& pool);
+  void attend_head(const Attention& attention, const Mask& mask, std::size_t kv_head);
+  const Mask& mask_of(const ggml_tensor& mask, std::size_t rows, std::size_t cells);
+
+  const DenseKernels& kernels_;
+  AlignedVector<float> packed_;
+  std::map<const ggml_tensor*, Mask> masks_;  ///< layers share their mask
+};
+
+}  // namespace coala

@@ -1,0 +1,164 @@
+#include "linalg/dense_kernels.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "core/aligned.h"
+#include "core/half.h"
+#include "core/random.h"
+#include "linalg/cpu/kernel_sets.h"
+
+namespace coala {
+namespace {
+
+constexpr double kUnit = 0x1p-24;
+
+/// Kernels that this CPU runs.
+std::vector<const KernelSet*> kernel_sets() {
+  std::vector<const KernelSet*> sets{&kKernels_portable};
+#ifdef __x86_64__
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c")) {
+    sets.push_back(&kKernels_avx2);
+  }
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512vl")) {
+    sets.push_back(&kKernels_avx512);
+  }
+#endif
+  return sets;
+}
+
+std::vector<float> random_numbers(std::size_t count, std::uint64_t seed) {
+  Random random(seed);
+  std::vector<float> numbers(count);
+  for (float& number : numbers) number = static_cast<float>(random.normal());
+  return numbers;
+}
+
+/// x [m, k] times w [n, k] turned over, by the kernels.
+std::vector<float> product_of(const DenseKernels& kernels, const std::vector<float>& x, const std::byte* w,
+                              std::size_t number_bytes, DenseKernels::PackPanel pack, std::size_t m, std::size_t n,
+                              std::size_t k) {
+  std::vector<float> c(m * n, NAN);
+  AlignedVector<float> packed((m + kernels.row_tile) * kPanelDepth);
+  AlignedVector<float> panel(kPanelDepth * kPanelColumns);
+  for (std::size_t from = 0; from < k; from += kPanelDepth) {
+    const std::size_t step = std::min(kPanelDepth, k - from);
+    kernels.pack_rows(x.data() + from, k, m, step, packed.data());
+    for (std::size_t j = 0; j < n; j += kPanelColumns) {
+      const std::size_t here = std::min(kPanelColumns, n - j);
+      pack(w + (j * k + from) * number_bytes, k * number_bytes, here, step, panel.data());
+      kernels.product(packed.data(), m, panel.data(), here, step, c.data() + j, n, from > 0);
+    }
+  }
+  return c;
+}
+
+TEST(DenseKernels, MultiplyAsInDoublePrecision) {
+  Random random(3);
+  for (const KernelSet* set : kernel_sets()) {
+    const DenseKernels& kernels = set->dense;
+    for (int trial = 0; trial < 30; ++trial) {
+      const std::size_t m = 1 + random.below(40);
+      const std::size_t n = 1 + random.below(80);
+      const std::size_t k = 1 + random.below(trial % 3 == 0 ? 700 : 60);
+      const auto x = random_numbers(m * k, 10u + trial);
+      auto w = random_numbers(n * k, 50u + trial);
+      std::vector<std::uint16_t> half(w.size());
+      const auto check = [&](const std::byte* stored, std::size_t bytes, DenseKernels::PackPanel pack, auto value) {
+        const auto c = product_of(kernels, x, stored, bytes, pack, m, n, k);
+        for (std::size_t i = 0; i < m; ++i) {
+          for (std::size_t j = 0; j < n; ++j) {
+            double exact = 0;
+            double magnitude = 0;
+            for (std::size_t p = 0; p < k; ++p) {
+              const double term = static_cast<double>(x[i * k + p]) * value(j * k + p);
+              exact += term;
+              magnitude += std::abs(term);
+            }
+            // k rounded additions of what is at most `magnitude`.
+            ASSERT_NEAR(c[i * n + j], exact, static_cast<double>(k) * kUnit * magnitude)
+                << set->name << ", " << m << " x " << n << " x " << k << " at " << i << ", " << j;
+          }
+        }
+      };
+      check(reinterpret_cast<const std::byte*>(w.data()), 4, kernels.pack_panel_f32,
+            [&](std::size_t i) { return static_cast<double>(w[i]); });
+      for (std::size_t i = 0; i < w.size(); ++i) half[i] = f32_to_f16(w[i]);
+      check(reinterpret_cast<const std::byte*>(half.data()), 2, kernels.pack_panel_f16,
+            [&](std::size_t i) { return static_cast<double>(f16_to_f32(half[i])); });
+      for (std::size_t i = 0; i < w.size(); ++i) half[i] = f32_to_bf16(w[i]);
+      check(reinterpret_cast<const std::byte*>(half.data()), 2, kernels.pack_panel_bf16,
+            [&](std::size_t i) { return static_cast<double>(bf16_to_f32(half[i])); });
+    }
+  }
+}
+
+/// What features that do not depend on their neighbours rest on.
+TEST(DenseKernels, ARowDoesNotDependOnTheOthers) {
+  const std::size_t n = 70;
+  const std::size_t k = 600;
+  const auto x = random_numbers(45 * k, 1);
+  const auto w = random_numbers(n * k, 2);
+  for (const KernelSet* set : kernel_sets()) {
+    const DenseKernels& kernels = set->dense;
+    const auto of = [&](std::size_t first, std::size_t rows) {
+      const std::vector<float> part(x.begin() + static_cast<std::ptrdiff_t>(first * k),
+                                    x.begin() + static_cast<std::ptrdiff_t>((first + rows) * k));
+      return product_of(kernels, part, reinterpret_cast<const std::byte*>(w.data()), 4, kernels.pack_panel_f32, rows, n,
+                        k);
+    };
+    const auto all = of(0, 45);
+    for (const auto& [first, rows] : {std::pair<std::size_t, std::size_t>{0, 1}, {44, 1}, {7, 30}, {13, 15}}) {
+      const auto some = of(first, rows);
+      EXPECT_EQ(std::memcmp(some.data(), all.data() + first * n, some.size() * sizeof(float)), 0) << set->name;
+    }
+  }
+}
+
+TEST(DenseKernels, SoftMaxIsThatOfDoublePrecision) {
+  const std::size_t count = 96;
+  for (const KernelSet* set : kernel_sets()) {
+    const DenseKernels& kernels = set->dense;
+    const std::size_t rows = kernels.row_tile - 1;
+    auto x = random_numbers(rows * count, 4);
+    for (float& value : x) value *= 40;
+    std::vector<float> bias(rows * count);
+    Random random(9);
+    for (std::size_t i = 0; i < bias.size(); ++i) bias[i] = random.below(3) == 0 ? -INFINITY : 0;
+    for (std::size_t r = 0; r < rows; ++r) bias[r * count + 5] = 0;
+    std::vector<const float*> biases(kernels.row_tile);
+    for (std::size_t r = 0; r < rows; ++r) biases[r] = bias.data() + r * count;
+    const auto before = x;
+    std::vector<float> packed(kernels.row_tile * count, NAN);
+    std::vector<float> sums(kernels.row_tile);
+    kernels.soft_max(x.data(), biases.data(), rows, count, 0.25f, packed.data(), sums.data());
+    for (std::size_t r = 0; r < rows; ++r) {
+      double highest = -INFINITY;
+      for (std::size_t i = 0; i < count; ++i) {
+        highest = std::max(highest, 0.25 * static_cast<double>(before[r * count + i]) + bias[r * count + i]);
+      }
+      double sum = 0;
+      for (std::size_t i = 0; i < count; ++i) {
+        const double z = 0.25 * static_cast<double>(before[r * count + i]) + bias[r * count + i] - highest;
+        const double exact = std::exp(z);
+        sum += exact;
+        const float found = packed[i * kernels.row_tile + r];
+        if (bias[r * count + i] == -INFINITY) {
+          EXPECT_EQ(found, 0.0f);
+        } else {
+          // The exponent is rounded before exp, which makes a relative error of |z| u; then exp's own; below 2^-126
+          // zero.
+          EXPECT_NEAR(found, exact, (2e-7 + 2 * kUnit * std::abs(z)) * exact + 0x1p-125) << set->name << " at " << z;
+        }
+      }
+      EXPECT_NEAR(sums[r], sum, 1e-5 * sum);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace coala
