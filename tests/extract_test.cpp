@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -384,6 +385,66 @@ TEST(Extract, RefusesWorkOnSomethingElse) {
   how.replace = true;
   extract_pairs(tiny(), source_of(pairs), folder / "out", how);
   EXPECT_TRUE(read_file(folder / "out") == uninterrupted(pairs));
+}
+
+TEST(Extract, AFlippedBitInTheFinishedFileIsAnError) {
+  const TemporaryFolder folder;
+  extract_pairs(tiny(), source_of(sample_pairs(20)), folder / "out", options());
+  const std::string whole = read_file(folder / "out");
+  const SafetensorsFile file(folder / "out");
+  Random random(2);
+  for (int trial = 0; trial < 50; ++trial) {
+    std::string damaged = whole;
+    const auto& view = file.tensor(trial % 2 == 0 ? "chosen" : "length_rejected");
+    const std::size_t begin = whole.size() - [&] {
+      std::size_t all = 0;
+      for (const auto& [name, tensor] : file.tensors()) all += tensor.bytes.size();
+      return all;
+    }();
+    const auto offset = static_cast<std::size_t>(view.bytes.data() - file.tensor("prompt_id").bytes.data());
+    const std::size_t at = begin + offset + random.below(view.bytes.size());
+    damaged[at] = static_cast<char>(damaged[at] ^ (1 << random.below(8)));
+    write_file(folder / "damaged", damaged);
+    EXPECT_EQ(error_code_of([&] { load_features(folder / "damaged"); }), ErrorCode::CorruptFile);
+  }
+}
+
+/// The disk fills up at some moment (here: files may not grow beyond a size): a message, and nothing is lost.
+TEST(Extract, GoesOnAfterTheDiskWasFull) {
+  const auto pairs = many_pairs();
+  const std::string expected = uninterrupted(pairs);
+  for (const rlim_t limit : {rlim_t{100}, rlim_t{3000}, rlim_t{40000}, static_cast<rlim_t>(expected.size() - 1000)}) {
+    const TemporaryFolder folder;
+    const pid_t child = ::fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      ::signal(SIGXFSZ, SIG_IGN);
+      const rlimit limits{limit, limit};
+      ::setrlimit(RLIMIT_FSIZE, &limits);
+      int status = 0;
+      try {
+        extract_pairs(tiny(), source_of(pairs), folder / "out", options());
+      } catch (const Error& error) {
+        status = error.code() == ErrorCode::Io && std::string(error.what()).find("cannot write") != std::string::npos;
+      }
+      ::_exit(status);
+    }
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 1) << "limit " << limit;
+    EXPECT_FALSE(std::filesystem::exists(folder / "out"));
+    extract_pairs(tiny(), source_of(pairs), folder / "out", options());
+    EXPECT_TRUE(read_file(folder / "out") == expected) << "limit " << limit;
+  }
+}
+
+TEST(Extract, SaysWhenTheFolderCannotBeWritten) {
+  const TemporaryFolder folder;
+  write_file(folder / "file", "no folder");
+  EXPECT_EQ(error_code_of([&] { extract_pairs(tiny(), source_of(sample_pairs(2)), folder / "file/out", options()); }),
+            ErrorCode::Io);
+  EXPECT_EQ(error_code_of([&] { extract_pairs(tiny(), source_of(sample_pairs(2)), folder / "none/out", options()); }),
+            ErrorCode::Io);
 }
 
 TEST(Extract, ShardsGiveTheSameBytes) {

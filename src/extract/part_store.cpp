@@ -104,10 +104,29 @@ void PartStore::write(const FeatureRows& rows) {
   rows_ += rows.rows();
 }
 
-void PartStore::merge(const Metadata& metadata) {
+std::string PartStore::checksum() const {
+  std::vector<std::string> names;
+  for (std::size_t c = 0; c < columns_.size(); ++c) {
+    if (present_[c]) names.push_back(columns_[c].name);
+  }
+  std::sort(names.begin(), names.end());
+  Hasher hasher;
+  for (const std::string& name : names) {
+    hasher.add(name);
+    for (const auto& part : parts_) {
+      const SafetensorsFile file(part);
+      const auto bytes = file.tensor(name).bytes;
+      hasher.add(bytes.data(), bytes.size());
+    }
+  }
+  return hasher.hex();
+}
+
+void PartStore::merge(Metadata metadata) {
   remove_leftovers(out_);
   SafetensorsWriter writer(out_);
-  writer.set_metadata(metadata);
+  metadata[kDataChecksum] = checksum();
+  writer.set_metadata(std::move(metadata));
   for (std::size_t c = 0; c < columns_.size(); ++c) {
     const FeatureColumn& column = columns_[c];
     if (!present_[c]) continue;

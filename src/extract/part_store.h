@@ -35,7 +35,7 @@ class PartStore {
   std::uint64_t rows() const { return rows_; }
   void write(const FeatureRows& rows);
   /// Writes the output from the parts.
-  void merge(const Metadata& metadata);
+  void merge(Metadata metadata);
 
   /// Where the parts are, and other files of an unfinished output.
   static std::filesystem::path folder(const std::filesystem::path& out);
@@ -45,6 +45,8 @@ class PartStore {
   static void remove_folder(const std::filesystem::path& out);
 
  private:
+  std::string checksum() const;
+
   std::filesystem::path out_;
   std::vector<FeatureColumn> columns_;
   std::vector<std::filesystem::path> parts_;

@@ -21,6 +21,8 @@ class Loader {
     FeatureSet set;
     set.path = file_.path().string();
     set.metadata = file_.metadata();
+    check_data();
+    set.metadata.erase(kDataChecksum);  // of the file, not of what it describes
     const bool pairs = file_.contains("chosen") || file_.contains("rejected");
     const bool labelled = file_.contains("features") || file_.contains("labels");
     if (pairs && labelled) {
@@ -77,6 +79,19 @@ class Loader {
   }
 
  private:
+  /// Reading everything costs what the checks below cost anyway: a pass at the speed of memory.
+  void check_data() const {
+    const auto stored = file_.metadata().find(kDataChecksum);
+    if (stored == file_.metadata().end()) return;
+    Hasher hasher;
+    for (const auto& [name, view] : file_.tensors()) add_to_checksum(hasher, name, view.bytes);
+    if (hasher.hex() == stored->second) return;
+    throw Error(ErrorCode::CorruptFile,
+                fmt::format("{} is damaged: its numbers have the checksum {}, {} was written", file_.path().string(),
+                            hasher.hex(), stored->second),
+                "make it again with `coala extract`, or copy it again from where it came");
+  }
+
   Error corrupt(const std::string& what) const {
     return Error(ErrorCode::CorruptFile, fmt::format("{} is not a feature file: {}", file_.path().string(), what),
                  "make one with `coala extract`");
@@ -156,6 +171,10 @@ class Loader {
 };
 
 }  // namespace
+
+void add_to_checksum(Hasher& hasher, const std::string& name, std::span<const std::byte> bytes) {
+  hasher.add(name).add(bytes.data(), bytes.size());
+}
 
 bool FeatureSet::bound() const {
   for (const char* key : {"fingerprint", "backbone.hash", "tokenizer.hash", "template.hash", "pooling"}) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/hash.h"
 #include "core/stored_rows.h"
 
 namespace coala {
@@ -55,5 +56,11 @@ struct FeatureSet {
 /// @throws Error{BadInput} when it cannot be opened or holds a wrong value (not finite: first bad row and column;
 ///   a label that is not -1 or +1; a weight <= 0), Error{CorruptFile} when tensors are missing or shapes disagree
 FeatureSet load_features(const std::filesystem::path& path);
+
+/// The metadata entry with the checksum of all of a file's numbers; files that others made may lack it.
+inline constexpr const char* kDataChecksum = "data.xxh3";
+
+/// Adds a tensor to a checksum; all of a file's tensors are added in the order of their names.
+void add_to_checksum(Hasher& hasher, const std::string& name, std::span<const std::byte> bytes);
 
 }  // namespace coala
