@@ -78,7 +78,7 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
   make_folder(options.out / "features");
 
   log_line(fmt::format("stage 1 of 3: features of {}", options.data.path.string()));
-  const Backbone backbone(options.model);
+  const Backbone backbone(options.model, options.adapter);
   ExtractOptions extract;
   extract.features = options.features;
   extract.threads = pool.size();
@@ -127,6 +127,10 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
                                            backbone.identity().quantization)},
                      {"features", fmt::format("{} over {}, at most {} tokens", run.head.value("pooling"),
                                               run.head.value("pooling.over"), run.head.value("max_length"))}};
+  if (options.adapter) {
+    metrics["data"]["adapter"] =
+        fmt::format("{}, scale {}", backbone.identity().adapter_name, backbone.identity().adapter_scale);
+  }
   metrics["settings"] = settings;
   metrics["peak_rss_bytes"] = peak_rss_bytes();
   metrics["seconds"] = monotonic_s() - start_s;

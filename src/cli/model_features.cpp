@@ -8,7 +8,7 @@
 namespace coala {
 
 void add_model_input_options(CLI::App& command, ModelInput& input, bool required) {
-  command.add_option("--model", input.model, "model (GGUF)")->required(required);
+  add_model_options(command, input.model, required);
   add_data_options(command, input.data, required);
   command.add_flag("--allow-unbound", input.allow_unbound,
                    "accept a head or features that do not say which model they come from");
@@ -43,10 +43,10 @@ FeatureSettings check_model(const Head& head, const std::filesystem::path& head_
 
 HeadFeatures features_for_head(const Head& head, const std::filesystem::path& head_path, const ModelInput& input,
                                int threads) {
-  const Backbone backbone(input.model);
+  const Backbone backbone(input.model.path, adapter_choice(input.model));
   ExtractOptions options;
   options.threads = threads;
-  options.features = check_model(head, head_path, backbone, input.model, input.allow_unbound);
+  options.features = check_model(head, head_path, backbone, input.model.path, input.allow_unbound);
   MemoryExtraction extraction = extract_to_memory(backbone, {input.data.path, input.data.reader()}, options);
   return {std::move(extraction.features), std::move(extraction.ids)};
 }

@@ -17,8 +17,10 @@ struct Decisive {
 };
 
 /// Everything that decides the numbers or the layout of a feature file.
-constexpr std::array<Decisive, 17> kDecisive{{{"coala.format", "file format"},
+constexpr std::array<Decisive, 19> kDecisive{{{"coala.format", "file format"},
                                               {"backbone.hash", "backbone"},
+                                              {"adapter.hash", "adapter"},
+                                              {"adapter.scale", "adapter's scale"},
                                               {"backbone.engine", "engine"},
                                               {"tokenizer.hash", "tokenizer"},
                                               {"template", "template"},
@@ -87,8 +89,16 @@ Metadata describe_features(const FeatureExtractor& extractor, FeatureKind kind, 
                     {"extract.dtype", std::string(dtype_name(dtype))},
                     {"extract.truncation", "prompt left to 1/4, then response right"},
                     {"extract.packing", fmt::format("prefix tree, {} rows", extractor.evaluator().batch_rows())}};
+  if (!backbone.adapter_hash.empty()) {
+    metadata["adapter.name"] = backbone.adapter_name;
+    metadata["adapter.hash"] = backbone.adapter_hash;
+    metadata["adapter.scale"] = backbone.adapter_scale;
+  }
   Hasher hasher;
-  for (const Decisive& decisive : kDecisive) hasher.add(decisive.key).add(metadata.at(decisive.key));
+  for (const Decisive& decisive : kDecisive) {
+    const auto found = metadata.find(decisive.key);
+    if (found != metadata.end()) hasher.add(decisive.key).add(found->second);  // no adapter, no entry
+  }
   metadata["fingerprint"] = hasher.hex();
   return metadata;
 }

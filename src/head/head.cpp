@@ -18,21 +18,26 @@ namespace {
 constexpr std::string_view kFormat = "head-1";
 
 /// What must agree between the head and the features it scores: key and name for people.
-constexpr std::array<std::pair<const char*, const char*>, 9> kBinding{{{"backbone.hash", "backbone"},
-                                                                       {"tokenizer.hash", "tokenizer"},
-                                                                       {"template.hash", "chat template"},
-                                                                       {"bos", "BOS policy"},
-                                                                       {"feature.tensor", "feature tensor"},
-                                                                       {"feature.layer", "feature layer"},
-                                                                       {"pooling", "pooling"},
-                                                                       {"pooling.over", "pooled tokens"},
-                                                                       {"max_length", "maximum length"}}};
+constexpr std::array<std::pair<const char*, const char*>, 11> kBinding{{{"backbone.hash", "backbone"},
+                                                                        {"adapter.hash", "adapter"},
+                                                                        {"adapter.scale", "adapter scale"},
+                                                                        {"tokenizer.hash", "tokenizer"},
+                                                                        {"template.hash", "chat template"},
+                                                                        {"bos", "BOS policy"},
+                                                                        {"feature.tensor", "feature tensor"},
+                                                                        {"feature.layer", "feature layer"},
+                                                                        {"pooling", "pooling"},
+                                                                        {"pooling.over", "pooled tokens"},
+                                                                        {"max_length", "maximum length"}}};
 
 /// Metadata that a head takes over from the feature file.
-constexpr std::array<const char*, 15> kInherited{"backbone.name",
+constexpr std::array<const char*, 18> kInherited{"backbone.name",
                                                  "backbone.architecture",
                                                  "backbone.quantization",
                                                  "backbone.hash",
+                                                 "adapter.name",
+                                                 "adapter.hash",
+                                                 "adapter.scale",
                                                  "tokenizer.hash",
                                                  "template.hash",
                                                  "template",
@@ -47,6 +52,15 @@ constexpr std::array<const char*, 15> kInherited{"backbone.name",
 
 std::string number(double value) {
   return fmt::format("{:.17g}", value);
+}
+
+/// For people: "without an adapter", "with the adapter 'tone.gguf' (3f0c1a22, scale 1)".
+std::string describe_adapter(const std::map<std::string, std::string>& metadata) {
+  const auto get = [&](const char* key) { return metadata.contains(key) ? metadata.at(key) : std::string(); };
+  const std::string hash = get("adapter.hash");
+  if (hash.empty()) return "without an adapter";
+  return fmt::format("with the adapter '{}' ({}, scale {})", get("adapter.name"), hash.substr(0, 8),
+                     get("adapter.scale"));
 }
 
 }  // namespace
@@ -222,6 +236,12 @@ void check_head_matches(const Head& head, const std::filesystem::path& head_path
     const std::string other = found == metadata.end() ? "" : found->second;
     const std::string own = head.value(key);
     if (own == other) continue;
+    if (std::string_view(key).starts_with("adapter.")) {
+      throw Error(ErrorCode::Mismatch,
+                  fmt::format("{} was trained {}, {} is used {}", head_path.string(), describe_adapter(head.metadata),
+                              other_name, describe_adapter(metadata)),
+                  "use the adapter that the head was trained with (--lora, --lora-scale), or train it again");
+    }
     std::string detail;
     if (std::string_view(key) == "backbone.hash") {
       const auto describe = [](const std::map<std::string, std::string>& from) {

@@ -52,12 +52,14 @@ llama_model* load(const std::filesystem::path& path, const GgufFile& file) {
 
 /// Parameters that take part in one token's evaluation up to the last hidden state: the embedding is a look-up, the
 /// output matrix is skipped, and of the experts only some run.
-std::uint64_t count_active_parameters(const GgufFile& file, const std::string& architecture) {
-  const std::int64_t experts = file.integer(architecture + ".expert_count", 0);
-  const std::int64_t used = file.integer(architecture + ".expert_used_count", 0);
+/// @param file  whose tensors are counted: the model's, or its adapter's
+std::uint64_t count_active_parameters(const GgufFile& model, const GgufFile& file) {
+  const std::string architecture = model.text("general.architecture");
+  const std::int64_t experts = model.integer(architecture + ".expert_count", 0);
+  const std::int64_t used = model.integer(architecture + ".expert_used_count", 0);
   double active = 0;
   for (const GgufTensor& tensor : file.tensors) {
-    if (tensor.name == "token_embd.weight" || tensor.name == "output.weight") continue;
+    if (tensor.name.starts_with("token_embd.weight") || tensor.name.starts_with("output.weight")) continue;
     const bool expert = tensor.name.find("_exps.") != std::string::npos && experts > 0 && used > 0 && used <= experts;
     const double share = expert ? static_cast<double>(used) / static_cast<double>(experts) : 1;
     active += static_cast<double>(tensor.elements) * share;
@@ -71,7 +73,7 @@ void Backbone::Free::operator()(llama_model* model) const {
   llama_model_free(model);
 }
 
-Backbone::Backbone(const std::filesystem::path& path) {
+Backbone::Backbone(const std::filesystem::path& path, const std::optional<AdapterChoice>& adapter) {
   start_llama();
   register_accelerator();
   const GgufFile file = read_gguf_header(path);
@@ -114,7 +116,14 @@ Backbone::Backbone(const std::filesystem::path& path) {
       file.integer(identity_.architecture + ".attention.key_length", heads > 0 ? llama_model_n_embd(model) / heads : 0);
   identity_.attention_width = static_cast<std::size_t>(std::max<std::int64_t>(0, heads * head_dimension));
   identity_.parameters = llama_model_n_params(model);
-  identity_.active_parameters = count_active_parameters(file, identity_.architecture);
+  identity_.active_parameters = count_active_parameters(file, file);
+  if (adapter) {
+    adapter_ = std::make_unique<Adapter>(*adapter, model_.get(), file);
+    identity_.adapter_name = adapter->path.filename().string();
+    identity_.adapter_hash = adapter_->hash();
+    identity_.adapter_scale = fmt::format("{}", adapter_->scale());
+    identity_.active_parameters += count_active_parameters(file, adapter_->file());
+  }
 }
 
 Backbone::~Backbone() = default;

@@ -4,12 +4,14 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "data/record.h"
+#include "lm/adapter.h"
 #include "lm/chat_template.h"
 #include "lm/tokenizer.h"
 
@@ -27,6 +29,9 @@ struct BackboneIdentity {
   std::string template_hash;    ///< of the template's source
   std::string template_source;  ///< "model", or "plain" when the file has none
   std::string engine;           ///< name and version of the program that evaluates it
+  std::string adapter_name;     ///< of the LoRA adapter's file; "" without one, as the next two
+  std::string adapter_hash;     ///< of that whole file
+  std::string adapter_scale;    ///< as a number
 
   std::size_t dimension = 0;  ///< of a hidden state
   std::size_t layers = 0;
@@ -34,7 +39,7 @@ struct BackboneIdentity {
   std::size_t context_tokens = 0;   ///< longest sequence that the model was trained on
   std::size_t attention_width = 0;  ///< heads times head dimension
   std::uint64_t parameters = 0;
-  /// Without the embedding and output matrices, of expert layers only what one token uses.
+  /// Without the embedding and output matrices, of expert layers only what one token uses, and with the adapter's.
   std::uint64_t active_parameters = 0;
 };
 
@@ -51,7 +56,7 @@ struct EncodedPrompt {
   std::string response_lead;     ///< white space that the template puts in front of the response
 };
 
-/// A frozen language model in memory.
+/// A frozen language model in memory, with or without a LoRA adapter.
 ///
 /// Prompt and response are tokenised apart. So the prompt's tokens are the same for every response to it, which lets
 /// them share its evaluation, and generation, which sees exactly the prompt's tokens before it writes, gets features
@@ -59,8 +64,9 @@ struct EncodedPrompt {
 class Backbone {
  public:
   /// @throws Error{BadInput} when the file is no model that features can be taken from (not GGUF, a vocabulary only,
-  ///   an encoder, an architecture that llama.cpp does not know), Error{CorruptFile} when it is damaged
-  explicit Backbone(const std::filesystem::path& path);
+  ///   an encoder, an architecture that llama.cpp does not know), Error{CorruptFile} when it is damaged; what Adapter
+  ///   throws
+  explicit Backbone(const std::filesystem::path& path, const std::optional<AdapterChoice>& adapter = {});
   ~Backbone();
   Backbone(const Backbone&) = delete;
   Backbone& operator=(const Backbone&) = delete;
@@ -83,6 +89,7 @@ class Backbone {
 
   /// For src/lm only.
   llama_model* handle() const { return model_.get(); }
+  const Adapter* adapter() const { return adapter_.get(); }  ///< nullptr: none
 
  private:
   struct Free {
@@ -92,6 +99,7 @@ class Backbone {
   bool starts_text(const EncodedPrompt& prompt) const;
 
   std::unique_ptr<llama_model, Free> model_;
+  std::unique_ptr<Adapter> adapter_;
   std::unique_ptr<Tokenizer> tokenizer_;
   std::unique_ptr<ChatTemplate> template_;
   BackboneIdentity identity_;

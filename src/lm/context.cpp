@@ -52,6 +52,15 @@ llama_context* open_context(const Backbone& backbone, const llama_context_params
                             backbone.identity().architecture),
                 "use a decoder-only model, such as a Llama, Qwen, Gemma or Mistral");
   }
+  if (const Adapter* adapter = backbone.adapter()) {
+    llama_adapter_lora* handle = adapter->handle();
+    float scale = adapter->scale();
+    if (llama_set_adapters_lora(context, &handle, 1, &scale) != 0) {
+      llama_free(context);
+      throw Error(ErrorCode::Internal,
+                  fmt::format("llama.cpp cannot apply an adapter to {}", backbone.identity().name));
+    }
+  }
   return context;
 }
 

@@ -12,6 +12,7 @@ namespace coala {
 /// attention, a cache in single precision), sequences that share cells, and an end when the user interrupts.
 llama_context_params context_params(int threads);
 
+/// A context of the model with its adapter.
 /// @param tokens  that the context is for, for the message
 /// @param hint    what to do when there is no room for it
 /// @throws Error{OutOfMemory}; Error{BadInput} when the model is an encoder

@@ -28,9 +28,19 @@ constexpr std::uint64_t kLargestAlignment = 1 << 20;
 /// llama.cpp keeps per-layer values in arrays of this size (LLAMA_MAX_LAYERS).
 constexpr std::int64_t kMostLayers = 512;
 
+/// What the user meant the file to be, for messages.
+struct Purpose {
+  const char* noun;    ///< "model"
+  const char* option;  ///< that names it
+  const char* other_format;
+};
+constexpr Purpose kModel{"model", "--model",
+                         "name a .gguf file, as llama.cpp uses it; other formats must be converted first"};
+constexpr Purpose kAdapter{"adapter", "--lora", "convert the adapter with llama.cpp's convert_lora_to_gguf.py first"};
+
 class HeaderReader {
  public:
-  explicit HeaderReader(const std::filesystem::path& path) : path_(path) {
+  HeaderReader(const std::filesystem::path& path, const Purpose& purpose) : path_(path), purpose_(purpose) {
     std::error_code error;
     if (std::filesystem::is_directory(path, error)) throw unreadable("it is a folder");
     file_.reset(std::fopen(path.c_str(), "rb"));
@@ -39,7 +49,24 @@ class HeaderReader {
     if (error) throw unreadable(error.message());
   }
 
-  GgufFile read() {
+  GgufFile model() {
+    read();
+    if (result_.tensors.empty()) {
+      throw Error(ErrorCode::BadInput, fmt::format("{} holds a vocabulary only, no weights", path_.string()),
+                  "name a GGUF file of the whole model");
+    }
+    check_model();
+    return std::move(result_);
+  }
+
+  GgufFile adapter() {
+    read();
+    check_adapter();
+    return std::move(result_);
+  }
+
+ private:
+  void read() {
     std::array<char, 4> magic{};
     if (size_ < 24) throw not_gguf(fmt::format("it has {} bytes, the shortest header has 24", size_));
     read_bytes(magic.data(), magic.size());
@@ -55,24 +82,17 @@ class HeaderReader {
     if (tensor_count > size_ / 8 || value_count > size_ / 8) {
       throw corrupt(fmt::format("it claims {} tensors and {} values in {} bytes", tensor_count, value_count, size_));
     }
-    if (tensor_count == 0) {
-      throw Error(ErrorCode::BadInput, fmt::format("{} holds a vocabulary only, no weights", path_.string()),
-                  "name a GGUF file of the whole model");
-    }
     for (std::uint64_t i = 0; i < value_count; ++i) read_value();
     read_tensors(tensor_count);
-    check_model();
-    return std::move(result_);
   }
 
- private:
   Error unreadable(const std::string& why) const {
-    return Error(ErrorCode::BadInput, fmt::format("cannot open the model {}: {}", path_.string(), why),
-                 "check the path of --model");
+    return Error(ErrorCode::BadInput, fmt::format("cannot open the {} {}: {}", purpose_.noun, path_.string(), why),
+                 fmt::format("check the path of {}", purpose_.option));
   }
   Error not_gguf(const std::string& why) const {
-    return Error(ErrorCode::BadInput, fmt::format("{} is not a GGUF model: {}", path_.string(), why),
-                 "name a .gguf file, as llama.cpp uses it; other formats must be converted first");
+    return Error(ErrorCode::BadInput, fmt::format("{} is not a GGUF {}: {}", path_.string(), purpose_.noun, why),
+                 purpose_.other_format);
   }
   Error unusable(const std::string& why) const {
     return Error(ErrorCode::BadInput, fmt::format("{} is not a language model: {}", path_.string(), why),
@@ -80,7 +100,7 @@ class HeaderReader {
   }
   Error corrupt(const std::string& what) const {
     return Error(ErrorCode::CorruptFile, fmt::format("{} is damaged: {}", path_.string(), what),
-                 "download or convert the model again");
+                 fmt::format("download or convert the {} again", purpose_.noun));
   }
 
   void read_bytes(void* to, std::uint64_t bytes) {
@@ -136,6 +156,7 @@ class HeaderReader {
     const std::string key = string(kLongestKey);
     if (key.empty() || !keys_.insert(key).second) throw corrupt(fmt::format("the key '{}' is empty or double", key));
     const auto type = number<std::uint32_t>();
+    result_.types[key] = type;
     if (type == GGUF_TYPE_STRING) {
       result_.strings[key] = string();
     } else if (type == GGUF_TYPE_ARRAY) {
@@ -247,8 +268,11 @@ class HeaderReader {
           throw corrupt(fmt::format("the tensor '{}' has an impossible shape", tensor.name));
         }
         tensor.elements *= extent;
+        tensor.shape.push_back(extent);
       }
+      while (tensor.shape.size() > 1 && tensor.shape.back() == 1) tensor.shape.pop_back();
       const auto type = number<std::uint32_t>();
+      tensor.type = type;
       const std::int64_t block = type < GGML_TYPE_COUNT ? ggml_blck_size(static_cast<ggml_type>(type)) : 0;
       if (block <= 0) throw corrupt(fmt::format("the tensor '{}' has the unknown type {}", tensor.name, type));
       if (row % static_cast<std::uint64_t>(block) != 0) {
@@ -310,7 +334,26 @@ class HeaderReader {
     }
   }
 
+  void check_adapter() const {
+    const std::string type = result_.text("general.type");
+    if (type != "adapter") {
+      // Older converters do not write a type into a model.
+      const bool model = type == "model" || (type.empty() && result_.array_counts.contains("tokenizer.ggml.tokens"));
+      throw Error(ErrorCode::BadInput,
+                  fmt::format("{} is not an adapter: {}", path_.string(),
+                              model          ? "it is a model"
+                              : type.empty() ? "it does not say that it is one"
+                                             : fmt::format("it is of the type '{}'", type)),
+                  model ? "name a model with --model, and with --lora an adapter to it" : purpose_.other_format);
+    }
+    if (const std::string kind = result_.text("adapter.type"); kind != "lora") {
+      throw Error(ErrorCode::BadInput, fmt::format("{} is an adapter of the type '{}'", path_.string(), kind),
+                  "only LoRA adapters can be applied");
+    }
+  }
+
   std::filesystem::path path_;
+  const Purpose& purpose_;
   std::unique_ptr<std::FILE, int (*)(std::FILE*)> file_{nullptr, &std::fclose};
   std::uint64_t size_ = 0;
   std::uint64_t position_ = 0;
@@ -331,7 +374,11 @@ std::string GgufFile::text(const std::string& key) const {
 }
 
 GgufFile read_gguf_header(const std::filesystem::path& path) {
-  return HeaderReader(path).read();
+  return HeaderReader(path, kModel).model();
+}
+
+GgufFile read_adapter_header(const std::filesystem::path& path) {
+  return HeaderReader(path, kAdapter).adapter();
 }
 
 }  // namespace coala
