@@ -16,6 +16,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(ROOT, "demo"))
 
+import gguf_files  # noqa: E402
+import lora_test  # noqa: E402
+import tiny_bert  # noqa: E402
 from world.lessons import make_pairs, make_prompts  # noqa: E402
 
 
@@ -32,6 +35,10 @@ def commands():
 def write_inputs(folder, binary):
     """The files that the pages use as examples, made from the project's own data."""
     shutil.copy(os.path.join(ROOT, "tests", "files", "tiny-llama.gguf"), os.path.join(folder, "model.gguf"))
+    _, tensors = gguf_files.read(os.path.join(folder, "model.gguf"))
+    gguf_files.write(os.path.join(folder, "adapter.gguf"), lora_test.adapter_values(),
+                     lora_test.random_factors(tensors, ["blk.0.attn_q.weight", "blk.1.ffn_up.weight"], seed=1))
+    tiny_bert.write(os.path.join(folder, "bert.gguf"), tiny_bert.random_weights(seed=1))
     lines = [json.dumps(pair) + "\n" for pair in make_pairs("train", 90, seed=1)]
     with open(os.path.join(folder, "prompts.jsonl"), "w", encoding="utf-8") as file:
         file.writelines(json.dumps(prompt) + "\n" for prompt in make_prompts("unseen", 5, seed=1))

@@ -13,7 +13,9 @@ import sys
 import tempfile
 import unittest
 
-import gguf_files as gguf
+sys.dont_write_bytecode = True
+
+import gguf_files as gguf  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 MODEL = os.path.join(HERE, "files", "tiny-llama.gguf")
@@ -213,7 +215,8 @@ class Lora(unittest.TestCase):
             self.assertEqual(good.returncode, 0, good.stderr)
             bad = run(self.folder, *command, *head)
             self.assertEqual(bad.returncode, 2, bad.stderr)
-            self.assertRegex(bad.stderr, r"trained with the adapter 'adapter.gguf' \(\w{8}, scale 1\).* without an adapter")
+            self.assertRegex(bad.stderr,
+                             r"trained with the adapter 'adapter.gguf' \(\w{8}, scale 1\).* without an adapter")
             bad = run(self.folder, *command, *head, "--lora", "adapter.gguf", "--lora-scale", "0.5")
             self.assertEqual(bad.returncode, 2, bad.stderr)
             self.assertIn("scale 0.5", bad.stderr)
@@ -307,5 +310,4 @@ class Lora(unittest.TestCase):
 
 if __name__ == "__main__":
     BINARY = os.path.abspath(sys.argv.pop(1))
-    sys.dont_write_bytecode = True
     unittest.main()

@@ -42,7 +42,7 @@ TEST(PrefixPlan, EvaluatesHardlyMoreThanTheTree) {
   for (const std::size_t common : {0u, 10u, 200u}) {
     for (const std::size_t prompts : {1u, 40u, 1000u}) {
       const auto responses = conversations(400, common, prompts, common + prompts);
-      const PrefixPlan plan = plan_prefixes(responses, /*share=*/true);
+      const PrefixPlan plan = plan_prefixes(responses, /*share=*/true, /*causal=*/true);
       EXPECT_EQ(plan.unique_tokens, nodes_of(responses));
       EXPECT_GE(plan.evaluated_tokens, plan.unique_tokens);
       EXPECT_LE(static_cast<double>(plan.evaluated_tokens), 1.02 * static_cast<double>(plan.unique_tokens));
@@ -54,7 +54,7 @@ TEST(PrefixPlan, HasEveryResponseOnceAndCountsWhatBlocksCost) {
   auto responses = conversations(300, 20, 30, 5);
   responses.push_back(responses[7]);
   for (const bool share : {true, false}) {
-    const PrefixPlan plan = plan_prefixes(responses, share);
+    const PrefixPlan plan = plan_prefixes(responses, share, /*causal=*/true);
     EXPECT_GT(plan.blocks.size(), 2u);
     std::vector<int> seen(responses.size());
     std::uint64_t evaluated = 0;
@@ -81,7 +81,7 @@ TEST(PrefixPlan, HasEveryResponseOnceAndCountsWhatBlocksCost) {
 }
 
 TEST(PrefixPlan, OfNothingIsEmpty) {
-  EXPECT_TRUE(plan_prefixes({}, true).blocks.empty());
+  EXPECT_TRUE(plan_prefixes({}, true, /*causal=*/true).blocks.empty());
 }
 
 }  // namespace

@@ -88,7 +88,8 @@ std::vector<EncodedResponse> FeatureExtractor::encode(const Prompt& prompt, std:
     }
     longest = std::max(longest, answers.back().size());
   }
-  const Truncation fit = fit_tokens(encoded.tokens.size(), encoded.fixed_tokens, longest, limit_);
+  const std::span<const Token> closing = backbone_.closing();
+  const Truncation fit = fit_tokens(encoded.tokens.size(), encoded.fixed_tokens, longest, limit_ - closing.size());
   if (const std::size_t dropped = encoded.tokens.size() - fit.prompt_tokens; dropped > 0) {
     ++counts.truncated_prompts;
     counts.dropped_prompt_tokens += dropped;
@@ -103,8 +104,9 @@ std::vector<EncodedResponse> FeatureExtractor::encode(const Prompt& prompt, std:
       counts.dropped_response_tokens += answer.size() - fit.response_tokens;
       answer.resize(fit.response_tokens);
     }
-    EncodedResponse response{encoded.tokens, encoded.tokens.size()};
+    EncodedResponse response{encoded.tokens, encoded.tokens.size(), closing.size()};
     response.tokens.insert(response.tokens.end(), answer.begin(), answer.end());
+    response.tokens.insert(response.tokens.end(), closing.begin(), closing.end());
     ++counts.responses;
     counts.tokens += response.tokens.size();
     result.push_back(std::move(response));
@@ -117,21 +119,22 @@ Matrix<float> FeatureExtractor::pool(std::span<const EncodedResponse* const> res
   for (const EncodedResponse* response : responses) sequences.emplace_back(response->tokens);
   const std::size_t d = dimension();
   const bool mean = settings_.pooling == Pooling::Mean;
+  const auto end_of = [](const EncodedResponse& response) { return response.tokens.size() - response.closing_tokens; };
   const auto first_pooled = [&](const EncodedResponse& response) {
-    if (!mean) return response.tokens.size() - 1;
+    if (!mean) return end_of(response) - 1;
     return settings_.over == PoolOver::Response ? response.prompt_tokens : 0;
   };
   // Sums in double: the mean of some hundred states keeps float's precision whatever their order of magnitude.
   Matrix<double> sums(responses.size(), d);
   evaluator_.evaluate(sequences, [&](std::size_t k, std::size_t position, std::span<const float> state) {
-    if (position < first_pooled(*responses[k])) return;
+    if (position < first_pooled(*responses[k]) || position >= end_of(*responses[k])) return;
     const std::span<double> to = sums.row(k);
     for (std::size_t j = 0; j < d; ++j) to[j] += static_cast<double>(state[j]);
   });
 
   Matrix<float> features(responses.size(), d);
   for (std::size_t k = 0; k < responses.size(); ++k) {
-    const auto count = static_cast<double>(responses[k]->tokens.size() - first_pooled(*responses[k]));
+    const auto count = static_cast<double>(end_of(*responses[k]) - first_pooled(*responses[k]));
     for (std::size_t j = 0; j < d; ++j) features(k, j) = static_cast<float>(sums(k, j) / count);
   }
   return features;

@@ -61,7 +61,8 @@ Truncation fit_tokens(std::size_t prompt_tokens, std::size_t fixed_tokens, std::
 /// A response with its prompt, cut to fit.
 struct EncodedResponse {
   std::vector<Token> tokens;
-  std::size_t prompt_tokens = 0;  ///< how many of them are the prompt's
+  std::size_t prompt_tokens = 0;   ///< how many at the front are the prompt's
+  std::size_t closing_tokens = 0;  ///< how many at the end are no part of the response and not pooled
 };
 
 /// Pooled last hidden states of responses.

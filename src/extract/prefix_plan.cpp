@@ -15,7 +15,7 @@ constexpr std::uint64_t kCutCost = 100;  ///< a cut may cost this part of its bl
 
 }  // namespace
 
-PrefixPlan plan_prefixes(std::span<const EncodedResponse> responses, bool share) {
+PrefixPlan plan_prefixes(std::span<const EncodedResponse> responses, bool share, bool causal) {
   std::vector<std::uint32_t> order(responses.size());
   std::iota(order.begin(), order.end(), 0u);
   std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
@@ -38,7 +38,8 @@ PrefixPlan plan_prefixes(std::span<const EncodedResponse> responses, bool share)
     plan.blocks.back().responses.push_back(order[i]);
     plan.blocks.back().evaluated_tokens += tokens.size() - known;
     plan.evaluated_tokens += tokens.size() - known;
-    plan.attention_pairs += tokens.size() * (tokens.size() + 1) / 2 - known * (known + 1) / 2;
+    plan.attention_pairs +=
+        causal ? tokens.size() * (tokens.size() + 1) / 2 - known * (known + 1) / 2 : tokens.size() * tokens.size();
   }
   return plan;
 }

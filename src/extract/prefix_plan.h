@@ -26,7 +26,8 @@ struct PrefixPlan {
 /// Sorts the responses, so that each shares what it can with the one before it, and cuts them into blocks where that
 /// costs at most a hundredth of the block before the cut: what the first response of a block shares with the last of
 /// the block before is evaluated again. (Blocks in which everything shares a long beginning become long.)
-/// @param share  false when the model cannot share prefixes: then everything is evaluated in full
-PrefixPlan plan_prefixes(std::span<const EncodedResponse> responses, bool share);
+/// @param share   false when the model cannot share prefixes: then everything is evaluated in full
+/// @param causal  false when a token attends to those after it too
+PrefixPlan plan_prefixes(std::span<const EncodedResponse> responses, bool share, bool causal);
 
 }  // namespace coala

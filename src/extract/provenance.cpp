@@ -89,6 +89,7 @@ Metadata describe_features(const FeatureExtractor& extractor, FeatureKind kind, 
                     {"extract.dtype", std::string(dtype_name(dtype))},
                     {"extract.truncation", "prompt left to 1/4, then response right"},
                     {"extract.packing", fmt::format("prefix tree, {} rows", extractor.evaluator().batch_rows())}};
+  if (backbone.encoder) metadata["backbone.kind"] = "encoder";
   if (!backbone.adapter_hash.empty()) {
     metadata["adapter.name"] = backbone.adapter_name;
     metadata["adapter.hash"] = backbone.adapter_hash;

@@ -64,7 +64,8 @@ bool WindowReader<Item>::next(Window& window) {
   }
   if (window.rows.empty()) return false;
   window.index = next_window_++;
-  window.plan = plan_prefixes(window.responses, extractor_.evaluator().shares_prefixes());
+  window.plan = plan_prefixes(window.responses, extractor_.evaluator().shares_prefixes(),
+                              /*causal=*/!extractor_.backbone().identity().encoder);
   window.counts.unique_tokens = window.plan.unique_tokens;
   window.counts.evaluated_tokens = window.plan.evaluated_tokens;
   window.counts.attention_pairs = window.plan.attention_pairs;

@@ -35,8 +35,8 @@ std::uint64_t extent(const GgufTensor& tensor, std::size_t dimension) {
 /// Finds what llama.cpp would meet with an assertion, leave out silently or explain badly.
 class Check {
  public:
-  Check(const std::filesystem::path& path, const GgufFile& adapter, const GgufFile& model)
-      : path_(path), adapter_(adapter), model_(model) {
+  Check(const std::filesystem::path& path, const GgufFile& adapter, const GgufFile& model, bool writes)
+      : path_(path), adapter_(adapter), model_(model), writes_(writes) {
     for (const GgufTensor& tensor : model.tensors) weights_[tensor.name] = &tensor;
   }
 
@@ -86,7 +86,6 @@ class Check {
                                    ggml_type_name(static_cast<ggml_type>(tensor.type))));
       }
     }
-    if (result.empty()) throw unusable("it has no tensors");
     return result;
   }
 
@@ -117,7 +116,7 @@ class Check {
     }
     // llama.cpp would take the embedding's factors for those of the output matrix too, which are the other way round,
     // and end the process.
-    if (embedding && !weights_.contains("output.weight")) {
+    if (embedding && writes_ && !weights_.contains("output.weight")) {
       throw unusable("it changes 'token_embd.weight', which this model uses for its output as well");
     }
   }
@@ -125,6 +124,7 @@ class Check {
   const std::filesystem::path& path_;
   const GgufFile& adapter_;
   const GgufFile& model_;
+  bool writes_;
   std::map<std::string, const GgufTensor*> weights_;
 };
 
@@ -155,13 +155,13 @@ void Adapter::Free::operator()(llama_adapter_lora* adapter) const {
   llama_adapter_lora_free(adapter);
 }
 
-Adapter::Adapter(const AdapterChoice& choice, llama_model* model, const GgufFile& model_file)
+Adapter::Adapter(const AdapterChoice& choice, llama_model* model, const GgufFile& model_file, bool writes)
     : file_(read_adapter_header(choice.path)), scale_(static_cast<float>(choice.scale)) {
   if (!std::isfinite(scale_)) {
     throw Error(ErrorCode::BadUsage, fmt::format("the adapter's scale is {}", choice.scale),
                 "use a finite --lora-scale");
   }
-  Check(choice.path, file_, model_file).run();
+  Check(choice.path, file_, model_file, writes).run();
   hash_ = hash_file(choice.path);
   handle_.reset(load(choice.path, model));
 }

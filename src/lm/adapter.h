@@ -23,10 +23,11 @@ class Adapter {
  public:
   /// @param model       that it is for; must outlive this object
   /// @param model_file  the header of the model's file
+  /// @param writes      whether the model has an output matrix, of its own or its embedding's
   /// @throws Error{BadInput} when the file is no LoRA adapter, is for another architecture or for other shapes, or
   ///   has parts that llama.cpp would leave out silently; Error{CorruptFile} when it is damaged; Error{BadUsage} when
   ///   the scale is not finite
-  Adapter(const AdapterChoice& choice, llama_model* model, const GgufFile& model_file);
+  Adapter(const AdapterChoice& choice, llama_model* model, const GgufFile& model_file, bool writes);
 
   const GgufFile& file() const { return file_; }
   float scale() const { return scale_; }

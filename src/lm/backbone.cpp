@@ -16,6 +16,11 @@
 namespace coala {
 namespace {
 
+/// Bidirectional models of texts for which llama.cpp has no cache (llama_model::create_memory) and whose states need no
+/// layers of their own behind the last one.
+constexpr std::array<std::string_view, 8> kEncoders{"bert",         "nomic-bert",  "nomic-bert-moe", "jina-bert-v2",
+                                                    "jina-bert-v3", "modern-bert", "neo-bert",       "eurobert"};
+
 /// Whether llama.cpp would put a space in front of texts. Only SentencePiece models of the "llama" kind do so in the
 /// way that Tokenizer takes over.
 bool has_space_prefix(const GgufFile& file) {
@@ -50,16 +55,18 @@ llama_model* load(const std::filesystem::path& path, const GgufFile& file) {
   return model;
 }
 
-/// Parameters that take part in one token's evaluation up to the last hidden state: the embedding is a look-up, the
-/// output matrix is skipped, and of the experts only some run.
+/// Parameters that take part in one token's evaluation up to the last hidden state: embeddings are looked up, the
+/// output matrix and the heads of classifiers are skipped, and of the experts only some run.
 /// @param file  whose tensors are counted: the model's, or its adapter's
 std::uint64_t count_active_parameters(const GgufFile& model, const GgufFile& file) {
   const std::string architecture = model.text("general.architecture");
   const std::int64_t experts = model.integer(architecture + ".expert_count", 0);
   const std::int64_t used = model.integer(architecture + ".expert_used_count", 0);
+  constexpr std::array<std::string_view, 6> kLeftOut{"token_embd.weight",  "output.weight", "position_embd.",
+                                                     "token_types.weight", "cls.",          "cls_norm."};
   double active = 0;
   for (const GgufTensor& tensor : file.tensors) {
-    if (tensor.name.starts_with("token_embd.weight") || tensor.name.starts_with("output.weight")) continue;
+    if (std::ranges::any_of(kLeftOut, [&](std::string_view name) { return tensor.name.starts_with(name); })) continue;
     const bool expert = tensor.name.find("_exps.") != std::string::npos && experts > 0 && used > 0 && used <= experts;
     const double share = expert ? static_cast<double>(used) / static_cast<double>(experts) : 1;
     active += static_cast<double>(tensor.elements) * share;
@@ -90,11 +97,14 @@ Backbone::Backbone(const std::filesystem::path& path, const std::optional<Adapte
   if (llama_model_has_encoder(model) || !llama_model_has_decoder(model) || llama_model_is_diffusion(model)) {
     throw Error(ErrorCode::BadInput,
                 fmt::format("{} ({}) is not a causal language model", path.string(), identity_.architecture),
-                "use a decoder-only model, such as a Llama, Qwen, Gemma or Mistral");
+                "use a decoder-only model, such as a Llama, Qwen, Gemma or Mistral, or a BERT");
   }
   tokenizer_ = std::make_unique<Tokenizer>(vocab, has_space_prefix(file));
+  identity_.encoder = std::ranges::find(kEncoders, identity_.architecture) != kEncoders.end();
+  if (identity_.encoder && tokenizer_->separator() >= 0) closing_.push_back(tokenizer_->separator());
   const char* own_template = llama_model_chat_template(model, nullptr);
-  const std::string source = own_template != nullptr ? own_template : ChatTemplate::plain_source();
+  const char* const fallback = identity_.encoder ? ChatTemplate::contents_source() : ChatTemplate::plain_source();
+  const std::string source = own_template != nullptr ? own_template : fallback;
   template_ = std::make_unique<ChatTemplate>(source, tokenizer_->bos_text(), tokenizer_->eos_text());
 
   identity_.quantization = llama_ftype_name(llama_model_ftype(model));
@@ -105,7 +115,7 @@ Backbone::Backbone(const std::filesystem::path& path, const std::optional<Adapte
   tokenizer.add(merges == file.array_hashes.end() ? "" : merges->second);
   identity_.tokenizer_hash = tokenizer.hex();
   identity_.template_hash = hash_text(source);
-  identity_.template_source = own_template != nullptr ? "model" : "plain";
+  identity_.template_source = own_template != nullptr ? "model" : identity_.encoder ? "contents" : "plain";
   identity_.engine = fmt::format("llama.cpp {}", llama_version());
   identity_.dimension = static_cast<std::size_t>(llama_model_n_embd(model));
   identity_.layers = static_cast<std::size_t>(llama_model_n_layer(model));
@@ -118,7 +128,7 @@ Backbone::Backbone(const std::filesystem::path& path, const std::optional<Adapte
   identity_.parameters = llama_model_n_params(model);
   identity_.active_parameters = count_active_parameters(file, file);
   if (adapter) {
-    adapter_ = std::make_unique<Adapter>(*adapter, model_.get(), file);
+    adapter_ = std::make_unique<Adapter>(*adapter, model_.get(), file, /*writes=*/!identity_.encoder);
     identity_.adapter_name = adapter->path.filename().string();
     identity_.adapter_hash = adapter_->hash();
     identity_.adapter_scale = fmt::format("{}", adapter_->scale());
@@ -153,6 +163,7 @@ EncodedPrompt Backbone::encode_prompt(const Prompt& prompt, TemplateMode mode) c
     throw Error(ErrorCode::Internal, "the rendered prompt starts with two BOS tokens");
   }
   encoded.tokens.insert(encoded.tokens.end(), rest.begin(), rest.end());
+  if (!rest.empty()) encoded.tokens.insert(encoded.tokens.end(), closing_.begin(), closing_.end());
   encoded.fixed_tokens = !encoded.tokens.empty() && encoded.tokens.front() == tokenizer_->bos() ? 1 : 0;
   return encoded;
 }

@@ -27,7 +27,7 @@ struct BackboneIdentity {
   std::string hash;          ///< of the whole file
   std::string tokenizer_hash;
   std::string template_hash;    ///< of the template's source
-  std::string template_source;  ///< "model", or "plain" when the file has none
+  std::string template_source;  ///< "model", or when the file has none "plain", or "contents" for an encoder
   std::string engine;           ///< name and version of the program that evaluates it
   std::string adapter_name;     ///< of the LoRA adapter's file; "" without one, as the next two
   std::string adapter_hash;     ///< of that whole file
@@ -38,6 +38,7 @@ struct BackboneIdentity {
   std::size_t vocabulary = 0;
   std::size_t context_tokens = 0;   ///< longest sequence that the model was trained on
   std::size_t attention_width = 0;  ///< heads times head dimension
+  bool encoder = false;             ///< a token sees those after it too; such a model cannot write
   std::uint64_t parameters = 0;
   /// Without the embedding and output matrices, of expert layers only what one token uses, and with the adapter's.
   std::uint64_t active_parameters = 0;
@@ -56,7 +57,9 @@ struct EncodedPrompt {
   std::string response_lead;     ///< white space that the template puts in front of the response
 };
 
-/// A frozen language model in memory, with or without a LoRA adapter.
+/// A frozen language model in memory, with or without a LoRA adapter: a causal one, or an encoder of the BERT family.
+/// To an encoder prompt and response are a pair of texts, as in its training: [CLS] prompt [SEP] response [SEP];
+/// without a prompt [CLS] response [SEP].
 ///
 /// Prompt and response are tokenised apart. So the prompt's tokens are the same for every response to it, which lets
 /// them share its evaluation, and generation, which sees exactly the prompt's tokens before it writes, gets features
@@ -64,8 +67,8 @@ struct EncodedPrompt {
 class Backbone {
  public:
   /// @throws Error{BadInput} when the file is no model that features can be taken from (not GGUF, a vocabulary only,
-  ///   an encoder, an architecture that llama.cpp does not know), Error{CorruptFile} when it is damaged; what Adapter
-  ///   throws
+  ///   a vision or translation model, an architecture that llama.cpp does not know), Error{CorruptFile} when it is
+  ///   damaged; what Adapter throws
   explicit Backbone(const std::filesystem::path& path, const std::optional<AdapterChoice>& adapter = {});
   ~Backbone();
   Backbone(const Backbone&) = delete;
@@ -79,6 +82,9 @@ class Backbone {
   /// A prompt without messages and text gives the BOS token alone, or nothing.
   /// @throws Error{BadInput} when the template refuses the messages
   EncodedPrompt encode_prompt(const Prompt& prompt, TemplateMode mode = TemplateMode::Model) const;
+
+  /// What follows a response when it is evaluated: an encoder's token between texts, nothing for other models.
+  std::span<const Token> closing() const { return closing_; }
 
   /// The tokens of a response that follows the prompt; its end-of-turn token is not among them.
   std::vector<Token> encode_response(const EncodedPrompt& prompt, std::string_view response) const;
@@ -102,6 +108,7 @@ class Backbone {
   std::unique_ptr<Adapter> adapter_;
   std::unique_ptr<Tokenizer> tokenizer_;
   std::unique_ptr<ChatTemplate> template_;
+  std::vector<Token> closing_;
   BackboneIdentity identity_;
 };
 

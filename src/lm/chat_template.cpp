@@ -128,6 +128,10 @@ const char* ChatTemplate::plain_source() {
          "{% endfor %}{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}";
 }
 
+const char* ChatTemplate::contents_source() {
+  return "{% for message in messages %}{{ message['content'] + '\\n' }}{% endfor %}";
+}
+
 ChatTemplate::ChatTemplate(const std::string& source, std::string bos, std::string eos)
     : program_(std::make_unique<Program>()), bos_(std::move(bos)), eos_(std::move(eos)) {
   if (source.size() > kLongestTemplate_bytes) {

@@ -27,6 +27,10 @@ class ChatTemplate {
   /// What a model without a template gets: "User: ...\nAssistant: ...\n", a system message as a paragraph before.
   static const char* plain_source();
 
+  /// What an encoder without a template gets: the contents, a line break after each. It has read texts, not dialogues,
+  /// and marks of its own say which text is which.
+  static const char* contents_source();
+
   /// The conversation, ending where the model's next answer starts.
   /// @throws Error{BadInput} when the template refuses the conversation (roles in the wrong order, for instance)
   std::vector<TextPart> render_prompt(const std::vector<Message>& messages) const;

@@ -35,8 +35,11 @@ llama_context* open_context(const Backbone& backbone, const llama_context_params
                             const std::string& hint) {
   clear_llama_log();
   llama_context* context = nullptr;
+  llama_context_params own = params;
+  // Encoders name a pooling in their file; we pool ourselves.
+  if (backbone.identity().encoder) own.pooling_type = LLAMA_POOLING_TYPE_NONE;
   try {
-    context = llama_init_from_model(backbone.handle(), params);
+    context = llama_init_from_model(backbone.handle(), own);
   } catch (const std::exception& error) {
     throw Error(ErrorCode::OutOfMemory, fmt::format("cannot set up {}: {}", backbone.identity().name, error.what()));
   }
@@ -45,12 +48,13 @@ llama_context* open_context(const Backbone& backbone, const llama_context_params
                 fmt::format("cannot set up {} for {} tokens: {}", backbone.identity().name, tokens, llama_error()),
                 hint);
   }
-  if (llama_get_memory(context) == nullptr || llama_pooling_type(context) != LLAMA_POOLING_TYPE_NONE) {
+  const bool encoder = llama_get_memory(context) == nullptr;
+  if (encoder != backbone.identity().encoder || llama_pooling_type(context) != LLAMA_POOLING_TYPE_NONE) {
     llama_free(context);
     throw Error(ErrorCode::BadInput,
-                fmt::format("{} ({}) is an encoder, not a causal language model", backbone.identity().name,
-                            backbone.identity().architecture),
-                "use a decoder-only model, such as a Llama, Qwen, Gemma or Mistral");
+                fmt::format("{} ({}) is neither a causal language model nor an encoder of the BERT family",
+                            backbone.identity().name, backbone.identity().architecture),
+                "use a decoder-only model, such as a Llama, Qwen, Gemma or Mistral, or a BERT");
   }
   if (const Adapter* adapter = backbone.adapter()) {
     llama_adapter_lora* handle = adapter->handle();

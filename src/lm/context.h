@@ -15,7 +15,7 @@ llama_context_params context_params(int threads);
 /// A context of the model with its adapter.
 /// @param tokens  that the context is for, for the message
 /// @param hint    what to do when there is no room for it
-/// @throws Error{OutOfMemory}; Error{BadInput} when the model is an encoder
+/// @throws Error{OutOfMemory}; Error{BadInput} when the model is an encoder of a kind that is not supported
 llama_context* open_context(const Backbone& backbone, const llama_context_params& params, std::size_t tokens,
                             const std::string& hint);
 

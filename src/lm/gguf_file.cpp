@@ -33,10 +33,13 @@ struct Purpose {
   const char* noun;    ///< "model"
   const char* option;  ///< that names it
   const char* other_format;
+  const char* without_tensors;
 };
 constexpr Purpose kModel{"model", "--model",
-                         "name a .gguf file, as llama.cpp uses it; other formats must be converted first"};
-constexpr Purpose kAdapter{"adapter", "--lora", "convert the adapter with llama.cpp's convert_lora_to_gguf.py first"};
+                         "name a .gguf file, as llama.cpp uses it; other formats must be converted first",
+                         "holds a vocabulary only, no weights"};
+constexpr Purpose kAdapter{"adapter", "--lora", "convert the adapter with llama.cpp's convert_lora_to_gguf.py first",
+                           "holds no tensors"};
 
 class HeaderReader {
  public:
@@ -51,10 +54,6 @@ class HeaderReader {
 
   GgufFile model() {
     read();
-    if (result_.tensors.empty()) {
-      throw Error(ErrorCode::BadInput, fmt::format("{} holds a vocabulary only, no weights", path_.string()),
-                  "name a GGUF file of the whole model");
-    }
     check_model();
     return std::move(result_);
   }
@@ -81,6 +80,10 @@ class HeaderReader {
     // Every entry takes more than 8 bytes: a count that cannot fit is damage, not a reason to allocate.
     if (tensor_count > size_ / 8 || value_count > size_ / 8) {
       throw corrupt(fmt::format("it claims {} tensors and {} values in {} bytes", tensor_count, value_count, size_));
+    }
+    if (tensor_count == 0) {
+      throw Error(ErrorCode::BadInput, fmt::format("{} {}", path_.string(), purpose_.without_tensors),
+                  fmt::format("name a GGUF file of the whole {}", purpose_.noun));
     }
     for (std::uint64_t i = 0; i < value_count; ++i) read_value();
     read_tensors(tensor_count);

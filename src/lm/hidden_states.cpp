@@ -121,6 +121,11 @@ StateEvaluator::StateEvaluator(const Backbone& backbone, const StateOptions& opt
   }
   if (options_.batch_rows == 0) options_.batch_rows = choose_batch_rows(model);
   options_.batch_rows = std::clamp(options_.batch_rows, kFewestBatchRows, kMostBatchRows);
+  if (model.encoder) {
+    options_.share_prefixes = false;
+    options_.skip_output = false;  // there is no output matrix
+    options_.batch_rows = options_.longest_tokens;
+  }
   llama_context_params params = context_params(options.threads > 0 ? options.threads : usable_cores());
   // Room for what is kept and one group of new tokens.
   context_->cells = options_.share_prefixes

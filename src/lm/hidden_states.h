@@ -37,6 +37,7 @@ struct StateOptions {
 ///
 /// What a sequence has in common with the one before it is not evaluated again: of sequences in lexicographic order
 /// every node of their prefix tree is evaluated once, and every sequence still gets the states of all its tokens.
+/// An encoder's states depend on what follows, so there every sequence is evaluated whole, in a call of its own.
 ///
 /// Features must reproduce, so the cache is float32 and flash attention is off: with either, states would move by up
 /// to 1e-2 with what else is in the batch. The graph is stopped at the last state that is asked for, which leaves out
@@ -44,7 +45,7 @@ struct StateOptions {
 /// not work.
 class StateEvaluator {
  public:
-  /// @throws Error{BadInput} when the model is no causal language model, its context is shorter than longest_tokens or
+  /// @throws Error{BadInput} when the model's context is shorter than longest_tokens or
   ///   it has no such layer; Error{OutOfMemory}
   StateEvaluator(const Backbone& backbone, const StateOptions& options);
   ~StateEvaluator();

@@ -67,6 +67,12 @@ SessionCounts& SessionCounts::operator+=(const SessionCounts& other) {
 
 Session::Session(const Backbone& backbone, const SessionOptions& options)
     : backbone_(backbone), options_(options), context_(std::make_unique<Context>()) {
+  if (backbone.identity().encoder) {
+    throw Error(ErrorCode::BadInput,
+                fmt::format("{} ({}) is an encoder: it reads texts and cannot write any", backbone.identity().name,
+                            backbone.identity().architecture),
+                "use a causal language model, such as a Llama, Qwen, Gemma or Mistral");
+  }
   if (options.sequences < 1 || options.sequences > kMostSequences) {
     throw Error(
         ErrorCode::BadUsage,

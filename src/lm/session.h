@@ -48,7 +48,8 @@ class Session {
   /// Receives the state of a prompt's token, valid during the call.
   using PromptVisitor = std::function<void(std::size_t position, std::span<const float> state)>;
 
-  /// @throws Error{BadUsage} when the number of sequences or cells is out of range, Error{OutOfMemory}
+  /// @throws Error{BadInput} when the model is an encoder, Error{BadUsage} when the number of sequences or cells is out
+  ///   of range, Error{OutOfMemory}
   Session(const Backbone& backbone, const SessionOptions& options);
   ~Session();
   Session(const Session&) = delete;

@@ -138,6 +138,11 @@ void Tokenizer::encode_plain(const std::string& text, bool at_start, std::vector
   }
 }
 
+Token Tokenizer::separator() const {
+  if (llama_vocab_get_add_sep(vocab_)) return llama_vocab_sep(vocab_);
+  return llama_vocab_get_add_eos(vocab_) ? llama_vocab_eos(vocab_) : -1;
+}
+
 bool Tokenizer::is_end(Token token) const {
   return token >= 0 && static_cast<std::size_t>(token) < size_ && llama_vocab_is_eog(vocab_, token);
 }
