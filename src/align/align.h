@@ -11,7 +11,7 @@
 namespace coala {
 
 struct AlignOptions {
-  std::filesystem::path model;
+  ModelFile model{std::filesystem::path()};
   DataFile data;
   std::filesystem::path eval_data;  ///< empty: a share of the prompts of `data` is held out
   std::filesystem::path out;        ///< folder

@@ -9,6 +9,7 @@
 #include "cli/data_options.h"
 #include "cli/feature_options.h"
 #include "cli/fit_options.h"
+#include "cli/model_options.h"
 #include "core/progress.h"
 #include "train/summary.h"
 
@@ -17,6 +18,7 @@ namespace {
 
 struct AlignCommand {
   CommonOptions common;
+  ModelOptions model;
   DataOptions data;
   AlignOptions align;
 };
@@ -49,6 +51,7 @@ std::string reproduce(const CLI::App& command) {
 void run_align(AlignCommand& command, const CLI::App& app) {
   set_quiet(command.common.quiet);
   AlignOptions& options = command.align;
+  options.model = command.model.file();
   options.data = {command.data.path, command.data.reader()};
   options.fit.seed = command.common.seed;
   options.fit.phase_two.seed = command.common.seed;
@@ -70,7 +73,7 @@ void add_align_command(CLI::App& app) {
   auto options = std::make_shared<AlignCommand>();
   CLI::App& command =
       *app.add_subcommand("align", "the whole job: from a model and preferences to a reward head and its report");
-  command.add_option("--model", options->align.model, "model (GGUF)")->required();
+  add_model_options(command, options->model, /*required=*/true);
   add_data_options(command, options->data, /*required=*/true);
   CLI::Option* eval =
       command.add_option("--eval-data", options->align.eval_data, "preferences to evaluate on, of the same shape");

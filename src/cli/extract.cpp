@@ -9,6 +9,7 @@
 #include "cli/command.h"
 #include "cli/data_options.h"
 #include "cli/feature_options.h"
+#include "cli/model_options.h"
 #include "cli/shard_option.h"
 #include "core/progress.h"
 #include "core/resources.h"
@@ -23,7 +24,7 @@ struct ExtractCommand {
   CommonOptions common;
   ExtractOptions extract;
   DataOptions data;
-  std::string model;
+  ModelOptions model;
   std::string out;
   std::string shard;
 };
@@ -79,7 +80,7 @@ void run_extract(ExtractCommand& command) {
   ExtractOptions& options = command.extract;
   options.threads = command.common.threads;
   if (!command.shard.empty()) options.shard = parse_shard(command.shard);
-  const Backbone backbone(command.model);
+  const Backbone backbone(command.model.file());
   const FileExtraction result =
       extract_file(backbone, {command.data.path, command.data.reader()}, command.out, options);
   if (command.common.json) {
@@ -94,7 +95,7 @@ void run_extract(ExtractCommand& command) {
 void add_extract_command(CLI::App& app) {
   auto options = std::make_shared<ExtractCommand>();
   CLI::App& command = *app.add_subcommand("extract", "run preference data through a model and keep the features");
-  command.add_option("--model", options->model, "model (GGUF)")->required();
+  add_model_options(command, options->model, /*required=*/true);
   add_data_options(command, options->data, /*required=*/true);
   command.add_option("--out", options->out, "feature file to write (safetensors); resumed when it was interrupted")
       ->required();

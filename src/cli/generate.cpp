@@ -10,6 +10,7 @@
 #include "cli/command.h"
 #include "cli/data_options.h"
 #include "cli/model_features.h"
+#include "cli/model_options.h"
 #include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/interrupt.h"
@@ -26,7 +27,7 @@ using Json = nlohmann::ordered_json;
 struct GenerateCommand {
   CommonOptions common;
   DataOptions data;
-  std::string model;
+  ModelOptions model;
   std::string head;
   bool allow_unbound = false;
   std::optional<std::string> prompt;
@@ -219,11 +220,11 @@ void run_generate(GenerateCommand& command) {
   std::optional<Head> head;
   if (!command.head.empty()) head = load_head(command.head);
   const std::vector<PromptRecord> records = gather_prompts(command);
-  const Backbone backbone(command.model);
+  const Backbone backbone(command.model.file());
   std::size_t head_limit = backbone.identity().context_tokens;
   TemplateMode mode = TemplateMode::Model;
   if (head) {
-    settings.reward = {&*head, check_model(*head, command.head, backbone, command.model, command.allow_unbound)};
+    settings.reward = {&*head, check_model(*head, command.head, backbone, command.model.model, command.allow_unbound)};
     mode = settings.reward->features.template_mode;
     if (settings.reward->features.max_length_tokens > 0) head_limit = settings.reward->features.max_length_tokens;
   }
@@ -273,7 +274,7 @@ void add_generate_command(CLI::App& app) {
   auto options = std::make_shared<GenerateCommand>();
   CLI::App& command =
       *app.add_subcommand("generate", "write replies to prompts, guided by a head: one JSON line for each");
-  command.add_option("--model", options->model, "model (GGUF)")->required();
+  add_model_options(command, options->model, /*required=*/true);
   command.add_option("--head", options->head, "head file that scores the replies");
   command.add_flag("--allow-unbound", options->allow_unbound, "accept a head that does not say which model it is for");
   command.add_option("--prompt", options->prompt, "one prompt: what the user says");

@@ -8,7 +8,7 @@
 namespace coala {
 
 void add_model_input_options(CLI::App& command, ModelInput& input, bool required) {
-  command.add_option("--model", input.model, "model (GGUF)")->required(required);
+  add_model_options(command, input.model, required);
   add_data_options(command, input.data, required);
   command.add_flag("--allow-unbound", input.allow_unbound,
                    "accept a head or features that do not say which model they come from");
@@ -22,6 +22,8 @@ namespace {
 FeatureSettings settings_of(const Head& head) {
   FeatureSettings settings;
   if (head.value("pooling") == "last") settings.pooling = Pooling::Last;
+  if (head.value("pooling") == "mean+last") settings.pooling = Pooling::MeanAndLast;
+  if (const std::string layers = head.value("feature.layer"); !layers.empty()) settings.layers = parse_layers(layers);
   if (head.value("pooling.over") == "all") settings.over = PoolOver::All;
   if (head.value("template") == "raw") settings.template_mode = TemplateMode::Raw;
   const std::string length = head.value("max_length");
@@ -36,17 +38,17 @@ FeatureSettings check_model(const Head& head, const std::filesystem::path& head_
                             const std::string& model, bool allow_unbound) {
   const FeatureSettings settings = settings_of(head);
   const FeatureExtractor probe(backbone, settings, /*threads=*/1);
-  check_head_matches(head, head_path, backbone.identity().dimension,
-                     describe_features(probe, FeatureKind::Pairs, Dtype::F32, {}), model, allow_unbound);
+  check_head_matches(head, head_path, probe.dimension(), describe_features(probe, FeatureKind::Pairs, Dtype::F32, {}),
+                     model, allow_unbound);
   return settings;
 }
 
 HeadFeatures features_for_head(const Head& head, const std::filesystem::path& head_path, const ModelInput& input,
                                int threads) {
-  const Backbone backbone(input.model);
+  const Backbone backbone(input.model.file());
   ExtractOptions options;
   options.threads = threads;
-  options.features = check_model(head, head_path, backbone, input.model, input.allow_unbound);
+  options.features = check_model(head, head_path, backbone, input.model.model, input.allow_unbound);
   MemoryExtraction extraction = extract_to_memory(backbone, {input.data.path, input.data.reader()}, options);
   return {std::move(extraction.features), std::move(extraction.ids)};
 }

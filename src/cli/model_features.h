@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cli/data_options.h"
+#include "cli/model_options.h"
 #include "features/feature_set.h"
 #include "head/head.h"
 #ifdef COALA_HAVE_LM
@@ -16,7 +17,7 @@ namespace coala {
 
 /// A model and data to run through it for a head.
 struct ModelInput {
-  std::string model;
+  ModelOptions model;
   DataOptions data;
   bool allow_unbound = false;  ///< accept a head that does not say which model it belongs to
 };

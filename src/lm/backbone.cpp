@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
 
 #include "core/error.h"
@@ -71,7 +72,8 @@ void Backbone::Free::operator()(llama_model* model) const {
   llama_model_free(model);
 }
 
-Backbone::Backbone(const std::filesystem::path& path) {
+Backbone::Backbone(const ModelFile& model_file) {
+  const std::filesystem::path& path = model_file.path;
   start_llama();
   register_accelerator();
   const GgufFile file = read_gguf_header(path);
@@ -115,6 +117,52 @@ Backbone::Backbone(const std::filesystem::path& path) {
   identity_.attention_width = static_cast<std::size_t>(std::max<std::int64_t>(0, heads * head_dimension));
   identity_.parameters = llama_model_n_params(model);
   identity_.active_parameters = count_active_parameters(file, identity_.architecture);
+  if (!model_file.lora.empty()) load_adapter(model_file);
+}
+
+void Backbone::load_adapter(const ModelFile& file) {
+  const std::string hint = "use an adapter that was trained for this model and converted to GGUF";
+  const GgufFile header = read_adapter_header(file.lora);
+  if (header.text("general.architecture") != identity_.architecture) {
+    throw Error(ErrorCode::BadInput,
+                fmt::format("{} is an adapter for the architecture '{}', {} is '{}'", file.lora.string(),
+                            header.text("general.architecture"), file.path.string(), identity_.architecture),
+                hint);
+  }
+  if (!std::isfinite(file.lora_scale)) {
+    throw Error(ErrorCode::BadUsage, fmt::format("the adapter's scale is {}", file.lora_scale), "use a finite one");
+  }
+  clear_llama_log();
+  std::string reason;
+  try {
+    adapter_ = llama_adapter_lora_init(model_.get(), file.lora.c_str());
+  } catch (const std::exception& error) {
+    reason = error.what();
+  }
+  if (adapter_ == nullptr) {
+    if (const std::string logged = llama_error(); !logged.empty()) reason = logged;
+    throw Error(ErrorCode::BadInput,
+                fmt::format("llama.cpp cannot use {} with {}: {}", file.lora.string(), file.path.string(), reason),
+                hint);
+  }
+  adapter_scale_ = static_cast<float>(file.lora_scale);
+  Hasher hasher;
+  hasher.add(identity_.hash).add(hash_file(file.lora)).add(fmt::format("{}", adapter_scale_));
+  identity_.hash = hasher.hex();
+  identity_.name += fmt::format(" with {} x {}", file.lora.stem().string(), adapter_scale_);
+  for (const GgufTensor& tensor : header.tensors) {
+    identity_.parameters += tensor.elements;
+    identity_.active_parameters += tensor.elements;
+  }
+}
+
+void Backbone::apply_adapter(llama_context* context) const {
+  if (adapter_ == nullptr) return;
+  llama_adapter_lora* adapters[] = {adapter_};
+  float scales[] = {adapter_scale_};
+  if (llama_set_adapters_lora(context, adapters, 1, scales) != 0) {
+    throw Error(ErrorCode::Internal, fmt::format("llama.cpp does not take the adapter: {}", llama_error()));
+  }
 }
 
 Backbone::~Backbone() = default;

@@ -13,16 +13,29 @@
 #include "lm/chat_template.h"
 #include "lm/tokenizer.h"
 
+struct llama_adapter_lora;
+struct llama_context;
 struct llama_model;
 
 namespace coala {
+
+/// Where a model is.
+struct ModelFile {
+  std::filesystem::path path;
+  std::filesystem::path lora;  ///< an adapter whose product is added to the weights; empty: none
+  double lora_scale = 1;
+
+  ModelFile(std::filesystem::path model_path) : path(std::move(model_path)) {}  // NOLINT: a model without more
+  ModelFile(std::filesystem::path model_path, std::filesystem::path lora_path, double scale)
+      : path(std::move(model_path)), lora(std::move(lora_path)), lora_scale(scale) {}
+};
 
 /// What a model is. The hashes tie a feature file or a head to it.
 struct BackboneIdentity {
   std::string name;
   std::string architecture;
   std::string quantization;  ///< as llama.cpp names it: "F16", "Q8_0", "Q4_K - Medium"
-  std::string hash;          ///< of the whole file
+  std::string hash;          ///< of the whole file, and of the adapter's with its scale when there is one
   std::string tokenizer_hash;
   std::string template_hash;    ///< of the template's source
   std::string template_source;  ///< "model", or "plain" when the file has none
@@ -59,8 +72,9 @@ struct EncodedPrompt {
 class Backbone {
  public:
   /// @throws Error{BadInput} when the file is no model that features can be taken from (not GGUF, a vocabulary only,
-  ///   an encoder, an architecture that llama.cpp does not know), Error{CorruptFile} when it is damaged
-  explicit Backbone(const std::filesystem::path& path);
+  ///   an encoder, an architecture that llama.cpp does not know) or the adapter is none for it, Error{CorruptFile}
+  ///   when it is damaged
+  explicit Backbone(const ModelFile& file);
   ~Backbone();
   Backbone(const Backbone&) = delete;
   Backbone& operator=(const Backbone&) = delete;
@@ -83,6 +97,8 @@ class Backbone {
 
   /// For src/lm only.
   llama_model* handle() const { return model_.get(); }
+  /// Makes the adapter part of what a context evaluates. For src/lm only.
+  void apply_adapter(llama_context* context) const;
 
  private:
   struct Free {
@@ -91,7 +107,11 @@ class Backbone {
   /// Whether what follows the prompt starts a text for the tokenizer.
   bool starts_text(const EncodedPrompt& prompt) const;
 
+  void load_adapter(const ModelFile& file);
+
   std::unique_ptr<llama_model, Free> model_;
+  llama_adapter_lora* adapter_ = nullptr;  ///< freed with the model
+  float adapter_scale_ = 1;
   std::unique_ptr<Tokenizer> tokenizer_;
   std::unique_ptr<ChatTemplate> template_;
   BackboneIdentity identity_;

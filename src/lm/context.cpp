@@ -52,6 +52,12 @@ llama_context* open_context(const Backbone& backbone, const llama_context_params
                             backbone.identity().architecture),
                 "use a decoder-only model, such as a Llama, Qwen, Gemma or Mistral");
   }
+  try {
+    backbone.apply_adapter(context);
+  } catch (...) {
+    llama_free(context);
+    throw;
+  }
   return context;
 }
 

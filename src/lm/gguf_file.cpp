@@ -39,7 +39,9 @@ class HeaderReader {
     if (error) throw unreadable(error.message());
   }
 
-  GgufFile read() {
+  enum class Content { Model, Adapter };
+
+  GgufFile read(Content content) {
     std::array<char, 4> magic{};
     if (size_ < 24) throw not_gguf(fmt::format("it has {} bytes, the shortest header has 24", size_));
     read_bytes(magic.data(), magic.size());
@@ -61,7 +63,7 @@ class HeaderReader {
     }
     for (std::uint64_t i = 0; i < value_count; ++i) read_value();
     read_tensors(tensor_count);
-    check_model();
+    content == Content::Model ? check_model() : check_adapter();
     return std::move(result_);
   }
 
@@ -275,6 +277,15 @@ class HeaderReader {
     }
   }
 
+  void check_adapter() const {
+    if (result_.text("general.type") == "adapter" && result_.text("adapter.type") == "lora" &&
+        result_.numbers.contains("adapter.lora.alpha")) {
+      return;
+    }
+    throw Error(ErrorCode::BadInput, fmt::format("{} is no LoRA adapter", path_.string()),
+                "name an adapter that was trained for this model and converted to GGUF");
+  }
+
   /// What llama.cpp would meet with an assertion, a division by zero or an enormous allocation.
   void check_model() const {
     const std::string architecture = result_.text("general.architecture");
@@ -331,7 +342,11 @@ std::string GgufFile::text(const std::string& key) const {
 }
 
 GgufFile read_gguf_header(const std::filesystem::path& path) {
-  return HeaderReader(path).read();
+  return HeaderReader(path).read(HeaderReader::Content::Model);
+}
+
+GgufFile read_adapter_header(const std::filesystem::path& path) {
+  return HeaderReader(path).read(HeaderReader::Content::Adapter);
 }
 
 }  // namespace coala

@@ -33,4 +33,7 @@ struct GgufFile {
 ///   when it is truncated or inconsistent
 GgufFile read_gguf_header(const std::filesystem::path& path);
 
+/// The same for a LoRA adapter. @throws Error{BadInput} when it is something else
+GgufFile read_adapter_header(const std::filesystem::path& path);
+
 }  // namespace coala
