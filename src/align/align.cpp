@@ -120,6 +120,9 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
   const double extraction = train_extraction.totals.flops + (eval_totals ? eval_totals->flops : 0.0);
   metrics["flops"]["extraction"] = extraction;
   metrics["flops"]["total"] = metrics["flops"]["total"].get<double>() + extraction;
+  // As arXiv 2605.23244 counts: seconds of training times the peak of its GPU, without extraction.
+  constexpr double kPaperFlopsPerSecond = 231e12;
+  metrics["flops"]["paper_formula"] = kPaperFlopsPerSecond * metrics["solver"]["seconds"].get<double>();
   metrics["data"] = {{"training data", options.data.path.filename().string()},
                      {"evaluation data", options.eval_data.empty() ? "held-out prompts of the training data"
                                                                    : options.eval_data.filename().string()},
