@@ -93,6 +93,13 @@ def fit(prompt, responses, limit):
     return [(prompt + response[:limit - kept], kept) for response in responses]
 
 
+def llama_bench(program, model, threads, length):
+    """Tokens per second of llama.cpp's own benchmark of prompt processing, flash attention off and on."""
+    command = [program, "-m", model, "-p", length, "-n", 0, "-t", threads, "-fa", "0,1", "-r", 3, "-o", "json"]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=True)
+    return [test["avg_ts"] for test in json.loads(done.stdout)]
+
+
 def spread(values):
     return f"{statistics.median(values):.2f} ({min(values):.2f}..{max(values):.2f})"
 
@@ -106,6 +113,7 @@ def main():
     parser.add_argument("--texts", type=int, default=400)
     parser.add_argument("--pairs", type=int, default=150)
     parser.add_argument("--max-length", type=int, default=512)
+    parser.add_argument("--llama-bench", type=pathlib.Path, help="of the pinned llama.cpp, built as tools/llama.sh does")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, os.cpu_count()])
     parser.add_argument("--models", nargs="+", default=["imdb-llama", "random-187m"])
     arguments = parser.parse_args()
@@ -137,6 +145,10 @@ def main():
                     sequences += fit(front, [tokenizer.encode(r) for r in responses], arguments.max_length)
                 count = sum(len(tokens) for tokens, _ in sequences)
                 for threads in arguments.threads:
+                    if arguments.llama_bench:
+                        off, on = llama_bench(arguments.llama_bench, gguf, threads, arguments.max_length)
+                        print(f"{name:12} llama-bench of {arguments.max_length} tokens, {threads} threads: {off:.0f} tokens/s "
+                              f"(flash attention: {on:.0f})", flush=True)
                     for dtype in (torch.float32, torch.bfloat16):
                         rival = Transformers(hf, dtype, threads)
                         batch = rival.best(sequences)

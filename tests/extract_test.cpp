@@ -109,6 +109,32 @@ TEST(Extract, PoolsWhatItSays) {
   }
 }
 
+/// Several layers and poolings from one pass are what one at a time gives, side by side: poolings, in each the layers.
+TEST(Extract, PoolsSeveralLayersInOnePass) {
+  const TemporaryFolder folder;
+  const auto pairs = sample_pairs(20);
+  const auto extract = [&](const std::string& name, Pooling pooling, const std::vector<std::size_t>& layers) {
+    ExtractOptions how = options();
+    how.features.pooling = pooling;
+    how.features.layers = layers;
+    extract_pairs(tiny(), source_of(pairs), folder / name, how);
+    return load_features(folder / name);
+  };
+  const FeatureSet all = extract("all", Pooling::MeanAndLast, {1, 0});
+  ASSERT_EQ(all.dimension(), 128u);
+  EXPECT_EQ(all.metadata_value("feature.layer"), "1,last");
+  EXPECT_EQ(all.metadata_value("pooling"), "mean+last");
+  const FeatureSet parts[] = {extract("a", Pooling::Mean, {1}), extract("b", Pooling::Mean, {0}),
+                              extract("c", Pooling::Last, {1}), extract("d", Pooling::Last, {0})};
+  for (std::size_t i = 0; i < pairs.size(); ++i) {
+    for (std::size_t j = 0; j < 128; ++j) ASSERT_EQ(all.rejected(i, j), parts[j / 32].rejected(i, j % 32));
+  }
+  EXPECT_EQ(layers_name(parse_layers("3,last,12")), "3,last,12");
+  for (const char* text : {"", "0", "3,", "x", "3;4", "-1"}) {
+    EXPECT_EQ(error_code_of([&] { parse_layers(text); }), ErrorCode::BadUsage) << text;
+  }
+}
+
 TEST(Extract, WritesTheColumnsAndSaysWhereTheyComeFrom) {
   const TemporaryFolder folder;
   auto pairs = sample_pairs(4);

@@ -78,7 +78,7 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
   make_folder(options.out / "features");
 
   log_line(fmt::format("stage 1 of 3: features of {}", options.data.path.string()));
-  const Backbone backbone(options.model, options.adapter);
+  const Backbone backbone(options.model);
   ExtractOptions extract;
   extract.features = options.features;
   extract.threads = pool.size();
@@ -120,6 +120,9 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
   const double extraction = train_extraction.totals.flops + (eval_totals ? eval_totals->flops : 0.0);
   metrics["flops"]["extraction"] = extraction;
   metrics["flops"]["total"] = metrics["flops"]["total"].get<double>() + extraction;
+  // As arXiv 2605.23244 counts: seconds of training times the peak of its GPU, without extraction.
+  constexpr double kPaperFlopsPerSecond = 231e12;
+  metrics["flops"]["paper_formula"] = kPaperFlopsPerSecond * metrics["solver"]["seconds"].get<double>();
   metrics["data"] = {{"training data", options.data.path.filename().string()},
                      {"evaluation data", options.eval_data.empty() ? "held-out prompts of the training data"
                                                                    : options.eval_data.filename().string()},
@@ -127,7 +130,7 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
                                            backbone.identity().quantization)},
                      {"features", fmt::format("{} over {}, at most {} tokens", run.head.value("pooling"),
                                               run.head.value("pooling.over"), run.head.value("max_length"))}};
-  if (options.adapter) {
+  if (!options.model.lora.empty()) {
     metrics["data"]["adapter"] =
         fmt::format("{}, scale {}", backbone.identity().adapter_name, backbone.identity().adapter_scale);
   }

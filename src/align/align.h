@@ -2,19 +2,16 @@
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
 
 #include "core/parallel.h"
 #include "extract/extract_file.h"
 #include "head/fit.h"
-#include "lm/adapter.h"
 
 namespace coala {
 
 struct AlignOptions {
-  std::filesystem::path model;
-  std::optional<AdapterChoice> adapter;
+  ModelFile model{std::filesystem::path()};
   DataFile data;
   std::filesystem::path eval_data;  ///< empty: a share of the prompts of `data` is held out
   std::filesystem::path out;        ///< folder

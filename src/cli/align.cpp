@@ -18,8 +18,8 @@ namespace {
 
 struct AlignCommand {
   CommonOptions common;
-  DataOptions data;
   ModelOptions model;
+  DataOptions data;
   AlignOptions align;
 };
 
@@ -51,8 +51,7 @@ std::string reproduce(const CLI::App& command) {
 void run_align(AlignCommand& command, const CLI::App& app) {
   set_quiet(command.common.quiet);
   AlignOptions& options = command.align;
-  options.model = command.model.path;
-  options.adapter = adapter_choice(command.model);
+  options.model = command.model.file();
   options.data = {command.data.path, command.data.reader()};
   options.fit.seed = command.common.seed;
   options.fit.phase_two.seed = command.common.seed;

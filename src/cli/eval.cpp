@@ -24,7 +24,7 @@ struct EvalOptions {
 void run_eval(const EvalOptions& options) {
   set_quiet(options.common.quiet);
   const Head head = load_head(options.head);
-  const bool from_model = !options.input.model.path.empty() && !options.input.data.path.empty();
+  const bool from_model = !options.input.model.model.empty() && !options.input.data.path.empty();
   const bool from_features = !options.features.empty();
   if (from_model == from_features) {
     throw Error(ErrorCode::BadUsage, "name either a feature file or a model and data",

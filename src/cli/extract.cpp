@@ -80,7 +80,7 @@ void run_extract(ExtractCommand& command) {
   ExtractOptions& options = command.extract;
   options.threads = command.common.threads;
   if (!command.shard.empty()) options.shard = parse_shard(command.shard);
-  const Backbone backbone(command.model.path, adapter_choice(command.model));
+  const Backbone backbone(command.model.file());
   const FileExtraction result =
       extract_file(backbone, {command.data.path, command.data.reader()}, command.out, options);
   if (command.common.json) {

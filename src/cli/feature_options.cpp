@@ -8,7 +8,12 @@ namespace coala {
 
 void add_feature_options(CLI::App& command, FeatureSettings& settings) {
   add_choice(command, "--pooling", settings.pooling, "how the states of the tokens become one vector",
-             {{"mean", Pooling::Mean}, {"last", Pooling::Last}});
+             {{"mean", Pooling::Mean}, {"last", Pooling::Last}, {"mean+last", Pooling::MeanAndLast}});
+  command
+      .add_option_function<std::string>(
+          "--layers", [&settings](const std::string& text) { settings.layers = parse_layers(text); },
+          "layers whose states are pooled, side by side: numbers from 1, or last (after the final norm)")
+      ->default_str(layers_name(settings.layers));
   add_choice(command, "--pool-over", settings.over, "tokens that are pooled: the response's, or the prompt's too",
              {{"response", PoolOver::Response}, {"all", PoolOver::All}});
   add_choice(command, "--template", settings.template_mode,

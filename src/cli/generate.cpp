@@ -220,11 +220,11 @@ void run_generate(GenerateCommand& command) {
   std::optional<Head> head;
   if (!command.head.empty()) head = load_head(command.head);
   const std::vector<PromptRecord> records = gather_prompts(command);
-  const Backbone backbone(command.model.path, adapter_choice(command.model));
+  const Backbone backbone(command.model.file());
   std::size_t head_limit = backbone.identity().context_tokens;
   TemplateMode mode = TemplateMode::Model;
   if (head) {
-    settings.reward = {&*head, check_model(*head, command.head, backbone, command.model.path, command.allow_unbound)};
+    settings.reward = {&*head, check_model(*head, command.head, backbone, command.model.model, command.allow_unbound)};
     mode = settings.reward->features.template_mode;
     if (settings.reward->features.max_length_tokens > 0) head_limit = settings.reward->features.max_length_tokens;
   }

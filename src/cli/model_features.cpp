@@ -22,6 +22,8 @@ namespace {
 FeatureSettings settings_of(const Head& head) {
   FeatureSettings settings;
   if (head.value("pooling") == "last") settings.pooling = Pooling::Last;
+  if (head.value("pooling") == "mean+last") settings.pooling = Pooling::MeanAndLast;
+  if (const std::string layers = head.value("feature.layer"); !layers.empty()) settings.layers = parse_layers(layers);
   if (head.value("pooling.over") == "all") settings.over = PoolOver::All;
   if (head.value("template") == "raw") settings.template_mode = TemplateMode::Raw;
   const std::string length = head.value("max_length");
@@ -36,17 +38,17 @@ FeatureSettings check_model(const Head& head, const std::filesystem::path& head_
                             const std::string& model, bool allow_unbound) {
   const FeatureSettings settings = settings_of(head);
   const FeatureExtractor probe(backbone, settings, /*threads=*/1);
-  check_head_matches(head, head_path, backbone.identity().dimension,
-                     describe_features(probe, FeatureKind::Pairs, Dtype::F32, {}), model, allow_unbound);
+  check_head_matches(head, head_path, probe.dimension(), describe_features(probe, FeatureKind::Pairs, Dtype::F32, {}),
+                     model, allow_unbound);
   return settings;
 }
 
 HeadFeatures features_for_head(const Head& head, const std::filesystem::path& head_path, const ModelInput& input,
                                int threads) {
-  const Backbone backbone(input.model.path, adapter_choice(input.model));
+  const Backbone backbone(input.model.file());
   ExtractOptions options;
   options.threads = threads;
-  options.features = check_model(head, head_path, backbone, input.model.path, input.allow_unbound);
+  options.features = check_model(head, head_path, backbone, input.model.model, input.allow_unbound);
   MemoryExtraction extraction = extract_to_memory(backbone, {input.data.path, input.data.reader()}, options);
   return {std::move(extraction.features), std::move(extraction.ids)};
 }

@@ -3,24 +3,25 @@
 #include <CLI/CLI.hpp>
 #include <string>
 #ifdef COALA_HAVE_LM
-#include <optional>
-
-#include "lm/adapter.h"
+#include "lm/backbone.h"
 #endif
 
 namespace coala {
 
-/// The model that a command runs, and an adapter to it.
+/// A model as it is named on the command line.
 struct ModelOptions {
-  std::string path;
+  std::string model;
   std::string lora;
   double lora_scale = 1;
-};
-
-void add_model_options(CLI::App& command, ModelOptions& options, bool required);
 
 #ifdef COALA_HAVE_LM
-std::optional<AdapterChoice> adapter_choice(const ModelOptions& options);
+  ModelFile file() const {
+    return {model, lora, lora_scale};
+  }
 #endif
+};
+
+/// Adds --model, --lora and --lora-scale.
+void add_model_options(CLI::App& command, ModelOptions& options, bool required);
 
 }  // namespace coala

@@ -32,7 +32,7 @@ int wave_size(const Backbone& backbone, int candidates) {
 bool needs_prompt_states(const GenerationSettings& settings) {
   if (!settings.reward) return false;
   const FeatureSettings& features = settings.reward->features;
-  return features.pooling == Pooling::Mean && features.over == PoolOver::All;
+  return features.pooling != Pooling::Last && features.over == PoolOver::All;
 }
 
 SessionOptions session_options(const Backbone& backbone, const GenerationSettings& settings,
@@ -43,6 +43,12 @@ SessionOptions session_options(const Backbone& backbone, const GenerationSetting
   if (settings.candidates < 1) {
     throw Error(ErrorCode::BadUsage, fmt::format("{} replies to a prompt are asked for", settings.candidates),
                 "ask for 1 or more");
+  }
+  if (settings.reward && settings.reward->features.layers != std::vector<std::size_t>{0}) {
+    throw Error(ErrorCode::BadInput,
+                fmt::format("the head's features are of layers {}; replies can be scored by the last one only",
+                            layers_name(settings.reward->features.layers)),
+                "train a head on features without --layers");
   }
   const std::size_t context = backbone.identity().context_tokens;
   const std::size_t prompt = std::clamp<std::size_t>(longest_prompt_tokens, 1, context);

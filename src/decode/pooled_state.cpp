@@ -16,6 +16,7 @@ void PooledState::add(std::span<const float> state) {
   }
   // In double, as in extraction.
   for (std::size_t j = 0; j < sum_.size(); ++j) sum_[j] += static_cast<double>(state[j]);
+  if (pooling_ == Pooling::MeanAndLast) last_.assign(state.begin(), state.end());
   ++count_;
 }
 
@@ -29,6 +30,7 @@ std::vector<float> PooledState::feature() const {
                   "the model file is damaged or its weights overflow; try another quantisation of it");
     }
   }
+  feature.insert(feature.end(), last_.begin(), last_.end());
   return feature;
 }
 

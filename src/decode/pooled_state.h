@@ -16,13 +16,14 @@ class PooledState {
 
   void add(std::span<const float> state);
 
-  /// The feature [d] of what was added, which must be something.
+  /// The feature, [d] or [2 d], of what was added, which must be something.
   /// @throws Error{BadInput} when it is not finite
   std::vector<float> feature() const;
 
  private:
   Pooling pooling_;
   std::vector<double> sum_;  ///< [d]; of all states, or the last one
+  std::vector<float> last_;  ///< [d]; the last state where it is pooled beside the mean
   std::size_t count_ = 0;    ///< of the states in sum_
 };
 

@@ -22,14 +22,6 @@ std::size_t choose_limit(const BackboneIdentity& backbone, std::size_t asked) {
 
 }  // namespace
 
-const char* pooling_name(Pooling pooling) {
-  return pooling == Pooling::Mean ? "mean" : "last";
-}
-
-const char* pool_over_name(PoolOver over) {
-  return over == PoolOver::Response ? "response" : "all";
-}
-
 FeatureCounts& FeatureCounts::operator+=(const FeatureCounts& other) {
   records += other.records;
   responses += other.responses;
@@ -73,7 +65,11 @@ FeatureExtractor::FeatureExtractor(const Backbone& backbone, const FeatureSettin
     : backbone_(backbone),
       settings_(settings),
       limit_(choose_limit(backbone.identity(), settings.max_length_tokens)),
-      evaluator_(backbone, {.longest_tokens = limit_, .threads = threads}) {}
+      evaluator_(backbone, {.longest_tokens = limit_, .threads = threads, .layers = settings.layers}) {}
+
+std::size_t FeatureExtractor::dimension() const {
+  return evaluator_.state_size() * (settings_.pooling == Pooling::MeanAndLast ? 2 : 1);
+}
 
 std::vector<EncodedResponse> FeatureExtractor::encode(const Prompt& prompt, std::span<const std::string_view> responses,
                                                       FeatureCounts& counts) const {
@@ -117,25 +113,27 @@ std::vector<EncodedResponse> FeatureExtractor::encode(const Prompt& prompt, std:
 Matrix<float> FeatureExtractor::pool(std::span<const EncodedResponse* const> responses) {
   std::vector<TokenSequence> sequences;
   for (const EncodedResponse* response : responses) sequences.emplace_back(response->tokens);
-  const std::size_t d = dimension();
-  const bool mean = settings_.pooling == Pooling::Mean;
+  const std::size_t width = evaluator_.state_size();
+  const bool mean = settings_.pooling != Pooling::Last;
+  const bool last = settings_.pooling != Pooling::Mean;
   const auto end_of = [](const EncodedResponse& response) { return response.tokens.size() - response.closing_tokens; };
   const auto first_pooled = [&](const EncodedResponse& response) {
-    if (!mean) return end_of(response) - 1;
     return settings_.over == PoolOver::Response ? response.prompt_tokens : 0;
   };
   // Sums in double: the mean of some hundred states keeps float's precision whatever their order of magnitude.
-  Matrix<double> sums(responses.size(), d);
+  Matrix<double> sums(mean ? responses.size() : 0, width);
+  Matrix<float> features(responses.size(), dimension());
   evaluator_.evaluate(sequences, [&](std::size_t k, std::size_t position, std::span<const float> state) {
-    if (position < first_pooled(*responses[k]) || position >= end_of(*responses[k])) return;
+    if (last && position + 1 == end_of(*responses[k])) {
+      std::copy(state.begin(), state.end(), features.row(k).last(width).begin());
+    }
+    if (!mean || position < first_pooled(*responses[k]) || position >= end_of(*responses[k])) return;
     const std::span<double> to = sums.row(k);
-    for (std::size_t j = 0; j < d; ++j) to[j] += static_cast<double>(state[j]);
+    for (std::size_t j = 0; j < width; ++j) to[j] += static_cast<double>(state[j]);
   });
-
-  Matrix<float> features(responses.size(), d);
-  for (std::size_t k = 0; k < responses.size(); ++k) {
+  for (std::size_t k = 0; mean && k < responses.size(); ++k) {
     const auto count = static_cast<double>(end_of(*responses[k]) - first_pooled(*responses[k]));
-    for (std::size_t j = 0; j < d; ++j) features(k, j) = static_cast<float>(sums(k, j) / count);
+    for (std::size_t j = 0; j < width; ++j) features(k, j) = static_cast<float>(sums(k, j) / count);
   }
   return features;
 }

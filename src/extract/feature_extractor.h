@@ -8,26 +8,11 @@
 
 #include "core/matrix.h"
 #include "data/record.h"
+#include "extract/feature_settings.h"
 #include "lm/backbone.h"
 #include "lm/hidden_states.h"
 
 namespace coala {
-
-enum class Pooling { Mean, Last };          ///< how a sequence of states becomes one vector
-enum class PoolOver { Response, All };      ///< the response's tokens, or the prompt's too
-const char* pooling_name(Pooling pooling);  ///< "mean", "last"
-const char* pool_over_name(PoolOver over);  ///< "response", "all"
-
-/// What decides the numbers of a feature, beside the model and the text.
-struct FeatureSettings {
-  Pooling pooling = Pooling::Mean;
-  PoolOver over = PoolOver::Response;
-  /// Longest prompt and response together; 0 means kDefaultMaxLength_tokens, or the model's context when that is less.
-  std::size_t max_length_tokens = 0;
-  TemplateMode template_mode = TemplateMode::Model;
-};
-inline constexpr std::size_t kDefaultMaxLength_tokens = 512;
-inline constexpr std::size_t kSmallestMaxLength_tokens = 8;
 
 /// What was evaluated and what was left out; sums over records.
 struct FeatureCounts {
@@ -83,7 +68,7 @@ class FeatureExtractor {
   std::size_t max_length_tokens() const { return limit_; }
   const FeatureSettings& settings() const { return settings_; }
   const Backbone& backbone() const { return backbone_; }
-  std::size_t dimension() const { return evaluator_.state_size(); }  ///< of a feature
+  std::size_t dimension() const;  ///< of a feature: poolings x layers x d
   const StateEvaluator& evaluator() const { return evaluator_; }
 
  private:

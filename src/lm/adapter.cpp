@@ -155,15 +155,15 @@ void Adapter::Free::operator()(llama_adapter_lora* adapter) const {
   llama_adapter_lora_free(adapter);
 }
 
-Adapter::Adapter(const AdapterChoice& choice, llama_model* model, const GgufFile& model_file, bool writes)
-    : file_(read_adapter_header(choice.path)), scale_(static_cast<float>(choice.scale)) {
+Adapter::Adapter(const std::filesystem::path& path, double scale, llama_model* model, const GgufFile& model_file,
+                 bool writes)
+    : file_(read_adapter_header(path)), scale_(static_cast<float>(scale)) {
   if (!std::isfinite(scale_)) {
-    throw Error(ErrorCode::BadUsage, fmt::format("the adapter's scale is {}", choice.scale),
-                "use a finite --lora-scale");
+    throw Error(ErrorCode::BadUsage, fmt::format("the adapter's scale is {}", scale), "use a finite --lora-scale");
   }
-  Check(choice.path, file_, model_file, writes).run();
-  hash_ = hash_file(choice.path);
-  handle_.reset(load(choice.path, model));
+  Check(path, file_, model_file, writes).run();
+  hash_ = hash_file(path);
+  handle_.reset(load(path, model));
 }
 
 }  // namespace coala

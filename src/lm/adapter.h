@@ -11,23 +11,19 @@ struct llama_model;
 
 namespace coala {
 
-/// Which LoRA adapter to apply to a model, and how much of it.
-struct AdapterChoice {
-  std::filesystem::path path;  ///< GGUF, as llama.cpp's convert_lora_to_gguf.py writes it
-  double scale = 1;            ///< multiplies the adapter's own alpha / rank; 0: as if there were none
-};
-
-/// An adapter in memory: W becomes W + scale (alpha / rank) B A for each matrix W that it names. It is evaluated beside
-/// the weights, which stay as they are on disk, quantised or not.
+/// A LoRA adapter in memory: W becomes W + scale (alpha / rank) B A for each matrix W that it names. It is evaluated
+/// beside the weights, which stay as they are on disk, quantised or not.
 class Adapter {
  public:
+  /// @param path        GGUF, as llama.cpp's convert_lora_to_gguf.py writes it
+  /// @param scale       multiplies the adapter's own alpha / rank; 0: as if there were none
   /// @param model       that it is for; must outlive this object
   /// @param model_file  the header of the model's file
   /// @param writes      whether the model has an output matrix, of its own or its embedding's
   /// @throws Error{BadInput} when the file is no LoRA adapter, is for another architecture or for other shapes, or
   ///   has parts that llama.cpp would leave out silently; Error{CorruptFile} when it is damaged; Error{BadUsage} when
   ///   the scale is not finite
-  Adapter(const AdapterChoice& choice, llama_model* model, const GgufFile& model_file, bool writes);
+  Adapter(const std::filesystem::path& path, double scale, llama_model* model, const GgufFile& model_file, bool writes);
 
   const GgufFile& file() const { return file_; }
   float scale() const { return scale_; }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
 
 #include "core/error.h"
@@ -80,7 +81,8 @@ void Backbone::Free::operator()(llama_model* model) const {
   llama_model_free(model);
 }
 
-Backbone::Backbone(const std::filesystem::path& path, const std::optional<AdapterChoice>& adapter) {
+Backbone::Backbone(const ModelFile& model_file) {
+  const std::filesystem::path& path = model_file.path;
   start_llama();
   register_accelerator();
   const GgufFile file = read_gguf_header(path);
@@ -127,9 +129,10 @@ Backbone::Backbone(const std::filesystem::path& path, const std::optional<Adapte
   identity_.attention_width = static_cast<std::size_t>(std::max<std::int64_t>(0, heads * head_dimension));
   identity_.parameters = llama_model_n_params(model);
   identity_.active_parameters = count_active_parameters(file, file);
-  if (adapter) {
-    adapter_ = std::make_unique<Adapter>(*adapter, model_.get(), file, /*writes=*/!identity_.encoder);
-    identity_.adapter_name = adapter->path.filename().string();
+  if (!model_file.lora.empty()) {
+    adapter_ = std::make_unique<Adapter>(model_file.lora, model_file.lora_scale, model_.get(), file,
+                                         /*writes=*/!identity_.encoder);
+    identity_.adapter_name = model_file.lora.filename().string();
     identity_.adapter_hash = adapter_->hash();
     identity_.adapter_scale = fmt::format("{}", adapter_->scale());
     identity_.active_parameters += count_active_parameters(file, adapter_->file());

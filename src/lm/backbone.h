@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,9 +14,22 @@
 #include "lm/chat_template.h"
 #include "lm/tokenizer.h"
 
+struct llama_adapter_lora;
+struct llama_context;
 struct llama_model;
 
 namespace coala {
+
+/// Where a model is.
+struct ModelFile {
+  std::filesystem::path path;
+  std::filesystem::path lora;  ///< an adapter whose product is added to the weights; empty: none
+  double lora_scale = 1;
+
+  ModelFile(std::filesystem::path model_path) : path(std::move(model_path)) {}  // NOLINT: a model without more
+  ModelFile(std::filesystem::path model_path, std::filesystem::path lora_path, double scale)
+      : path(std::move(model_path)), lora(std::move(lora_path)), lora_scale(scale) {}
+};
 
 /// What a model is. The hashes tie a feature file or a head to it.
 struct BackboneIdentity {
@@ -69,7 +81,7 @@ class Backbone {
   /// @throws Error{BadInput} when the file is no model that features can be taken from (not GGUF, a vocabulary only,
   ///   a vision or translation model, an architecture that llama.cpp does not know), Error{CorruptFile} when it is
   ///   damaged; what Adapter throws
-  explicit Backbone(const std::filesystem::path& path, const std::optional<AdapterChoice>& adapter = {});
+  explicit Backbone(const ModelFile& file);
   ~Backbone();
   Backbone(const Backbone&) = delete;
   Backbone& operator=(const Backbone&) = delete;

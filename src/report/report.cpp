@@ -171,7 +171,9 @@ void cost_section(Page& page, const Json& metrics) {
   page.row("Phase II", fmt::format("{:.3f} s", metrics.at("phase2").at("seconds").get<double>()),
            fmt::format("gradient norm {:.0e}", metrics.at("phase2").at("gradient_norm").get<double>()));
   for (const auto& [stage, flops] : metrics.at("flops").items()) {
-    page.row("floating-point operations, " + stage, fmt::format("{:.3g}", flops.get<double>()));
+    page.row(stage == "paper_formula" ? "as the paper counts (seconds of training x 231 TFLOP/s)"
+                                      : "floating-point operations, " + stage,
+             fmt::format("{:.3g}", flops.get<double>()));
   }
   page.row("peak memory", fmt::format("{:.0f} MiB", metrics.at("peak_rss_bytes").get<double>() / 1048576));
   page.end_table();
