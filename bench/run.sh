@@ -74,3 +74,10 @@ print(text + f", last fit {m['solver']['seconds']:.1f} s")
 EOF
   done
 done
+
+echo "== extraction beside PyTorch (bench/extraction.py) =="
+if [ -d "$shared/models/imdb-llama" ]; then
+  "$(environment bench/requirements-extraction.txt)" bench/extraction.py build/bin/coala "$shared" "$out/random-llama" 3
+else
+  echo "no models in $shared/models, left out"
+fi
