@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Kills `coala extract` at random moments and starts it again until it is done: the file must have the bytes of an
-uninterrupted run, and nothing may be left behind. Usage: kill_test.py BINARY MODEL KILLS [SEED]"""
+uninterrupted run, and nothing may be left behind. Usage: kill_test.py BINARY MODEL KILLS PAIRS [SEED]"""
 
 import json
 import pathlib
@@ -24,12 +24,12 @@ def write_pairs(path, count, source):
 
 
 def main():
-    binary, model, kills = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    source = random.Random(int(sys.argv[4]) if len(sys.argv) > 4 else 0)
+    binary, model, kills, pairs = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+    source = random.Random(int(sys.argv[5]) if len(sys.argv) > 5 else 0)
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         data = folder / "pairs.jsonl"
-        write_pairs(data, 6000, source)
+        write_pairs(data, pairs, source)
 
         def command(out, *more):
             return [binary, "extract", "--model", model, "--data", data, "--out", out, "--quiet", *more]
