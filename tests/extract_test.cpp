@@ -16,54 +16,18 @@
 #include "extract/part_store.h"
 #include "features/feature_set.h"
 #include "support.h"
+#include "tiny_pairs.h"
 
 namespace coala {
 namespace {
 
 using test::error_code_of;
+using test::options;
+using test::sample_pairs;
+using test::source_of;
 using test::TemporaryFolder;
-using test::test_file;
-
-const Backbone& tiny() {
-  static const Backbone backbone(test_file("tiny-llama.gguf"));
-  return backbone;
-}
-
-std::string words(Random& random, std::size_t count) {
-  static const char* const kWords[] = {"the", "hen", "and", "inn", "a", "tree", "ran", "über", "in", "sand"};
-  std::string text = "so";
-  for (std::size_t i = 0; i < count; ++i) text += std::string(" ") + kWords[random.below(10)];
-  return text;
-}
-
-std::vector<Pair> sample_pairs(std::size_t count) {
-  Random random(5);
-  std::vector<Pair> pairs;
-  for (std::size_t i = 0; i < count; ++i) {
-    Pair pair;
-    pair.id = std::to_string(i + 1);
-    pair.prompt.messages = {{"user", words(random, 1 + random.below(8))}};
-    pair.chosen = words(random, 1 + random.below(12));
-    pair.rejected = words(random, 1 + random.below(12));
-    pairs.push_back(pair);
-  }
-  return pairs;
-}
-
-PairSource source_of(std::vector<Pair> pairs) {
-  return [pairs = std::move(pairs), next = std::size_t{0}](Pair& pair) mutable {
-    if (next == pairs.size()) return false;
-    pair = pairs[next++];
-    return true;
-  };
-}
-
-ExtractOptions options() {
-  ExtractOptions result;
-  result.threads = 1;
-  result.data = {"sample", "d41d8cd98f00b204e9800998ecf8427e"};
-  return result;
-}
+using test::tiny;
+using test::words;
 
 /// Pooled states by the plain definition: one evaluation of the whole sequence, mean over the last tokens.
 std::vector<double> expected_feature(const Prompt& prompt, const std::string& response, Pooling pooling,

@@ -5,11 +5,13 @@ uninterrupted run, and nothing may be left behind. Usage: kill_test.py BINARY MO
 import json
 import pathlib
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 
+STORE = ("--max-file-size", "200KB")
 WORDS = "the hen inn sand and ran in a tent hat it is an art".split()
 
 
@@ -21,6 +23,13 @@ def write_pairs(path, count, source):
         for _ in range(count):
             prompt = text(6)
             lines.write(json.dumps({"prompt": prompt, "chosen": text(30) + ".", "rejected": text(30)}) + "\n")
+
+
+def content(out):
+    """The bytes of a file, or of all files of a folder by name."""
+    if out.is_dir():
+        return {path.name: path.read_bytes() for path in out.iterdir()}
+    return out.read_bytes()
 
 
 def main():
@@ -37,16 +46,18 @@ def main():
         start = time.monotonic()
         subprocess.run(command(folder / "whole"), check=True, stdout=subprocess.DEVNULL)
         whole_s = time.monotonic() - start
-        expected = (folder / "whole").read_bytes()
+        subprocess.run(command(folder / "store", *STORE), check=True, stdout=subprocess.DEVNULL)
+        expected = {name: content(folder / name) for name in ("whole", "store")}
         done = jobs = 0
         while done < kills:
             jobs += 1
             out = folder / "out"
-            # Every other job in two shards, one after the other.
+            # Every other job in two shards, one after the other, and every third to a folder of files.
             steps = [("--shard", "2/2"), ("--shard", "1/2")] if jobs % 2 == 0 else [()]
+            kind = "store" if jobs % 3 == 0 else "whole"
             for step in steps:
                 while True:
-                    process = subprocess.Popen(command(out, *step), stdout=subprocess.DEVNULL)
+                    process = subprocess.Popen(command(out, *step, *(STORE if kind == "store" else ())), stdout=subprocess.DEVNULL)
                     try:
                         # Early ones hit the start, late ones the end, where files are put together and renamed.
                         status = process.wait(timeout=source.uniform(0.2, 1.3) * whole_s / len(steps)
@@ -59,12 +70,12 @@ def main():
                     if status != 0:
                         sys.exit(f"after {done} kills the command ended with status {status}")
                     break
-            if out.read_bytes() != expected:
+            if content(out) != expected[kind]:
                 sys.exit(f"after {done} kills the bytes differ from those of an uninterrupted run")
             left = sorted(path.name for path in folder.iterdir())
-            if left != ["out", "pairs.jsonl", "whole"]:
+            if left != ["out", "pairs.jsonl", "store", "whole"]:
                 sys.exit(f"left behind: {left}")
-            out.unlink()
+            shutil.rmtree(out) if kind == "store" else out.unlink()
         print(f"{done} kills in {jobs} jobs of {whole_s:.1f} s: always resumed, always the same bytes")
 
 

@@ -230,7 +230,7 @@ TEST(Training, DescriptionTellsSettingsApart) {
   all.push_back(text([](FitSettings& s) { s.model_class = ModelClass::Linear; }));
   all.push_back(text([](FitSettings& s) { s.loss = Loss::Squared; }));
   all.push_back(text([](FitSettings& s) { s.gates = 3; }));
-  all.push_back(text([](FitSettings& s) { s.gates_from = GateSource::Principal; }));
+  all.push_back(text([](FitSettings& s) { s.gates_from = GateSource::Pairs; }));
   all.push_back(text([](FitSettings& s) { s.path_length = 3; }));
   all.push_back(text([](FitSettings& s) { s.folds = 3; }));
   all.push_back(text([](FitSettings& s) { s.tolerance = 1e-3; }));

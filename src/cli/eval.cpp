@@ -50,7 +50,7 @@ void add_eval_command(CLI::App& app) {
   auto options = std::make_shared<EvalOptions>();
   CLI::App& command = *app.add_subcommand("eval", "evaluate a reward head on features, or on a model and data");
   command.add_option("--head", options->head, "head file")->required();
-  command.add_option("--features", options->features, "feature file to evaluate on");
+  command.add_option("--features", options->features, "feature file to evaluate on, or a folder of them");
   add_model_input_options(command, options->input, /*required=*/false);
   add_common_options(command, options->common);
   command.callback([options] { run_eval(*options); });

@@ -97,11 +97,17 @@ void add_extract_command(CLI::App& app) {
   CLI::App& command = *app.add_subcommand("extract", "run preference data through a model and keep the features");
   add_model_options(command, options->model, /*required=*/true);
   add_data_options(command, options->data, /*required=*/true);
-  command.add_option("--out", options->out, "feature file to write (safetensors); resumed when it was interrupted")
+  command
+      .add_option("--out", options->out,
+                  "feature file or folder to write (safetensors); resumed when it was interrupted")
       ->required();
   add_feature_options(command, options->extract.features);
   add_choice(command, "--dtype", options->extract.dtype, "type of the stored numbers",
              {{"f32", Dtype::F32}, {"f16", Dtype::F16}, {"bf16", Dtype::BF16}});
+  command
+      .add_option("--max-file-size", options->extract.max_file_bytes,
+                  "make a folder of files with at most this much each (such as 2GB) and an index, instead of one file")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true));
   command.add_option("--shard", options->shard,
                      "evaluate part i of n (i/n), or the part that Slurm or MPI gives this process (auto); the last to "
                      "finish puts the file together");

@@ -58,7 +58,8 @@ void run_train(const TrainOptions& options) {
 void add_train_command(CLI::App& app) {
   auto options = std::make_shared<TrainOptions>();
   CLI::App& command = *app.add_subcommand("train", "train a reward head on a feature file");
-  command.add_option("--features", options->features, "feature file (safetensors) to train on")->required();
+  command.add_option("--features", options->features, "feature file (safetensors) to train on, or a folder of them")
+      ->required();
   CLI::Option* eval = command.add_option("--eval-features", options->eval_features,
                                          "feature file to evaluate on; without it and without --folds a fifth of the "
                                          "prompts is held out");

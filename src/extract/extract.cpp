@@ -11,6 +11,7 @@
 #include "extract/feature_rows.h"
 #include "extract/parallel_extractor.h"
 #include "extract/part_store.h"
+#include "features/feature_index.h"
 
 namespace coala {
 namespace {
@@ -97,31 +98,58 @@ std::vector<std::filesystem::path> find_shards(const std::filesystem::path& out)
   return found;
 }
 
+/// Removes what a finished output was made from.
+void remove_unfinished(const std::filesystem::path& out) {
+  PartStore::remove_folder(out);
+  std::error_code ignored;
+  for (const auto& path : find_shards(out)) std::filesystem::remove(path, ignored);
+}
+
+/// What an output says of itself.
+struct Found {
+  Metadata metadata;
+  std::uint64_t max_file_bytes = 0;
+};
+
+/// @throws Error{CorruptFile, BadInput} when it is neither a feature file nor a store of them
+Found read_description(const std::filesystem::path& out) {
+  if (!std::filesystem::is_directory(out)) return {SafetensorsFile(out).metadata(), 0};
+  FeatureIndex index = read_feature_index(out);
+  return {std::move(index.metadata), index.max_file_bytes};
+}
+
+std::string files_text(std::uint64_t max_file_bytes) {
+  return max_file_bytes == 0 ? std::string("one file") : fmt::format("files of at most {} bytes", max_file_bytes);
+}
+
 /// Whether `out` holds these features already. @throws Error{Mismatch} when it holds others and may not be replaced
-bool is_up_to_date(const std::filesystem::path& out, const Metadata& description, bool replace, FeatureCounts& counts) {
+bool is_up_to_date(const std::filesystem::path& out, const Metadata& description, const ExtractOptions& options,
+                   FeatureCounts& counts) {
   if (!std::filesystem::exists(out)) return false;
   const std::string hint = "remove it, or choose another --out";
+  Found found;
   try {
-    const SafetensorsFile file(out);
-    const auto found = file.metadata().find("fingerprint");
-    if (found != file.metadata().end() && found->second == description.at("fingerprint")) {
-      counts = counts_of(file.metadata());
-      return true;
-    }
-    if (replace) return false;
-    throw Error(ErrorCode::Mismatch,
-                found == file.metadata().end()
-                    ? fmt::format("{} is there already and was not written by `coala extract`", out.string())
-                    : fmt::format("{} is there already and was made from something else: {}", out.string(),
-                                  describe_difference(file.metadata(), description)),
-                hint);
-  } catch (const Error& error) {
-    if (replace && error.code() == ErrorCode::CorruptFile) return false;
-    if (error.code() == ErrorCode::CorruptFile) {
-      throw Error(ErrorCode::Mismatch, fmt::format("{} is there already and is no feature file", out.string()), hint);
-    }
-    throw;
+    found = read_description(out);
+  } catch (const Error&) {
+    // Only a file of our own may be replaced: a folder without an index is somebody's.
+    if (options.replace && !std::filesystem::is_directory(out)) return false;
+    throw Error(ErrorCode::Mismatch, fmt::format("{} is there already and holds no features", out.string()), hint);
   }
+  const auto fingerprint = found.metadata.find("fingerprint");
+  const bool same = fingerprint != found.metadata.end() && fingerprint->second == description.at("fingerprint");
+  if (same && found.max_file_bytes == options.max_file_bytes) {
+    counts = counts_of(found.metadata);
+    return true;
+  }
+  if (options.replace) return false;
+  throw Error(ErrorCode::Mismatch,
+              fingerprint == found.metadata.end()
+                  ? fmt::format("{} is there already and was not written by `coala extract`", out.string())
+                  : fmt::format("{} is there already and was made {}", out.string(),
+                                same ? fmt::format("as {}, not {}", files_text(found.max_file_bytes),
+                                                   files_text(options.max_file_bytes))
+                                     : "from something else: " + describe_difference(found.metadata, description)),
+              hint);
 }
 
 /// @param replace  one that was made from something else is removed instead of refused
@@ -190,10 +218,8 @@ void make_output(const Job<Item>& job, ExtractTotals& totals) {
   if (parts.rows() == 0) {
     throw Error(ErrorCode::BadInput, fmt::format("{} has no records", job.options.data.name), "check --data");
   }
-  parts.merge(with_counts(job.description, totals.counts));
-  PartStore::remove_folder(job.out);
-  std::error_code ignored;
-  for (const auto& path : shards) std::filesystem::remove(path, ignored);
+  parts.merge(with_counts(job.description, totals.counts), job.options.max_file_bytes);
+  remove_unfinished(job.out);
 }
 
 /// Evaluates a shard's blocks. @returns the shards that are not finished, this one excepted
@@ -236,8 +262,9 @@ ExtractTotals extract_records(const Backbone& backbone, FeatureKind kind, const 
   ParallelExtractor extractor(backbone, options.features, options.threads);
   const Metadata description = describe_features(extractor.extractor(), kind, options.dtype, options.data);
   ExtractTotals totals;
-  if (is_up_to_date(out, description, options.replace, totals.counts)) {
+  if (is_up_to_date(out, description, options, totals.counts)) {
     totals.up_to_date = true;
+    if (lock) remove_unfinished(out);  // of a run that was killed just after it had finished
   } else {
     const Job<Item> job{backbone, kind, source, out, options, extractor, description};
     if (options.shard.count == 1) {

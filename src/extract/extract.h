@@ -19,8 +19,10 @@ using LabelledSource = std::function<bool(Labelled&)>;
 struct ExtractOptions {
   FeatureSettings features;
   Dtype dtype = Dtype::F32;  ///< of the stored features: F32, F16 or BF16
-  int threads = 0;           ///< 0: all cores this process may use
-  bool replace = false;      ///< an output that was made from something else is replaced instead of refused
+  /// Above 0: the output is a folder of files with at most as many bytes of numbers, see FeatureIndex.
+  std::uint64_t max_file_bytes = 0;
+  int threads = 0;       ///< 0: all cores this process may use
+  bool replace = false;  ///< an output that was made from something else is replaced instead of refused
   DataIdentity data;
   std::uint64_t records_expected = 0;  ///< for on_progress, 0 when not known
   /// Called now and then with the tokens that are evaluated, an earlier run's included, and an estimate of all.
@@ -39,7 +41,7 @@ struct ExtractTotals {
   double flops = 0;                              ///< of the whole file, see evaluation_flops()
 };
 
-/// Writes the features of preference pairs or labelled responses to a feature file. The same inputs
+/// Writes the features of preference pairs or labelled responses to a feature file or a folder of them. The same inputs
 /// give the same bytes. A run that was stopped, even by a kill, goes on where it was when it is started again; a
 /// file that is there already and was made from the same inputs is left as it is.
 ///

@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "core/error.h"
+#include "features/feature_index.h"
 
 namespace coala {
 namespace {
@@ -100,44 +101,90 @@ void PartStore::write(const FeatureRows& rows) {
     if (rows.present(columns_[c].name)) present_[c] = true;
   }
   writer.commit();
-  parts_.push_back(path);
+  parts_.push_back({path, rows_, rows.rows()});
   rows_ += rows.rows();
 }
 
-std::string PartStore::checksum() const {
-  std::vector<std::string> names;
-  for (std::size_t c = 0; c < columns_.size(); ++c) {
-    if (present_[c]) names.push_back(columns_[c].name);
+void PartStore::visit(const FeatureColumn& column, std::uint64_t first, std::uint64_t rows,
+                      const Visitor& visitor) const {
+  const std::size_t row_bytes = column.width * dtype_bytes(column.dtype);
+  for (const Part& part : parts_) {
+    const std::uint64_t begin = std::max(first, part.first);
+    const std::uint64_t end = std::min(first + rows, part.first + part.rows);
+    if (begin >= end) continue;
+    const SafetensorsFile file(part.path);
+    visitor(file.tensor(column.name).bytes.subspan((begin - part.first) * row_bytes, (end - begin) * row_bytes));
   }
-  std::sort(names.begin(), names.end());
+}
+
+std::string PartStore::checksum(std::uint64_t first, std::uint64_t rows) const {
+  std::vector<FeatureColumn> by_name;
+  for (std::size_t c = 0; c < columns_.size(); ++c) {
+    if (present_[c]) by_name.push_back(columns_[c]);
+  }
+  std::ranges::sort(by_name, {}, &FeatureColumn::name);
   Hasher hasher;
-  for (const std::string& name : names) {
-    hasher.add(name);
-    for (const auto& part : parts_) {
-      const SafetensorsFile file(part);
-      const auto bytes = file.tensor(name).bytes;
-      hasher.add(bytes.data(), bytes.size());
-    }
+  for (const FeatureColumn& column : by_name) {
+    hasher.add(column.name);
+    visit(column, first, rows, [&hasher](std::span<const std::byte> bytes) { hasher.add(bytes.data(), bytes.size()); });
   }
   return hasher.hex();
 }
 
-void PartStore::merge(Metadata metadata) {
-  remove_leftovers(out_);
-  SafetensorsWriter writer(out_);
-  metadata[kDataChecksum] = checksum();
+std::string PartStore::write_rows(const std::filesystem::path& path, Metadata metadata, std::uint64_t first,
+                                  std::uint64_t rows) const {
+  SafetensorsWriter writer(path);
+  const std::string sum = checksum(first, rows);
+  metadata[kDataChecksum] = sum;
   writer.set_metadata(std::move(metadata));
   for (std::size_t c = 0; c < columns_.size(); ++c) {
     const FeatureColumn& column = columns_[c];
     if (!present_[c]) continue;
     writer.declare(column.name, column.dtype,
-                   column.is_vector ? std::vector<std::size_t>{rows_} : std::vector<std::size_t>{rows_, column.width});
+                   column.is_vector ? std::vector<std::size_t>{rows} : std::vector<std::size_t>{rows, column.width});
   }
   for (std::size_t c = 0; c < columns_.size(); ++c) {
-    if (!present_[c]) continue;
-    for (const auto& part : parts_) writer.append(SafetensorsFile(part).tensor(columns_[c].name).bytes);
+    if (present_[c]) visit(columns_[c], first, rows, [&writer](auto bytes) { writer.append(bytes); });
   }
   writer.commit();
+  return sum;
+}
+
+void PartStore::write_folder(const Metadata& metadata, std::uint64_t max_file_bytes) const {
+  std::uint64_t row_bytes = 0;
+  for (std::size_t c = 0; c < columns_.size(); ++c) {
+    if (present_[c]) row_bytes += columns_[c].width * dtype_bytes(columns_[c].dtype);
+  }
+  const std::uint64_t file_rows = std::max<std::uint64_t>(1, max_file_bytes / row_bytes);
+  const std::uint64_t count = (rows_ + file_rows - 1) / file_rows;
+  FeatureIndex index{metadata, rows_, max_file_bytes, {}};
+  // Built where an unfinished output is, so that the finished one appears by one rename.
+  const std::filesystem::path made = folder(out_) / "store";
+  std::filesystem::remove_all(made);
+  std::filesystem::create_directory(made);
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const std::uint64_t rows = std::min(file_rows, rows_ - i * file_rows);
+    const std::string name = feature_file_name(i, count);
+    index.files.push_back({name, rows, write_rows(made / name, metadata, i * file_rows, rows)});
+  }
+  write_feature_index(made, index);
+  std::filesystem::remove_all(out_);  // something that may be replaced, or nothing
+  std::filesystem::rename(made, out_);
+}
+
+void PartStore::merge(const Metadata& metadata, std::uint64_t max_file_bytes) {
+  remove_leftovers(out_);
+  if (max_file_bytes == 0) {
+    if (std::filesystem::is_directory(out_)) std::filesystem::remove_all(out_);  // a store that may be replaced
+    write_rows(out_, metadata, 0, rows_);
+    return;
+  }
+  try {
+    write_folder(metadata, max_file_bytes);
+  } catch (const std::filesystem::filesystem_error& error) {
+    throw Error(ErrorCode::Io, fmt::format("cannot make the folder {}: {}", out_.string(), error.code().message()),
+                "check that the folder of the output exists and may be written");
+  }
 }
 
 }  // namespace coala

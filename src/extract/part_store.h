@@ -2,6 +2,8 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -34,8 +36,9 @@ class PartStore {
 
   std::uint64_t rows() const { return rows_; }
   void write(const FeatureRows& rows);
-  /// Writes the output from the parts.
-  void merge(Metadata metadata);
+  /// Writes the output from the parts: a file, or with `max_file_bytes` above 0 a folder of files with at most as many
+  /// bytes of numbers (at least a row) and an index, which appears as a whole in place of what has that name.
+  void merge(const Metadata& metadata, std::uint64_t max_file_bytes);
 
   /// Where the parts are, and other files of an unfinished output.
   static std::filesystem::path folder(const std::filesystem::path& out);
@@ -45,11 +48,24 @@ class PartStore {
   static void remove_folder(const std::filesystem::path& out);
 
  private:
-  std::string checksum() const;
+  struct Part {
+    std::filesystem::path path;
+    std::uint64_t first = 0;  ///< row
+    std::uint64_t rows = 0;
+  };
+  using Visitor = std::function<void(std::span<const std::byte> bytes)>;
+
+  /// The bytes of a column in rows [first, first + rows), piece by piece.
+  void visit(const FeatureColumn& column, std::uint64_t first, std::uint64_t rows, const Visitor& visitor) const;
+  std::string checksum(std::uint64_t first, std::uint64_t rows) const;
+  /// Writes a feature file of some of the rows. @returns its checksum
+  std::string write_rows(const std::filesystem::path& path, Metadata metadata, std::uint64_t first,
+                         std::uint64_t rows) const;
+  void write_folder(const Metadata& metadata, std::uint64_t max_file_bytes) const;
 
   std::filesystem::path out_;
   std::vector<FeatureColumn> columns_;
-  std::vector<std::filesystem::path> parts_;
+  std::vector<Part> parts_;
   std::vector<bool> present_;  ///< per column
   std::uint64_t rows_ = 0;
 };

@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "core/safetensors.h"
+#include "features/feature_index.h"
 
 namespace coala {
 namespace {
@@ -16,6 +17,12 @@ namespace {
 class Loader {
  public:
   explicit Loader(const std::filesystem::path& path) : file_(path) {}
+
+  /// As the file states it; "" when it does not.
+  std::string stated_checksum() const {
+    const auto stored = file_.metadata().find(kDataChecksum);
+    return stored == file_.metadata().end() ? std::string() : stored->second;
+  }
 
   FeatureSet load() {
     FeatureSet set;
@@ -81,14 +88,14 @@ class Loader {
  private:
   /// Reading everything costs what the checks below cost anyway: a pass at the speed of memory.
   void check_data() const {
-    const auto stored = file_.metadata().find(kDataChecksum);
-    if (stored == file_.metadata().end()) return;
+    const std::string stated = stated_checksum();
+    if (stated.empty()) return;
     Hasher hasher;
     for (const auto& [name, view] : file_.tensors()) add_to_checksum(hasher, name, view.bytes);
-    if (hasher.hex() == stored->second) return;
+    if (hasher.hex() == stated) return;
     throw Error(ErrorCode::CorruptFile,
                 fmt::format("{} is damaged: its numbers have the checksum {}, {} was written", file_.path().string(),
-                            hasher.hex(), stored->second),
+                            hasher.hex(), stated),
                 "make it again with `coala extract`, or copy it again from where it came");
   }
 
@@ -170,6 +177,63 @@ class Loader {
   std::size_t rows_ = 0;
 };
 
+template <class T>
+void append(std::vector<T>& to, const std::vector<T>& more) {
+  to.insert(to.end(), more.begin(), more.end());
+}
+
+/// Whether both have the same columns, of the same width and type.
+bool same_columns(const FeatureSet& a, const FeatureSet& b) {
+  const StoredRows& x = a.kind == FeatureKind::Pairs ? a.chosen : a.features;
+  const StoredRows& y = b.kind == FeatureKind::Pairs ? b.chosen : b.features;
+  return a.kind == b.kind && x.cols() == y.cols() && x.dtype() == y.dtype() && a.has_prompt_id == b.has_prompt_id &&
+         a.length_chosen.empty() == b.length_chosen.empty() && a.length_rejected.empty() == b.length_rejected.empty() &&
+         a.length.empty() == b.length.empty() && a.weight.empty() == b.weight.empty() &&
+         a.margin.empty() == b.margin.empty();
+}
+
+void append_rows(FeatureSet& set, const FeatureSet& more) {
+  set.chosen = set.chosen.joined_with(more.chosen);
+  set.rejected = set.rejected.joined_with(more.rejected);
+  set.features = set.features.joined_with(more.features);
+  append(set.labels, more.labels);
+  append(set.prompt_id, more.prompt_id);
+  append(set.length_chosen, more.length_chosen);
+  append(set.length_rejected, more.length_rejected);
+  append(set.length, more.length);
+  append(set.weight, more.weight);
+  append(set.margin, more.margin);
+}
+
+FeatureSet load_store(const std::filesystem::path& store) {
+  const FeatureIndex index = read_feature_index(store);
+  FeatureSet set;
+  for (const FeatureIndex::File& file : index.files) {
+    const std::filesystem::path path = store / file.name;
+    const auto corrupt = [&path, &store](const std::string& what) {
+      return Error(ErrorCode::CorruptFile,
+                   fmt::format("{} {} {}", path.string(), what, feature_index_path(store).string()),
+                   "make the store again with `coala extract`, or copy all of it again from where it came");
+    };
+    if (!std::filesystem::exists(path)) throw corrupt("is missing; it is named in");
+    Loader loader(path);
+    FeatureSet part = loader.load();
+    if (part.rows() != file.rows || loader.stated_checksum() != file.checksum) {
+      throw corrupt("is not the file that is described in");
+    }
+    if (set.rows() == 0) {
+      set = std::move(part);
+      continue;
+    }
+    if (!same_columns(set, part)) throw corrupt("has other columns than the first file in");
+    append_rows(set, part);
+  }
+  set.metadata = index.metadata;
+  set.path = store.string();
+  if (!set.has_prompt_id) std::iota(set.prompt_id.begin(), set.prompt_id.end(), 0);
+  return set;
+}
+
 }  // namespace
 
 void add_to_checksum(Hasher& hasher, const std::string& name, std::span<const std::byte> bytes) {
@@ -189,7 +253,7 @@ std::string FeatureSet::metadata_value(const std::string& key) const {
 }
 
 FeatureSet load_features(const std::filesystem::path& path) {
-  return Loader(path).load();
+  return std::filesystem::is_directory(path) ? load_store(path) : Loader(path).load();
 }
 
 }  // namespace coala

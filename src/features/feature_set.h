@@ -51,10 +51,11 @@ struct FeatureSet {
   std::string metadata_value(const std::string& key) const;
 };
 
-/// Reads a feature file (safetensors with `chosen` and `rejected`, or `features` and `labels`; F32, F16, BF16 or F64).
-/// Tensors with other names are ignored.
+/// Reads a feature file (safetensors with `chosen` and `rejected`, or `features` and `labels`; F32, F16, BF16 or F64),
+/// or a folder of them with an index (FeatureIndex). Tensors with other names are ignored.
 /// @throws Error{BadInput} when it cannot be opened or holds a wrong value (not finite: first bad row and column;
-///   a label that is not -1 or +1; a weight <= 0), Error{CorruptFile} when tensors are missing or shapes disagree
+///   a label that is not -1 or +1; a weight <= 0), Error{CorruptFile} when tensors are missing or shapes disagree,
+///   a checksum differs, or a folder's files are not those of its index
 FeatureSet load_features(const std::filesystem::path& path);
 
 /// The metadata entry with the checksum of all of a file's numbers; files that others made may lack it.

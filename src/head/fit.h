@@ -37,7 +37,7 @@ struct FitSettings {
   ModelClass model_class = ModelClass::Gated;
   std::optional<Loss> loss;  ///< default: Bradley-Terry for pairs, logistic for labelled rows
   int gates = 10;            ///< first gates P of the gated class, as many as the paper has: two tables of five
-  GateSource gates_from = GateSource::Pairs;  ///< where they are drawn first
+  GateSource gates_from = GateSource::Principal;  ///< where they are drawn first
   int path_length = 20;                       ///< penalties on the path, geometric from the largest useful one
   double path_end = 1e-3;                     ///< smallest penalty / beta_max
   SelectionRule rule = SelectionRule::LowestLoss;

@@ -48,29 +48,30 @@ class Draws {
     }
   }
 
-  /// The next candidate, of any length; false when there are no more.
-  bool next(std::span<double> gate) {
+  /// The next candidate, of any length.
+  void next(std::span<double> gate) {
     std::ranges::fill(gate, 0.0);
     switch (source_) {
       case GateSource::Gaussian:
         for (double& value : gate) value = random_.normal();
-        return true;
+        return;
       case GateSource::ClassMeans:
         for (int k = 0; k < kMeanRows; ++k) {
           add(positive_[random_.below(positive_.size())], 1.0, gate);
           add(negative_[random_.below(negative_.size())], -1.0, gate);
         }
-        return true;
+        return;
+      case GateSource::Principal:
+        if (taken_ < principal_.rows()) {
+          std::ranges::copy(std::as_const(principal_).row(taken_++), gate.begin());
+          return;
+        }
+        [[fallthrough]];  // more gates than columns
       case GateSource::Pairs:
         add(random_.below(sample_->x.rows()), 1.0, gate);
         add(random_.below(sample_->x.rows()), -1.0, gate);
-        return true;
-      case GateSource::Principal:
-        if (taken_ == principal_.rows()) return false;
-        std::ranges::copy(std::as_const(principal_).row(taken_++), gate.begin());
-        return true;
+        return;
     }
-    return false;
   }
 
  private:
@@ -122,7 +123,8 @@ Matrix<float> draw_gates_with_linear(GateSource source, std::size_t count, const
   std::set<std::vector<bool>> patterns{std::vector<bool>(sample.x.rows())};
   std::vector<double> drawn(d);
   std::vector<float> gate(d);
-  for (int tries = 0; patterns.size() <= count && tries < kMostTries && draws.next(drawn); ++tries) {
+  for (int tries = 0; patterns.size() <= count && tries < kMostTries; ++tries) {
+    draws.next(drawn);
     const double size = std::sqrt(dot(std::span<const double>(drawn), drawn));
     if (!(size > 0)) continue;
     std::ranges::transform(drawn, gate.begin(), [size](double value) { return static_cast<float>(value / size); });

@@ -13,7 +13,7 @@ enum class GateSource {
   Gaussian,    ///< standard normal vectors: the data decide nothing
   ClassMeans,  ///< from the mean of a few random rows of class -1 to that of as many of class +1
   Pairs,       ///< from one random row to another
-  Principal,   ///< the leading eigenvectors of the rows' second moments, in order
+  Principal,   ///< the leading eigenvectors of the rows' second moments, in order; when there are no more, pairs
 };
 
 std::string_view gate_source_name(GateSource source) noexcept;
