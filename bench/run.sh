@@ -39,6 +39,9 @@ fi
 echo "== do refined gates find curvature? (bench/gates.py) =="
 "$(tools/python_env.sh)" bench/gates.py build/bin/coala "${sets[@]}"
 
+echo "== what half-precision features cost (bench/precision.py) =="
+"$(tools/python_env.sh)" bench/precision.py build/bin/coala "${sets[@]}"
+
 echo "== rivals on the same features (bench/rivals.py) =="
 python=$(environment bench/requirements.txt)
 "$python" bench/rivals.py build/bin/coala 3 "${sets[@]}"

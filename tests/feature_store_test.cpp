@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <filesystem>
 
 #include "core/atomic_file.h"
@@ -7,6 +9,7 @@
 #include "extract/extract.h"
 #include "features/feature_index.h"
 #include "features/feature_set.h"
+#include "features/feature_subset.h"
 #include "support.h"
 #include "tiny_pairs.h"
 
@@ -114,6 +117,67 @@ TEST(FeatureStore, WithAMissingOrExchangedFileIsAnError) {
       EXPECT_EQ(load_features(folder / "out").rows(), 23u);
     } catch (const Error& error) {
       EXPECT_EQ(error.code(), ErrorCode::CorruptFile);
+    }
+  }
+}
+
+/// What a feature of the first `tokens` tokens of a response must be: that of a response which ends there.
+std::vector<float> feature_of_beginning(const ExtractOptions& how, const EncodedResponse& response,
+                                        std::size_t tokens) {
+  FeatureSettings settings = how.features;
+  settings.prefix_every_tokens = 0;
+  FeatureExtractor extractor(tiny(), settings, 1);
+  EncodedResponse cut = response;
+  cut.tokens.resize(std::min(cut.tokens.size(), cut.prompt_tokens + tokens));
+  const EncodedResponse* const one = &cut;
+  const Matrix<float> feature = extractor.pool({&one, 1});
+  return {feature.row(0).begin(), feature.row(0).end()};
+}
+
+TEST(PrefixRows, AreTheFeaturesOfTheBeginnings) {
+  const auto pairs = sample_pairs(12);
+  for (const Pooling pooling : {Pooling::Mean, Pooling::Last, Pooling::MeanAndLast}) {
+    for (const PoolOver over : {PoolOver::Response, PoolOver::All}) {
+      const TemporaryFolder folder;
+      ExtractOptions how = options();
+      how.features.pooling = pooling;
+      how.features.over = over;
+      how.features.prefix_every_tokens = 5;
+      extract_pairs(tiny(), source_of(pairs), folder / "out", how);
+      const FeatureSet set = load_features(folder / "out");
+      const FeatureExtractor encoder(tiny(), how.features, 1);
+      std::size_t row = 0;
+      for (const Pair& pair : pairs) {
+        FeatureCounts counts;
+        const auto responses =
+            encoder.encode(pair.prompt, std::array<std::string_view, 2>{pair.chosen, pair.rejected}, counts);
+        const std::size_t longest =
+            std::max(responses[0].tokens.size(), responses[1].tokens.size()) - responses[0].prompt_tokens;
+        const std::size_t rows = (longest + 4) / 5;
+        for (std::size_t k = 1; k <= rows; ++k, ++row) {
+          ASSERT_LT(row, set.rows());
+          EXPECT_EQ(set.prefix_tokens[row], k == rows ? 0 : static_cast<int>(5 * k));
+          EXPECT_FLOAT_EQ(set.weight[row], 1.0f / static_cast<float>(rows));
+          const auto chosen = feature_of_beginning(how, responses[0], 5 * k);
+          const auto rejected = feature_of_beginning(how, responses[1], 5 * k);
+          ASSERT_EQ(chosen.size(), set.dimension());
+          // Other neighbours: the states differ by rounding.
+          for (std::size_t j = 0; j < chosen.size(); ++j) {
+            EXPECT_NEAR(set.chosen(row, j), chosen[j], 1e-5);
+            EXPECT_NEAR(set.rejected(row, j), rejected[j], 1e-5);
+          }
+        }
+      }
+      EXPECT_EQ(row, set.rows());
+      const FeatureSet whole = whole_rows(set);
+      how.features.prefix_every_tokens = 0;
+      extract_pairs(tiny(), source_of(pairs), folder / "plain", how);
+      const FeatureSet plain = load_features(folder / "plain");
+      ASSERT_EQ(whole.rows(), plain.rows());
+      for (std::size_t i = 0; i < plain.rows(); ++i) {
+        EXPECT_EQ(whole.chosen.row(i), plain.chosen.row(i)) << i;  // evaluated alike, so to the bit
+        EXPECT_EQ(whole.rejected.row(i), plain.rejected.row(i)) << i;
+      }
     }
   }
 }

@@ -5,6 +5,7 @@
 
 #include "eval/metrics.h"
 #include "features/feature_set.h"
+#include "features/feature_subset.h"
 #include "support.h"
 #include "train/training_run.h"
 

@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "core/progress.h"
+#include "features/feature_subset.h"
 #include "support.h"
 #include "synthetic.h"
 #include "train/control.h"

@@ -9,6 +9,7 @@
 #include "core/progress.h"
 #include "core/resources.h"
 #include "eval/metrics.h"
+#include "features/feature_subset.h"
 #include "train/summary.h"
 
 namespace coala {
@@ -32,7 +33,7 @@ void run_eval(const EvalOptions& options) {
   }
   const FeatureSet set = from_model
                              ? features_for_head(head, options.head, options.input, options.common.threads).features
-                             : load_features(options.features);
+                             : whole_rows(load_features(options.features));
   check_head_matches(head, options.head, set.dimension(), set.metadata, set.path, options.input.allow_unbound);
   nlohmann::ordered_json metrics = evaluation_metrics(set, score_features(head, set), {}, options.common.seed);
   metrics["evaluation"] = fmt::format("all rows of {}", set.path);

@@ -102,6 +102,10 @@ void add_extract_command(CLI::App& app) {
                   "feature file or folder to write (safetensors); resumed when it was interrupted")
       ->required();
   add_feature_options(command, options->extract.features);
+  command
+      .add_option("--prefix-rows", options->extract.features.prefix_every_tokens,
+                  "rows of the first K, 2K, .. tokens of the responses as well, for heads that judge unfinished text")
+      ->check(CLI::PositiveNumber);
   add_choice(command, "--dtype", options->extract.dtype, "type of the stored numbers",
              {{"f32", Dtype::F32}, {"f16", Dtype::F16}, {"bf16", Dtype::BF16}});
   command

@@ -20,31 +20,34 @@ namespace {
 constexpr std::size_t kPart_bytes = std::size_t{1} << 24;
 
 /// Puts the window's rows together from the evaluated blocks.
-void add_rows(const Window& window, const BlockStore& store, FeatureKind kind, std::size_t dimension, FeatureRows& rows,
-              PartStore& parts) {
+void add_rows(const Window& window, const BlockStore& store, FeatureKind kind, std::size_t dimension,
+              std::size_t prefix_every, FeatureRows& rows, PartStore& parts) {
   std::vector<float> feature(dimension);
-  const auto put_feature = [&](const char* column, std::size_t response) {
+  const auto put_feature = [&](const char* column, std::size_t response, std::uint32_t prefix) {
     const Window::Place place = window.places[response];
-    store.read({window.index, place.block}, place.row, feature);
+    store.read({window.index, place.block}, place.row + std::min(prefix, place.rows - 1), feature);
     rows.put(column, feature);
   };
-  for (std::size_t i = 0; i < window.rows.size(); ++i) {
+  const auto put_row = [&](std::size_t i, std::uint32_t prefix, std::uint32_t prefixes) {
     const RecordRow& row = window.rows[i];
     rows.put("prompt_id", row.prompt_id);
+    // However many rows a record gives, it counts as much as the others.
+    const float weight = row.weight.value_or(1) / static_cast<float>(prefixes);
+    rows.put("weight", {&weight, 1});
+    if (row.weight || prefix_every > 0) rows.mark_present("weight");
+    rows.put("prefix_tokens", prefix + 1 == prefixes ? 0 : static_cast<std::int64_t>((prefix + 1) * prefix_every));
+    if (prefix_every > 0) rows.mark_present("prefix_tokens");
     if (kind == FeatureKind::Pairs) {
-      const float weight = row.weight.value_or(1);
       const float margin = row.margin.value_or(0);
-      rows.put("weight", {&weight, 1});
       rows.put("margin", {&margin, 1});
-      if (row.weight) rows.mark_present("weight");
       if (row.margin) rows.mark_present("margin");
       rows.put("length_chosen", row.length);
       rows.put("length_rejected", row.length_rejected);
-      put_feature("chosen", 2 * i);
-      put_feature("rejected", 2 * i + 1);
+      put_feature("chosen", 2 * i, prefix);
+      put_feature("rejected", 2 * i + 1, prefix);
     } else {
       rows.put("length", row.length);
-      put_feature("features", i);
+      put_feature("features", i, prefix);
       rows.put("labels", row.label);
     }
     rows.end_row();
@@ -52,6 +55,10 @@ void add_rows(const Window& window, const BlockStore& store, FeatureKind kind, s
       parts.write(rows);
       rows.clear();
     }
+  };
+  for (std::size_t i = 0; i < window.rows.size(); ++i) {
+    const std::uint32_t prefixes = window.rows_of_record(i);
+    for (std::uint32_t prefix = 0; prefix < prefixes; ++prefix) put_row(i, prefix, prefixes);
   }
   parts.write(rows);
   rows.clear();
@@ -212,7 +219,7 @@ void make_output(const Job<Item>& job, ExtractTotals& totals) {
   ProgressEstimate progress(job.options);
   for (Window window; reader.next(window);) {
     evaluate_window(job, window, store, progress, totals);
-    add_rows(window, store, job.kind, dimension, rows, parts);
+    add_rows(window, store, job.kind, dimension, job.options.features.prefix_every_tokens, rows, parts);
     totals.counts += window.counts;
   }
   if (parts.rows() == 0) {

@@ -134,6 +134,7 @@ MemoryExtraction extract_to_memory(const Backbone& backbone, const DataFile& dat
     options.on_progress = progress_bar();
     options.records_expected = count_records(data);
   }
+  options.features.prefix_every_tokens = 0;
   const double start = monotonic_s();
   RecordReader reader(data.path, data.reader);
   const FeatureKind kind = reader.kind() == RecordKind::Pair ? FeatureKind::Pairs : FeatureKind::Labelled;

@@ -35,7 +35,7 @@ struct MemoryExtraction {
   ExtractTotals totals;
 };
 
-/// The same numbers as those of a float32 feature file of extract_file().
+/// The same numbers as those of a float32 feature file of extract_file(), of whole responses only.
 MemoryExtraction extract_to_memory(const Backbone& backbone, const DataFile& data, ExtractOptions options);
 
 /// The object "extract" of metrics.json.

@@ -65,10 +65,25 @@ FeatureExtractor::FeatureExtractor(const Backbone& backbone, const FeatureSettin
     : backbone_(backbone),
       settings_(settings),
       limit_(choose_limit(backbone.identity(), settings.max_length_tokens)),
-      evaluator_(backbone, {.longest_tokens = limit_, .threads = threads, .layers = settings.layers}) {}
+      evaluator_(backbone, {.longest_tokens = limit_, .threads = threads, .layers = settings.layers}) {
+  if (settings.prefix_every_tokens > 0 && backbone.identity().encoder) {
+    throw Error(
+        ErrorCode::BadUsage,
+        fmt::format("{} is an encoder: what it makes of a token depends on the tokens after it, so beginnings of "
+                    "a response have no features of their own",
+                    backbone.identity().name),
+        "leave --prefix-rows out");
+  }
+}
 
 std::size_t FeatureExtractor::dimension() const {
   return evaluator_.state_size() * (settings_.pooling == Pooling::MeanAndLast ? 2 : 1);
+}
+
+std::size_t FeatureExtractor::features_of(const EncodedResponse& response) const {
+  const std::size_t every = settings_.prefix_every_tokens;
+  if (every == 0) return 1;
+  return (response.tokens.size() - response.closing_tokens - response.prompt_tokens + every - 1) / every;
 }
 
 std::vector<EncodedResponse> FeatureExtractor::encode(const Prompt& prompt, std::span<const std::string_view> responses,
@@ -112,29 +127,39 @@ std::vector<EncodedResponse> FeatureExtractor::encode(const Prompt& prompt, std:
 
 Matrix<float> FeatureExtractor::pool(std::span<const EncodedResponse* const> responses) {
   std::vector<TokenSequence> sequences;
-  for (const EncodedResponse* response : responses) sequences.emplace_back(response->tokens);
+  std::vector<std::size_t> next;  // row of the response's next feature
+  std::size_t rows = 0;
+  for (const EncodedResponse* response : responses) {
+    sequences.emplace_back(response->tokens);
+    next.push_back(rows);
+    rows += features_of(*response);
+  }
   const std::size_t width = evaluator_.state_size();
   const bool mean = settings_.pooling != Pooling::Last;
   const bool last = settings_.pooling != Pooling::Mean;
-  const auto end_of = [](const EncodedResponse& response) { return response.tokens.size() - response.closing_tokens; };
-  const auto first_pooled = [&](const EncodedResponse& response) {
-    return settings_.over == PoolOver::Response ? response.prompt_tokens : 0;
-  };
+  const std::size_t every = settings_.prefix_every_tokens;
   // Sums in double: the mean of some hundred states keeps float's precision whatever their order of magnitude.
   Matrix<double> sums(mean ? responses.size() : 0, width);
-  Matrix<float> features(responses.size(), dimension());
+  Matrix<float> features(rows, dimension());
   evaluator_.evaluate(sequences, [&](std::size_t k, std::size_t position, std::span<const float> state) {
-    if (last && position + 1 == end_of(*responses[k])) {
-      std::copy(state.begin(), state.end(), features.row(k).last(width).begin());
+    const EncodedResponse& response = *responses[k];
+    const std::size_t first = settings_.over == PoolOver::Response ? response.prompt_tokens : 0;
+    const std::size_t end = response.tokens.size() - response.closing_tokens;
+    if (position < first || position >= end) return;
+    if (mean) {
+      const std::span<double> to = sums.row(k);
+      for (std::size_t j = 0; j < width; ++j) to[j] += static_cast<double>(state[j]);
     }
-    if (!mean || position < first_pooled(*responses[k]) || position >= end_of(*responses[k])) return;
-    const std::span<double> to = sums.row(k);
-    for (std::size_t j = 0; j < width; ++j) to[j] += static_cast<double>(state[j]);
+    const bool at_prefix =
+        every > 0 && position >= response.prompt_tokens && (position + 1 - response.prompt_tokens) % every == 0;
+    if (!at_prefix && position + 1 != end) return;
+    const std::span<float> feature = features.row(next[k]++);
+    if (mean) {
+      const auto count = static_cast<double>(position + 1 - first);
+      for (std::size_t j = 0; j < width; ++j) feature[j] = static_cast<float>(sums(k, j) / count);
+    }
+    if (last) std::copy(state.begin(), state.end(), feature.last(width).begin());
   });
-  for (std::size_t k = 0; mean && k < responses.size(); ++k) {
-    const auto count = static_cast<double>(end_of(*responses[k]) - first_pooled(*responses[k]));
-    for (std::size_t j = 0; j < width; ++j) features(k, j) = static_cast<float>(sums(k, j) / count);
-  }
   return features;
 }
 

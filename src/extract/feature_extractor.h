@@ -61,8 +61,13 @@ class FeatureExtractor {
   std::vector<EncodedResponse> encode(const Prompt& prompt, std::span<const std::string_view> responses,
                                       FeatureCounts& counts) const;
 
-  /// Features, [responses, d]. What neighbours have in common is evaluated once; see StateEvaluator. Not finite where
-  /// the model's states are not. @throws Error{Interrupted}
+  /// How many features a response has: one, or with FeatureSettings::prefix_every_tokens one for every so many of its
+  /// tokens and for what remains at the end.
+  std::size_t features_of(const EncodedResponse& response) const;
+
+  /// Features, [sum of features_of(), d]: those of a response one after the other, the whole response last. What
+  /// neighbours have in common is evaluated once; see StateEvaluator. Not finite where the model's states are not.
+  /// @throws Error{Interrupted}
   Matrix<float> pool(std::span<const EncodedResponse* const> responses);
 
   std::size_t max_length_tokens() const { return limit_; }

@@ -23,15 +23,14 @@ void append(std::vector<std::byte>& to, T value) {
 std::vector<FeatureColumn> feature_columns(FeatureKind kind, Dtype dtype, std::size_t dimension) {
   // Wide types first: every tensor then starts at a multiple of its own size, whatever the number of rows.
   if (kind == FeatureKind::Pairs) {
-    return {{"prompt_id", Dtype::I64, 1, true, false},       {"weight", Dtype::F32, 1, true, true},
-            {"margin", Dtype::F32, 1, true, true},           {"length_chosen", Dtype::I32, 1, true, false},
-            {"length_rejected", Dtype::I32, 1, true, false}, {"chosen", dtype, dimension, false, false},
-            {"rejected", dtype, dimension, false, false}};
+    return {{"prompt_id", Dtype::I64, 1, true, false},     {"weight", Dtype::F32, 1, true, true},
+            {"margin", Dtype::F32, 1, true, true},         {"prefix_tokens", Dtype::I32, 1, true, true},
+            {"length_chosen", Dtype::I32, 1, true, false}, {"length_rejected", Dtype::I32, 1, true, false},
+            {"chosen", dtype, dimension, false, false},    {"rejected", dtype, dimension, false, false}};
   }
-  return {{"prompt_id", Dtype::I64, 1, true, false},
-          {"length", Dtype::I32, 1, true, false},
-          {"features", dtype, dimension, false, false},
-          {"labels", Dtype::I8, 1, true, false}};
+  return {{"prompt_id", Dtype::I64, 1, true, false},    {"weight", Dtype::F32, 1, true, true},
+          {"prefix_tokens", Dtype::I32, 1, true, true}, {"length", Dtype::I32, 1, true, false},
+          {"features", dtype, dimension, false, false}, {"labels", Dtype::I8, 1, true, false}};
 }
 
 FeatureRows::FeatureRows(FeatureKind kind, Dtype dtype, std::size_t dimension)

@@ -25,6 +25,8 @@ struct FeatureSettings {
   /// Longest prompt and response together; 0 means kDefaultMaxLength_tokens, or the model's context when that is less.
   std::size_t max_length_tokens = 0;
   TemplateMode template_mode = TemplateMode::Model;
+  /// k > 0: rows of the first k, 2k, .. tokens of the responses as well, for heads that judge unfinished text.
+  std::size_t prefix_every_tokens = 0;
   std::vector<std::size_t> layers = {0};  ///< whose states are pooled, side by side; see StateOptions::layers
 };
 inline constexpr std::size_t kDefaultMaxLength_tokens = 512;

@@ -26,10 +26,12 @@ void check_finite(const Window& window, const PlannedBlock& block, const Matrix<
     const auto row = features.row(i);
     const auto bad = std::find_if(row.begin(), row.end(), [](float value) { return !std::isfinite(value); });
     if (bad == row.end()) continue;
+    std::size_t k = 0;  // whose feature it is
+    for (std::size_t rows = 0; (rows += window.places[block.responses[k]].rows) <= i;) ++k;
     throw Error(ErrorCode::BadInput,
                 fmt::format("record '{}': the model's hidden states of its response {} are not finite (column {})",
-                            window.rows[block.responses[i] / window.responses_per_record].id,
-                            block.responses[i] % window.responses_per_record + 1, bad - row.begin()),
+                            window.rows[block.responses[k] / window.responses_per_record].id,
+                            block.responses[k] % window.responses_per_record + 1, bad - row.begin()),
                 "the model file is damaged or its weights overflow; try another quantisation of it");
   }
 }

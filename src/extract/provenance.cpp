@@ -17,7 +17,7 @@ struct Decisive {
 };
 
 /// Everything that decides the numbers or the layout of a feature file.
-constexpr std::array<Decisive, 19> kDecisive{{{"coala.format", "file format"},
+constexpr std::array<Decisive, 20> kDecisive{{{"coala.format", "file format"},
                                               {"backbone.hash", "backbone"},
                                               {"adapter.hash", "adapter"},
                                               {"adapter.scale", "adapter's scale"},
@@ -30,6 +30,7 @@ constexpr std::array<Decisive, 19> kDecisive{{{"coala.format", "file format"},
                                               {"feature.layer", "feature layer"},
                                               {"pooling", "pooling"},
                                               {"pooling.over", "pooled tokens"},
+                                              {"pooling.prefix_every", "prefix rows"},
                                               {"max_length", "maximum length"},
                                               {"data.hash", "data"},
                                               {"data.kind", "kind of data"},
@@ -89,6 +90,9 @@ Metadata describe_features(const FeatureExtractor& extractor, FeatureKind kind, 
                     {"extract.dtype", std::string(dtype_name(dtype))},
                     {"extract.truncation", "prompt left to 1/4, then response right"},
                     {"extract.packing", fmt::format("prefix tree, {} rows", extractor.evaluator().batch_rows())}};
+  if (settings.prefix_every_tokens > 0) {
+    metadata["pooling.prefix_every"] = std::to_string(settings.prefix_every_tokens);
+  }
   if (backbone.encoder) metadata["backbone.kind"] = "encoder";
   if (!backbone.adapter_hash.empty()) {
     metadata["adapter.name"] = backbone.adapter_name;

@@ -1,5 +1,6 @@
 #include "extract/window.h"
 
+#include <algorithm>
 #include <exception>
 #include <utility>
 
@@ -16,6 +17,14 @@ constexpr std::size_t kWindow_records = std::size_t{1} << 17;
 constexpr std::size_t kEncodeTogether = 256;
 
 }  // namespace
+
+std::uint32_t Window::rows_of_record(std::size_t record) const {
+  std::uint32_t most = 0;
+  for (std::size_t r = 0; r < responses_per_record; ++r) {
+    most = std::max(most, places[record * responses_per_record + r].rows);
+  }
+  return most;
+}
 
 template <class Item>
 WindowReader<Item>::WindowReader(Source source, const FeatureExtractor& extractor, ThreadPool& pool,
@@ -72,7 +81,12 @@ bool WindowReader<Item>::next(Window& window) {
   window.places.resize(window.responses.size());
   for (std::uint32_t b = 0; b < window.plan.blocks.size(); ++b) {
     const auto& responses = window.plan.blocks[b].responses;
-    for (std::uint32_t r = 0; r < responses.size(); ++r) window.places[responses[r]] = {b, r};
+    std::uint32_t row = 0;
+    for (const std::uint32_t response : responses) {
+      const auto rows = static_cast<std::uint32_t>(extractor_.features_of(window.responses[response]));
+      window.places[response] = {b, row, rows};
+      row += rows;
+    }
   }
   return true;
 }

@@ -23,9 +23,14 @@ struct Window {
   FeatureCounts counts;  ///< of the window, as planned
 
   struct Place {
-    std::uint32_t block = 0, row = 0;
+    std::uint32_t block = 0;
+    std::uint32_t row = 0;   ///< of the first of its features
+    std::uint32_t rows = 1;  ///< see FeatureExtractor::features_of()
   };
   std::vector<Place> places;  ///< of the responses in the plan
+
+  /// Rows of features that a record gives: as many as the response with most of them has.
+  std::uint32_t rows_of_record(std::size_t record) const;
 };
 
 /// Reads and encodes records, window by window. What is kept of a record is its tokens.

@@ -75,6 +75,7 @@ class Loader {
       set.prompt_id.resize(rows_);
       std::iota(set.prompt_id.begin(), set.prompt_id.end(), 0);
     }
+    set.prefix_tokens = read_lengths("prefix_tokens");
     set.weight = read_column("weight");
     for (std::size_t i = 0; i < set.weight.size(); ++i) {
       if (!(set.weight[i] > 0)) {
@@ -188,8 +189,8 @@ bool same_columns(const FeatureSet& a, const FeatureSet& b) {
   const StoredRows& y = b.kind == FeatureKind::Pairs ? b.chosen : b.features;
   return a.kind == b.kind && x.cols() == y.cols() && x.dtype() == y.dtype() && a.has_prompt_id == b.has_prompt_id &&
          a.length_chosen.empty() == b.length_chosen.empty() && a.length_rejected.empty() == b.length_rejected.empty() &&
-         a.length.empty() == b.length.empty() && a.weight.empty() == b.weight.empty() &&
-         a.margin.empty() == b.margin.empty();
+         a.length.empty() == b.length.empty() && a.prefix_tokens.empty() == b.prefix_tokens.empty() &&
+         a.weight.empty() == b.weight.empty() && a.margin.empty() == b.margin.empty();
 }
 
 void append_rows(FeatureSet& set, const FeatureSet& more) {
@@ -201,6 +202,7 @@ void append_rows(FeatureSet& set, const FeatureSet& more) {
   append(set.length_chosen, more.length_chosen);
   append(set.length_rejected, more.length_rejected);
   append(set.length, more.length);
+  append(set.prefix_tokens, more.prefix_tokens);
   append(set.weight, more.weight);
   append(set.margin, more.margin);
 }

@@ -35,6 +35,10 @@ struct FeatureSet {
   std::vector<std::int32_t> length_rejected;
   std::vector<std::int32_t> length;  ///< labelled
 
+  /// [n]; of a row that holds the beginnings of the responses: how many tokens of each, 0 for whole responses. Empty
+  /// when all rows are of whole responses.
+  std::vector<std::int32_t> prefix_tokens;
+
   std::vector<float> weight;  ///< [n], > 0 and finite; empty when the file has none (all 1)
   std::vector<float> margin;  ///< [n], finite; empty when the file has none
 

@@ -10,20 +10,12 @@
 #include "core/resources.h"
 #include "core/version.h"
 #include "eval/metrics.h"
+#include "features/feature_subset.h"
 
 namespace coala {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-template <class T>
-std::vector<T> entries_of(const std::vector<T>& values, const std::vector<std::size_t>& rows) {
-  std::vector<T> result;
-  if (values.empty()) return result;
-  result.reserve(rows.size());
-  for (const std::size_t row : rows) result.push_back(values[row]);
-  return result;
-}
 
 /// A number in [0, 1) that only the prompt and the seed decide, apart from the folds inside a fit.
 double position_of(std::int64_t prompt, std::uint64_t seed) {
@@ -167,6 +159,7 @@ Json cross_validate(const FeatureSet& set, int folds, const FitSettings& setting
       throw Error(ErrorCode::BadInput, fmt::format("{} has too few prompts for {} folds", set.path, folds),
                   "use fewer folds");
     }
+    std::erase_if(out, [&set](std::size_t row) { return !is_whole(set, row); });
     const FeatureSet held_out = subset(set, out);
     const FitResult fit = fit_head(subset(set, in), settings, pool);
     append(scores, score_features(Head{fit.transform, fit.network, {}}, held_out));
@@ -212,25 +205,6 @@ Json describe(const FitSettings& settings) {
   return json;
 }
 
-FeatureSet subset(const FeatureSet& set, const std::vector<std::size_t>& rows) {
-  FeatureSet result;
-  result.kind = set.kind;
-  result.chosen = set.chosen.subset(rows);
-  result.rejected = set.rejected.subset(rows);
-  result.features = set.features.subset(rows);
-  result.labels = entries_of(set.labels, rows);
-  result.prompt_id = entries_of(set.prompt_id, rows);
-  result.has_prompt_id = set.has_prompt_id;
-  result.length_chosen = entries_of(set.length_chosen, rows);
-  result.length_rejected = entries_of(set.length_rejected, rows);
-  result.length = entries_of(set.length, rows);
-  result.weight = entries_of(set.weight, rows);
-  result.margin = entries_of(set.margin, rows);
-  result.metadata = set.metadata;
-  result.path = set.path;
-  return result;
-}
-
 TrainingRun train_and_evaluate(FeatureSet train, EvaluationPlan plan, const FitSettings& settings, ThreadPool& pool) {
   Json evaluation;
   std::string how = "held-out set";
@@ -253,6 +227,8 @@ TrainingRun train_and_evaluate(FeatureSet train, EvaluationPlan plan, const FitS
     train = subset(train, in);
     how = fmt::format("{:.0f} % of the prompts held out", 100 * plan.fraction);
   }
+
+  if (plan.held_out) plan.held_out = whole_rows(*plan.held_out);
 
   TrainingRun run;
   run.fit = fit_head(train, settings, pool);

@@ -23,14 +23,12 @@ struct TrainingRun {
   nlohmann::ordered_json metrics;  ///< metrics.json, without the parts of extraction
 };
 
-/// Trains a head and judges it on prompts that it has not seen, beside its baselines. With cross-validation the head
+/// Trains a head and judges it on prompts that it has not seen, beside its baselines, and on whole responses whether or
+/// not beginnings of them were among the rows. With cross-validation the head
 /// is trained on all rows and the metrics come from one head per fold; otherwise they are the head's own.
 TrainingRun train_and_evaluate(FeatureSet train, EvaluationPlan plan, const FitSettings& settings, ThreadPool& pool);
 
 /// Everything that decides a fit beside its data, for metrics.json and to tell whether a run is up to date.
 nlohmann::ordered_json describe(const FitSettings& settings);
-
-/// The rows of a set at the given places.
-FeatureSet subset(const FeatureSet& set, const std::vector<std::size_t>& rows);
 
 }  // namespace coala
