@@ -24,15 +24,27 @@ bool is_no_operation(const ggml_tensor* node) {
          node->op == GGML_OP_PERMUTE || node->op == GGML_OP_TRANSPOSE;
 }
 
+/// Types of weights that become panels: what is stored in blocks of numbers is decoded first.
+bool is_packable(const ggml_tensor* w) {
+  switch (w->type) {
+    case GGML_TYPE_F32:
+    case GGML_TYPE_F16:
+    case GGML_TYPE_BF16:
+      return true;
+    default:
+      return ggml_is_quantized(w->type) && ggml_get_type_traits(w->type)->to_float != nullptr &&
+             static_cast<std::int64_t>(kPanelDepth) % ggml_blck_size(w->type) == 0;
+  }
+}
+
 bool is_product(const ggml_tensor* node) {
   if (node->op != GGML_OP_MUL_MAT) return false;
   const ggml_tensor* w = node->src[0];
   const ggml_tensor* x = node->src[1];
-  return (w->type == GGML_TYPE_F32 || w->type == GGML_TYPE_F16 || w->type == GGML_TYPE_BF16) &&
-         x->type == GGML_TYPE_F32 && node->type == GGML_TYPE_F32 && ggml_is_matrix(w) && ggml_is_matrix(x) &&
-         w->nb[0] == ggml_type_size(w->type) && x->nb[0] == sizeof(float) && x->nb[1] % sizeof(float) == 0 &&
-         ggml_is_contiguous(node) && x->ne[1] >= kFewestRows && w->ne[1] >= kFewestColumns &&
-         node->op_params[1] != GGML_HINT_SRC0_IS_HADAMARD && in_plain_memory(w);
+  return is_packable(w) && x->type == GGML_TYPE_F32 && node->type == GGML_TYPE_F32 && ggml_is_matrix(w) &&
+         ggml_is_matrix(x) && w->nb[0] == ggml_type_size(w->type) && x->nb[0] == sizeof(float) &&
+         x->nb[1] % sizeof(float) == 0 && ggml_is_contiguous(node) && x->ne[1] >= kFewestRows &&
+         w->ne[1] >= kFewestColumns && node->op_params[1] != GGML_HINT_SRC0_IS_HADAMARD && in_plain_memory(w);
 }
 
 /// Rows of single numbers, as a cache that is stored transposed is filled.
@@ -154,9 +166,6 @@ void GraphKernels::multiply(const ggml_tensor& node, ThreadPool& pool) {
   const auto depth = static_cast<std::size_t>(w->ne[0]);
   const auto columns = static_cast<std::size_t>(w->ne[1]);
   const auto rows = static_cast<std::size_t>(x->ne[1]);
-  const auto pack_panel = w->type == GGML_TYPE_F32   ? kernels_.pack_panel_f32
-                          : w->type == GGML_TYPE_F16 ? kernels_.pack_panel_f16
-                                                     : kernels_.pack_panel_bf16;
   packed_.resize(std::max(packed_.size(), round_up(rows, kernels_.row_tile) * kPanelDepth));
   auto* c = static_cast<float*>(node.data);
   for (std::size_t from = 0; from < depth; from += kPanelDepth) {
@@ -170,11 +179,36 @@ void GraphKernels::multiply(const ggml_tensor& node, ThreadPool& pool) {
       alignas(64) float panel[kPanelDepth * kPanelColumns];
       for (std::size_t j = begin; j < end; j += kPanelColumns) {
         const std::size_t here = std::min(kPanelColumns, end - j);
-        pack_panel(at<std::byte>(w, j) + from * w->nb[0], w->nb[1], here, step, panel);
+        pack_weights(*w, j, here, from, step, panel);
         kernels_.product(packed_.data(), rows, panel, here, step, c + j, columns, from > 0);
       }
     });
   }
+}
+
+void GraphKernels::pack_weights(const ggml_tensor& w, std::size_t first, std::size_t count, std::size_t from,
+                                std::size_t step, float* panel) const {
+  const auto block = static_cast<std::size_t>(ggml_blck_size(w.type));
+  const std::byte* start = at<std::byte>(&w, first) + from / block * w.nb[0];
+  switch (w.type) {
+    case GGML_TYPE_F32:
+      kernels_.pack_panel_f32(start, w.nb[1], count, step, panel);
+      return;
+    case GGML_TYPE_F16:
+      kernels_.pack_panel_f16(start, w.nb[1], count, step, panel);
+      return;
+    case GGML_TYPE_BF16:
+      kernels_.pack_panel_bf16(start, w.nb[1], count, step, panel);
+      return;
+    default:
+      break;
+  }
+  alignas(64) float decoded[kPanelDepth * kPanelColumns];
+  const auto decode = ggml_get_type_traits(w.type)->to_float;
+  for (std::size_t i = 0; i < count; ++i) {
+    decode(start + i * w.nb[1], decoded + i * step, static_cast<std::int64_t>(step));
+  }
+  kernels_.pack_panel_f32(reinterpret_cast<const std::byte*>(decoded), step * sizeof(float), count, step, panel);
 }
 
 const GraphKernels::Mask& GraphKernels::mask_of(const ggml_tensor& mask, std::size_t rows, std::size_t cells) {

@@ -38,6 +38,9 @@ class GraphKernels {
   struct Attention;
 
   void multiply(const ggml_tensor& node, ThreadPool& pool);
+  /// `count` rows of weights from `first` on, `step` numbers of each from `from` on.
+  void pack_weights(const ggml_tensor& w, std::size_t first, std::size_t count, std::size_t from, std::size_t step,
+                    float* panel) const;
   void attend(const Attention& attention, ThreadPool& pool);
   void attend_head(const Attention& attention, const Mask& mask, std::size_t kv_head);
   const Mask& mask_of(const ggml_tensor& mask, std::size_t rows, std::size_t cells);
