@@ -106,6 +106,9 @@ void add_extract_command(CLI::App& app) {
       .add_option("--prefix-rows", options->extract.features.prefix_every_tokens,
                   "rows of the first K, 2K, .. tokens of the responses as well, for heads that judge unfinished text")
       ->check(CLI::PositiveNumber);
+  command.add_option(
+      "--token-rank", options->extract.token_rank,
+      "above 0: what a token head of this rank is fitted to (docs/guidance.md) is kept as well; such as 32");
   add_choice(command, "--dtype", options->extract.dtype, "type of the stored numbers",
              {{"f32", Dtype::F32}, {"f16", Dtype::F16}, {"bf16", Dtype::BF16}});
   command

@@ -11,6 +11,7 @@
 #include "extract/feature_rows.h"
 #include "extract/parallel_extractor.h"
 #include "extract/part_store.h"
+#include "extract/token_setup.h"
 #include "features/feature_index.h"
 
 namespace coala {
@@ -19,14 +20,20 @@ namespace {
 /// Bytes of rows that are put together before they are written.
 constexpr std::size_t kPart_bytes = std::size_t{1} << 24;
 
+FeatureWidths widths_of(const FeatureExtractor& extractor) {
+  return {extractor.pooled_dimension(), extractor.dimension() - extractor.pooled_dimension()};
+}
+
 /// Puts the window's rows together from the evaluated blocks.
-void add_rows(const Window& window, const BlockStore& store, FeatureKind kind, std::size_t dimension,
+void add_rows(const Window& window, const BlockStore& store, FeatureKind kind, const FeatureWidths& widths,
               std::size_t prefix_every, FeatureRows& rows, PartStore& parts) {
+  const std::size_t dimension = widths.features + widths.token_sums;
   std::vector<float> feature(dimension);
-  const auto put_feature = [&](const char* column, std::size_t response, std::uint32_t prefix) {
+  const auto put_feature = [&](const char* column, const char* sums, std::size_t response, std::uint32_t prefix) {
     const Window::Place place = window.places[response];
     store.read({window.index, place.block}, place.row + std::min(prefix, place.rows - 1), feature);
-    rows.put(column, feature);
+    rows.put(column, std::span(feature).first(widths.features));
+    if (widths.token_sums > 0) rows.put(sums, std::span(feature).subspan(widths.features));
   };
   const auto put_row = [&](std::size_t i, std::uint32_t prefix, std::uint32_t prefixes) {
     const RecordRow& row = window.rows[i];
@@ -43,11 +50,11 @@ void add_rows(const Window& window, const BlockStore& store, FeatureKind kind, s
       if (row.margin) rows.mark_present("margin");
       rows.put("length_chosen", row.length);
       rows.put("length_rejected", row.length_rejected);
-      put_feature("chosen", 2 * i, prefix);
-      put_feature("rejected", 2 * i + 1, prefix);
+      put_feature("chosen", "token_sums_chosen", 2 * i, prefix);
+      put_feature("rejected", "token_sums_rejected", 2 * i + 1, prefix);
     } else {
       rows.put("length", row.length);
-      put_feature("features", i, prefix);
+      put_feature("features", "token_sums", i, prefix);
       rows.put("labels", row.label);
     }
     rows.end_row();
@@ -110,6 +117,7 @@ void remove_unfinished(const std::filesystem::path& out) {
   PartStore::remove_folder(out);
   std::error_code ignored;
   for (const auto& path : find_shards(out)) std::filesystem::remove(path, ignored);
+  std::filesystem::remove(token_basis_path(out), ignored);
 }
 
 /// What an output says of itself.
@@ -213,13 +221,15 @@ void make_output(const Job<Item>& job, ExtractTotals& totals) {
     others.push_back(open_log(path, job.description, dimension, BlockLog::Access::Read, replace));
   }
   BlockLogs store(*log, std::move(others));
-  PartStore parts(job.out, feature_columns(job.kind, job.options.dtype, dimension));
-  FeatureRows rows(job.kind, job.options.dtype, dimension);
+  const FeatureWidths widths = widths_of(job.extractor.extractor());
+  PartStore parts(job.out, feature_columns(job.kind, job.options.dtype, widths),
+                  job.options.projection ? tensors_of(job.options.projection->basis) : std::vector<FileTensor>());
+  FeatureRows rows(job.kind, job.options.dtype, widths);
   WindowReader<Item> reader(job.source, job.extractor.extractor(), job.extractor.pool(), 0);
   ProgressEstimate progress(job.options);
   for (Window window; reader.next(window);) {
     evaluate_window(job, window, store, progress, totals);
-    add_rows(window, store, job.kind, dimension, job.options.features.prefix_every_tokens, rows, parts);
+    add_rows(window, store, job.kind, widths, job.options.features.prefix_every_tokens, rows, parts);
     totals.counts += window.counts;
   }
   if (parts.rows() == 0) {
@@ -266,7 +276,7 @@ ExtractTotals extract_records(const Backbone& backbone, FeatureKind kind, const 
   const double start = monotonic_s();
   std::optional<OutputLock> lock;
   if (options.shard.count == 1) lock.emplace(out);
-  ParallelExtractor extractor(backbone, options.features, options.threads);
+  ParallelExtractor extractor(backbone, options.features, options.threads, options.projection);
   const Metadata description = describe_features(extractor.extractor(), kind, options.dtype, options.data);
   ExtractTotals totals;
   if (is_up_to_date(out, description, options, totals.counts)) {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "core/safetensors.h"
@@ -21,7 +22,11 @@ struct ExtractOptions {
   Dtype dtype = Dtype::F32;  ///< of the stored features: F32, F16 or BF16
   /// Above 0: the output is a folder of files with at most as many bytes of numbers, see FeatureIndex.
   std::uint64_t max_file_bytes = 0;
-  int threads = 0;       ///< 0: all cores this process may use
+  int threads = 0;  ///< 0: all cores this process may use
+  /// Above 0: sums for a token head of this rank as well (extract_file() sets them up).
+  std::size_t token_rank = 0;
+  std::shared_ptr<const TokenBasis> token_basis;      ///< whose coordinates they are in; null: one of their own
+  std::shared_ptr<const TokenProjection> projection;  ///< what makes them; null: none
   bool replace = false;  ///< an output that was made from something else is replaced instead of refused
   DataIdentity data;
   std::uint64_t records_expected = 0;  ///< for on_progress, 0 when not known

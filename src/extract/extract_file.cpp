@@ -8,6 +8,7 @@
 #include "core/progress.h"
 #include "core/resources.h"
 #include "extract/parallel_extractor.h"
+#include "extract/token_setup.h"
 
 namespace coala {
 namespace {
@@ -112,6 +113,7 @@ FileExtraction extract_file(const Backbone& backbone, const DataFile& data, cons
     options.on_progress = progress_bar();
     options.records_expected = count_records(data);
   }
+  if (options.token_rank > 0) options.projection = set_up_tokens(backbone, data, out, options);
   FileExtraction result = extract_once(backbone, data, out, options);
   if (options.shard.count == 1 || result.totals.up_to_date || !result.totals.unfinished_shards.empty()) return result;
   options.shard = {};

@@ -3,8 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 
 #include "core/error.h"
+#include "extract/pooled_features.h"
+#include "extract/token_sums.h"
 
 namespace coala {
 namespace {
@@ -61,11 +64,20 @@ Truncation fit_tokens(std::size_t prompt_tokens, std::size_t fixed_tokens, std::
   return fit;
 }
 
-FeatureExtractor::FeatureExtractor(const Backbone& backbone, const FeatureSettings& settings, int threads)
+FeatureExtractor::FeatureExtractor(const Backbone& backbone, const FeatureSettings& settings, int threads,
+                                   std::shared_ptr<const TokenProjection> projection)
     : backbone_(backbone),
       settings_(settings),
       limit_(choose_limit(backbone.identity(), settings.max_length_tokens)),
-      evaluator_(backbone, {.longest_tokens = limit_, .threads = threads, .layers = settings.layers}) {
+      evaluator_(backbone, {.longest_tokens = limit_, .threads = threads, .layers = settings.layers}),
+      projection_(std::move(projection)) {
+  if (projection_) {
+    if (settings.layers != std::vector<std::size_t>{0}) {
+      throw Error(ErrorCode::BadUsage, "a token head acts on the last layer's states, and --layers names others",
+                  "leave --layers out, or leave the token head out with --token-rank 0");
+    }
+    mean_ = std::make_unique<NextTokenMean>(*projection_->output);
+  }
   if (settings.prefix_every_tokens > 0 && backbone.identity().encoder) {
     throw Error(
         ErrorCode::BadUsage,
@@ -76,8 +88,12 @@ FeatureExtractor::FeatureExtractor(const Backbone& backbone, const FeatureSettin
   }
 }
 
-std::size_t FeatureExtractor::dimension() const {
+std::size_t FeatureExtractor::pooled_dimension() const {
   return evaluator_.state_size() * (settings_.pooling == Pooling::MeanAndLast ? 2 : 1);
+}
+
+std::size_t FeatureExtractor::dimension() const {
+  return pooled_dimension() + (projection_ ? projection_->basis.width() : 0);
 }
 
 std::size_t FeatureExtractor::features_of(const EncodedResponse& response) const {
@@ -110,12 +126,13 @@ std::vector<EncodedResponse> FeatureExtractor::encode(const Prompt& prompt, std:
   ++counts.records;
   std::vector<EncodedResponse> result;
   for (auto& answer : answers) {
-    if (answer.size() > fit.response_tokens) {
+    const bool complete = answer.size() <= fit.response_tokens;
+    if (!complete) {
       ++counts.truncated_responses;
       counts.dropped_response_tokens += answer.size() - fit.response_tokens;
       answer.resize(fit.response_tokens);
     }
-    EncodedResponse response{encoded.tokens, encoded.tokens.size(), closing.size()};
+    EncodedResponse response{encoded.tokens, encoded.tokens.size(), closing.size(), complete};
     response.tokens.insert(response.tokens.end(), answer.begin(), answer.end());
     response.tokens.insert(response.tokens.end(), closing.begin(), closing.end());
     ++counts.responses;
@@ -125,41 +142,37 @@ std::vector<EncodedResponse> FeatureExtractor::encode(const Prompt& prompt, std:
   return result;
 }
 
-Matrix<float> FeatureExtractor::pool(std::span<const EncodedResponse* const> responses) {
+void FeatureExtractor::stream(std::span<const EncodedResponse* const> responses,
+                              std::span<TokenConsumer* const> consumers) {
   std::vector<TokenSequence> sequences;
-  std::vector<std::size_t> next;  // row of the response's next feature
+  for (const EncodedResponse* response : responses) sequences.emplace_back(response->tokens);
+  evaluator_.evaluate(sequences, [&](std::size_t k, std::size_t position, std::span<const float> state) {
+    for (TokenConsumer* consumer : consumers) consumer->take({k, position, sequences[k][position], state});
+  });
+}
+
+Matrix<float> FeatureExtractor::pool(std::span<const EncodedResponse* const> responses) {
+  std::vector<std::size_t> first_rows;
   std::size_t rows = 0;
   for (const EncodedResponse* response : responses) {
-    sequences.emplace_back(response->tokens);
-    next.push_back(rows);
+    first_rows.push_back(rows);
     rows += features_of(*response);
   }
-  const std::size_t width = evaluator_.state_size();
-  const bool mean = settings_.pooling != Pooling::Last;
-  const bool last = settings_.pooling != Pooling::Mean;
-  const std::size_t every = settings_.prefix_every_tokens;
-  // Sums in double: the mean of some hundred states keeps float's precision whatever their order of magnitude.
-  Matrix<double> sums(mean ? responses.size() : 0, width);
   Matrix<float> features(rows, dimension());
-  evaluator_.evaluate(sequences, [&](std::size_t k, std::size_t position, std::span<const float> state) {
-    const EncodedResponse& response = *responses[k];
-    const std::size_t first = settings_.over == PoolOver::Response ? response.prompt_tokens : 0;
-    const std::size_t end = response.tokens.size() - response.closing_tokens;
-    if (position < first || position >= end) return;
-    if (mean) {
-      const std::span<double> to = sums.row(k);
-      for (std::size_t j = 0; j < width; ++j) to[j] += static_cast<double>(state[j]);
-    }
-    const bool at_prefix =
-        every > 0 && position >= response.prompt_tokens && (position + 1 - response.prompt_tokens) % every == 0;
-    if (!at_prefix && position + 1 != end) return;
-    const std::span<float> feature = features.row(next[k]++);
-    if (mean) {
-      const auto count = static_cast<double>(position + 1 - first);
-      for (std::size_t j = 0; j < width; ++j) feature[j] = static_cast<float>(sums(k, j) / count);
-    }
-    if (last) std::copy(state.begin(), state.end(), feature.last(width).begin());
-  });
+  PooledFeatures pooled(settings_, evaluator_.state_size(), responses, first_rows, features);
+  if (!projection_) {
+    TokenConsumer* const only = &pooled;
+    stream(responses, {&only, 1});
+    return features;
+  }
+  TokenSums sums(*projection_, *mean_, responses, backbone_.tokenizer().end());
+  const std::array<TokenConsumer*, 2> both{&pooled, &sums};
+  stream(responses, both);
+  sums.flush();
+  for (std::size_t k = 0; k < responses.size(); ++k) {
+    const std::size_t last = first_rows[k] + features_of(*responses[k]) - 1;
+    sums.write(k, features.row(last).subspan(pooled_dimension()));
+  }
   return features;
 }
 

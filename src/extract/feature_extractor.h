@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -9,6 +10,8 @@
 #include "core/matrix.h"
 #include "data/record.h"
 #include "extract/feature_settings.h"
+#include "extract/token_consumer.h"
+#include "extract/token_projection.h"
 #include "lm/backbone.h"
 #include "lm/hidden_states.h"
 
@@ -48,13 +51,16 @@ struct EncodedResponse {
   std::vector<Token> tokens;
   std::size_t prompt_tokens = 0;   ///< how many at the front are the prompt's
   std::size_t closing_tokens = 0;  ///< how many at the end are no part of the response and not pooled
+  bool complete = true;            ///< nothing was cut off its end
 };
 
-/// Pooled last hidden states of responses.
+/// Pooled last hidden states of responses, and the sums that a token head is fitted to.
 class FeatureExtractor {
  public:
+  /// @param projection  null: no sums for a token head
   /// @throws Error{BadUsage} when max_length_tokens is out of range for the model
-  FeatureExtractor(const Backbone& backbone, const FeatureSettings& settings, int threads);
+  FeatureExtractor(const Backbone& backbone, const FeatureSettings& settings, int threads,
+                   std::shared_ptr<const TokenProjection> projection = nullptr);
 
   /// Tokens of the responses to a prompt; counts what was cut. Safe to call while another thread pools.
   /// @throws Error{BadInput} for a response without tokens and for a conversation that the template refuses
@@ -65,15 +71,22 @@ class FeatureExtractor {
   /// tokens and for what remains at the end.
   std::size_t features_of(const EncodedResponse& response) const;
 
-  /// Features, [sum of features_of(), d]: those of a response one after the other, the whole response last. What
-  /// neighbours have in common is evaluated once; see StateEvaluator. Not finite where the model's states are not.
+  /// Evaluates responses once and hands every token with its state to all consumers. What neighbours have in common is
+  /// evaluated once; see StateEvaluator. Nothing is stored here.
+  /// @throws Error{Interrupted}; what a consumer throws
+  void stream(std::span<const EncodedResponse* const> responses, std::span<TokenConsumer* const> consumers);
+
+  /// Features, [sum of features_of(), dimension()]: those of a response one after the other, the whole response last,
+  /// which alone has sums for a token head (the others have zeros). Not finite where the model's states are not.
   /// @throws Error{Interrupted}
   Matrix<float> pool(std::span<const EncodedResponse* const> responses);
 
   std::size_t max_length_tokens() const { return limit_; }
   const FeatureSettings& settings() const { return settings_; }
   const Backbone& backbone() const { return backbone_; }
-  std::size_t dimension() const;  ///< of a feature: poolings x layers x d
+  std::size_t pooled_dimension() const;  ///< of a feature: poolings x layers x d
+  std::size_t dimension() const;         ///< the same and TokenBasis::width(), where there is one
+  const TokenProjection* projection() const { return projection_.get(); }
   const StateEvaluator& evaluator() const { return evaluator_; }
 
  private:
@@ -81,6 +94,8 @@ class FeatureExtractor {
   FeatureSettings settings_;
   std::size_t limit_;
   StateEvaluator evaluator_;
+  std::shared_ptr<const TokenProjection> projection_;
+  std::unique_ptr<NextTokenMean> mean_;
 };
 
 /// Floating-point operations of an evaluation: 2 per active parameter and token for the matrices, and

@@ -20,21 +20,36 @@ void append(std::vector<std::byte>& to, T value) {
 
 }  // namespace
 
-std::vector<FeatureColumn> feature_columns(FeatureKind kind, Dtype dtype, std::size_t dimension) {
+std::vector<FeatureColumn> feature_columns(FeatureKind kind, Dtype dtype, const FeatureWidths& widths) {
   // Wide types first: every tensor then starts at a multiple of its own size, whatever the number of rows.
+  std::vector<FeatureColumn> columns;
   if (kind == FeatureKind::Pairs) {
-    return {{"prompt_id", Dtype::I64, 1, true, false},     {"weight", Dtype::F32, 1, true, true},
-            {"margin", Dtype::F32, 1, true, true},         {"prefix_tokens", Dtype::I32, 1, true, true},
-            {"length_chosen", Dtype::I32, 1, true, false}, {"length_rejected", Dtype::I32, 1, true, false},
-            {"chosen", dtype, dimension, false, false},    {"rejected", dtype, dimension, false, false}};
+    columns = {{"prompt_id", Dtype::I64, 1, true, false},
+               {"weight", Dtype::F32, 1, true, true},
+               {"margin", Dtype::F32, 1, true, true},
+               {"prefix_tokens", Dtype::I32, 1, true, true},
+               {"length_chosen", Dtype::I32, 1, true, false},
+               {"length_rejected", Dtype::I32, 1, true, false},
+               {"chosen", dtype, widths.features, false, false},
+               {"rejected", dtype, widths.features, false, false}};
+    if (widths.token_sums > 0) {
+      // Sums over hundreds of tokens, of which differences are taken: in single precision whatever the features' type.
+      columns.insert(columns.begin() + 6, {{"token_sums_chosen", Dtype::F32, widths.token_sums, false, false},
+                                           {"token_sums_rejected", Dtype::F32, widths.token_sums, false, false}});
+    }
+    return columns;
   }
-  return {{"prompt_id", Dtype::I64, 1, true, false},    {"weight", Dtype::F32, 1, true, true},
-          {"prefix_tokens", Dtype::I32, 1, true, true}, {"length", Dtype::I32, 1, true, false},
-          {"features", dtype, dimension, false, false}, {"labels", Dtype::I8, 1, true, false}};
+  columns = {{"prompt_id", Dtype::I64, 1, true, false},          {"weight", Dtype::F32, 1, true, true},
+             {"prefix_tokens", Dtype::I32, 1, true, true},       {"length", Dtype::I32, 1, true, false},
+             {"features", dtype, widths.features, false, false}, {"labels", Dtype::I8, 1, true, false}};
+  if (widths.token_sums > 0) {
+    columns.insert(columns.begin() + 4, {"token_sums", Dtype::F32, widths.token_sums, false, false});
+  }
+  return columns;
 }
 
-FeatureRows::FeatureRows(FeatureKind kind, Dtype dtype, std::size_t dimension)
-    : columns_(feature_columns(kind, dtype, dimension)) {
+FeatureRows::FeatureRows(FeatureKind kind, Dtype dtype, const FeatureWidths& widths)
+    : columns_(feature_columns(kind, dtype, widths)) {
   for (const FeatureColumn& column : columns_) data_[column.name] = {column.dtype, !column.optional, {}};
 }
 

@@ -20,13 +20,19 @@ struct FeatureColumn {
   bool optional = false;   ///< left out of the file when no record had a value
 };
 
+/// How wide the columns of vectors are.
+struct FeatureWidths {
+  std::size_t features = 0;
+  std::size_t token_sums = 0;  ///< 0: there are none
+};
+
 /// The columns of a kind of feature file, in the order in which they are stored.
-std::vector<FeatureColumn> feature_columns(FeatureKind kind, Dtype dtype, std::size_t dimension);
+std::vector<FeatureColumn> feature_columns(FeatureKind kind, Dtype dtype, const FeatureWidths& widths);
 
 /// Rows that are not on disk yet, as the bytes they will have there.
 class FeatureRows {
  public:
-  FeatureRows(FeatureKind kind, Dtype dtype, std::size_t dimension);
+  FeatureRows(FeatureKind kind, Dtype dtype, const FeatureWidths& widths);
 
   /// One value or vector of the row that is being filled; columns in any order, each once per row.
   /// @throws Error{BadInput} when a number is too large for the column's type

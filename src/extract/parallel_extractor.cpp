@@ -38,15 +38,16 @@ void check_finite(const Window& window, const PlannedBlock& block, const Matrix<
 
 }  // namespace
 
-ParallelExtractor::ParallelExtractor(const Backbone& backbone, const FeatureSettings& settings, int threads)
+ParallelExtractor::ParallelExtractor(const Backbone& backbone, const FeatureSettings& settings, int threads,
+                                     std::shared_ptr<const TokenProjection> projection)
     : pool_(threads) {
   const auto all = static_cast<std::size_t>(pool_.size());
-  extractors_.push_back(std::make_unique<FeatureExtractor>(backbone, settings, 1));
+  extractors_.push_back(std::make_unique<FeatureExtractor>(backbone, settings, 1, projection));
   const std::size_t workers = count_workers(*extractors_.front(), all);
   const int each = static_cast<int>(all / workers);
-  if (each > 1) extractors_.front() = std::make_unique<FeatureExtractor>(backbone, settings, each);
+  if (each > 1) extractors_.front() = std::make_unique<FeatureExtractor>(backbone, settings, each, projection);
   while (extractors_.size() < workers) {
-    extractors_.push_back(std::make_unique<FeatureExtractor>(backbone, settings, each));
+    extractors_.push_back(std::make_unique<FeatureExtractor>(backbone, settings, each, projection));
   }
 }
 

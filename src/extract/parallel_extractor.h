@@ -25,7 +25,9 @@ class ParallelExtractor {
  public:
   /// @param threads  0: all cores this process may use. As many blocks at once as memory allows; threads that are
   ///   left over go to llama.cpp.
-  ParallelExtractor(const Backbone& backbone, const FeatureSettings& settings, int threads);
+  /// @param projection  null: no sums for a token head
+  ParallelExtractor(const Backbone& backbone, const FeatureSettings& settings, int threads,
+                    std::shared_ptr<const TokenProjection> projection = nullptr);
 
   /// Evaluates the window's blocks that the store lacks and that are the shard's.
   /// @param on_tokens  called after each block with the tokens that were evaluated, one call at a time

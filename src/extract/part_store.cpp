@@ -80,8 +80,11 @@ void PartStore::remove_folder(const std::filesystem::path& out) {
   std::filesystem::remove_all(folder(out), ignored);
 }
 
-PartStore::PartStore(std::filesystem::path out, std::vector<FeatureColumn> columns)
-    : out_(std::move(out)), columns_(std::move(columns)), present_(columns_.size(), false) {
+PartStore::PartStore(std::filesystem::path out, std::vector<FeatureColumn> columns, std::vector<FileTensor> constants)
+    : out_(std::move(out)),
+      columns_(std::move(columns)),
+      constants_(std::move(constants)),
+      present_(columns_.size(), false) {
   create_folder(out_);
   std::error_code ignored;
   for (const auto& entry : std::filesystem::directory_iterator(folder(out_))) {
@@ -118,15 +121,21 @@ void PartStore::visit(const FeatureColumn& column, std::uint64_t first, std::uin
 }
 
 std::string PartStore::checksum(std::uint64_t first, std::uint64_t rows) const {
-  std::vector<FeatureColumn> by_name;
+  std::map<std::string, std::function<void(Hasher&)>> by_name;
   for (std::size_t c = 0; c < columns_.size(); ++c) {
-    if (present_[c]) by_name.push_back(columns_[c]);
+    const FeatureColumn& column = columns_[c];
+    if (!present_[c]) continue;
+    by_name[column.name] = [this, &column, first, rows](Hasher& hasher) {
+      visit(column, first, rows, [&hasher](auto bytes) { hasher.add(bytes.data(), bytes.size()); });
+    };
   }
-  std::ranges::sort(by_name, {}, &FeatureColumn::name);
+  for (const FileTensor& tensor : constants_) {
+    by_name[tensor.name] = [&tensor](Hasher& hasher) { hasher.add(tensor.values.data(), tensor.values.size_bytes()); };
+  }
   Hasher hasher;
-  for (const FeatureColumn& column : by_name) {
-    hasher.add(column.name);
-    visit(column, first, rows, [&hasher](std::span<const std::byte> bytes) { hasher.add(bytes.data(), bytes.size()); });
+  for (const auto& [name, add] : by_name) {
+    hasher.add(name);
+    add(hasher);
   }
   return hasher.hex();
 }
@@ -137,12 +146,15 @@ std::string PartStore::write_rows(const std::filesystem::path& path, Metadata me
   const std::string sum = checksum(first, rows);
   metadata[kDataChecksum] = sum;
   writer.set_metadata(std::move(metadata));
+  // Before the rows' narrow types: all of these are multiples of 4 bytes.
+  for (const FileTensor& tensor : constants_) writer.declare(tensor.name, Dtype::F32, tensor.shape);
   for (std::size_t c = 0; c < columns_.size(); ++c) {
     const FeatureColumn& column = columns_[c];
     if (!present_[c]) continue;
     writer.declare(column.name, column.dtype,
                    column.is_vector ? std::vector<std::size_t>{rows} : std::vector<std::size_t>{rows, column.width});
   }
+  for (const FileTensor& tensor : constants_) writer.append(tensor.values);
   for (std::size_t c = 0; c < columns_.size(); ++c) {
     if (present_[c]) visit(columns_[c], first, rows, [&writer](auto bytes) { writer.append(bytes); });
   }

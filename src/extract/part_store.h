@@ -9,6 +9,7 @@
 
 #include "extract/feature_rows.h"
 #include "extract/provenance.h"
+#include "features/token_basis.h"
 
 namespace coala {
 
@@ -32,7 +33,8 @@ class OutputLock {
 class PartStore {
  public:
   /// Removes what an earlier run left.
-  PartStore(std::filesystem::path out, std::vector<FeatureColumn> columns);
+  /// @param constants  tensors that every file gets beside the rows, in the order of their names; they outlive this
+  PartStore(std::filesystem::path out, std::vector<FeatureColumn> columns, std::vector<FileTensor> constants);
 
   std::uint64_t rows() const { return rows_; }
   void write(const FeatureRows& rows);
@@ -65,6 +67,7 @@ class PartStore {
 
   std::filesystem::path out_;
   std::vector<FeatureColumn> columns_;
+  std::vector<FileTensor> constants_;
   std::vector<Part> parts_;
   std::vector<bool> present_;  ///< per column
   std::uint64_t rows_ = 0;

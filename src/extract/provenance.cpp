@@ -17,7 +17,7 @@ struct Decisive {
 };
 
 /// Everything that decides the numbers or the layout of a feature file.
-constexpr std::array<Decisive, 20> kDecisive{{{"coala.format", "file format"},
+constexpr std::array<Decisive, 23> kDecisive{{{"coala.format", "file format"},
                                               {"backbone.hash", "backbone"},
                                               {"adapter.hash", "adapter"},
                                               {"adapter.scale", "adapter's scale"},
@@ -36,7 +36,10 @@ constexpr std::array<Decisive, 20> kDecisive{{{"coala.format", "file format"},
                                               {"data.kind", "kind of data"},
                                               {"extract.dtype", "number type"},
                                               {"extract.truncation", "truncation"},
-                                              {"extract.packing", "packing"}}};
+                                              {"extract.packing", "packing"},
+                                              {"token.rank", "rank of the token head"},
+                                              {"token.share", "share of tokens for the token head"},
+                                              {"token.basis", "basis of the token head"}}};
 
 /// Text instead of a template's source: what TemplateMode::Raw does.
 constexpr const char* kRawRule = "raw: each content and a line break";
@@ -92,6 +95,11 @@ Metadata describe_features(const FeatureExtractor& extractor, FeatureKind kind, 
                     {"extract.packing", fmt::format("prefix tree, {} rows", extractor.evaluator().batch_rows())}};
   if (settings.prefix_every_tokens > 0) {
     metadata["pooling.prefix_every"] = std::to_string(settings.prefix_every_tokens);
+  }
+  if (const TokenProjection* projection = extractor.projection()) {
+    metadata["token.rank"] = std::to_string(projection->basis.rank());
+    metadata["token.share"] = fmt::format("{}", projection->share);
+    metadata["token.basis"] = projection->basis.hash();
   }
   if (backbone.encoder) metadata["backbone.kind"] = "encoder";
   if (!backbone.adapter_hash.empty()) {

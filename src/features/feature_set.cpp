@@ -68,6 +68,7 @@ class Loader {
       }
       set.length = read_lengths("length");
     }
+    read_token_sums(set);
     set.has_prompt_id = file_.contains("prompt_id");
     if (set.has_prompt_id) {
       set.prompt_id = read_integers("prompt_id");
@@ -137,6 +138,23 @@ class Loader {
     return rows;
   }
 
+  void read_token_sums(FeatureSet& set) const {
+    if (!has_token_basis(file_)) return;
+    set.token_basis = std::make_shared<const TokenBasis>(read_token_basis(file_));
+    const auto read = [&](const char* name) {
+      StoredRows rows = map_rows(name);
+      if (rows.rows() == rows_ && rows.cols() == set.token_basis->width()) return rows;
+      throw corrupt(fmt::format("'{}' is [{}, {}]; [{}, {}] is needed", name, rows.rows(), rows.cols(), rows_,
+                                set.token_basis->width()));
+    };
+    if (set.kind == FeatureKind::Pairs) {
+      set.token_sums_chosen = read("token_sums_chosen");
+      set.token_sums_rejected = read("token_sums_rejected");
+    } else {
+      set.token_sums = read("token_sums");
+    }
+  }
+
   void check_column(const std::string& name) const {
     const TensorView& view = file_.tensor(name);
     if (view.shape.size() != 1 || view.shape[0] != rows_) {
@@ -190,13 +208,19 @@ bool same_columns(const FeatureSet& a, const FeatureSet& b) {
   return a.kind == b.kind && x.cols() == y.cols() && x.dtype() == y.dtype() && a.has_prompt_id == b.has_prompt_id &&
          a.length_chosen.empty() == b.length_chosen.empty() && a.length_rejected.empty() == b.length_rejected.empty() &&
          a.length.empty() == b.length.empty() && a.prefix_tokens.empty() == b.prefix_tokens.empty() &&
-         a.weight.empty() == b.weight.empty() && a.margin.empty() == b.margin.empty();
+         a.weight.empty() == b.weight.empty() && a.margin.empty() == b.margin.empty() &&
+         (a.token_basis ? a.token_basis->hash() : "") == (b.token_basis ? b.token_basis->hash() : "");
 }
 
 void append_rows(FeatureSet& set, const FeatureSet& more) {
   set.chosen = set.chosen.joined_with(more.chosen);
   set.rejected = set.rejected.joined_with(more.rejected);
   set.features = set.features.joined_with(more.features);
+  if (set.token_basis) {
+    set.token_sums_chosen = set.token_sums_chosen.joined_with(more.token_sums_chosen);
+    set.token_sums_rejected = set.token_sums_rejected.joined_with(more.token_sums_rejected);
+    set.token_sums = set.token_sums.joined_with(more.token_sums);
+  }
   append(set.labels, more.labels);
   append(set.prompt_id, more.prompt_id);
   append(set.length_chosen, more.length_chosen);

@@ -4,11 +4,13 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "core/hash.h"
 #include "core/stored_rows.h"
+#include "features/token_basis.h"
 
 namespace coala {
 
@@ -23,6 +25,12 @@ struct FeatureSet {
   StoredRows chosen;    ///< [n, d]; pairs only, else empty
   StoredRows rejected;  ///< [n, d]; pairs only, else empty
   StoredRows features;  ///< [n, d]; labelled only, else empty
+
+  // What a token head is fitted to, see extract/token_sums.h: [n, TokenBasis::width()], empty when the file has none.
+  StoredRows token_sums_chosen;
+  StoredRows token_sums_rejected;
+  StoredRows token_sums;                          ///< labelled
+  std::shared_ptr<const TokenBasis> token_basis;  ///< whose coordinates they are in; null: there are none
 
   std::vector<std::int8_t> labels;  ///< [n], -1 or +1; labelled only, else empty
 

@@ -20,6 +20,12 @@ FeatureSet subset(const FeatureSet& set, const std::vector<std::size_t>& rows) {
   result.chosen = set.chosen.subset(rows);
   result.rejected = set.rejected.subset(rows);
   result.features = set.features.subset(rows);
+  if (set.token_basis) {
+    result.token_sums_chosen = set.token_sums_chosen.subset(rows);
+    result.token_sums_rejected = set.token_sums_rejected.subset(rows);
+    result.token_sums = set.token_sums.subset(rows);
+    result.token_basis = set.token_basis;
+  }
   result.labels = entries_of(set.labels, rows);
   result.prompt_id = entries_of(set.prompt_id, rows);
   result.has_prompt_id = set.has_prompt_id;

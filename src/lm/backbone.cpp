@@ -81,11 +81,11 @@ void Backbone::Free::operator()(llama_model* model) const {
   llama_model_free(model);
 }
 
-Backbone::Backbone(const ModelFile& model_file) {
-  const std::filesystem::path& path = model_file.path;
+Backbone::Backbone(const ModelFile& model_file) : path_(model_file.path), file_(read_gguf_header(path_)) {
+  const std::filesystem::path& path = path_;
+  const GgufFile& file = file_;
   start_llama();
   register_accelerator();
-  const GgufFile file = read_gguf_header(path);
   identity_.architecture = file.text("general.architecture");
   identity_.name = file.text("general.name");
   if (identity_.name.empty()) identity_.name = path.stem().string();

@@ -12,6 +12,7 @@
 #include "data/record.h"
 #include "lm/adapter.h"
 #include "lm/chat_template.h"
+#include "lm/gguf_file.h"
 #include "lm/tokenizer.h"
 
 struct llama_adapter_lora;
@@ -108,6 +109,8 @@ class Backbone {
   /// For src/lm only.
   llama_model* handle() const { return model_.get(); }
   const Adapter* adapter() const { return adapter_.get(); }  ///< nullptr: none
+  const std::filesystem::path& path() const { return path_; }
+  const GgufFile& file() const { return file_; }  ///< its header
 
  private:
   struct Free {
@@ -116,6 +119,8 @@ class Backbone {
   /// Whether what follows the prompt starts a text for the tokenizer.
   bool starts_text(const EncodedPrompt& prompt) const;
 
+  std::filesystem::path path_;
+  GgufFile file_;
   std::unique_ptr<llama_model, Free> model_;
   std::unique_ptr<Adapter> adapter_;
   std::unique_ptr<Tokenizer> tokenizer_;

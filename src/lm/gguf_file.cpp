@@ -250,10 +250,6 @@ class HeaderReader {
   }
 
   void read_tensors(std::uint64_t count) {
-    struct Extent {
-      std::uint64_t offset, bytes;
-    };
-    std::vector<Extent> extents;
     for (std::uint64_t i = 0; i < count; ++i) {
       GgufTensor tensor;
       tensor.name = string(GGML_MAX_NAME - 1);
@@ -281,9 +277,8 @@ class HeaderReader {
       if (row % static_cast<std::uint64_t>(block) != 0) {
         throw corrupt(fmt::format("the rows of the tensor '{}' are not whole blocks of {}", tensor.name, block));
       }
-      const std::uint64_t bytes =
-          tensor.elements / static_cast<std::uint64_t>(block) * ggml_type_size(static_cast<ggml_type>(type));
-      extents.push_back({number<std::uint64_t>(), bytes});
+      tensor.bytes = tensor.elements / static_cast<std::uint64_t>(block) * ggml_type_size(static_cast<ggml_type>(type));
+      tensor.at = number<std::uint64_t>();  // from the start of the weights, as yet
       result_.tensors.push_back(std::move(tensor));
     }
     const std::int64_t alignment = result_.integer("general.alignment", GGUF_DEFAULT_ALIGNMENT);
@@ -294,11 +289,12 @@ class HeaderReader {
     const auto unit = static_cast<std::uint64_t>(alignment);
     const std::uint64_t start = (position_ + unit - 1) / unit * unit;
     const std::uint64_t available = size_ > start ? size_ - start : 0;
-    for (std::size_t i = 0; i < extents.size(); ++i) {
-      if (extents[i].offset > available || extents[i].bytes > available - extents[i].offset) {
+    for (GgufTensor& tensor : result_.tensors) {
+      if (tensor.at > available || tensor.bytes > available - tensor.at) {
         throw corrupt(fmt::format("the tensor '{}' ends {} bytes after the end of the file; it is probably truncated",
-                                  result_.tensors[i].name, extents[i].offset + extents[i].bytes - available));
+                                  tensor.name, tensor.at + tensor.bytes - available));
       }
+      tensor.at += start;
     }
   }
 

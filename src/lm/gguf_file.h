@@ -14,6 +14,8 @@ struct GgufTensor {
   std::uint64_t elements = 0;
   std::vector<std::uint64_t> shape;  ///< without ones at its end; the entries of a row first, as ggml counts
   std::uint32_t type = 0;            ///< ggml_type
+  std::uint64_t at = 0;              ///< byte of the file where its numbers begin
+  std::uint64_t bytes = 0;           ///< that they take
 };
 
 /// The header of a GGUF file: everything before the weights, checked against the size of the file.

@@ -143,6 +143,11 @@ Token Tokenizer::separator() const {
   return llama_vocab_get_add_eos(vocab_) ? llama_vocab_eos(vocab_) : -1;
 }
 
+Token Tokenizer::end() const {
+  const Token end_of_turn = llama_vocab_eot(vocab_);
+  return end_of_turn >= 0 ? end_of_turn : llama_vocab_eos(vocab_);
+}
+
 bool Tokenizer::is_end(Token token) const {
   return token >= 0 && static_cast<std::size_t>(token) < size_ && llama_vocab_is_eog(vocab_, token);
 }

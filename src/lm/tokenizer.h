@@ -34,6 +34,7 @@ class Tokenizer {
 
   bool adds_bos() const { return adds_bos_; }
   Token bos() const { return bos_; }  ///< -1 when there is none
+  Token end() const;                  ///< with which an answer ends; -1 when there is none
   Token separator() const;            ///< what the tokenizer puts behind a text; -1 when nothing
   const std::string& bos_text() const { return bos_text_; }
   const std::string& eos_text() const { return eos_text_; }

@@ -1,0 +1,71 @@
+#include "features/token_basis.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "core/error.h"
+#include "core/hash.h"
+
+namespace coala {
+namespace {
+
+constexpr const char* kStates = "token_basis/states";
+constexpr const char* kEmbeddings = "token_basis/embeddings";
+constexpr const char* kStateMoments = "token_basis/state_moments";
+constexpr const char* kResidualMoments = "token_basis/residual_moments";
+
+Error corrupt(const SafetensorsFile& file, const std::string& what) {
+  return Error(ErrorCode::CorruptFile, fmt::format("{}: {}", file.path().string(), what),
+               "make it again with `coala extract --token-rank`");
+}
+
+std::vector<float> read_finite(const SafetensorsFile& file, const char* name) {
+  std::vector<float> values = file.read_f32(name);
+  for (const float value : values) {
+    if (!std::isfinite(value)) throw corrupt(file, fmt::format("'{}' holds a number that is not finite", name));
+  }
+  return values;
+}
+
+Matrix<float> read_matrix(const SafetensorsFile& file, const char* name) {
+  const TensorView& view = file.tensor(name);
+  if (view.shape.size() != 2 || view.count() == 0) throw corrupt(file, fmt::format("'{}' is no matrix", name));
+  const std::vector<float> values = read_finite(file, name);
+  return {view.shape[0], view.shape[1], AlignedVector<float>(values.begin(), values.end())};
+}
+
+}  // namespace
+
+std::string TokenBasis::hash() const {
+  Hasher hasher;
+  for (const FileTensor& tensor : tensors_of(*this)) {
+    hasher.add(tensor.name).add(tensor.values.data(), tensor.values.size_bytes());
+  }
+  return hasher.hex();
+}
+
+std::vector<FileTensor> tensors_of(const TokenBasis& basis) {
+  const std::vector<std::size_t> matrix{basis.rank(), basis.dimension()};
+  return {{kEmbeddings, matrix, basis.embeddings.values()},
+          {kResidualMoments, {basis.rank()}, basis.residual_moments},
+          {kStateMoments, {basis.rank()}, basis.state_moments},
+          {kStates, matrix, basis.states.values()}};
+}
+
+bool has_token_basis(const SafetensorsFile& file) {
+  return file.contains(kStates);
+}
+
+TokenBasis read_token_basis(const SafetensorsFile& file) {
+  TokenBasis basis{read_matrix(file, kStates), read_matrix(file, kEmbeddings), read_finite(file, kStateMoments),
+                   read_finite(file, kResidualMoments)};
+  const std::size_t r = basis.rank();
+  if (basis.embeddings.rows() != r || basis.embeddings.cols() != basis.dimension() || basis.state_moments.size() != r ||
+      basis.residual_moments.size() != r) {
+    throw corrupt(file, "the tensors of the token basis do not fit together");
+  }
+  return basis;
+}
+
+}  // namespace coala
