@@ -22,6 +22,7 @@ struct TrainOptions {
   std::string out;
   int folds = 0;
   bool control = false;
+  bool token_head = false;
 };
 
 void run_train(const TrainOptions& options) {
@@ -31,6 +32,7 @@ void run_train(const TrainOptions& options) {
   settings.phase_two.seed = options.common.seed;
   EvaluationPlan plan;
   plan.folds = options.folds;
+  plan.token_head = options.token_head;
   FeatureSet train = load_features(options.features);
   if (!options.eval_features.empty()) plan.held_out = load_features(options.eval_features);
   if (options.control) {
@@ -68,6 +70,8 @@ void add_train_command(CLI::App& app) {
       ->excludes(eval);
   command.add_flag("--control", options->control,
                    "shuffle the preferences first (by --seed): what such a head still achieves is chance");
+  command.add_flag("--token-head", options->token_head,
+                   "fit a token head as well, which guides every token (features of `coala extract --token-rank`)");
   command.add_option("--out", options->out, "head file to write")->required();
   add_fit_options(command, options->fit);
   add_common_options(command, options->common);

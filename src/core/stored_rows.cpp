@@ -117,6 +117,16 @@ std::optional<MatrixView<const T>> StoredRows::dense(std::size_t begin, std::siz
 template std::optional<MatrixView<const float>> StoredRows::dense(std::size_t, std::size_t) const;
 template std::optional<MatrixView<const double>> StoredRows::dense(std::size_t, std::size_t) const;
 
+StoredRows StoredRows::columns(std::size_t first, std::size_t count) const {
+  assert(first + count <= cols_);
+  StoredRows part = *this;
+  part.cols_ = count;
+  Pointers moved(pointers_ ? *pointers_ : Pointers());
+  for (const std::byte*& pointer : moved) pointer += first * dtype_bytes(dtype_);
+  part.pointers_ = std::make_shared<const Pointers>(std::move(moved));
+  return part;
+}
+
 StoredRows StoredRows::subset(std::span<const std::size_t> rows) const {
   if (!pointers_) return {};
   StoredRows result = *this;

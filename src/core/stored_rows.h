@@ -45,6 +45,8 @@ class StoredRows {
   template <class T>
   std::optional<MatrixView<const T>> dense(std::size_t begin, std::size_t end) const;
 
+  /// Columns [first, first + count) of all rows.
+  StoredRows columns(std::size_t first, std::size_t count) const;
   StoredRows subset(std::span<const std::size_t> rows) const;
   /// These rows, then those of `other`, of the same type and width.
   StoredRows joined_with(const StoredRows& other) const;

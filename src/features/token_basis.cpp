@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/error.h"
@@ -12,26 +13,21 @@ namespace {
 
 constexpr const char* kStates = "token_basis/states";
 constexpr const char* kEmbeddings = "token_basis/embeddings";
-constexpr const char* kStateMoments = "token_basis/state_moments";
-constexpr const char* kResidualMoments = "token_basis/residual_moments";
+constexpr const char* kSampleResiduals = "token_basis/sample_residuals";
+constexpr const char* kSampleStates = "token_basis/sample_states";
 
 Error corrupt(const SafetensorsFile& file, const std::string& what) {
   return Error(ErrorCode::CorruptFile, fmt::format("{}: {}", file.path().string(), what),
                "make it again with `coala extract --token-rank`");
 }
 
-std::vector<float> read_finite(const SafetensorsFile& file, const char* name) {
-  std::vector<float> values = file.read_f32(name);
-  for (const float value : values) {
-    if (!std::isfinite(value)) throw corrupt(file, fmt::format("'{}' holds a number that is not finite", name));
-  }
-  return values;
-}
-
 Matrix<float> read_matrix(const SafetensorsFile& file, const char* name) {
   const TensorView& view = file.tensor(name);
   if (view.shape.size() != 2 || view.count() == 0) throw corrupt(file, fmt::format("'{}' is no matrix", name));
-  const std::vector<float> values = read_finite(file, name);
+  const std::vector<float> values = file.read_f32(name);
+  if (!std::ranges::all_of(values, [](float value) { return std::isfinite(value); })) {
+    throw corrupt(file, fmt::format("'{}' holds a number that is not finite", name));
+  }
   return {view.shape[0], view.shape[1], AlignedVector<float>(values.begin(), values.end())};
 }
 
@@ -47,9 +43,10 @@ std::string TokenBasis::hash() const {
 
 std::vector<FileTensor> tensors_of(const TokenBasis& basis) {
   const std::vector<std::size_t> matrix{basis.rank(), basis.dimension()};
+  const std::vector<std::size_t> sample{basis.sample_states.rows(), basis.rank()};
   return {{kEmbeddings, matrix, basis.embeddings.values()},
-          {kResidualMoments, {basis.rank()}, basis.residual_moments},
-          {kStateMoments, {basis.rank()}, basis.state_moments},
+          {kSampleResiduals, sample, basis.sample_residuals.values()},
+          {kSampleStates, sample, basis.sample_states.values()},
           {kStates, matrix, basis.states.values()}};
 }
 
@@ -58,11 +55,11 @@ bool has_token_basis(const SafetensorsFile& file) {
 }
 
 TokenBasis read_token_basis(const SafetensorsFile& file) {
-  TokenBasis basis{read_matrix(file, kStates), read_matrix(file, kEmbeddings), read_finite(file, kStateMoments),
-                   read_finite(file, kResidualMoments)};
+  TokenBasis basis{read_matrix(file, kStates), read_matrix(file, kEmbeddings), read_matrix(file, kSampleStates),
+                   read_matrix(file, kSampleResiduals)};
   const std::size_t r = basis.rank();
-  if (basis.embeddings.rows() != r || basis.embeddings.cols() != basis.dimension() || basis.state_moments.size() != r ||
-      basis.residual_moments.size() != r) {
+  if (basis.embeddings.rows() != r || basis.embeddings.cols() != basis.dimension() || basis.sample_states.cols() != r ||
+      basis.sample_residuals.cols() != r || basis.sample_residuals.rows() != basis.sample_states.rows()) {
     throw corrupt(file, "the tensors of the token basis do not fit together");
   }
   return basis;

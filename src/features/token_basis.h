@@ -15,8 +15,10 @@ namespace coala {
 struct TokenBasis {
   Matrix<float> states;      ///< U' [r, d], orthonormal rows: principal directions of the states
   Matrix<float> embeddings;  ///< V' [r, d]: those of e_y - E e_c, the tokens of responses without what was expected
-  std::vector<float> state_moments;     ///< [r]; mean squares of U'h
-  std::vector<float> residual_moments;  ///< [r]; of V'(e_y - E e_c)
+  // Tokens of the sample that the basis was fitted to, in its coordinates: what a head of some weights says of typical
+  // tokens can be found out from them.
+  Matrix<float> sample_states;     ///< [m, r]; U'h
+  Matrix<float> sample_residuals;  ///< [m, r]; V'(e_y - E e_c)
 
   std::size_t rank() const { return states.rows(); }
   std::size_t dimension() const { return states.cols(); }

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdlib>
@@ -140,12 +141,15 @@ void save_head(const Head& head, const std::filesystem::path& path) {
   writer.declare("mean", Dtype::F32, {d});
   writer.declare("scale", Dtype::F32, {d});
   if (head.network.gated()) writer.declare("gates", Dtype::F32, {d, m});
+  const std::vector<FileTensor> token = head.token ? tensors_of(*head.token) : std::vector<FileTensor>();
+  for (const FileTensor& tensor : token) writer.declare(tensor.name, Dtype::F32, tensor.shape);
   writer.append(std::span<const float>(transposed(head.network.theta1)));
   writer.append(std::span<const float>(head.network.theta2));
   writer.append(std::span<const float>(&head.network.bias, 1));
   writer.append(std::span<const float>(head.transform.mean));
   writer.append(std::span<const float>(head.transform.scale));
   if (head.network.gated()) writer.append(std::span<const float>(transposed(head.network.gates)));
+  for (const FileTensor& tensor : token) writer.append(tensor.values);
   writer.commit();
 }
 
@@ -171,6 +175,7 @@ Head load_head(const std::filesystem::path& path) {
   std::set<std::string> expected{"theta1", "theta2", "bias", "mean", "scale"};
   if (activation == "gated") expected.insert("gates");
   for (const auto& [name, tensor] : file.tensors()) {
+    if (is_token_tensor(name)) continue;
     if (!expected.contains(name)) throw corrupt(fmt::format("it has an unexpected tensor '{}'", name));
   }
   const auto read = [&](const std::string& name, const std::vector<std::size_t>& shape) {
@@ -201,6 +206,9 @@ Head load_head(const std::filesystem::path& path) {
   head.transform.mean = read("mean", {d});
   head.transform.scale = read("scale", {d});
   if (activation == "gated") head.network.gates = neurons(read("gates", {d, m}));
+  const bool with_token =
+      std::ranges::any_of(file.tensors(), [](const auto& entry) { return is_token_tensor(entry.first); });
+  if (with_token) head.token = read_token_head(file);
   const std::string slope = head.value("probability.slope");
   if (!slope.empty()) {
     char* end = nullptr;

@@ -2,12 +2,14 @@
 
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "features/feature_set.h"
 #include "head/fit.h"
 #include "head/network.h"
+#include "head/token_head.h"
 #include "head/transform.h"
 
 namespace coala {
@@ -17,6 +19,7 @@ struct Head {
   FeatureTransform transform;
   Network network;
   std::map<std::string, std::string> metadata;
+  std::optional<TokenHead> token = {};  ///< for guidance by token; not every head has one
 
   std::size_t dimension() const { return network.dimension(); }
   /// Score of raw features [d].

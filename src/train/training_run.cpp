@@ -11,6 +11,7 @@
 #include "core/version.h"
 #include "eval/metrics.h"
 #include "features/feature_subset.h"
+#include "train/token_evaluation.h"
 
 namespace coala {
 namespace {
@@ -245,14 +246,26 @@ TrainingRun train_and_evaluate(FeatureSet train, EvaluationPlan plan, const FitS
     evaluation["evaluation"] = how;
   }
   run.metrics = std::move(evaluation);
+  double token_flops = 0;
+  if (plan.token_head) {
+    TokenFitSettings token;
+    token.folds = settings.folds;
+    token.seed = settings.seed;
+    TokenFit fit = fit_token_head(train, token, pool);
+    run.metrics["token_head"] = token_metrics(fit, train, plan.held_out ? &*plan.held_out : nullptr, settings.seed);
+    token_flops = fit.token.flops + fit.context_free.flops;
+    run.head.token = std::move(fit.head);
+  }
   run.metrics["train_rows"] = train.rows();
   run.metrics["dimension"] = train.dimension();
   run.metrics["solver"] = solver_json(run.fit);
   run.metrics["phase2"] = phase_two_json(run.fit);
   if (run.fit.relu_form) run.metrics["relu_form"] = relu_form_json(run.fit);
   const double phase_one = run.fit.phase_one.flops + run.fit.selection_flops;
-  run.metrics["flops"] = {
-      {"phase1", phase_one}, {"phase2", run.fit.phase_two.flops}, {"total", phase_one + run.fit.phase_two.flops}};
+  run.metrics["flops"] = {{"phase1", phase_one},
+                          {"phase2", run.fit.phase_two.flops},
+                          {"token_head", token_flops},
+                          {"total", phase_one + run.fit.phase_two.flops + token_flops}};
   run.metrics["peak_rss_bytes"] = peak_rss_bytes();
   run.metrics["seed"] = settings.seed;
   run.metrics["version"] = kVersion;

@@ -7,6 +7,7 @@
 #include "features/feature_set.h"
 #include "head/fit.h"
 #include "head/head.h"
+#include "head/token_fit.h"
 
 namespace coala {
 
@@ -15,6 +16,7 @@ struct EvaluationPlan {
   std::optional<FeatureSet> held_out;  ///< a set of its own
   int folds = 0;                       ///< otherwise cross-validation over this many folds by prompt, when >= 2
   double fraction = 0.2;               ///< otherwise this share of the prompts is held out of the training
+  bool token_head = false;             ///< fit a token head as well; the features need token sums
 };
 
 struct TrainingRun {

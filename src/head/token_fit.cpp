@@ -1,0 +1,149 @@
+#include "head/token_fit.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "core/error.h"
+#include "features/feature_subset.h"
+#include "head/selection.h"
+#include "head/training_rows.h"
+#include "linalg/blas.h"
+
+namespace coala {
+namespace {
+
+/// Where a program's numbers stand among a response's sums.
+struct Columns {
+  std::size_t first = 0;
+  std::size_t count = 0;
+};
+
+Columns columns_of(std::size_t width, bool context_free) {
+  // width = r r + r
+  const auto r = static_cast<std::size_t>((std::sqrt(4.0 * static_cast<double>(width) + 1) - 1) / 2 + 0.5);
+  return context_free ? Columns{r * r, r} : Columns{0, r * r};
+}
+
+/// The sums as features of their own.
+FeatureSet sums_of(const FeatureSet& set, const Columns& columns) {
+  FeatureSet sums = set;
+  const auto take = [&columns](const StoredRows& rows) { return rows.columns(columns.first, columns.count); };
+  if (set.kind == FeatureKind::Pairs) {
+    sums.chosen = take(set.token_sums_chosen);
+    sums.rejected = take(set.token_sums_rejected);
+  } else {
+    sums.features = take(set.token_sums);
+  }
+  return sums;
+}
+
+/// One factor for all columns, such that they have a mean square of 1: the sums' own proportions carry what is common
+/// and what is rare, and scaled alike rare directions would count as much as common ones.
+double common_scale(const FeatureSet& sums) {
+  double squares = 0;
+  std::vector<double> row(sums.dimension());
+  std::vector<double> other(sums.dimension(), 0.0);
+  for (std::size_t i = 0; i < sums.rows(); ++i) {
+    if (sums.kind == FeatureKind::Pairs) {
+      sums.chosen.read(i, 0, std::span(row));
+      sums.rejected.read(i, 0, std::span(other));
+    } else {
+      sums.features.read(i, 0, std::span(row));
+    }
+    for (std::size_t j = 0; j < row.size(); ++j) squares += (row[j] - other[j]) * (row[j] - other[j]);
+  }
+  const double mean = squares / static_cast<double>(sums.rows() * sums.dimension());
+  if (!(mean > 0) || !std::isfinite(mean)) {
+    throw Error(ErrorCode::BadInput, fmt::format("{}: the responses' tokens do not differ at all", sums.path),
+                "a token head has nothing to learn from them; leave it out with --token-rank 0");
+  }
+  return 1 / std::sqrt(mean);
+}
+
+TokenProgram fit_program(const FeatureSet& set, const Columns& columns, const TokenFitSettings& settings,
+                         ThreadPool& pool) {
+  const FeatureSet sums = sums_of(set, columns);
+  const auto scale = static_cast<float>(common_scale(sums));
+  FeatureTransform transform = FeatureTransform::identity(columns.count);
+  transform.scale.assign(columns.count, scale);
+  const Loss loss = set.kind == FeatureKind::Pairs ? Loss::BradleyTerry : Loss::Logistic;
+  const TrainingRows rows(sums, transform, loss, settings.folds, settings.seed);
+  const Matrix<float> zero_gate(1, columns.count);
+  GatedOperator<float> f(rows.design(), zero_gate.view(), pool);
+  const Matrix<double> gram = weighted_gram(rows.design(), rows.targets().weights, pool);
+  TokenProgram program;
+  SelectionCost cost;
+  const HeldOut selected =
+      select_linear(rows, gram, settings.folds, settings.rule, Deadline(), pool, program.path, cost);
+  program.chosen = selected.candidate;
+  LinearSolver solver(f, rows.targets(), gram, !rows.pairwise());
+  program.info = solver.solve(selected.candidate.penalty, 1e-6);
+  const GatedWeights& weights = solver.weights();
+  program.certificate = certify_linear(rows.design(), rows.targets(), weights.w.row(0), weights.bias, !rows.pairwise(),
+                                       selected.candidate.penalty);
+  for (const float w : weights.w.row(0)) program.weights.push_back(static_cast<double>(w) * static_cast<double>(scale));
+  program.bias = weights.bias;
+  program.flops = cost.flops + f.flops();
+  return program;
+}
+
+/// Scales weights so that q has the unit as its root mean square over the basis' sample of tokens; zero ones stay.
+/// @param q_of  q of the sample's token i
+template <class Q>
+void normalise(std::span<float> weights, std::size_t tokens, const Q& q_of) {
+  double squares = 0;
+  for (std::size_t i = 0; i < tokens; ++i) squares += q_of(i) * q_of(i);
+  if (!(squares > 0)) return;
+  const double factor = kTokenUnit / std::sqrt(squares / static_cast<double>(tokens));
+  for (float& w : weights) w = static_cast<float>(static_cast<double>(w) * factor);
+}
+
+}  // namespace
+
+TokenFit fit_token_head(const FeatureSet& all_rows, const TokenFitSettings& settings, ThreadPool& pool) {
+  if (!all_rows.token_basis) {
+    throw Error(ErrorCode::BadInput, fmt::format("{} has no sums for a token head", all_rows.path),
+                "extract the features with --token-rank 32");
+  }
+  const FeatureSet set = whole_rows(all_rows);
+  const TokenBasis& basis = *set.token_basis;
+  const std::size_t r = basis.rank();
+  TokenFit fit;
+  fit.token = fit_program(set, columns_of(basis.width(), false), settings, pool);
+  fit.context_free = fit_program(set, columns_of(basis.width(), true), settings, pool);
+  TokenHead& head = fit.head;
+  head.states = basis.states;
+  head.embeddings = basis.embeddings;
+  head.weights = Matrix<float>(r, r);
+  for (std::size_t k = 0; k < r * r; ++k) head.weights.values()[k] = static_cast<float>(fit.token.weights[k]);
+  for (const double w : fit.context_free.weights) head.bias.push_back(static_cast<float>(w));
+  const std::size_t tokens = basis.sample_states.rows();
+  const auto product = [&basis, r](std::size_t i, const float* weights) {
+    return dot(std::span(weights, r), basis.sample_residuals.row(i));
+  };
+  normalise(head.weights.values(), tokens, [&](std::size_t i) {
+    double q = 0;
+    for (std::size_t a = 0; a < r; ++a) {
+      q += static_cast<double>(basis.sample_states(i, a)) * product(i, head.weights.row(a).data());
+    }
+    return q;
+  });
+  normalise(head.bias, tokens, [&](std::size_t i) { return product(i, head.bias.data()); });
+  return fit;
+}
+
+std::vector<double> token_scores(const StoredRows& sums, const TokenProgram& program, bool context_free) {
+  const Columns columns = columns_of(sums.cols(), context_free);
+  std::vector<double> scores;
+  std::vector<double> row(columns.count);
+  for (std::size_t i = 0; i < sums.rows(); ++i) {
+    sums.read(i, columns.first, std::span(row));
+    double score = program.bias;
+    for (std::size_t j = 0; j < row.size(); ++j) score += row[j] * program.weights[j];
+    scores.push_back(score);
+  }
+  return scores;
+}
+
+}  // namespace coala

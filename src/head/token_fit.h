@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstdint>
+
+#include "core/parallel.h"
+#include "features/feature_set.h"
+#include "head/fit.h"
+#include "head/token_head.h"
+
+namespace coala {
+
+struct TokenFitSettings {
+  /// The lowest held-out loss leans on directions that the data hardly show; guided text leaves the model's own there.
+  SelectionRule rule = SelectionRule::OneStandardError;
+  int folds = 5;
+  std::uint64_t seed = 0;
+};
+
+/// A convex fit of weights to sums over tokens, and how it ended.
+struct TokenProgram {
+  std::vector<double> weights;  ///< of the sums as they are stored
+  double bias = 0;              ///< labelled responses only
+  Candidate chosen;
+  std::vector<Candidate> path;
+  SolveInfo info;
+  Certificate certificate;
+  double flops = 0;
+};
+
+struct TokenFit {
+  TokenHead head;
+  TokenProgram token;         ///< the weights W
+  TokenProgram context_free;  ///< the weights a
+};
+
+/// The root mean square of q, without what the model expects of it, over the tokens of the training data at scale 1: so
+/// scale 1 moves the model by about an eighth of a nat per token (KL divergence, to the second order).
+inline constexpr double kTokenUnit = 0.5;
+
+/// Fits a token head to a set with token sums (docs/math.md, Token head): the Bradley-Terry loss of pairs, or the
+/// logistic loss of labelled responses, of the sums' products with W, and a ridge that is selected on held-out prompts.
+/// Rows of unfinished responses are left out.
+/// @throws Error{BadInput} when there are no token sums
+TokenFit fit_token_head(const FeatureSet& set, const TokenFitSettings& settings, ThreadPool& pool);
+
+/// What a token program says of each response of a set: sums' products with its weights. In a set's units, so that only
+/// signs and order mean something across sets.
+std::vector<double> token_scores(const StoredRows& sums, const TokenProgram& program, bool context_free);
+
+}  // namespace coala
