@@ -70,6 +70,20 @@ Json combined(const ExtractTotals& train, const std::optional<ExtractTotals>& ev
   return extract_metrics(both);
 }
 
+/// The rank of the token head, 0 where the model cannot have one.
+std::size_t possible_rank(const Backbone& backbone, const AlignOptions& options) {
+  const bool last_layer = options.features.layers == std::vector<std::size_t>{0};
+  if (options.token_rank == 0 || backbone.identity().encoder || !last_layer) return 0;
+  try {
+    const OutputMatrix output(backbone);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::BadInput) throw;
+    log_warning(fmt::format("no token head: {}", error.what()));
+    return 0;
+  }
+  return options.token_rank;
+}
+
 }  // namespace
 
 AlignResult align(const AlignOptions& options, ThreadPool& pool) {
@@ -82,18 +96,21 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
   ExtractOptions extract;
   extract.features = options.features;
   extract.threads = pool.size();
+  extract.token_rank = possible_rank(backbone, options);
   extract.replace = true;  // the folder belongs to the run: features of another model or data are of no use in it
   const FileExtraction train_extraction = extract_file(backbone, options.data, paths.train_features, extract);
+  FeatureSet train = load_features(paths.train_features);
   std::optional<FileExtraction> eval_extraction;
   if (!options.eval_data.empty()) {
+    extract.token_basis = train.token_basis;
     const DataFile eval_data{options.eval_data, options.data.reader};
     eval_extraction = extract_file(backbone, eval_data, paths.eval_features, extract);
   }
   throw_if_interrupted();
 
-  FeatureSet train = load_features(paths.train_features);
   EvaluationPlan plan;
   plan.fraction = options.eval_fraction;
+  plan.token_head = extract.token_rank > 0;
   Hasher key;
   key.add(train.metadata_value("fingerprint"));
   if (eval_extraction) {

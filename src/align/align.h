@@ -17,6 +17,7 @@ struct AlignOptions {
   std::filesystem::path out;        ///< folder
   double eval_fraction = 0.2;
   FeatureSettings features;
+  std::size_t token_rank = 32;  ///< of the token head; 0: none. A model that cannot have one goes without
   FitSettings fit;
   std::string command;  ///< what reproduces the run, for the report
 };

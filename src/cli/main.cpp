@@ -41,6 +41,7 @@ int main(int argc, char** argv) {
   coala::add_align_command(app);
   coala::add_extract_command(app);
   coala::add_generate_command(app);
+  coala::add_export_command(app);
   coala::add_score_command(app);
 #endif
   try {

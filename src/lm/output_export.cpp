@@ -1,0 +1,217 @@
+#include "lm/output_export.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <ggml.h>
+#include <gguf.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <memory>
+#include <vector>
+
+#include "core/atomic_file.h"
+#include "core/error.h"
+#include "lm/session.h"
+
+namespace coala {
+namespace {
+
+constexpr const char* kOutput = "output.weight";
+constexpr std::size_t kCopy_bytes = std::size_t{1} << 20;
+
+struct FreeGguf {
+  void operator()(gguf_context* file) const { gguf_free(file); }
+};
+struct FreeGgml {
+  void operator()(ggml_context* context) const { ggml_free(context); }
+};
+using Gguf = std::unique_ptr<gguf_context, FreeGguf>;
+using Ggml = std::unique_ptr<ggml_context, FreeGgml>;
+
+/// Memory for the descriptions of tensors; none for their numbers.
+Ggml tensor_descriptions(std::size_t count) {
+  ggml_init_params params{};
+  params.mem_size = count * ggml_tensor_overhead();
+  params.no_alloc = true;
+  return Ggml(ggml_init(params));
+}
+
+ggml_tensor* describe(ggml_context* context, const char* name, ggml_type type, std::size_t columns, std::size_t rows) {
+  ggml_tensor* tensor =
+      ggml_new_tensor_2d(context, type, static_cast<std::int64_t>(columns), static_cast<std::int64_t>(rows));
+  ggml_set_name(tensor, name);
+  return tensor;
+}
+
+/// Writes a header, then tensors one after the other, each padded to the file's alignment.
+class GgufWriter {
+ public:
+  GgufWriter(const Gguf& header, const std::filesystem::path& path)
+      : file_(path), alignment_(gguf_get_alignment(header.get())) {
+    std::vector<std::byte> meta(gguf_get_meta_size(header.get()));
+    gguf_get_meta_data(header.get(), meta.data());
+    file_.write(meta.data(), meta.size());
+  }
+  void append(const void* data, std::size_t bytes) {
+    file_.write(data, bytes);
+    written_ += bytes;
+  }
+  void end_tensor() {
+    const std::vector<std::byte> zeros((alignment_ - written_ % alignment_) % alignment_);
+    append(zeros.data(), zeros.size());
+  }
+  void commit() { file_.commit(); }
+
+ private:
+  AtomicFile file_;
+  std::size_t alignment_;
+  std::size_t written_ = 0;
+};
+
+/// Copies bytes [at, at + count) of a file.
+void copy_bytes(std::ifstream& from, std::uint64_t at, std::uint64_t count, GgufWriter& to,
+                const std::filesystem::path& path) {
+  std::vector<char> buffer(kCopy_bytes);
+  from.seekg(static_cast<std::streamoff>(at));
+  while (count > 0) {
+    const std::uint64_t step = std::min<std::uint64_t>(count, kCopy_bytes);
+    if (!from.read(buffer.data(), static_cast<std::streamsize>(step))) {
+      throw Error(ErrorCode::Io, fmt::format("cannot read {} to its end", path.string()));
+    }
+    to.append(buffer.data(), step);
+    count -= step;
+  }
+}
+
+/// Row c of E + B A.
+void changed_row(const OutputMatrix& output, const OutputChange& change, std::size_t c, std::span<float> row) {
+  output.read(c, row);
+  for (std::size_t k = 0; k < change.a.rows(); ++k) {
+    for (std::size_t j = 0; j < row.size(); ++j) row[j] += change.b(c, k) * change.a(k, j);
+  }
+}
+
+void append_changed_matrix(const OutputMatrix& output, const OutputChange& change, ggml_type type, GgufWriter& writer) {
+  std::vector<float> row(output.dimension());
+  std::vector<ggml_fp16_t> half(row.size());
+  for (std::size_t c = 0; c < output.vocabulary(); ++c) {
+    changed_row(output, change, c, row);
+    if (type == GGML_TYPE_F32) {
+      writer.append(row.data(), row.size() * sizeof(float));
+      continue;
+    }
+    for (const float value : row) {
+      if (std::abs(value) <= 65504.0f) continue;
+      throw Error(ErrorCode::BadInput,
+                  fmt::format("the changed output matrix holds {}, which does not fit into F16", value),
+                  "use a smaller --guidance-scale, or a model with an output matrix in F32");
+    }
+    ggml_fp32_to_fp16_row(row.data(), half.data(), static_cast<std::int64_t>(row.size()));
+    writer.append(half.data(), half.size() * sizeof(ggml_fp16_t));
+  }
+  writer.end_tensor();
+}
+
+/// Whether the written model gives the logits of the changed matrix: some architectures ignore one of their own.
+void check_merged(const std::filesystem::path& path, const OutputMatrix& output, const OutputChange& change) {
+  const Backbone merged{ModelFile(path)};
+  const OutputMatrix written(merged);
+  std::vector<float> expected(output.dimension());
+  std::vector<float> found(output.dimension());
+  double difference = 0;
+  double size = 0;
+  for (std::size_t c = 0; c < output.vocabulary(); c += 97) {
+    changed_row(output, change, c, expected);
+    written.read(c, found);
+    for (std::size_t j = 0; j < found.size(); ++j) {
+      difference += static_cast<double>(found[j] - expected[j]) * static_cast<double>(found[j] - expected[j]);
+      size += static_cast<double>(expected[j]) * static_cast<double>(expected[j]);
+    }
+  }
+  if (!written.tied() && difference <= 1e-4 * size) return;  // F16 rounds by 2^-11 of each number
+  throw Error(ErrorCode::Internal, fmt::format("{} does not hold the changed output matrix", path.string()));
+}
+
+}  // namespace
+
+void write_lora(const Backbone& backbone, const OutputMatrix& output, const OutputChange& change,
+                const std::filesystem::path& path) {
+  if (output.tied()) {
+    throw Error(
+        ErrorCode::BadInput,
+        fmt::format("the output matrix of {} is its embedding: an adapter on it would change what the model reads "
+                    "as well, and llama.cpp refuses it",
+                    backbone.identity().name),
+        "use --format gguf, which writes a model with an output matrix of its own");
+  }
+  const std::size_t r = change.a.rows();
+  const Ggml context = tensor_descriptions(2);
+  const Gguf header(gguf_init_empty());
+  gguf_set_val_str(header.get(), "general.type", "adapter");
+  gguf_set_val_str(header.get(), "general.architecture", backbone.identity().architecture.c_str());
+  gguf_set_val_str(header.get(), "general.name", (backbone.identity().name + " token guidance").c_str());
+  gguf_set_val_str(header.get(), "adapter.type", "lora");
+  gguf_set_val_f32(header.get(), "adapter.lora.alpha", static_cast<float>(r));  // so that the factor alpha / r is 1
+  gguf_add_tensor(header.get(), describe(context.get(), "output.weight.lora_a", GGML_TYPE_F32, output.dimension(), r));
+  gguf_add_tensor(header.get(), describe(context.get(), "output.weight.lora_b", GGML_TYPE_F32, r, output.vocabulary()));
+  GgufWriter writer(header, path);
+  writer.append(change.a.data(), change.a.values().size_bytes());
+  writer.end_tensor();
+  writer.append(change.b.data(), change.b.values().size_bytes());
+  writer.end_tensor();
+  writer.commit();
+}
+
+void write_merged(const Backbone& backbone, const OutputMatrix& output, const OutputChange& change,
+                  const std::filesystem::path& path) {
+  if (backbone.adapter() != nullptr) {
+    throw Error(ErrorCode::BadInput, "a model with an adapter cannot be merged with the guidance alone",
+                "merge the adapter first, or use --format lora and give llama.cpp both adapters");
+  }
+  std::error_code ignored;
+  if (std::filesystem::equivalent(backbone.path(), path, ignored)) {
+    throw Error(ErrorCode::BadUsage, fmt::format("{} is the model itself", path.string()), "name another --out");
+  }
+  const std::vector<GgufTensor>& tensors = backbone.file().tensors;
+  ggml_context* found = nullptr;
+  const Gguf original(gguf_init_from_file(backbone.path().c_str(), {/*no_alloc=*/true, &found}));
+  const Ggml of_original(found);
+  if (!original) throw Error(ErrorCode::CorruptFile, fmt::format("cannot read {} again", backbone.path().string()));
+  const Ggml context = tensor_descriptions(1);
+  const auto old = std::ranges::find(tensors, kOutput, &GgufTensor::name);
+  const ggml_type type = old != tensors.end() && old->type == GGML_TYPE_F32 ? GGML_TYPE_F32 : GGML_TYPE_F16;
+  ggml_tensor* changed = describe(context.get(), kOutput, type, output.dimension(), output.vocabulary());
+  const Gguf header(gguf_init_empty());
+  gguf_set_kv(header.get(), original.get());
+  for (const GgufTensor& tensor : tensors) {
+    gguf_add_tensor(header.get(),
+                    tensor.name == kOutput ? changed : ggml_get_tensor(of_original.get(), tensor.name.c_str()));
+  }
+  if (old == tensors.end()) gguf_add_tensor(header.get(), changed);
+
+  const std::filesystem::path unchecked = path.string() + ".unchecked";
+  try {
+    GgufWriter writer(header, unchecked);
+    std::ifstream source(backbone.path(), std::ios::binary);
+    for (const GgufTensor& tensor : tensors) {
+      if (tensor.name == kOutput) {
+        append_changed_matrix(output, change, type, writer);
+      } else {
+        copy_bytes(source, tensor.at, tensor.bytes, writer, backbone.path());
+        writer.end_tensor();
+      }
+    }
+    if (old == tensors.end()) append_changed_matrix(output, change, type, writer);
+    writer.commit();
+    check_merged(unchecked, output, change);
+    std::filesystem::rename(unchecked, path);
+  } catch (...) {
+    std::filesystem::remove(unchecked, ignored);
+    throw;
+  }
+}
+
+}  // namespace coala
