@@ -293,7 +293,8 @@ ExtractTotals extract_records(const Backbone& backbone, FeatureKind kind, const 
   }
   totals.seconds = monotonic_s() - start;
   totals.tokens_per_second = static_cast<double>(totals.evaluated_tokens) / totals.seconds;
-  totals.flops = evaluation_flops(backbone.identity(), totals.counts);
+  totals.flops =
+      evaluation_flops(backbone.identity(), totals.counts) + token_sum_flops(options.projection.get(), totals.counts);
   return totals;
 }
 

@@ -29,6 +29,7 @@ FeatureCounts& FeatureCounts::operator+=(const FeatureCounts& other) {
   records += other.records;
   responses += other.responses;
   tokens += other.tokens;
+  response_tokens += other.response_tokens;
   unique_tokens += other.unique_tokens;
   evaluated_tokens += other.evaluated_tokens;
   attention_pairs += other.attention_pairs;
@@ -44,6 +45,7 @@ FeatureCounts FeatureCounts::operator-(const FeatureCounts& earlier) const {
   result.records -= earlier.records;
   result.responses -= earlier.responses;
   result.tokens -= earlier.tokens;
+  result.response_tokens -= earlier.response_tokens;
   result.unique_tokens -= earlier.unique_tokens;
   result.evaluated_tokens -= earlier.evaluated_tokens;
   result.attention_pairs -= earlier.attention_pairs;
@@ -137,6 +139,7 @@ std::vector<EncodedResponse> FeatureExtractor::encode(const Prompt& prompt, std:
     response.tokens.insert(response.tokens.end(), closing.begin(), closing.end());
     ++counts.responses;
     counts.tokens += response.tokens.size();
+    counts.response_tokens += answer.size();
     result.push_back(std::move(response));
   }
   return result;
@@ -180,6 +183,15 @@ double evaluation_flops(const BackboneIdentity& backbone, const FeatureCounts& c
   return 2.0 * static_cast<double>(backbone.active_parameters) * static_cast<double>(counts.evaluated_tokens) +
          4.0 * static_cast<double>(backbone.layers) * static_cast<double>(backbone.attention_width) *
              static_cast<double>(counts.attention_pairs);
+}
+
+double token_sum_flops(const TokenProjection* projection, const FeatureCounts& counts) {
+  if (projection == nullptr) return 0;
+  const auto v = static_cast<double>(projection->output->vocabulary());
+  const auto d = static_cast<double>(projection->output->dimension());
+  const auto r = static_cast<double>(projection->basis.rank());
+  const double each = v * (2 * d + 1 + 2 * r) + 2 * r * d + 2 * r * r;
+  return projection->share * static_cast<double>(counts.response_tokens) * each;
 }
 
 }  // namespace coala

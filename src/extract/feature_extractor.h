@@ -22,6 +22,7 @@ struct FeatureCounts {
   std::uint64_t records = 0;
   std::uint64_t responses = 0;
   std::uint64_t tokens = 0;            ///< prompt and response of each response, as if nothing was shared
+  std::uint64_t response_tokens = 0;   ///< of them the responses' own
   std::uint64_t unique_tokens = 0;     ///< nodes of the prefix tree of all sequences that were planned together
   std::uint64_t evaluated_tokens = 0;  ///< by the model: what a part of the work that starts anew evaluates again, too
   std::uint64_t attention_pairs = 0;   ///< (token, token it attends to) evaluated by the model
@@ -102,5 +103,9 @@ class FeatureExtractor {
 /// 4 x layers x (heads x head dimension) per attention pair for the scores and the weighted sum of the values.
 /// Embedding, output matrix, norms and rotations are left out.
 double evaluation_flops(const BackboneIdentity& backbone, const FeatureCounts& counts);
+
+/// What the sums for a token head take beside it: for each of the responses' tokens that are looked at, its logits, their
+/// exponentials (counted as one), the expectation, and the products. 0 without a projection.
+double token_sum_flops(const TokenProjection* projection, const FeatureCounts& counts);
 
 }  // namespace coala

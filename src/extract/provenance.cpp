@@ -45,9 +45,10 @@ constexpr std::array<Decisive, 23> kDecisive{{{"coala.format", "file format"},
 constexpr const char* kRawRule = "raw: each content and a line break";
 
 using Field = std::pair<const char*, std::uint64_t FeatureCounts::*>;
-constexpr std::array<Field, 10> kCounts{{{"extract.records", &FeatureCounts::records},
+constexpr std::array<Field, 11> kCounts{{{"extract.records", &FeatureCounts::records},
                                          {"extract.responses", &FeatureCounts::responses},
                                          {"extract.tokens", &FeatureCounts::tokens},
+                                         {"extract.response_tokens", &FeatureCounts::response_tokens},
                                          {"extract.unique_tokens", &FeatureCounts::unique_tokens},
                                          {"extract.evaluated_tokens", &FeatureCounts::evaluated_tokens},
                                          {"extract.attention_pairs", &FeatureCounts::attention_pairs},

@@ -1,0 +1,139 @@
+#include "head/token_fit.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "core/random.h"
+#include "linalg/blas.h"
+#include "support.h"
+#include "synthetic.h"
+
+namespace coala {
+namespace {
+
+using test::error_code_of;
+using test::normal_matrix;
+
+constexpr std::size_t kRank = 4;
+constexpr std::size_t kWidth = kRank * kRank + kRank;
+
+std::shared_ptr<const TokenBasis> basis() {
+  Random random(1);
+  return std::make_shared<const TokenBasis>(TokenBasis{normal_matrix(kRank, 8, random), normal_matrix(kRank, 8, random),
+                                                       normal_matrix(500, kRank, random),
+                                                       normal_matrix(500, kRank, random)});
+}
+
+/// Pairs whose winner is drawn by a planted W; the pooled features say nothing.
+FeatureSet planted_pairs(std::size_t n, const std::vector<double>& w) {
+  Random random(2);
+  FeatureSet set = test::pair_set(
+      n, 3, [](std::span<const float>) { return 0.0; }, 7);
+  Matrix<float> first = normal_matrix(n, kWidth, random);
+  Matrix<float> second = normal_matrix(n, kWidth, random);
+  for (std::size_t i = 0; i < n; ++i) {
+    double difference = 0;
+    for (std::size_t j = 0; j < w.size(); ++j) difference += w[j] * (first(i, j) - second(i, j));
+    if (random.uniform() > 1 / (1 + std::exp(-difference))) std::ranges::swap_ranges(first.row(i), second.row(i));
+  }
+  set.token_sums_chosen = std::move(first);
+  set.token_sums_rejected = std::move(second);
+  set.token_basis = basis();
+  return set;
+}
+
+std::vector<double> planted_weights() {
+  Random random(4);
+  std::vector<double> w(kRank * kRank);
+  for (double& value : w) value = random.normal();
+  return w;
+}
+
+double cosine(std::span<const float> a, const std::vector<double>& b) {
+  double product = 0;
+  double of_b = 0;
+  for (std::size_t j = 0; j < b.size(); ++j) {
+    product += static_cast<double>(a[j]) * b[j];
+    of_b += b[j] * b[j];
+  }
+  return product / std::sqrt(dot(a, a) * of_b);
+}
+
+TEST(TokenFit, FindsPlantedWeights) {
+  ThreadPool pool(2);
+  const std::vector<double> w = planted_weights();
+  const TokenFit fit = fit_token_head(planted_pairs(4000, w), {}, pool);
+  EXPECT_EQ(fit.token.info.status, SolveStatus::Solved);
+  EXPECT_LT(fit.token.certificate.relative_gap, 1e-6);
+  EXPECT_GT(cosine(fit.head.weights.values(), w), 0.98);  // 16 weights from 4,000 pairs: an error of 0.06 each
+  EXPECT_LT(fit.context_free.chosen.held_out_accuracy, 0.53) << "nothing depends on the tokens alone";
+}
+
+TEST(TokenFit, ScaleOneMovesTypicalTokensByTheUnit) {
+  ThreadPool pool(1);
+  const TokenFit fit = fit_token_head(planted_pairs(1000, planted_weights()), {}, pool);
+  const std::shared_ptr<const TokenBasis> kept = basis();
+  const TokenBasis& sample = *kept;
+  double squares = 0;
+  for (std::size_t i = 0; i < sample.sample_states.rows(); ++i) {
+    double q = 0;
+    for (std::size_t a = 0; a < kRank; ++a) {
+      for (std::size_t b = 0; b < kRank; ++b) {
+        q += static_cast<double>(sample.sample_states(i, a)) * fit.head.weights(a, b) * sample.sample_residuals(i, b);
+      }
+    }
+    squares += q * q;
+  }
+  EXPECT_NEAR(std::sqrt(squares / static_cast<double>(sample.sample_states.rows())), kTokenUnit, 1e-5);
+}
+
+TEST(TokenFit, LearnsFromLabelledResponsesToo) {
+  ThreadPool pool(1);
+  const std::vector<double> w = planted_weights();
+  Random random(6);
+  FeatureSet set = test::labelled_set(
+      3000, 3, [](std::span<const float>) { return 0.0; }, 7);
+  Matrix<float> sums = normal_matrix(3000, kWidth, random);
+  for (std::size_t i = 0; i < 3000; ++i) {
+    double score = 0.5;  // most are liked
+    for (std::size_t j = 0; j < w.size(); ++j) score += w[j] * sums(i, j);
+    set.labels[i] = random.uniform() < 1 / (1 + std::exp(-score)) ? 1 : -1;
+  }
+  set.token_sums = std::move(sums);
+  set.token_basis = basis();
+  const TokenFit fit = fit_token_head(set, {}, pool);
+  EXPECT_GT(cosine(fit.head.weights.values(), w), 0.97);
+  EXPECT_GT(fit.token.bias, 0);
+}
+
+TEST(TokenFit, BeginningsOfResponsesDoNotCount) {
+  ThreadPool pool(1);
+  FeatureSet set = planted_pairs(400, planted_weights());
+  const TokenFit whole = fit_token_head(set, {}, pool);
+  // The same rows again as beginnings, with the other sign: they would turn the head round.
+  FeatureSet both = set;
+  std::swap(both.token_sums_chosen, both.token_sums_rejected);
+  set.prefix_tokens.assign(400, 0);
+  both.chosen = set.chosen.joined_with(both.chosen);
+  both.rejected = set.rejected.joined_with(both.rejected);
+  both.token_sums_chosen = set.token_sums_chosen.joined_with(both.token_sums_chosen);
+  both.token_sums_rejected = set.token_sums_rejected.joined_with(both.token_sums_rejected);
+  both.prompt_id.insert(both.prompt_id.end(), set.prompt_id.begin(), set.prompt_id.end());
+  both.prefix_tokens.assign(800, 8);
+  std::fill_n(both.prefix_tokens.begin(), 400, 0);
+  const TokenFit fit = fit_token_head(both, {}, pool);
+  EXPECT_TRUE(std::ranges::equal(fit.head.weights.values(), whole.head.weights.values()));
+}
+
+TEST(TokenFit, SaysWhatItCannotBeFittedTo) {
+  ThreadPool pool(1);
+  FeatureSet set = planted_pairs(50, planted_weights());
+  set.token_sums_rejected = set.token_sums_chosen;
+  EXPECT_EQ(error_code_of([&] { fit_token_head(set, {}, pool); }), ErrorCode::BadInput);
+  set.token_basis = nullptr;
+  EXPECT_EQ(error_code_of([&] { fit_token_head(set, {}, pool); }), ErrorCode::BadInput);
+}
+
+}  // namespace
+}  // namespace coala

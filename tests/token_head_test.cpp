@@ -1,0 +1,335 @@
+#include "head/token_head.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cmath>
+#include <fstream>
+
+#include "core/atomic_file.h"
+#include "core/random.h"
+#include "decode/token_export.h"
+#include "decode/token_tilt.h"
+#include "extract/extract_file.h"
+#include "extract/token_basis_fit.h"
+#include "extract/token_setup.h"
+#include "head/head.h"
+#include "lm/session.h"
+#include "support.h"
+#include "tiny_pairs.h"
+
+namespace coala {
+namespace {
+
+using test::error_code_of;
+using test::sample_pairs;
+using test::TemporaryFolder;
+using test::tiny;
+
+constexpr std::size_t kRank = 6;
+
+/// A prompt and a response, evaluated token by token in a session: the plain definition of everything below.
+struct Evaluated {
+  std::vector<Token> tokens;                 ///< with the one that ends the response
+  std::vector<std::vector<double>> states;   ///< before the token at the same place; the first has none
+  std::vector<std::vector<double>> chances;  ///< of all tokens, under the model
+  std::size_t prompt_tokens = 0;
+};
+
+Evaluated evaluate(const Pair& pair, const std::string& response) {
+  Evaluated result;
+  const EncodedPrompt prompt = tiny().encode_prompt(pair.prompt);
+  result.tokens = prompt.tokens;
+  result.prompt_tokens = prompt.tokens.size();
+  for (const Token token : tiny().encode_response(prompt, response)) result.tokens.push_back(token);
+  result.tokens.push_back(tiny().tokenizer().end());
+  Session session(tiny(), {1, 256, 1});
+  Session::Output output = session.start({result.tokens.data(), 1});
+  result.states.resize(1);
+  result.chances.resize(1);
+  for (std::size_t i = 1; i < result.tokens.size(); ++i) {
+    result.states.emplace_back(output.state.begin(), output.state.end());
+    std::vector<double> chances;
+    double sum = 0;
+    for (const float logit : output.logits) sum += chances.emplace_back(std::exp(static_cast<double>(logit)));
+    for (double& chance : chances) chance /= sum;
+    result.chances.push_back(std::move(chances));
+    const Session::Row row{0, result.tokens[i]};
+    if (i + 1 < result.tokens.size()) output = session.step({&row, 1}).front();
+  }
+  return result;
+}
+
+std::vector<double> output_row(const OutputMatrix& output, std::size_t token) {
+  std::vector<float> row(output.dimension());
+  output.read(token, row);
+  return {row.begin(), row.end()};
+}
+
+double product(std::span<const float> a, const std::vector<double>& b) {
+  double sum = 0;
+  for (std::size_t j = 0; j < b.size(); ++j) sum += static_cast<double>(a[j]) * b[j];
+  return sum;
+}
+
+/// The sums of TokenSums by their definition, in double.
+std::vector<double> expected_sums(const Evaluated& text, const OutputMatrix& output, const TokenBasis& basis) {
+  const std::size_t r = basis.rank();
+  std::vector<std::vector<double>> coordinates;  // of every token
+  for (std::size_t c = 0; c < output.vocabulary(); ++c) {
+    const std::vector<double> row = output_row(output, c);
+    coordinates.emplace_back();
+    for (std::size_t b = 0; b < r; ++b) coordinates.back().push_back(product(basis.embeddings.row(b), row));
+  }
+  std::vector<double> sums(basis.width());
+  for (std::size_t i = text.prompt_tokens; i < text.tokens.size(); ++i) {
+    for (std::size_t b = 0; b < r; ++b) {
+      double residual = coordinates[static_cast<std::size_t>(text.tokens[i])][b];
+      for (std::size_t c = 0; c < output.vocabulary(); ++c) residual -= text.chances[i][c] * coordinates[c][b];
+      for (std::size_t a = 0; a < r; ++a) sums[a * r + b] += product(basis.states.row(a), text.states[i]) * residual;
+      sums[r * r + b] += residual;
+    }
+  }
+  return sums;
+}
+
+void write_pairs(const std::vector<Pair>& pairs, const std::filesystem::path& path) {
+  std::ofstream file(path);
+  for (const Pair& pair : pairs) {
+    file << R"({"id": ")" << pair.id << R"(", "prompt": [{"role": "user", "content": ")"
+         << pair.prompt.messages[0].content << R"("}], "chosen": ")" << pair.chosen << R"(", "rejected": ")"
+         << pair.rejected << "\"}\n";
+  }
+}
+
+ExtractOptions with_tokens(int threads = 1) {
+  ExtractOptions options;
+  options.threads = threads;
+  options.token_rank = kRank;
+  return options;
+}
+
+TokenHead random_head(std::size_t dimension) {
+  Random random(3);
+  const auto matrix = [&random](std::size_t rows, std::size_t cols) {
+    Matrix<float> result(rows, cols);
+    for (float& value : result.values()) value = static_cast<float>(random.normal() / std::sqrt(cols));
+    return result;
+  };
+  TokenHead head{matrix(kRank, dimension), matrix(kRank, kRank), matrix(kRank, dimension), {}};
+  for (std::size_t b = 0; b < kRank; ++b) head.bias.push_back(static_cast<float>(random.normal()));
+  return head;
+}
+
+TEST(OutputMatrix, ExpectationsAreThoseOfTheModelsProbabilities) {
+  const OutputMatrix output(tiny());
+  EXPECT_EQ(output.scale(), 1.0f);
+  EXPECT_FALSE(output.tied());
+  const Evaluated text = evaluate(sample_pairs(1)[0], "a tree and the inn");
+  const std::size_t n = text.states.size() - 1;
+  Matrix<float> states(n, output.dimension());
+  for (std::size_t i = 0; i < n; ++i) std::ranges::copy(text.states[i + 1], states.row(i).begin());
+  NextTokenMean mean(output);
+  Matrix<float> rows(n, output.dimension());
+  mean.evaluate_rows(states.view(), rows.view());
+  Matrix<float> directions(output.dimension(), output.dimension());
+  for (std::size_t j = 0; j < output.dimension(); ++j) directions(j, j) = 1;
+  Matrix<float> by_table(n, output.dimension());
+  mean.evaluate(states.view(), output.table(directions), by_table.view());
+  for (std::size_t i = 0; i < n; ++i) {
+    std::vector<double> expected(output.dimension());
+    for (std::size_t c = 0; c < output.vocabulary(); ++c) {
+      const std::vector<double> row = output_row(output, c);
+      for (std::size_t j = 0; j < row.size(); ++j) expected[j] += text.chances[i + 1][c] * row[j];
+    }
+    // 298 products of order one, each rounded to 2^-24; exponentials are good to 2e-7.
+    for (std::size_t j = 0; j < expected.size(); ++j) {
+      EXPECT_NEAR(rows(i, j), expected[j], 2e-6);
+      EXPECT_NEAR(by_table(i, j), expected[j], 2e-6);
+    }
+  }
+}
+
+/// The sums of responses when a share of their tokens is looked at, [responses, width].
+Matrix<float> sums_of(const std::vector<Pair>& pairs, const TokenBasis& basis, double share) {
+  const auto output = std::make_shared<const OutputMatrix>(tiny());
+  const auto projection = std::make_shared<const TokenProjection>(output, basis, share);
+  FeatureExtractor extractor(tiny(), {}, 1, projection);
+  FeatureCounts counts;
+  std::vector<EncodedResponse> responses;
+  std::vector<const EncodedResponse*> pointers;
+  for (const Pair& pair : pairs) {
+    const std::array<std::string_view, 2> both{pair.chosen, pair.rejected};
+    for (EncodedResponse& response : extractor.encode(pair.prompt, both, counts))
+      responses.push_back(std::move(response));
+  }
+  for (const EncodedResponse& response : responses) pointers.push_back(&response);
+  const Matrix<float> features = extractor.pool(pointers);
+  Matrix<float> sums(features.rows(), basis.width());
+  for (std::size_t i = 0; i < features.rows(); ++i) {
+    std::ranges::copy(features.row(i).subspan(extractor.pooled_dimension()), sums.row(i).begin());
+  }
+  return sums;
+}
+
+TokenBasis random_basis(std::size_t dimension) {
+  const TokenHead head = random_head(dimension);
+  return {head.states, head.embeddings, Matrix<float>(1, kRank), Matrix<float>(1, kRank)};
+}
+
+TEST(TokenSums, AreWhatTheirDefinitionSays) {
+  const std::vector<Pair> pairs = sample_pairs(12);
+  const OutputMatrix output(tiny());
+  const TokenBasis basis = random_basis(output.dimension());
+  const Matrix<float> sums = sums_of(pairs, basis, 1);
+  for (std::size_t i = 0; i < pairs.size(); ++i) {
+    for (const std::size_t side : {0u, 1u}) {
+      const Evaluated text = evaluate(pairs[i], side == 0 ? pairs[i].chosen : pairs[i].rejected);
+      const std::vector<double> expected = expected_sums(text, output, basis);
+      // Sums of some 20 products of states and residuals of order one, the states good to 1e-5 each.
+      for (std::size_t j = 0; j < expected.size(); ++j) EXPECT_NEAR(sums(2 * i + side, j), expected[j], 1e-3);
+    }
+  }
+}
+
+/// Where only some tokens are looked at, the sums are the same on average: over 600 responses the mean differs by what
+/// the sampling explains.
+TEST(TokenSums, OfAShareOfTheTokensAreRightOnAverage) {
+  const std::vector<Pair> pairs = sample_pairs(300);
+  const TokenBasis basis = random_basis(tiny().identity().dimension);
+  const Matrix<float> all = sums_of(pairs, basis, 1);
+  const Matrix<float> half = sums_of(pairs, basis, 0.5);
+  std::size_t outside = 0;
+  for (std::size_t j = 0; j < basis.width(); ++j) {
+    double difference = 0;
+    double squares = 0;
+    for (std::size_t i = 0; i < all.rows(); ++i) {
+      const double one = static_cast<double>(half(i, j)) - static_cast<double>(all(i, j));
+      difference += one;
+      squares += one * one;
+    }
+    EXPECT_GT(squares, 0);
+    outside += std::abs(difference) > 2.6 * std::sqrt(squares) ? 1 : 0;  // 1 % of fair columns
+  }
+  EXPECT_LE(outside, 4u) << "of " << basis.width();
+}
+
+TEST(TokenSums, AreTheSameBytesWithThreadsAndShardsAndAgain) {
+  const TemporaryFolder folder;
+  write_pairs(sample_pairs(150), folder / "pairs.jsonl");
+  const DataFile data{folder / "pairs.jsonl", {}};
+  extract_file(tiny(), data, folder / "one", with_tokens(1));
+  extract_file(tiny(), data, folder / "two", with_tokens(2));
+  for (std::uint32_t shard = 0; shard < 3; ++shard) {
+    ExtractOptions options = with_tokens(1);
+    options.shard = {shard, 3};
+    extract_file(tiny(), data, folder / "shards", options);
+  }
+  const std::string bytes = read_file(folder / "one");
+  EXPECT_EQ(read_file(folder / "two"), bytes);
+  EXPECT_EQ(read_file(folder / "shards"), bytes);
+  EXPECT_TRUE(extract_file(tiny(), data, folder / "one", with_tokens(1)).totals.up_to_date);
+  ExtractOptions other_rank = with_tokens(1);
+  other_rank.token_rank = kRank + 1;
+  EXPECT_EQ(error_code_of([&] { extract_file(tiny(), data, folder / "one", other_rank); }), ErrorCode::Mismatch);
+}
+
+TEST(TokenSums, BasisIsOrthonormalAndDescribesItsSample) {
+  const TemporaryFolder folder;
+  write_pairs(sample_pairs(40), folder / "pairs.jsonl");
+  extract_file(tiny(), {folder / "pairs.jsonl", {}}, folder / "out", with_tokens());
+  const FeatureSet set = load_features(folder / "out");
+  const TokenBasis& basis = *set.token_basis;
+  for (const Matrix<float>* directions : {&basis.states, &basis.embeddings}) {
+    for (std::size_t a = 0; a < kRank; ++a) {
+      for (std::size_t b = 0; b < kRank; ++b) {
+        const std::vector<double> other(directions->row(b).begin(), directions->row(b).end());
+        EXPECT_NEAR(product(directions->row(a), other), a == b ? 1 : 0, 1e-5);
+      }
+    }
+  }
+  ASSERT_GT(basis.sample_states.rows(), 50u);
+  // Leading directions come first: the mean square of the coordinates falls.
+  double before = INFINITY;
+  for (std::size_t a = 0; a < kRank; ++a) {
+    double squares = 0;
+    for (std::size_t i = 0; i < basis.sample_states.rows(); ++i) squares += std::pow(basis.sample_states(i, a), 2);
+    EXPECT_LT(squares, before * 1.05);
+    before = squares;
+  }
+}
+
+/// What an adapter on the output matrix does, a merged model does, and guidance does, is one and the same.
+TEST(TokenHead, GuidesAsItsExportsDo) {
+  const TemporaryFolder folder;
+  const TokenHead head = random_head(tiny().identity().dimension);
+  const OutputMatrix output(tiny());
+  constexpr double kScale = 1.7;
+  write_lora(tiny(), output, output_change(head, output, kScale), folder / "lora.gguf");
+  write_merged(tiny(), output, output_change(head, output, kScale), folder / "merged.gguf");
+  const Backbone adapted({test::test_file("tiny-llama.gguf"), folder / "lora.gguf", 1});
+  const Backbone merged{ModelFile(folder / "merged.gguf")};
+  const TokenTilt tilt(head, output, kScale);
+  const std::vector<Token> tokens = tiny().encode_prompt(sample_pairs(1)[0].prompt).tokens;
+  Session plain(tiny(), {1, 64, 1});
+  Session with_adapter(adapted, {1, 64, 1});
+  Session of_merged(merged, {1, 64, 1});
+  const Session::Output here = plain.start(tokens);
+  std::vector<float> logits(here.logits.begin(), here.logits.end());
+  tilt.add(here.state, logits);
+  const Session::Output there = with_adapter.start(tokens);
+  const Session::Output apart = of_merged.start(tokens);
+  double moved = 0;
+  for (std::size_t c = 0; c < logits.size(); ++c) {
+    // Logits of order one in single precision, their changes of rank 6 summed in another order.
+    EXPECT_NEAR(logits[c], there.logits[c], 1e-4);
+    EXPECT_NEAR(logits[c], apart.logits[c], 1e-4);
+    moved = std::max(moved, std::abs(static_cast<double>(logits[c]) - static_cast<double>(here.logits[c])));
+  }
+  EXPECT_GT(moved, 0.1);
+  const BiasTilt bias(head, output, kScale);
+  std::vector<float> first(logits.size());
+  std::vector<float> second(logits.size());
+  bias.add(here.state, first);
+  bias.add(std::vector<float>(output.dimension(), 5.0f), second);
+  EXPECT_EQ(first, second) << "it does not know the context";
+}
+
+TEST(TokenHead, MergedModelsAreChangedWhereTheyShouldBe) {
+  const TemporaryFolder folder;
+  const OutputMatrix output(tiny());
+  const TokenHead head = random_head(tiny().identity().dimension);
+  write_merged(tiny(), output, output_change(head, output, 0), folder / "same.gguf");
+  const Backbone same{ModelFile(folder / "same.gguf")};
+  const OutputMatrix of_same(same);
+  for (std::size_t c = 0; c < output.vocabulary(); ++c) EXPECT_EQ(output_row(output, c), output_row(of_same, c));
+  EXPECT_EQ(error_code_of([&] {
+              write_merged(tiny(), output, output_change(head, output, 1), test::test_file("tiny-llama.gguf"));
+            }),
+            ErrorCode::BadUsage);
+}
+
+TEST(TokenHead, IsKeptInTheHeadFile) {
+  const TemporaryFolder folder;
+  Head head;
+  head.transform = FeatureTransform::identity(4);
+  head.network.theta1 = Matrix<float>(1, 4);
+  head.network.theta2 = {1.0f};
+  head.metadata = {{"coala.format", "head-1"}, {"activation", "relu"}};
+  save_head(head, folder / "plain");
+  EXPECT_FALSE(load_head(folder / "plain").token);
+  head.token = random_head(32);
+  save_head(head, folder / "with");
+  const Head read = load_head(folder / "with");
+  ASSERT_TRUE(read.token);
+  EXPECT_TRUE(std::ranges::equal(read.token->weights.values(), head.token->weights.values()));
+  EXPECT_TRUE(std::ranges::equal(read.token->states.values(), head.token->states.values()));
+  EXPECT_TRUE(std::ranges::equal(read.token->embeddings.values(), head.token->embeddings.values()));
+  EXPECT_EQ(read.token->bias, head.token->bias);
+  head.token->bias[0] = NAN;
+  save_head(head, folder / "not-a-number");
+  EXPECT_EQ(error_code_of([&] { load_head(folder / "not-a-number"); }), ErrorCode::CorruptFile);
+}
+
+}  // namespace
+}  // namespace coala
