@@ -34,6 +34,12 @@ std::string summary(const nlohmann::ordered_json& metrics) {
   line("eval_rewards/margins", "reward margin (raw)", 1, "");
   line("eval_reward_margin", "reward margin (0..1)", 1, "");
   line("score_length_correlation", "score-length correlation", 1, "");
+  if (metrics.contains("token_head")) {
+    const auto& token = metrics.at("token_head");
+    fmt::format_to(out, "  {:<28} {:8.2f} %  (without context {:.2f} %)\n", "token head, accuracy",
+                   100 * token.at("accuracy").get<double>(),
+                   100 * token.at("context_free").at("accuracy").get<double>());
+  }
   if (metrics.contains("solver")) {
     const auto& solver = metrics.at("solver");
     fmt::format_to(out, "  {:<28} {} ({} neurons, {} loss), {}", "Phase I", solver.at("selected").get<std::string>(),
