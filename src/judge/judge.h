@@ -1,0 +1,60 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "data/record.h"
+#include "extract/feature_extractor.h"
+#include "head/head.h"
+
+namespace coala {
+
+/// A reply that somebody is to judge.
+struct ReplyToJudge {
+  std::string id;  ///< of the prompt
+  const Prompt* prompt = nullptr;
+  std::string text;
+};
+
+/// Says how good replies are; it must not be the head that guided them.
+class Judge {
+ public:
+  virtual ~Judge() = default;
+  virtual std::string name() const = 0;
+  /// One number per reply, in their order; more is better.
+  virtual std::vector<double> scores(std::span<const ReplyToJudge> replies) = 0;
+};
+
+/// Another head's scores.
+class HeadJudge : public Judge {
+ public:
+  /// @param head_name  for name()
+  HeadJudge(Head head, std::string head_name, const Backbone& backbone, const FeatureSettings& features, int threads);
+  std::string name() const override { return name_; }
+  /// A reply without text gets the lowest score of the others.
+  std::vector<double> scores(std::span<const ReplyToJudge> replies) override;
+
+ private:
+  Head head_;
+  std::string name_;
+  ThreadPool pool_;
+  std::vector<std::unique_ptr<FeatureExtractor>> extractors_;
+};
+
+/// A program of the user's. It gets one JSON object per line on its standard input, {"id", "prompt", "response"}, the
+/// prompt as messages or as a text, and writes one per line in the same order, {"score": number}.
+class CommandJudge : public Judge {
+ public:
+  explicit CommandJudge(std::string command) : command_(std::move(command)) {}
+  std::string name() const override { return command_; }
+  /// @throws Error{BadInput} when the program fails or does not answer as it should, saying which line; Error{Io}
+  std::vector<double> scores(std::span<const ReplyToJudge> replies) override;
+
+ private:
+  std::string command_;
+};
+
+}  // namespace coala
