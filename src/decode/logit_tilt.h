@@ -1,0 +1,18 @@
+#pragma once
+
+#include <span>
+
+namespace coala {
+
+/// A change of the next token's logits, made at every token to the whole vocabulary, before penalties and filters: what
+/// an adapter on the output matrix does. Its scale is its own affair. Called from several threads at once.
+class LogitTilt {
+ public:
+  virtual ~LogitTilt() = default;
+
+  /// @param state   [d], after the final norm, of the last token
+  /// @param logits  [vocabulary], changed in place
+  virtual void add(std::span<const float> state, std::span<float> logits) const = 0;
+};
+
+}  // namespace coala
