@@ -388,7 +388,16 @@ TEST(StopStrings, EndARepliesTextAndScore) {
     settings.reward = reward();
     if (branches) settings.branch = BranchSettings{.every = 2};
     const std::vector<Reply> whole = replies_to(prompt, settings);
-    settings.stops = {"he", "\xc3\xa9", "an i"};
+    settings.stops = {"he", "\xc3\xa9"};
+    // And some that begin within a token and end three tokens later.
+    for (std::size_t i = 0; i < 20; ++i) {
+      if (whole[i].tokens.size() < 9) continue;
+      const auto bytes = [&](std::size_t tokens) {
+        return tiny().decode_response(prompt, std::span(whole[i].tokens).first(tokens)).size();
+      };
+      if (bytes(5) > 0) settings.stops.push_back(whole[i].text.substr(bytes(5) - 1, bytes(8) - bytes(5) + 1));
+    }
+    ASSERT_GT(settings.stops.size(), 5u);
     const std::vector<Reply> stopped = replies_to(prompt, settings);
     int ended = 0;
     int within_a_token = 0;
