@@ -255,16 +255,24 @@ TEST(Generate, AKilledBatchGoesOnToTheSameBytes) {
   expect_refused(run(folder, as_line(batch(pairs, folder / "killed"))), {"killed.partial"});
 }
 
-TEST(Generate, AnInterruptedBatchGoesOn) {
+TEST(Generate, AnInterruptedBatchLeavesItsBeginning) {
   const TemporaryFolder folder;
   const auto pairs = write_pairs(folder, 3000);
-  const auto arguments = batch(pairs, folder / "replies");
-  const int status = run_and_signal(arguments, SIGINT, std::chrono::milliseconds(400));
-  ASSERT_TRUE(WIFEXITED(status));
-  EXPECT_EQ(WEXITSTATUS(status), 130);
-  EXPECT_FALSE(std::filesystem::exists(folder / "replies"));
-  EXPECT_GT(std::filesystem::file_size(folder / "replies.partial"), 1000u);
-  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 2);
+  const auto head = write_head(folder);
+  for (const std::string guidance : {"none", "branch"}) {
+    const auto out = folder / guidance;
+    auto arguments = batch(pairs, out);
+    for (const std::string& more : {std::string("--head"), head.string(), std::string("--guidance"), guidance}) {
+      arguments.push_back(more);
+    }
+    const int status = run_and_signal(arguments, SIGINT, std::chrono::milliseconds(400));
+    ASSERT_TRUE(WIFEXITED(status));
+    EXPECT_EQ(WEXITSTATUS(status), 130);
+    EXPECT_FALSE(std::filesystem::exists(out));
+    EXPECT_GT(std::filesystem::file_size(out.string() + ".partial"), 1000u);
+  }
+  // The pairs, those of the head, its features, it, and two partial files.
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 6);
 }
 
 /// Output of the program on a terminal.
