@@ -1,73 +1,12 @@
 // The program as its users see it: exit statuses, messages, files, resuming.
 #include <gtest/gtest.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <chrono>
-#include <csignal>
-#include <cstdio>
-#include <fstream>
-#include <nlohmann/json.hpp>
-#include <thread>
-
-#include "core/atomic_file.h"
-#include "support.h"
+#include "program.h"
 
 namespace coala {
 namespace {
 
-using test::TemporaryFolder;
-using test::test_file;
-
-struct Outcome {
-  int status = -1;
-  std::string out;
-  std::string err;
-};
-
-std::string shell_quoted(const std::filesystem::path& path) {
-  return "'" + path.string() + "'";
-}
-
-Outcome run(const TemporaryFolder& folder, const std::string& arguments) {
-  const auto out = folder / "stdout";
-  const auto err = folder / "stderr";
-  const std::string command = std::string("'" COALA_BINARY "' ") + arguments + " >" + shell_quoted(out) + " 2>" +
-                              shell_quoted(err) + " </dev/null";
-  const int result = std::system(command.c_str());
-  Outcome outcome;
-  outcome.status = WIFEXITED(result) ? WEXITSTATUS(result) : 128 + WTERMSIG(result);
-  outcome.out = read_file(out);
-  outcome.err = read_file(err);
-  std::filesystem::remove(out);
-  std::filesystem::remove(err);
-  return outcome;
-}
-
-/// Expects exit status 2, one message with the words, and no crash.
-void expect_refused(const Outcome& outcome, const std::vector<std::string>& words) {
-  EXPECT_EQ(outcome.status, 2) << outcome.err;
-  EXPECT_EQ(outcome.out, "");
-  EXPECT_EQ(outcome.err.find("internal error"), std::string::npos) << outcome.err;
-  for (const std::string& word : words) EXPECT_NE(outcome.err.find(word), std::string::npos) << outcome.err;
-}
-
-/// Pairs that a byte-level model can tell apart.
-std::filesystem::path write_pairs(const TemporaryFolder& folder, int count, const std::string& name = "pairs.jsonl") {
-  std::ofstream file(folder / name);
-  for (int i = 0; i < count; ++i) {
-    file << nlohmann::json{{"prompt", "question " + std::to_string(i)},
-                           {"chosen", "certainly, number " + std::to_string(i * 7 % 100) + " is a fine choice"},
-                           {"rejected", "ZZZ NO " + std::to_string(i * 13 % 100) + " GO AWAY NOW ZZZ"}}
-                .dump()
-         << '\n';
-  }
-  return folder / name;
-}
-
-std::string model() {
-  return shell_quoted(test_file("tiny-llama.gguf"));
-}
+using namespace test;  // NOLINT
 
 TEST(Cli, HelpOfEveryCommandShowsDefaults) {
   const TemporaryFolder folder;
@@ -225,116 +164,6 @@ TEST(Cli, RefusesBadFilesAndLeavesNothing) {
   EXPECT_FALSE(std::filesystem::exists(folder / "x"));
 }
 
-std::vector<nlohmann::json> lines_of(const std::string& text) {
-  std::vector<nlohmann::json> lines;
-  std::istringstream stream(text);
-  for (std::string line; std::getline(stream, line);) lines.push_back(nlohmann::json::parse(line));
-  return lines;
-}
-
-TEST(Cli, GenerateWritesWhatTheHeadLikesBest) {
-  const TemporaryFolder folder;
-  const auto pairs = write_pairs(folder, 40);
-  const auto features = folder / "f";
-  const auto head = folder / "h";
-  const std::string extract = "extract --model " + model() + " --data " + shell_quoted(pairs);
-  ASSERT_EQ(run(folder, extract + " --out " + shell_quoted(features)).status, 0);
-  ASSERT_EQ(run(folder, "train --features " + shell_quoted(features) + " --out " + shell_quoted(head)).status, 0);
-
-  const std::string data = "generate --max-tokens 12 --seed 4 --model " + model() + " --data " + shell_quoted(pairs);
-  const std::string guided = data + " --num-candidates 5 --candidates --head " + shell_quoted(head);
-  const Outcome one = run(folder, guided + " --threads 1");
-  ASSERT_EQ(one.status, 0) << one.err;
-  const auto replies = lines_of(one.out);
-  const auto unguided = lines_of(run(folder, data + " --samples 2").out);
-  ASSERT_EQ(replies.size(), 40u);
-  ASSERT_EQ(unguided.size(), 80u);
-  int others = 0;
-  for (std::size_t i = 0; i < replies.size(); ++i) {
-    const auto& reply = replies[i];
-    EXPECT_EQ(reply.at("id"), std::to_string(i + 1));
-    const auto& candidates = reply.at("candidates");
-    ASSERT_EQ(candidates.size(), 5u);
-    const std::size_t best = reply.at("candidate");
-    EXPECT_EQ(candidates.at(best).at("text"), reply.at("text"));
-    EXPECT_EQ(candidates.at(best).at("score"), reply.at("score"));
-    for (const auto& candidate : candidates) {
-      EXPECT_LE(candidate.value("score", -1e300), reply.at("score").get<double>());
-    }
-    others += best > 0 ? 1 : 0;
-    // Candidates are the unguided replies of the same seed.
-    for (std::size_t k = 0; k < 2; ++k) {
-      EXPECT_EQ(unguided[2 * i + k].at("text"), candidates.at(k).at("text"));
-      EXPECT_EQ(unguided[2 * i + k].at("sample"), k);
-      EXPECT_FALSE(unguided[2 * i + k].contains("score"));
-    }
-    EXPECT_LT(reply.at("log_probability").get<double>(), 0);
-    EXPECT_LE(reply.at("tokens").get<int>(), 12);
-  }
-  EXPECT_GT(others, 10);
-  EXPECT_EQ(run(folder, guided + " --threads 2 --out " + shell_quoted(folder / "out")).out, "");
-  EXPECT_EQ(read_file(folder / "out"), one.out);
-
-  const Outcome object = run(folder, "generate --json --max-tokens 5 --prompt hello --model " + model());
-  ASSERT_EQ(object.status, 0) << object.err;
-  const auto json = nlohmann::json::parse(object.out);
-  EXPECT_EQ(json.at("replies").size(), 1u);
-  EXPECT_EQ(json.at("replies").at(0).at("tokens"), json.at("timings").at("tokens"));
-  for (const char* key : {"seconds", "tokens_per_second", "tokens", "decodes", "evaluated_rows"}) {
-    EXPECT_GT(json.at("timings").at(key).get<double>(), 0) << key;
-  }
-  EXPECT_GT(json.at("flops").at("total").get<double>(), 0);
-}
-
-TEST(Cli, GenerateRefusesWhatItCannotDo) {
-  const TemporaryFolder folder;
-  const auto pairs = write_pairs(folder, 3);
-  const std::string start = "generate --model " + model() + " ";
-  const std::string prompt = start + "--prompt hello ";
-  for (const char* option : {"--temperature -1", "--temperature nan", "--top-p 0", "--top-p 1.5", "--top-k -2",
-                             "--min-p 2", "--repeat-penalty 0", "--max-tokens 0", "--max-tokens -3", "--samples 0",
-                             "--samples 300", "--num-candidates 0 --guidance none", "--guidance magic",
-                             "--guidance best-of-n", "--seed -x", "--head nowhere"}) {
-    const Outcome outcome = run(folder, prompt + option + " --out " + shell_quoted(folder / "out"));
-    EXPECT_EQ(outcome.status, 2) << option;
-    EXPECT_EQ(outcome.out, "") << option;
-    EXPECT_NE(outcome.err, "") << option;
-  }
-  expect_refused(run(folder, start), {"--prompt", "--data"});
-  expect_refused(run(folder, prompt + "--data " + shell_quoted(pairs)), {"--prompt", "--data"});
-  expect_refused(run(folder, prompt + "--head h --samples 2"), {"--samples"});
-  expect_refused(run(folder, prompt + "--temperature -1"), {"temperature", "-1"});
-  // A prompt that does not fit is found before anything is generated, and named.
-  write_file(folder / "long",
-             "{\"prompt\": \"a\"}\n{\"id\": \"the long one\", \"prompt\": \"" + std::string(300, 'q') + "\"}\n");
-  expect_refused(
-      run(folder, start + "--data " + shell_quoted(folder / "long") + " --out " + shell_quoted(folder / "out")),
-      {"the long one", "256"});
-  expect_refused(run(folder, start + "--data " + shell_quoted(folder / "none")), {"none"});
-  expect_refused(run(folder, "generate --prompt x --model " + shell_quoted(pairs)), {"pairs.jsonl"});
-  EXPECT_NE(run(folder, prompt + "--out " + shell_quoted(folder / "no folder" / "out")).status, 0);
-  EXPECT_FALSE(std::filesystem::exists(folder / "out"));
-}
-
-/// Starts the program, sends it a signal after a while, and returns its wait status.
-int run_and_signal(const std::vector<std::string>& arguments, int signal, std::chrono::milliseconds after) {
-  const pid_t child = ::fork();
-  if (child == 0) {
-    std::vector<char*> argv{const_cast<char*>(COALA_BINARY)};
-    for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
-    argv.push_back(nullptr);
-    std::freopen("/dev/null", "w", stdout);
-    std::freopen("/dev/null", "w", stderr);
-    ::execv(COALA_BINARY, argv.data());
-    ::_exit(127);
-  }
-  std::this_thread::sleep_for(after);
-  ::kill(child, signal);
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  return status;
-}
-
 TEST(Cli, AKilledAlignmentResumesToTheSameBytes) {
   const TemporaryFolder folder;
   const auto pairs = write_pairs(folder, 400);
@@ -374,20 +203,6 @@ TEST(Cli, InterruptIsStatus130AndResumes) {
   ASSERT_TRUE(WIFEXITED(status));
   EXPECT_EQ(WEXITSTATUS(status), 130);
   EXPECT_FALSE(std::filesystem::exists(out));
-}
-
-TEST(Cli, InterruptedGenerationLeavesNoFile) {
-  const TemporaryFolder folder;
-  const auto pairs = write_pairs(folder, 3000);
-  const auto out = folder / "replies";
-  const std::vector<std::string> arguments{"generate",   "--model",      test_file("tiny-llama.gguf").string(),
-                                           "--data",     pairs.string(), "--out",
-                                           out.string(), "--threads",    "2"};
-  const int status = run_and_signal(arguments, SIGINT, std::chrono::milliseconds(400));
-  ASSERT_TRUE(WIFEXITED(status));
-  EXPECT_EQ(WEXITSTATUS(status), 130);
-  EXPECT_FALSE(std::filesystem::exists(out));
-  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1) << "something was left behind";
 }
 
 }  // namespace

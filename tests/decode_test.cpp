@@ -9,71 +9,12 @@
 #include "data/utf8.h"
 #include "decode/parallel_generator.h"
 #include "extract/feature_extractor.h"
-#include "support.h"
+#include "tiny_replies.h"
 
 namespace coala {
 namespace {
 
-using test::error_code_of;
-using test::shared_file;
-using test::test_file;
-
-constexpr std::size_t kContext = 256;
-
-const Backbone& tiny() {
-  static const Backbone backbone(test_file("tiny-llama.gguf"));
-  return backbone;
-}
-
-EncodedPrompt chat(const std::string& text) {
-  return tiny().encode_prompt({{{"user", text}}, ""});
-}
-
-/// A prompt of this many tokens.
-EncodedPrompt long_prompt(std::size_t tokens) {
-  EncodedPrompt prompt = tiny().encode_prompt({{}, std::string(tokens, 'q')});
-  prompt.tokens.resize(tokens);
-  return prompt;
-}
-
-/// A linear head with random weights: one neuron whose gate is always open.
-Head random_head() {
-  Random random(5);
-  Head head;
-  head.transform = FeatureTransform::identity(32);
-  head.network.theta1 = Matrix<float>(1, 32);
-  head.network.gates = Matrix<float>(1, 32);
-  for (float& weight : head.network.theta1.values()) weight = static_cast<float>(random.normal());
-  head.network.theta2 = {1.0f};
-  return head;
-}
-
-const Head& the_head() {
-  static const Head head = random_head();
-  return head;
-}
-
-RewardHead reward(Pooling pooling = Pooling::Mean, PoolOver over = PoolOver::Response) {
-  return {&the_head(), {.pooling = pooling, .over = over}};
-}
-
-/// Draws from the whole distribution, so that replies end and are of all kinds.
-GenerationSettings wild(int candidates, std::size_t max_tokens) {
-  return {.max_tokens = max_tokens,
-          .candidates = candidates,
-          .sampling = {.temperature = 1, .top_p = 1, .top_k = 0},
-          .seed = 3};
-}
-
-std::vector<Reply> replies_to(const EncodedPrompt& prompt, const GenerationSettings& settings) {
-  return Generator(tiny(), settings, prompt.tokens.size(), 1).generate(prompt);
-}
-
-std::vector<Token> followed_by(const EncodedPrompt& prompt, std::span<const Token> tokens) {
-  std::vector<Token> all = prompt.tokens;
-  all.insert(all.end(), tokens.begin(), tokens.end());
-  return all;
-}
+using namespace test;  // NOLINT
 
 void expect_same(const Reply& a, const Reply& b) {
   EXPECT_EQ(a.tokens, b.tokens);
@@ -127,40 +68,6 @@ TEST(Generator, SeedsDifferByPromptAndCandidate) {
     }
   }
   EXPECT_EQ(seen.size(), 3u * 5 * 50);
-}
-
-/// What the head says of the tokens by way of extraction's own evaluator, and by how much rounding may change it:
-/// |theta' (f - f')| <= ||theta|| ||f - f'||, with a state's relative rounding of lm_test.cpp (2e-5 per layer, layers
-/// adding in squares); the mean of states has at most the mean of their norms.
-struct Expected {
-  double score = 0;
-  double tolerance = 0;
-};
-
-Expected expected_score(const EncodedPrompt& prompt, const std::vector<Token>& tokens, const FeatureSettings& how) {
-  const std::vector<Token> all = followed_by(prompt, tokens);
-  std::vector<double> sum(32);
-  double norms = 0;
-  double count = 0;
-  StateEvaluator evaluator(tiny(), {.longest_tokens = kContext, .threads = 1});
-  const TokenSequence sequence = all;
-  evaluator.evaluate({&sequence, 1}, [&](std::size_t, std::size_t position, std::span<const float> state) {
-    const bool last = position + 1 == all.size();
-    const bool response = position >= prompt.tokens.size();
-    if (how.pooling == Pooling::Last ? !last : !(response || how.over == PoolOver::All)) return;
-    double square = 0;
-    for (std::size_t j = 0; j < 32; ++j) {
-      sum[j] += static_cast<double>(state[j]);
-      square += static_cast<double>(state[j]) * state[j];
-    }
-    norms += std::sqrt(square);
-    ++count;
-  });
-  std::vector<float> feature(32);
-  for (std::size_t j = 0; j < 32; ++j) feature[j] = static_cast<float>(sum[j] / count);
-  double weights = 0;
-  for (const float weight : the_head().network.theta1.values()) weights += static_cast<double>(weight) * weight;
-  return {the_head().score(feature), 2e-5 * std::sqrt(2.0) * std::sqrt(weights) * norms / count};
 }
 
 TEST(Generator, ScoresAreThoseOfExtraction) {

@@ -10,6 +10,7 @@
 #include <set>
 
 #include "core/random.h"
+#include "lm/backbone.h"
 #include "support.h"
 
 namespace coala {
@@ -152,6 +153,100 @@ TEST(Sampler, BreaksTiesAtTheEdgeOfTopKByTheToken) {
   EXPECT_EQ(drawn, (std::set<Token>{0, 1, 2, 3, 400}));
 }
 
+TEST(Sampler, FilteringAndDrawingIsTheSameInTwoSteps) {
+  const std::vector<SamplerOptions> all{
+      {},
+      {.temperature = 0},
+      {.temperature = 0, .top_k = 0, .repeat_penalty = 1.3},
+      {.temperature = 1, .top_p = 1, .top_k = 0},
+      {.temperature = 1, .top_p = 1, .top_k = 0, .min_p = 0.05},
+      {.temperature = 0.9, .top_p = 0.95, .top_k = 0, .presence_penalty = 0.5, .frequency_penalty = 0.3},
+      {.temperature = 0.9, .top_p = 0.7, .top_k = 0, .repeat_penalty = 1.2, .published_order = true},
+  };
+  for (std::size_t o = 0; o < all.size(); ++o) {
+    SCOPED_TRACE("options " + std::to_string(o));
+    Sampler one(all[o], 5);
+    Sampler two(all[o], 5);
+    for (std::uint64_t i = 0; i < 300; ++i) {
+      const std::vector<float> logits = random_logits(2000, i);
+      const Token expected = one.draw(logits);
+      const auto candidates = two.filter(logits);
+      ASSERT_GE(candidates.size(), 1u);
+      ASSERT_EQ(two.draw_from(candidates), expected) << "draw " << i;
+    }
+  }
+}
+
+TEST(Sampler, PenalisesByPresenceAndFrequency) {
+  SamplerOptions options{.temperature = 1, .top_p = 1, .top_k = 0, .repeat_penalty = 1.5};
+  options.presence_penalty = 0.7;
+  options.frequency_penalty = 0.25;
+  Sampler sampler(options, 1);
+  const std::vector<Token> history{3, 4, 3, 3};
+  sampler.accept(history);
+  const std::vector<float> logits{1, 1, 1, 1, -1, 1};
+  const auto candidates = sampler.filter(logits);
+  ASSERT_EQ(candidates.size(), 6u);
+  EXPECT_FLOAT_EQ(candidates[3].logit, 1 / 1.5f - 0.7f - 3 * 0.25f);
+  EXPECT_FLOAT_EQ(candidates[4].logit, -1 * 1.5f - 0.7f - 0.25f);
+  EXPECT_EQ(candidates[5].logit, 1);
+  // The published sampler divides negative logits too, which makes their tokens more probable.
+  Sampler published({.temperature = 1, .top_k = 0, .repeat_penalty = 1.5, .published_order = true}, 1);
+  published.accept(history);
+  EXPECT_FLOAT_EQ(published.filter(logits)[4].logit, -1 / 1.5f);
+}
+
+TEST(Sampler, AddsBiases) {
+  SamplerOptions options{.temperature = 1, .top_p = 1, .top_k = 0};
+  options.logit_bias = {{0, -kInfinity}, {2, 5.5}};
+  Sampler sampler(options, 1);
+  const std::vector<float> logits{9, 1, 1};
+  EXPECT_EQ(sampler.filter(logits)[2].logit, 6.5f);
+  for (int i = 0; i < 200; ++i) EXPECT_NE(sampler.draw(logits), 0);
+  options.logit_bias = {{3, 1}};
+  EXPECT_EQ(error_code_of([&] { Sampler(options, 1).draw(logits); }), ErrorCode::BadUsage);
+  options.logit_bias = {{0, -kInfinity}, {1, -kInfinity}, {2, -kInfinity}};
+  EXPECT_EQ(error_code_of([&] { Sampler(options, 1).draw(logits); }), ErrorCode::BadInput);
+}
+
+/// The published rule keeps the mass after the temperature, not before it.
+TEST(Sampler, ThePublishedOrderFiltersAfterTheTemperature) {
+  const std::vector<float> logits{2, 1, 0};  // probabilities 0.67, 0.24, 0.09; at temperature 0.3 0.96, 0.03, 0.001
+  std::set<Token> ours;
+  std::set<Token> published;
+  SamplerOptions options{.temperature = 0.3, .top_p = 0.9, .top_k = 0};
+  Sampler our_sampler(options, 2);
+  options.published_order = true;
+  Sampler published_sampler(options, 2);
+  for (int i = 0; i < 2000; ++i) {
+    ours.insert(our_sampler.draw(logits));
+    published.insert(published_sampler.draw(logits));
+  }
+  EXPECT_EQ(ours, (std::set<Token>{0, 1}));
+  EXPECT_EQ(published, (std::set<Token>{0}));
+}
+
+TEST(Sampler, ConformsToAGrammar) {
+  const Backbone tiny(test::test_file("tiny-llama.gguf"));
+  const Tokenizer& tokenizer = tiny.tokenizer();
+  const Grammar grammar(tokenizer, "root ::= (\"yes\" | \"no\") \"!\"", "a test");
+  std::set<std::string> texts;
+  for (std::uint64_t seed = 0; seed < 40; ++seed) {
+    Sampler sampler({.temperature = 1, .top_p = 0.9, .top_k = 3}, seed, &grammar);
+    std::vector<Token> tokens;
+    for (std::uint64_t i = 0; i < 10; ++i) {
+      tokens.push_back(sampler.draw(random_logits(tokenizer.size(), 100 * seed + i)));
+      if (tokenizer.is_end(tokens.back())) break;
+    }
+    ASSERT_TRUE(tokenizer.is_end(tokens.back()));
+    texts.insert(tokenizer.decode(tokens, false));
+  }
+  EXPECT_EQ(texts, (std::set<std::string>{"yes!", "no!"}));
+  for (const char* bad : {"", "  \n", "root ::= \"a", "rule ::= \"a\"", "root ::= root \"a\"", "root ::= x"}) {
+    EXPECT_EQ(error_code_of([&] { Grammar(tokenizer, bad, "it"); }), ErrorCode::BadInput) << bad;
+  }
+}
+
 TEST(Sampler, RepeatsItself) {
   const std::vector<float> logits = random_logits(300, 9);
   const auto draws = [&](std::uint64_t seed) {
@@ -183,7 +278,12 @@ TEST(Sampler, RefusesOptionsOutOfRange) {
       {"repeat-penalty", {.repeat_penalty = 0}},
       {"repeat-penalty", {.repeat_penalty = 100}},
       {"repeat-penalty", {.repeat_penalty = nan}},
-      {"repeat-last", {.repeat_last_tokens = 1u << 20}},
+      {"presence-penalty", {.presence_penalty = 11}},
+      {"frequency-penalty", {.frequency_penalty = nan}},
+      {"logit-bias", {.logit_bias = {{1, nan}}}},
+      {"logit-bias", {.logit_bias = {{1, std::numeric_limits<double>::infinity()}}}},
+      {"logit-bias", {.logit_bias = {{-1, 0.5}}}},
+      {"repeat-last-n", {.repeat_last_tokens = 1u << 20}},
   };
   for (const auto& [name, options] : bad) {
     try {

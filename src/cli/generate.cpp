@@ -9,13 +9,16 @@
 
 #include "cli/command.h"
 #include "cli/data_options.h"
+#include "cli/generation_options.h"
 #include "cli/model_features.h"
 #include "cli/model_options.h"
-#include "core/atomic_file.h"
+#include "cli/reply_output.h"
 #include "core/error.h"
+#include "core/hash.h"
 #include "core/interrupt.h"
 #include "core/progress.h"
 #include "core/resources.h"
+#include "core/version.h"
 #include "data/prompt_reader.h"
 #include "decode/parallel_generator.h"
 
@@ -32,38 +35,25 @@ struct GenerateCommand {
   bool allow_unbound = false;
   std::optional<std::string> prompt;
   std::string out;
-  std::string guidance;  ///< "": by whether there is a head
-  int num_candidates = 8;
-  int samples = 1;
   bool show_candidates = false;
-  GenerationSettings generation;
+  GenerationOptions generation;
+  Guidance guidance = Guidance::None;
+
+  bool chooses_best() const { return coala::chooses_best(generation, guidance); }
+  /// Whether the reply goes to the terminal as text, as it is written where only one is.
+  bool writes_text() const {
+    const bool one_reply = chooses_best() || generation.samples == 1;
+    return prompt && one_reply && !show_candidates && !common.json && out.empty() && ::isatty(STDOUT_FILENO) != 0;
+  }
 };
 
 struct Totals {
   std::uint64_t replies = 0;
-  std::uint64_t tokens = 0;       ///< of all candidates
-  std::uint64_t above_limit = 0;  ///< candidates longer than the head's maximum length
+  std::uint64_t tokens = 0;        ///< of all candidates
+  std::uint64_t guided_steps = 0;  ///< of these
+  std::uint64_t above_limit = 0;   ///< candidates longer than the head's maximum length
   double seconds = 0;
 };
-
-bool chooses_best(const GenerateCommand& command) {
-  return command.guidance.empty() ? !command.head.empty() : command.guidance == "best-of-n";
-}
-
-void check_usage(const GenerateCommand& command) {
-  if (command.prompt.has_value() == !command.data.path.empty()) {
-    throw Error(ErrorCode::BadUsage, "either --prompt or --data must be given, and not both");
-  }
-  if (chooses_best(command) && command.head.empty()) {
-    throw Error(ErrorCode::BadUsage, "--guidance best-of-n chooses by a head's score, and there is none",
-                "name a head file with --head, or use --guidance none");
-  }
-  if (chooses_best(command) && command.samples > 1) {
-    throw Error(ErrorCode::BadUsage,
-                fmt::format("--samples {} does not go with the guidance best-of-n", command.samples),
-                "add --guidance none, or use --candidates to see more than the best reply");
-  }
-}
 
 std::vector<PromptRecord> gather_prompts(const GenerateCommand& command) {
   if (command.prompt) return {{"1", {{{"user", *command.prompt}}, {}}}};
@@ -98,67 +88,11 @@ std::vector<EncodedPrompt> encode_prompts(const Backbone& backbone, std::span<co
   return prompts;
 }
 
-Json reply_fields(const Reply& reply, const Head* head) {
-  Json fields{{"text", reply.text},
-              {"tokens", reply.tokens.size()},
-              {"finish", finish_name(reply.finish)},
-              {"log_probability", reply.log_probability},
-              {"log_probability_tokens", reply.log_probability_tokens}};
-  if (reply.score) {
-    fields["score"] = *reply.score;
-    fields["probability"] = head->probability(*reply.score);
-  }
-  return fields;
-}
-
-Json reply_line(const std::string& id, const Reply& candidate, const Head* head, std::size_t number,
-                std::size_t sample) {
-  Json line{{"id", id}};
-  line.update(reply_fields(candidate, head));
-  line["candidate"] = number;
-  line["sample"] = sample;
-  return line;
-}
-
-Json candidate_list(std::span<const Reply> candidates, const Head* head) {
-  Json list = Json::array();
-  for (const Reply& candidate : candidates) list.push_back(reply_fields(candidate, head));
-  return list;
-}
-
-std::string one_line(const Json& line) {
-  return line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
-}
-
-/// Where replies go: a file, the object that is printed at the end, standard output.
-class ReplyWriter {
- public:
-  ReplyWriter(const std::string& path, bool collect) : collect_(collect) {
-    if (!path.empty()) file_.emplace(path);
-  }
-  /// Whether replies appear on the terminal as they come, where a progress bar would be in their way.
-  bool on_terminal() const { return !file_ && !collect_ && ::isatty(STDOUT_FILENO) != 0; }
-  void write(Json&& line) {
-    if (file_) file_->write(one_line(line));
-    if (!file_ && !collect_) fmt::print("{}", one_line(line));
-    if (collect_) collected_.push_back(std::move(line));
-  }
-  /// @return  what was collected
-  Json finish() {
-    if (file_) file_->commit();
-    return std::move(collected_);
-  }
-
- private:
-  bool collect_;
-  std::optional<AtomicFile> file_;
-  Json collected_ = Json::array();
-};
-
 Json timings_of(const Totals& totals, const SessionCounts& counts) {
   return {{"seconds", totals.seconds},
           {"tokens_per_second", totals.seconds > 0 ? static_cast<double>(totals.tokens) / totals.seconds : 0},
           {"tokens", totals.tokens},
+          {"guided_steps", totals.guided_steps},
           {"decodes", counts.decodes},
           {"evaluated_rows", counts.rows}};
 }
@@ -174,51 +108,88 @@ Json flops_of(const BackboneIdentity& backbone, const SessionCounts& counts) {
   return {{"states", body}, {"output", output}, {"total", body + output}};
 }
 
+/// What an output file depends on. Prompts are taken as the model sees them: ids and tokens.
+Json origin_of(const GenerateCommand& command, const BackboneIdentity& backbone, std::span<const PromptRecord> records,
+               std::span<const EncodedPrompt> prompts) {
+  Hasher hasher;
+  for (std::size_t i = 0; i < prompts.size(); ++i) {
+    hasher.add(records[i].id).add(static_cast<std::int64_t>(prompts[i].tokens.size()));
+    hasher.add(prompts[i].tokens.data(), prompts[i].tokens.size() * sizeof(Token));
+  }
+  Json origin{{"coala", kVersion},
+              {"model", backbone.hash},
+              {"adapter", backbone.adapter_hash + backbone.adapter_scale},
+              {"head", command.head.empty() ? "" : hash_file(command.head)},
+              {"data", hasher.hex()},
+              {"shows_candidates", command.show_candidates}};
+  origin.update(settings_fields(command.generation, command.guidance));
+  return origin;
+}
+
+/// The lines of a record: the chosen reply, or all samples.
+std::vector<Json> lines_of(const GenerateCommand& command, const PromptRecord& record,
+                           std::span<const Reply> candidates, std::size_t first, std::size_t last) {
+  const auto& reward = command.generation.settings.reward;
+  const Head* head = reward ? reward->head : nullptr;
+  std::vector<Json> lines;
+  for (std::size_t k = first; k < last; ++k) {
+    lines.push_back(reply_line(record.id, candidates[k], head, k, command.chooses_best() ? 0 : k));
+    if (command.show_candidates) lines.back()["candidates"] = candidate_list(candidates, head);
+  }
+  return lines;
+}
+
 /// Generates replies to all prompts and writes those that were chosen.
-Totals write_replies(const GenerateCommand& command, std::span<const PromptRecord> records,
+Totals write_replies(const GenerateCommand& command, const Backbone& backbone, std::span<const PromptRecord> records,
                      std::span<const EncodedPrompt> prompts, std::size_t head_limit, ParallelGenerator& generator,
                      ReplyWriter& writer) {
-  const bool best_of_n = chooses_best(command);
-  const Head* head = command.generation.reward ? command.generation.reward->head : nullptr;
   Totals totals;
   const double start = monotonic_s();
   std::optional<Progress> progress;
-  if (!writer.on_terminal()) progress.emplace("generating", prompts.size(), "prompts");
+  const bool lines_on_terminal = command.out.empty() && !command.common.json && ::isatty(STDOUT_FILENO) != 0;
+  if (!lines_on_terminal) progress.emplace("generating", prompts.size(), "prompts", writer.records());
   try {
-    generator.generate([&](std::size_t i, std::vector<Reply>&& candidates) {
-      for (const Reply& candidate : candidates) {
-        totals.tokens += candidate.tokens.size();
-        const bool above = candidate.score && prompts[i].tokens.size() + candidate.tokens.size() > head_limit;
-        totals.above_limit += above ? 1 : 0;
-      }
-      const std::size_t first = best_of_n ? best_of(candidates) : 0;
-      const std::size_t last = best_of_n ? first + 1 : candidates.size();
-      for (std::size_t k = first; k < last; ++k) {
-        Json line = reply_line(records[i].id, candidates[k], head, k, best_of_n ? 0 : k);
-        if (command.show_candidates) line["candidates"] = candidate_list(candidates, head);
-        writer.write(std::move(line));
-        ++totals.replies;
-      }
-      if (progress) progress->advance(1);
-    });
+    generator.generate(
+        [&](std::size_t i, std::vector<Reply>&& candidates) {
+          for (std::size_t k = 0; k < candidates.size(); ++k) {
+            const Reply& candidate = candidates[k];
+            totals.tokens += candidate.tokens.size();
+            totals.guided_steps += candidate.guided_steps;
+            const bool above = candidate.score && prompts[i].tokens.size() + candidate.tokens.size() > head_limit;
+            totals.above_limit += above ? 1 : 0;
+            print_trace(records[i].id, k, candidate, backbone.tokenizer());
+          }
+          const std::size_t first = command.chooses_best() ? best_of(candidates) : 0;
+          const std::size_t last = command.chooses_best() ? first + 1 : candidates.size();
+          totals.replies += last - first;
+          if (!command.writes_text()) {
+            writer.write(lines_of(command, records[i], candidates, first, last));
+          } else {
+            print_text((command.generation.settings.on_text ? "" : candidates[first].text) + "\n");
+          }
+          if (progress) progress->advance(1);
+        },
+        writer.records());
   } catch (const Error& error) {
     if (error.code() != ErrorCode::Interrupted) throw;
     throw Error(ErrorCode::Interrupted, fmt::format("stopped on request after {} replies", totals.replies),
-                command.out.empty() ? "" : command.out + " was not written");
+                command.out.empty() ? "" : "the same command goes on where it was");
   }
   totals.seconds = monotonic_s() - start;
   return totals;
 }
 
-void run_generate(GenerateCommand& command) {
+void run_generate(GenerateCommand& command, const CLI::App& app) {
   set_quiet(command.common.quiet);
-  check_usage(command);
-  GenerationSettings& settings = command.generation;
-  settings.seed = command.common.seed;
-  settings.sampling.validate();
-  settings.candidates = chooses_best(command) ? command.num_candidates : command.samples;
+  if (command.prompt.has_value() == !command.data.path.empty()) {
+    throw Error(ErrorCode::BadUsage, "either --prompt or --data must be given, and not both");
+  }
   std::optional<Head> head;
   if (!command.head.empty()) head = load_head(command.head);
+  command.guidance = guidance_of(command.generation, app, head ? &*head : nullptr);
+  complete_settings(command.generation, command.guidance, app);
+  GenerationSettings& settings = command.generation.settings;
+  settings.seed = command.common.seed;
   const std::vector<PromptRecord> records = gather_prompts(command);
   const Backbone backbone(command.model.file());
   std::size_t head_limit = backbone.identity().context_tokens;
@@ -227,12 +198,21 @@ void run_generate(GenerateCommand& command) {
     settings.reward = {&*head, check_model(*head, command.head, backbone, command.model.model, command.allow_unbound)};
     mode = settings.reward->features.template_mode;
     if (settings.reward->features.max_length_tokens > 0) head_limit = settings.reward->features.max_length_tokens;
+    // The published program guides by the mean over all tokens, whatever its head was trained with.
+    if (!command.generation.preset.empty()) settings.reward->features.over = PoolOver::All;
   }
+  bind_to_model(command.generation, command.guidance, backbone, head ? &*head : nullptr);
+  if (command.writes_text() && !command.chooses_best()) settings.on_text = print_text;
   const std::vector<EncodedPrompt> prompts = encode_prompts(backbone, records, mode);
 
-  ReplyWriter writer(command.out, command.common.json);
   ParallelGenerator generator(backbone, settings, prompts, command.common.threads);
-  const Totals totals = write_replies(command, records, prompts, head_limit, generator, writer);
+  ReplyWriter writer(command.common.json);
+  if (!command.out.empty()) {
+    const auto lines = static_cast<std::size_t>(command.chooses_best() ? 1 : settings.candidates);
+    writer.open(command.out, origin_of(command, backbone.identity(), records, prompts), lines);
+  }
+  if (writer.records() > 0) log_line(fmt::format("going on after {} of {} prompts", writer.records(), prompts.size()));
+  const Totals totals = write_replies(command, backbone, records, prompts, head_limit, generator, writer);
   Json replies = writer.finish();
   if (totals.above_limit > 0) {
     log_warning(
@@ -250,24 +230,6 @@ void run_generate(GenerateCommand& command) {
   }
 }
 
-void add_sampling_options(CLI::App& command, SamplerOptions& sampling) {
-  command
-      .add_option("--temperature", sampling.temperature, "randomness of the draw; 0: always the most probable token")
-      ->capture_default_str();
-  command.add_option("--top-p", sampling.top_p, "draw from the most probable tokens that have this mass; 1: all")
-      ->capture_default_str();
-  command.add_option("--top-k", sampling.top_k, "draw from that many most probable tokens; 0: all")
-      ->capture_default_str();
-  command
-      .add_option("--min-p", sampling.min_p,
-                  "draw from tokens at least this share as probable as the most probable one; 0: all")
-      ->capture_default_str();
-  command
-      .add_option("--repeat-penalty", sampling.repeat_penalty,
-                  fmt::format("makes the last {} tokens less probable; 1: does not", sampling.repeat_last_tokens))
-      ->capture_default_str();
-}
-
 }  // namespace
 
 void add_generate_command(CLI::App& app) {
@@ -279,25 +241,14 @@ void add_generate_command(CLI::App& app) {
   command.add_flag("--allow-unbound", options->allow_unbound, "accept a head that does not say which model it is for");
   command.add_option("--prompt", options->prompt, "one prompt: what the user says");
   add_data_options(command, options->data, /*required=*/false);
-  command.add_option("--out", options->out, "file for the replies, instead of standard output");
-  command
-      .add_option("--guidance", options->guidance,
-                  "none: as the model writes; best-of-n: the candidate that the head likes best. Default: best-of-n "
-                  "with --head, none without")
-      ->check(CLI::IsMember({"none", "best-of-n"}));
-  command.add_option("--num-candidates", options->num_candidates, "replies that best-of-n chooses from")
-      ->check(CLI::Range(1, 256))
-      ->capture_default_str();
-  command.add_option("--samples", options->samples, "independent replies to each prompt, with --guidance none")
-      ->check(CLI::Range(1, 256))
-      ->capture_default_str();
+  command.add_option("--out", options->out,
+                     "file for the replies, instead of standard output; what a stopped run left is gone on with");
   command.add_flag("--candidates", options->show_candidates, "list all candidates with their scores as well");
-  command.add_option("--max-tokens", options->generation.max_tokens, "longest reply")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  add_sampling_options(command, options->generation.sampling);
+  command.add_flag("--trace", options->generation.settings.trace,
+                   "every token with its probability, and with its score where it was guided, on standard error");
+  add_generation_options(command, options->generation);
   add_common_options(command, options->common);
-  command.callback([options] { run_generate(*options); });
+  command.callback([options, &command] { run_generate(*options, command); });
 }
 
 }  // namespace coala

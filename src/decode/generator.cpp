@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "core/hash.h"
 #include "decode/pooled_state.h"
+#include "decode/stop_strings.h"
 
 namespace coala {
 namespace {
@@ -21,6 +22,8 @@ namespace {
 constexpr std::uint64_t kSmallParameters = 16'000'000;
 constexpr int kSmallWave = 4;
 constexpr int kLargeWave = 64;
+
+constexpr int kFirstBranch = 2;
 
 /// How many candidates advance together: waves of about equal size.
 int wave_size(const Backbone& backbone, int candidates) {
@@ -44,6 +47,13 @@ SessionOptions session_options(const Backbone& backbone, const GenerationSetting
     throw Error(ErrorCode::BadUsage, fmt::format("{} replies to a prompt are asked for", settings.candidates),
                 "ask for 1 or more");
   }
+  if (settings.branch && !settings.reward) {
+    throw Error(ErrorCode::BadUsage, "branch guidance asks a head, and there is none", "name a head file with --head");
+  }
+  if (settings.branch) settings.branch->validate();
+  if (std::ranges::find(settings.stops, "") != settings.stops.end()) {
+    throw Error(ErrorCode::BadUsage, "a stop string is empty");
+  }
   if (settings.reward && settings.reward->features.layers != std::vector<std::size_t>{0}) {
     throw Error(ErrorCode::BadInput,
                 fmt::format("the head's features are of layers {}; replies can be scored by the last one only",
@@ -53,6 +63,12 @@ SessionOptions session_options(const Backbone& backbone, const GenerationSetting
   const std::size_t context = backbone.identity().context_tokens;
   const std::size_t prompt = std::clamp<std::size_t>(longest_prompt_tokens, 1, context);
   const std::size_t reply = std::min(settings.max_tokens, context - prompt);
+  if (settings.branch) {
+    // Sequence 0 keeps the prompt, 1 is the reply, the branches follow.
+    const int branches = BranchGuide::branches(backbone, *settings.branch);
+    const auto ahead = static_cast<std::size_t>(branches * settings.branch->look_ahead);
+    return {kFirstBranch + branches, prompt + reply + ahead, threads};
+  }
   const int wave = wave_size(backbone, settings.candidates);
   // Sequence 0 keeps the prompt for the waves to come.
   return {wave + 1, prompt + static_cast<std::size_t>(wave) * reply, threads};
@@ -69,8 +85,14 @@ struct Generator::Stream {
   Sampler sampler;
   std::optional<PooledState> pooled;  ///< with a head
   Reply reply;
-  bool finished = false;  ///< nothing more is drawn
-  bool waits = false;     ///< its last token is to be evaluated
+  bool finished = false;              ///< nothing more is drawn
+  bool waits = false;                 ///< its last token is to be evaluated
+  std::optional<std::string> ending;  ///< the text, when a stop string ended it
+  std::size_t shown_bytes = 0;        ///< of the text, to on_text
+  /// Features of the last texts, without their last token: a stop string may take tokens back. The first one is that of
+  /// `settled_tokens` tokens, which no stop string can reach any more.
+  std::vector<PooledState> earlier;
+  std::size_t settled_tokens = 0;
 };
 
 const char* finish_name(Finish finish) {
@@ -101,6 +123,9 @@ Generator::Generator(const Backbone& backbone, const GenerationSettings& setting
       settings_(settings),
       session_(backbone, session_options(backbone, settings, longest_prompt_tokens, threads)) {
   settings_.sampling.validate();
+  if (settings_.branch) {
+    guide_.emplace(backbone_, session_, *settings_.reward, *settings_.branch, kFirstBranch, settings_.tilt);
+  }
 }
 
 std::size_t Generator::context_bytes(const Backbone& backbone, const GenerationSettings& settings,
@@ -108,28 +133,84 @@ std::size_t Generator::context_bytes(const Backbone& backbone, const GenerationS
   return Session::context_bytes(backbone, session_options(backbone, settings, longest_prompt_tokens, 1));
 }
 
-/// Draws the stream's next token and finds out what follows from it.
-void Generator::draw(Stream& stream, std::span<const float> logits, std::size_t prompt_tokens) {
+Generator::Stream Generator::new_stream(const EncodedPrompt& prompt, int number, int sequence,
+                                        const std::optional<PooledState>& pooled) {
+  const std::uint64_t seed = candidate_seed(settings_.seed, prompt.tokens, static_cast<std::size_t>(number));
+  Stream stream(sequence, Sampler(settings_.sampling, seed, settings_.grammar), pooled);
+  stream.sampler.accept(prompt.tokens);
+  return stream;
+}
+
+std::span<const float> Generator::tilted(const Session::Output& output) {
+  if (settings_.tilt == nullptr) return output.logits;
+  tilted_.assign(output.logits.begin(), output.logits.end());
+  settings_.tilt->add(output.state, tilted_);
+  return tilted_;
+}
+
+/// Draws the stream's next token.
+void Generator::draw(Stream& stream, const EncodedPrompt& prompt, const Session::Output& output) {
+  const Token token = stream.sampler.draw(tilted(output));
+  take(stream, prompt, {token, log_probability(output.logits, token), {}});
+}
+
+/// Finds out what follows from the stream's next token.
+void Generator::take(Stream& stream, const EncodedPrompt& prompt, const DrawnToken& drawn) {
   Reply& reply = stream.reply;
-  const Token token = stream.sampler.draw(logits);
-  reply.log_probability += log_probability(logits, token);
+  reply.log_probability += drawn.log_probability;
   ++reply.log_probability_tokens;
-  if (backbone_.tokenizer().is_end(token)) {
+  if (settings_.trace) reply.trace.push_back(drawn);
+  if (backbone_.tokenizer().is_end(drawn.token)) {
     // Not part of the reply, neither for its text nor for its score.
     reply.finish = Finish::Stop;
     stream.finished = true;
     return;
   }
-  reply.tokens.push_back(token);
+  reply.tokens.push_back(drawn.token);
   const bool at_limit = reply.tokens.size() >= settings_.max_tokens;
-  stream.finished = at_limit || prompt_tokens + reply.tokens.size() >= backbone_.identity().context_tokens;
+  stream.finished = at_limit || prompt.tokens.size() + reply.tokens.size() >= backbone_.identity().context_tokens;
   reply.finish = at_limit ? Finish::Length : Finish::Context;
   // The last token is evaluated for its state alone.
   stream.waits = !stream.finished || stream.pooled.has_value();
+  if (!settings_.stops.empty() || settings_.on_text) follow_text(stream, prompt);
+}
+
+/// Ends the reply before a stop string, and shows what is sure to be in it.
+void Generator::follow_text(Stream& stream, const EncodedPrompt& prompt) {
+  Reply& reply = stream.reply;
+  std::string text = backbone_.decode_response(prompt, reply.tokens);
+  const std::size_t stop = find_stop(text, settings_.stops);
+  if (stream.pooled) stream.earlier.push_back(*stream.pooled);
+  if (stop != std::string::npos) {
+    text.resize(stop);
+    std::size_t kept = reply.tokens.size() - 1;
+    while (kept > stream.settled_tokens &&
+           backbone_.decode_response(prompt, std::span(reply.tokens).first(kept)).size() > stop) {
+      --kept;
+    }
+    reply.tokens.resize(kept);
+    if (stream.pooled) stream.pooled = stream.earlier[kept - stream.settled_tokens];
+    reply.finish = Finish::Stop;
+    stream.finished = true;
+    stream.waits = false;
+    stream.ending = std::move(text);
+    return;
+  }
+  const std::size_t unsettled = unsettled_bytes(text, settings_.stops);
+  if (unsettled == 0) {
+    stream.earlier.clear();
+    stream.settled_tokens = reply.tokens.size();
+  }
+  const std::size_t settled = text.size() - unsettled;
+  // White space that may be the template's is not the reply's.
+  if (settings_.on_text && settled > stream.shown_bytes && !prompt.response_lead.starts_with(text)) {
+    settings_.on_text(std::string_view(text).substr(stream.shown_bytes, settled - stream.shown_bytes));
+    stream.shown_bytes = settled;
+  }
 }
 
 /// One decode for all streams that wait for one; false when there is none.
-bool Generator::step(std::span<Stream> streams, std::size_t prompt_tokens) {
+bool Generator::step(std::span<Stream> streams, const EncodedPrompt& prompt) {
   std::vector<Session::Row> rows;
   std::vector<Stream*> waiting;
   for (Stream& stream : streams) {
@@ -142,10 +223,47 @@ bool Generator::step(std::span<Stream> streams, std::size_t prompt_tokens) {
     Stream& stream = *waiting[r];
     stream.waits = false;
     if (stream.pooled) stream.pooled->add(outputs[r].state);
-    if (!stream.finished) draw(stream, outputs[r].logits, prompt_tokens);
+    if (!stream.finished) draw(stream, prompt, outputs[r]);
     if (!stream.waits) session_.drop(stream.sequence);
   }
   return !rows.empty();
+}
+
+/// A whole reply with branch guidance.
+void Generator::write_guided(Stream& stream, const EncodedPrompt& prompt, Session::Output output) {
+  const auto every = static_cast<std::size_t>(settings_.branch->every);
+  session_.fork(0, stream.sequence);
+  while (!stream.finished) {
+    std::optional<Session::Output> next;
+    // Without a scale the scores would change nothing but, by rounding, the winner's logits.
+    if (settings_.branch->scale != 0 && (stream.reply.tokens.size() + 1) % every == 0) {
+      untilted_.assign(output.logits.begin(), output.logits.end());
+      const BranchChoice choice = guide_->choose(stream.sequence, *stream.pooled, stream.sampler, tilted(output));
+      next = choice.next;
+      stream.reply.guided_steps += choice.guided ? 1 : 0;
+      take(stream, prompt, {choice.token, log_probability(untilted_, choice.token), choice.score});
+    } else {
+      draw(stream, prompt, output);
+    }
+    if (!stream.waits) continue;
+    stream.waits = false;
+    const Session::Row row{stream.sequence, stream.reply.tokens.back()};
+    output = next ? *next : session_.step({&row, 1}).front();
+    stream.pooled->add(output.state);
+  }
+  session_.drop(stream.sequence);
+}
+
+Reply Generator::finished(Stream& stream, const EncodedPrompt& prompt) {
+  Reply& reply = stream.reply;
+  reply.text = stream.ending ? *stream.ending : backbone_.decode_response(prompt, reply.tokens);
+  if (settings_.on_text && reply.text.size() > stream.shown_bytes) {
+    settings_.on_text(std::string_view(reply.text).substr(stream.shown_bytes));
+  }
+  if (stream.pooled && !reply.tokens.empty()) {
+    reply.score = settings_.reward->head->score(stream.pooled->feature());
+  }
+  return std::move(reply);
 }
 
 std::vector<Reply> Generator::generate(const EncodedPrompt& prompt) {
@@ -164,29 +282,26 @@ std::vector<Reply> Generator::generate(const EncodedPrompt& prompt) {
     visitor = [&pooled](std::size_t, std::span<const float> state) { pooled->add(state); };
   }
   const Session::Output output = session_.start(prompt.tokens, visitor);
-  const std::vector<float> first(output.logits.begin(), output.logits.end());
+  const std::vector<float> logits(output.logits.begin(), output.logits.end());
+  const std::vector<float> state(output.state.begin(), output.state.end());
+  const Session::Output first{logits, state};
 
   std::vector<Reply> replies;
-  const int wave = wave_size(backbone_, settings_.candidates);
+  const int wave = settings_.branch ? 1 : wave_size(backbone_, settings_.candidates);
   for (int begin = 0; begin < settings_.candidates; begin += wave) {
     std::vector<Stream> streams;
     for (int i = begin; i < std::min(begin + wave, settings_.candidates); ++i) {
-      const std::uint64_t seed = candidate_seed(settings_.seed, prompt.tokens, static_cast<std::size_t>(i));
-      streams.emplace_back(i - begin + 1, Sampler(settings_.sampling, seed), pooled);
-      streams.back().sampler.accept(prompt.tokens);
-      draw(streams.back(), first, prompt_tokens);
+      streams.push_back(new_stream(prompt, i, i - begin + 1, pooled));
+      if (settings_.branch) {
+        write_guided(streams.back(), prompt, first);
+        continue;
+      }
+      draw(streams.back(), prompt, first);
       if (streams.back().waits) session_.fork(0, streams.back().sequence);
     }
-    while (step(streams, prompt_tokens)) {
+    while (step(streams, prompt)) {
     }
-    for (Stream& stream : streams) {
-      Reply& reply = stream.reply;
-      reply.text = backbone_.decode_response(prompt, reply.tokens);
-      if (stream.pooled && !reply.tokens.empty()) {
-        reply.score = settings_.reward->head->score(stream.pooled->feature());
-      }
-      replies.push_back(std::move(reply));
-    }
+    for (Stream& stream : streams) replies.push_back(finished(stream, prompt));
   }
   return replies;
 }

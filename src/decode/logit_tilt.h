@@ -4,13 +4,14 @@
 
 namespace coala {
 
-/// Something that is added to the logits of the next token before anything else is done with them: at every token, to
-/// the whole vocabulary, as a change of the model's output matrix would be. Safe to use from many threads.
+/// A change of the next token's logits, made at every token to the whole vocabulary, before penalties and filters: what
+/// an adapter on the output matrix does. Its scale is its own affair. Called from several threads at once.
 class LogitTilt {
  public:
   virtual ~LogitTilt() = default;
-  /// @param state   [d]; the last hidden state, of which the logits are made
-  /// @param logits  [vocabulary]
+
+  /// @param state   [d], after the final norm, of the last token
+  /// @param logits  [vocabulary], changed in place
   virtual void add(std::span<const float> state, std::span<float> logits) const = 0;
 };
 

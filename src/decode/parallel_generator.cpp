@@ -20,7 +20,8 @@ constexpr std::uint64_t kThreadedParameters = 100'000'000;
 /// Hands results on in order, whichever thread they come from. After a failure nothing more is handed on.
 class OrderedResults {
  public:
-  OrderedResults(std::size_t count, const ParallelGenerator::Consumer& consumer) : slots_(count), consumer_(consumer) {}
+  OrderedResults(std::size_t first, std::size_t count, const ParallelGenerator::Consumer& consumer)
+      : slots_(count), consumer_(consumer), next_(first) {}
 
   void put(std::size_t prompt, std::vector<Reply>&& candidates) {
     const std::lock_guard lock(mutex_);
@@ -67,7 +68,7 @@ class OrderedResults {
   std::mutex mutex_;
   std::vector<Slot> slots_;
   const ParallelGenerator::Consumer& consumer_;
-  std::size_t next_ = 0;
+  std::size_t next_;
   std::exception_ptr failure_;
   std::atomic<bool> failed_{false};
 };
@@ -90,9 +91,9 @@ ParallelGenerator::ParallelGenerator(const Backbone& backbone, const GenerationS
   }
 }
 
-void ParallelGenerator::generate(const Consumer& consumer) {
-  OrderedResults results(prompts_.size(), consumer);
-  std::atomic<std::size_t> next{0};
+void ParallelGenerator::generate(const Consumer& consumer, std::size_t first) {
+  OrderedResults results(first, prompts_.size(), consumer);
+  std::atomic<std::size_t> next{first};
   // One part per worker, but each takes the next prompt when it is free: replies differ in length.
   pool_.for_parts(generators_.size(), 1, [&](int, std::size_t begin, std::size_t end) {
     for (std::size_t w = begin; w < end; ++w) {

@@ -22,8 +22,9 @@ class ParallelGenerator {
                     std::span<const EncodedPrompt> prompts, int threads);
 
   /// Generates replies to all prompts and hands them on in the prompts' order, on one thread at a time.
+  /// @param first  number of the first prompt; those before it have their replies already
   /// @throws what Generator::generate() throws for the first prompt that fails, after those before it were handed on
-  void generate(const Consumer& consumer);
+  void generate(const Consumer& consumer, std::size_t first = 0);
 
   SessionCounts counts() const;  ///< of all threads
 

@@ -16,6 +16,8 @@ class PooledState {
 
   void add(std::span<const float> state);
 
+  bool empty() const { return count_ == 0; }
+
   /// The feature, [d] or [2 d], of what was added, which must be something.
   /// @throws Error{BadInput} when it is not finite
   std::vector<float> feature() const;

@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "core/error.h"
+#include "core/vectorise.h"
 
 namespace coala {
 namespace {
@@ -18,14 +19,6 @@ void check_range(const char* option, double value, bool good, const char* range)
   throw Error(ErrorCode::BadUsage, fmt::format("{} is {}; it must be {}", option, value, range));
 }
 
-// Loops over a vocabulary run for every token drawn. They are written lane by lane, so that the compiler vectorises
-// them without permission to reorder sums, and compiled for several instruction sets, of which the loader takes the
-// best one. The thread sanitizer cannot start a program with such functions.
-#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
-#define COALA_WIDEST_LANES __attribute__((target_clones("avx512f", "arch=haswell", "default")))
-#else
-#define COALA_WIDEST_LANES
-#endif
 constexpr std::size_t kLanes = 16;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
@@ -117,6 +110,15 @@ void collect_top(std::span<const float> logits, std::size_t keep, std::vector<ll
   std::ranges::sort(to, is_ahead);
 }
 
+/// Rules out what the grammar does not allow next.
+void apply_grammar(llama_sampler* grammar, std::span<float> logits, std::vector<llama_token_data>& scratch) {
+  scratch.clear();
+  for (std::size_t i = 0; i < logits.size(); ++i) scratch.push_back({static_cast<Token>(i), logits[i], 0});
+  llama_token_data_array array{scratch.data(), scratch.size(), /*selected=*/-1, /*sorted=*/false};
+  llama_sampler_apply(grammar, &array);
+  for (const llama_token_data& candidate : scratch) logits[static_cast<std::size_t>(candidate.id)] = candidate.logit;
+}
+
 /// llama.cpp's generator takes 32 bits, and the largest number means a seed from the clock.
 std::uint32_t fold(std::uint64_t seed) {
   const auto folded = static_cast<std::uint32_t>(seed ^ (seed >> 32));
@@ -132,40 +134,63 @@ void SamplerOptions::validate() const {
   check_range("top-k", top_k, top_k >= 0, "0 (all tokens) or more");
   check_range("min-p", min_p, min_p >= 0 && min_p <= 1, "0 to 1");
   check_range("repeat-penalty", repeat_penalty, repeat_penalty >= 0.1 && repeat_penalty <= 10, "0.1 to 10");
-  check_range("repeat-last", static_cast<double>(repeat_last_tokens), repeat_last_tokens <= 65536, "0 to 65536");
+  check_range("presence-penalty", presence_penalty, std::abs(presence_penalty) <= 10, "-10 to 10");
+  check_range("frequency-penalty", frequency_penalty, std::abs(frequency_penalty) <= 10, "-10 to 10");
+  for (const auto& [token, bias] : logit_bias) {
+    check_range("logit-bias", bias, bias < std::numeric_limits<double>::infinity(), "a number or -inf");
+    check_range("logit-bias's token", token, token >= 0, "0 or more");
+  }
+  check_range("repeat-last-n", static_cast<double>(repeat_last_tokens), repeat_last_tokens <= 65536, "0 to 65536");
 }
 
 /// What comes after top-k, and the tokens that it is applied to.
 struct Sampler::Chain {
-  llama_sampler* handle;
+  llama_sampler* grammar = nullptr;  ///< before top-k
+  llama_sampler* filters = nullptr;
+  llama_sampler* choice = nullptr;  ///< temperature and draw
   std::vector<llama_token_data> candidates;
+  llama_token_data_array array{};  ///< of the candidates that are left
 
-  Chain() {
-    llama_sampler_chain_params params = llama_sampler_chain_default_params();
-    params.no_perf = true;
-    handle = llama_sampler_chain_init(params);
+  Chain() : filters(empty_chain()), choice(empty_chain()) {}
+  ~Chain() {
+    if (grammar != nullptr) llama_sampler_free(grammar);
+    llama_sampler_free(filters);
+    llama_sampler_free(choice);
   }
-  ~Chain() { llama_sampler_free(handle); }
   Chain(const Chain&) = delete;
   Chain& operator=(const Chain&) = delete;
-  void add(llama_sampler* part) { llama_sampler_chain_add(handle, part); }
+
+ private:
+  static llama_sampler* empty_chain() {
+    llama_sampler_chain_params params = llama_sampler_chain_default_params();
+    params.no_perf = true;
+    return llama_sampler_chain_init(params);
+  }
 };
 
-Sampler::Sampler(const SamplerOptions& options, std::uint64_t seed)
-    : repeat_penalty_(static_cast<float>(options.repeat_penalty)),
-      repeat_last_tokens_(options.repeat_penalty == 1 ? 0 : options.repeat_last_tokens),
-      keep_(options.temperature == 0 ? 1 : static_cast<std::size_t>(std::max(0, options.top_k))),
-      chain_(std::make_unique<Chain>()) {
+Sampler::Sampler(const SamplerOptions& options, std::uint64_t seed, const Grammar* grammar)
+    : options_(options), chain_(std::make_unique<Chain>()) {
   options.validate();
+  const bool penalises = options.repeat_penalty != 1 || options.presence_penalty != 0 || options.frequency_penalty != 0;
+  memory_tokens_ = penalises ? options.repeat_last_tokens : 0;
+  if (grammar != nullptr) chain_->grammar = grammar->copy();
+  const auto add_filters = [&](llama_sampler* chain) {
+    constexpr std::size_t kAtLeast = 1;
+    if (options.top_p < 1) {
+      llama_sampler_chain_add(chain, llama_sampler_init_top_p(static_cast<float>(options.top_p), kAtLeast));
+    }
+    if (options.min_p > 0) {
+      llama_sampler_chain_add(chain, llama_sampler_init_min_p(static_cast<float>(options.min_p), kAtLeast));
+    }
+  };
+  if (!options.published_order) add_filters(chain_->filters);
   if (options.temperature == 0) {
-    chain_->add(llama_sampler_init_greedy());
+    llama_sampler_chain_add(chain_->choice, llama_sampler_init_greedy());
     return;
   }
-  constexpr std::size_t kAtLeast = 1;
-  if (options.top_p < 1) chain_->add(llama_sampler_init_top_p(static_cast<float>(options.top_p), kAtLeast));
-  if (options.min_p > 0) chain_->add(llama_sampler_init_min_p(static_cast<float>(options.min_p), kAtLeast));
-  chain_->add(llama_sampler_init_temp(static_cast<float>(options.temperature)));
-  chain_->add(llama_sampler_init_dist(fold(seed)));
+  llama_sampler_chain_add(chain_->choice, llama_sampler_init_temp(static_cast<float>(options.temperature)));
+  if (options.published_order) add_filters(chain_->choice);
+  llama_sampler_chain_add(chain_->choice, llama_sampler_init_dist(fold(seed)));
 }
 
 Sampler::~Sampler() = default;
@@ -173,42 +198,94 @@ Sampler::Sampler(Sampler&&) noexcept = default;
 Sampler& Sampler::operator=(Sampler&&) noexcept = default;
 
 Token Sampler::draw(std::span<const float> logits) {
+  // The most probable token is the most probable one of any filter's choice.
+  collect(logits, options_.temperature == 0 ? 1 : static_cast<std::size_t>(options_.top_k));
+  return draw_collected();
+}
+
+std::span<TokenLogit> Sampler::filter(std::span<const float> logits) {
+  collect(logits, static_cast<std::size_t>(options_.top_k));
+  candidates_.clear();
+  for (std::size_t i = 0; i < chain_->array.size; ++i) {
+    candidates_.push_back({chain_->array.data[i].id, chain_->array.data[i].logit});
+  }
+  return candidates_;
+}
+
+Token Sampler::draw_from(std::span<const TokenLogit> candidates) {
+  chain_->candidates.clear();
+  for (const TokenLogit& candidate : candidates) chain_->candidates.push_back({candidate.token, candidate.logit, 0});
+  chain_->array = {chain_->candidates.data(), chain_->candidates.size(), /*selected=*/-1, /*sorted=*/false};
+  return draw_collected();
+}
+
+/// The candidates that the filters leave of the `keep` most probable tokens; 0: of all.
+void Sampler::collect(std::span<const float> logits, std::size_t keep) {
   checked_maximum(logits);
-  const std::span<const float> penalised = penalise(logits);
+  const std::span<const float> adjusted = adjust(logits);
   std::vector<llama_token_data>& candidates = chain_->candidates;
   candidates.clear();
-  const bool sorted = keep_ > 0 && keep_ < logits.size();
+  const bool sorted = keep > 0 && keep < logits.size();
   if (sorted) {
-    collect_top(penalised, keep_, candidates);
+    collect_top(adjusted, keep, candidates);
   } else {
-    for (std::size_t i = 0; i < logits.size(); ++i) candidates.push_back({static_cast<Token>(i), penalised[i], 0});
+    for (std::size_t i = 0; i < logits.size(); ++i) candidates.push_back({static_cast<Token>(i), adjusted[i], 0});
   }
-  llama_token_data_array array{candidates.data(), candidates.size(), /*selected=*/-1, sorted};
-  llama_sampler_apply(chain_->handle, &array);
+  chain_->array = {candidates.data(), candidates.size(), /*selected=*/-1, sorted};
+  llama_sampler_apply(chain_->filters, &chain_->array);
+}
+
+Token Sampler::draw_collected() {
+  llama_token_data_array& array = chain_->array;
+  llama_sampler_apply(chain_->choice, &array);
   if (array.selected < 0 || static_cast<std::size_t>(array.selected) >= array.size) {
     throw Error(ErrorCode::Internal, "the sampler chose no token");
   }
   const Token token = array.data[array.selected].id;
   accept({&token, 1});
+  if (chain_->grammar != nullptr) llama_sampler_accept(chain_->grammar, token);
   return token;
 }
 
-std::span<const float> Sampler::penalise(std::span<const float> logits) {
-  if (recent_.empty()) return logits;
-  penalised_.assign(logits.begin(), logits.end());
-  for (const Token token : recent_) {
-    const auto i = static_cast<std::size_t>(token);
-    if (i >= logits.size()) throw Error(ErrorCode::Internal, fmt::format("token {} has no logit", token));
-    // From the original, so that a token which occurred twice is penalised once.
-    penalised_[i] = logits[i] <= 0 ? logits[i] * repeat_penalty_ : logits[i] / repeat_penalty_;
+/// Logits with biases, penalties and grammar: a copy where any of them has something to change.
+std::span<const float> Sampler::adjust(std::span<const float> logits) {
+  if (recent_.empty() && options_.logit_bias.empty() && chain_->grammar == nullptr) return logits;
+  adjusted_.assign(logits.begin(), logits.end());
+  for (const auto& [token, bias] : options_.logit_bias) {
+    if (static_cast<std::size_t>(token) >= logits.size()) {
+      throw Error(ErrorCode::BadUsage,
+                  fmt::format("logit-bias is for token {}; the vocabulary has {}", token, logits.size()));
+    }
+    adjusted_[static_cast<std::size_t>(token)] += static_cast<float>(bias);
   }
-  return penalised_;
+  penalise();
+  if (chain_->grammar != nullptr) apply_grammar(chain_->grammar, adjusted_, chain_->candidates);
+  if (!std::isfinite(maximum_or_nan(adjusted_.data(), adjusted_.size()))) {
+    throw Error(ErrorCode::BadInput, "no token is left to draw from",
+                chain_->grammar != nullptr ? "the grammar allows none that the vocabulary has"
+                                           : "the logit biases rule all of them out");
+  }
+  return adjusted_;
+}
+
+/// Each token that occurred is penalised once for that it did, and by its frequency for how often.
+void Sampler::penalise() {
+  std::map<Token, int> occurrences;
+  for (const Token token : recent_) ++occurrences[token];
+  for (const auto& [token, count] : occurrences) {
+    const auto i = static_cast<std::size_t>(token);
+    if (i >= adjusted_.size()) throw Error(ErrorCode::Internal, fmt::format("token {} has no logit", token));
+    float& logit = adjusted_[i];
+    const auto penalty = static_cast<float>(options_.repeat_penalty);
+    logit = logit <= 0 && !options_.published_order ? logit * penalty : logit / penalty;
+    logit -= static_cast<float>(options_.presence_penalty + count * options_.frequency_penalty);
+  }
 }
 
 void Sampler::accept(std::span<const Token> tokens) {
-  if (repeat_last_tokens_ == 0) return;
+  if (memory_tokens_ == 0) return;
   recent_.insert(recent_.end(), tokens.begin(), tokens.end());
-  const std::size_t surplus = recent_.size() - std::min(recent_.size(), repeat_last_tokens_);
+  const std::size_t surplus = recent_.size() - std::min(recent_.size(), memory_tokens_);
   recent_.erase(recent_.begin(), recent_.begin() + static_cast<std::ptrdiff_t>(surplus));
 }
 

@@ -2,57 +2,82 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
 #include <vector>
 
+#include "lm/grammar.h"
 #include "lm/tokenizer.h"
 
 namespace coala {
 
-/// How a token is drawn. The order: penalty, top-k, top-p, min-p, temperature, draw; so the temperature does not change
-/// which tokens are kept.
+/// How a token is drawn. The order: biases, penalties, grammar, top-k, top-p, min-p, temperature, draw; so the
+/// temperature does not change which tokens are kept.
 struct SamplerOptions {
-  double temperature = 0.7;             ///< 0: always the most probable token; else 0.001 to 1000
-  double top_p = 0.9;                   ///< keep the most probable tokens that have this mass; in (0, 1], 1: all
-  int top_k = 40;                       ///< keep that many; 0: all
-  double min_p = 0;                     ///< keep those above this share of the most probable one; in [0, 1], 0: all
-  double repeat_penalty = 1;            ///< divides positive and multiplies negative logits; 0.1 to 10, 1: none
-  std::size_t repeat_last_tokens = 64;  ///< how far back the penalty looks
+  double temperature = 0.7;                 ///< 0: always the most probable token; else 0.001 to 1000
+  double top_p = 0.9;                       ///< keep the most probable tokens that have this mass; in (0, 1], 1: all
+  int top_k = 40;                           ///< keep that many; 0: all
+  double min_p = 0;                         ///< keep those above this share of the most probable one; in [0, 1], 0: all
+  double repeat_penalty = 1;                ///< divides positive and multiplies negative logits; 0.1 to 10, 1: none
+  double presence_penalty = 0;              ///< taken off the logits of tokens that occurred; -10 to 10
+  double frequency_penalty = 0;             ///< taken off for each time that they did; -10 to 10
+  std::size_t repeat_last_tokens = 64;      ///< how far back the penalties look
+  std::map<Token, double> logit_bias = {};  ///< added to logits; -infinity rules the token out
+  /// The rule of the published sampler: the repeat penalty divides negative logits too, and the temperature comes
+  /// before top-p and min-p, behind whatever is done to the candidates between filter() and draw().
+  bool published_order = false;
 
   /// @throws Error{BadUsage} naming the option, its value and its range
   void validate() const;
 };
 
-/// llama.cpp's sampler chain for one sequence, after a penalty and a top-k of our own. llama.cpp's penalty looks every
-/// token of the vocabulary up in a hash table, ours changes the few that occurred; its top-k copies and sorts the whole
+/// A token that may be drawn, and its logit before the temperature.
+struct TokenLogit {
+  Token token = 0;
+  float logit = 0;
+};
+
+/// llama.cpp's sampler chain for one sequence, after penalties and a top-k of our own. llama.cpp's penalties look every
+/// token of the vocabulary up in a hash table, ours change the few that occurred; its top-k copies and sorts the whole
 /// vocabulary, ours passes over it once.
 class Sampler {
  public:
   /// Same options, seed and logits: same tokens.
+  /// @param grammar  what is drawn conforms to it; nullptr: none
   /// @throws Error{BadUsage}, see SamplerOptions::validate()
-  Sampler(const SamplerOptions& options, std::uint64_t seed);
+  Sampler(const SamplerOptions& options, std::uint64_t seed, const Grammar* grammar = nullptr);
   ~Sampler();
   Sampler(Sampler&&) noexcept;
   Sampler& operator=(Sampler&&) noexcept;
 
-  /// Draws a token and remembers it for the penalty.
+  /// Draws a token and remembers it for the penalties and the grammar.
   /// @param logits  [vocabulary]; -infinity rules a token out
-  /// @throws Error{BadInput} when a logit is NaN or +infinity or none is finite
+  /// @throws Error{BadInput} when a logit is NaN or +infinity or none is finite, or the grammar allows no token,
+  ///   Error{BadUsage} when a bias is for a token that the vocabulary does not have
   Token draw(std::span<const float> logits);
 
-  /// Tells the penalty about tokens that were not drawn here, such as the prompt's.
+  /// The same in two steps, so that the candidates' logits can be changed in between: draw_from(filter(logits)) is
+  /// draw(logits). The order of the candidates decides what a random number means, and must be kept.
+  /// @return  valid until the next call
+  std::span<TokenLogit> filter(std::span<const float> logits);
+  Token draw_from(std::span<const TokenLogit> candidates);
+
+  /// Tells the penalties about tokens that were not drawn here, such as the prompt's.
   void accept(std::span<const Token> tokens);
 
  private:
   struct Chain;
-  std::span<const float> penalise(std::span<const float> logits);
+  std::span<const float> adjust(std::span<const float> logits);
+  void penalise();
+  void collect(std::span<const float> logits, std::size_t keep);
+  Token draw_collected();
 
-  float repeat_penalty_;
-  std::size_t repeat_last_tokens_;  ///< 0 when nothing is penalised
-  std::size_t keep_;                ///< top-k; 0: all
-  std::vector<Token> recent_;       ///< at most repeat_last_tokens_
-  std::vector<float> penalised_;    ///< logits, when there is something to penalise
+  SamplerOptions options_;
+  std::size_t memory_tokens_;    ///< repeat_last_tokens, or 0 when nothing is penalised
+  std::vector<Token> recent_;    ///< at most memory_tokens_
+  std::vector<float> adjusted_;  ///< logits, when a bias, a penalty or a grammar changes them
+  std::vector<TokenLogit> candidates_;
   std::unique_ptr<Chain> chain_;
 };
 

@@ -194,6 +194,25 @@ void Session::drop(int sequence) {
   lengths_[static_cast<std::size_t>(sequence)] = 0;
 }
 
+void Session::truncate(int sequence, std::size_t length) {
+  if (length >= length_tokens(sequence)) return;
+  const auto first = static_cast<llama_pos>(length);
+  if (!llama_memory_seq_rm(llama_get_memory(context_->handle), sequence, first, -1)) {
+    throw Error(ErrorCode::BadInput,
+                fmt::format("{} ({}) cannot forget the end of a text", backbone_.identity().name,
+                            backbone_.identity().architecture),
+                "use --look-ahead 1");
+  }
+  lengths_[static_cast<std::size_t>(sequence)] = length;
+}
+
+std::size_t Session::held_tokens(int sequence) const {
+  check_sequence(sequence);
+  llama_memory_t memory = llama_get_memory(context_->handle);
+  const llama_pos last = llama_memory_seq_pos_max(memory, sequence);
+  return last < 0 ? 0 : static_cast<std::size_t>(last - llama_memory_seq_pos_min(memory, sequence) + 1);
+}
+
 void Session::decode(bool with_outputs) {
   Context& context = *context_;
   const std::size_t count = context.tokens.size();

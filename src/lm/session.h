@@ -73,7 +73,13 @@ class Session {
   /// Forgets a sequence; cells that no other sequence shares become free.
   void drop(int sequence);
 
+  /// Forgets all but the first `length` tokens of a sequence.
+  /// @throws Error{BadInput} for a model whose memory has no parts that could be forgotten, such as Mamba
+  void truncate(int sequence, std::size_t length);
+
   std::size_t length_tokens(int sequence) const;
+  /// The same as llama.cpp's own memory sees it.
+  std::size_t held_tokens(int sequence) const;
   const SessionCounts& counts() const { return counts_; }  ///< since construction
   std::size_t cells() const { return options_.cells; }
 

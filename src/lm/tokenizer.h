@@ -44,6 +44,9 @@ class Tokenizer {
   /// Hash of everything the API tells: pieces, scores, types, special tokens.
   std::string hash() const;
 
+  /// For src/lm only.
+  const llama_vocab* handle() const { return vocab_; }
+
  private:
   struct Control {
     Token token;

@@ -1,0 +1,120 @@
+// What does branch guidance cost? Tokens per second of unguided decoding, of branch guidance at N = 5 and N = 1 with 15
+// candidates of which none is pruned (top-k 15, top-p 1), and of a rival that keeps no cache, on one thread. Every
+// round runs all of them in turn; printed are medians over the rounds, and of the ratios within a round. Usage:
+// bench_guidance MODEL [ROUNDS = 5] [NEW_TOKENS = 64] [PROMPT_TOKENS = 192] MODEL: for example the random Llama of 187
+// million parameters that bench/random_llama.py makes.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "core/random.h"
+#include "core/resources.h"
+#include "reforward.h"
+
+namespace {
+
+using namespace coala;
+
+/// Any head costs the same; this one has 20 neurons.
+Head random_head(std::size_t dimension) {
+  Random random(1);
+  Head head;
+  head.transform = FeatureTransform::identity(dimension);
+  head.network.theta1 = Matrix<float>(20, dimension);
+  head.network.gates = Matrix<float>(20, dimension);
+  for (float& weight : head.network.theta1.values()) weight = static_cast<float>(random.normal());
+  for (float& gate : head.network.gates.values()) gate = static_cast<float>(random.normal());
+  head.network.theta2.assign(20, 1.0f);
+  return head;
+}
+
+EncodedPrompt random_prompt(const Backbone& backbone, std::size_t tokens) {
+  Random random(2);
+  EncodedPrompt prompt;
+  while (prompt.tokens.size() < tokens) {
+    const auto token = static_cast<Token>(random.below(backbone.tokenizer().size()));
+    if (!backbone.tokenizer().is_control(token)) prompt.tokens.push_back(token);
+  }
+  return prompt;
+}
+
+double median(std::vector<double> values) {
+  std::ranges::sort(values);
+  return values[values.size() / 2];
+}
+
+std::size_t number(int count, char** arguments, int index, std::size_t standard) {
+  return index < count ? std::strtoul(arguments[index], nullptr, 10) : standard;
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  if (count < 2) {
+    fmt::print(stderr, "usage: bench_guidance MODEL [ROUNDS] [NEW_TOKENS] [PROMPT_TOKENS]\n");
+    return 2;
+  }
+  const Backbone backbone{std::filesystem::path(arguments[1])};
+  const std::size_t rounds = number(count, arguments, 2, 5);
+  const std::size_t new_tokens = number(count, arguments, 3, 64);
+  const EncodedPrompt prompt = random_prompt(backbone, number(count, arguments, 4, 192));
+  const Head head = random_head(backbone.identity().dimension);
+
+  GenerationSettings settings;
+  settings.max_tokens = new_tokens;
+  settings.sampling.top_p = 1;
+  settings.sampling.top_k = 15;
+  for (std::size_t i = 0; i < backbone.tokenizer().size(); ++i) {
+    const auto token = static_cast<Token>(i);
+    const double never = -std::numeric_limits<double>::infinity();
+    if (backbone.tokenizer().is_end(token)) settings.sampling.logit_bias[token] = never;
+  }
+  const std::vector<std::string> names{"unguided", "branch, N = 5", "branch, N = 1", "re-forward, N = 5"};
+  std::vector<GenerationSettings> all(3, settings);
+  for (const std::size_t i : {1u, 2u}) {
+    all[i].reward = RewardHead{&head, {}};
+    all[i].branch = BranchSettings{.every = i == 1 ? 5 : 1};
+  }
+  // A few tokens of the rival are enough; the others' prompt is evaluated once, outside of their rate.
+  GenerationSettings few = all[1];
+  few.max_tokens = std::min<std::size_t>(new_tokens, 5);
+  ReforwardSampler rival(backbone, few, prompt.tokens.size() + new_tokens);
+
+  std::vector<std::vector<double>> rates(names.size());
+  std::vector<std::vector<double>> ratios(names.size());
+  for (std::size_t round = 0; round < rounds; ++round) {
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      double seconds = 0;
+      double tokens = 0;
+      if (i < all.size()) {
+        GenerationSettings one = all[i];
+        one.max_tokens = 1;
+        one.branch.reset();
+        Generator first(backbone, one, prompt.tokens.size(), 1);
+        Generator whole(backbone, all[i], prompt.tokens.size(), 1);
+        const double start = monotonic_s();
+        first.generate(prompt);
+        const double begun = monotonic_s();
+        whole.generate(prompt);
+        seconds = (monotonic_s() - begun) - (begun - start);
+        tokens = static_cast<double>(new_tokens - 1);
+      } else {
+        const double start = monotonic_s();
+        tokens = static_cast<double>(rival.write(prompt.tokens).size());
+        seconds = monotonic_s() - start;
+      }
+      rates[i].push_back(tokens / seconds);
+      ratios[i].push_back(rates[i].back() / rates[0].back());
+    }
+  }
+  fmt::print("{}: {} rounds of {} tokens after {}\n{:>20}{:>12}{:>12}\n", backbone.identity().name, rounds, new_tokens,
+             prompt.tokens.size(), "", "tokens/s", "ratio");
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    fmt::print("{:>20}{:>12.1f}{:>12.3f}\n", names[i], median(rates[i]), median(ratios[i]));
+  }
+}

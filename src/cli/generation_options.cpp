@@ -1,0 +1,268 @@
+#include "cli/generation_options.h"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <cmath>
+#include <cstdlib>
+#include <limits>
+#include <map>
+
+#include "cli/choice.h"
+#include "core/atomic_file.h"
+#include "core/error.h"
+#include "core/hash.h"
+#include "decode/token_tilt.h"
+
+namespace coala {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+const std::map<std::string, Guidance> kGuidances{{"none", Guidance::None},
+                                                 {"best-of-n", Guidance::BestOfN},
+                                                 {"branch", Guidance::Branch},
+                                                 {"token", Guidance::EachToken},
+                                                 {"bias", Guidance::Bias}};
+const std::map<std::string, Normalisation> kNormalisations{
+    {"minmax", Normalisation::MinMax}, {"zscore", Normalisation::ZScore}, {"raw", Normalisation::Raw}};
+constexpr int kBestOf = 8;
+
+template <class Enum>
+std::string name_of(const std::map<std::string, Enum>& names, Enum value) {
+  for (const auto& [name, other] : names) {
+    if (other == value) return name;
+  }
+  throw Error(ErrorCode::Internal, "a choice without a name");
+}
+
+/// "TOKEN+VALUE" or "TOKEN-VALUE"; the value may be inf.
+std::pair<Token, double> parse_bias(const std::string& text) {
+  char* end = nullptr;
+  errno = 0;
+  const long token = std::strtol(text.c_str(), &end, 10);
+  const char* const sign = end;
+  const bool named = sign != text.c_str() && errno == 0 && token >= 0 && token <= std::numeric_limits<Token>::max();
+  const double value = named && (*sign == '+' || *sign == '-') ? std::strtod(sign, &end) : 0;
+  if (end <= sign + 1 || *end != '\0' || std::isnan(value)) {
+    throw Error(ErrorCode::BadUsage,
+                fmt::format("--logit-bias {}: expected a token's number, a sign and a value", text),
+                "for example 15043+1.5, or 15043-inf to rule the token out");
+  }
+  return {static_cast<Token>(token), value};
+}
+
+void add_sampling_options(CLI::App& command, GenerationOptions& options) {
+  SamplerOptions& sampling = options.settings.sampling;
+  command
+      .add_option("--temperature", sampling.temperature, "randomness of the draw; 0: always the most probable token")
+      ->capture_default_str();
+  command.add_option("--top-p", sampling.top_p, "draw from the most probable tokens that have this mass; 1: all")
+      ->capture_default_str();
+  command.add_option("--top-k", sampling.top_k, "draw from that many most probable tokens; 0: all")
+      ->capture_default_str();
+  command
+      .add_option("--min-p", sampling.min_p,
+                  "draw from tokens at least this share as probable as the most probable one; 0: all")
+      ->capture_default_str();
+  command.add_option("--repeat-penalty", sampling.repeat_penalty, "makes recent tokens less probable; 1: does not")
+      ->capture_default_str();
+  command.add_option("--presence-penalty", sampling.presence_penalty, "taken off the logits of recent tokens")
+      ->capture_default_str();
+  command
+      .add_option("--frequency-penalty", sampling.frequency_penalty,
+                  "taken off the logits of recent tokens for each time they occurred")
+      ->capture_default_str();
+  command.add_option("--repeat-last-n", sampling.repeat_last_tokens, "how many tokens are recent; the prompt's count")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  command
+      .add_option("--logit-bias", options.logit_bias,
+                  "TOKEN+VALUE or TOKEN-VALUE, added to the token's logit; repeatable")
+      ->allow_extra_args(false);
+  command.add_flag("--ignore-eos", options.ignore_end, "never end a reply before --max-tokens");
+  command.add_option("--stop", options.settings.stops, "a text that a reply ends before; repeatable")
+      ->allow_extra_args(false);
+  command.add_option("--grammar-file", options.grammar_file, "grammar (GBNF) that replies conform to");
+}
+
+void add_guidance_options(CLI::App& command, GenerationOptions& options) {
+  std::vector<std::string> names;
+  for (const auto& [name, guidance] : kGuidances) names.push_back(name);
+  command
+      .add_option("--guidance", options.guidance,
+                  "none: as the model writes; token: every token by the token head; best-of-n: the candidate that the "
+                  "head likes best; branch: every few tokens the head's opinion of the next one; bias: token without "
+                  "context. Default: none without --head, token where the head has a token head, else best-of-n")
+      ->check(CLI::IsMember(names));
+  command
+      .add_option("--guidance-scale", options.scale,
+                  fmt::format("times which a score is added to its token's logit, 0: not at all; default: 1 for token "
+                              "and bias, {} for branch",
+                              BranchSettings{}.scale))
+      ->check(CLI::Range(-1e6, 1e6));
+  command.add_option("--guide-every", options.branch.every, "guide every so many tokens")->capture_default_str();
+  command
+      .add_option(
+          "--num-candidates", options.num_candidates,
+          fmt::format("best-of-n, token, bias: replies to choose from, {} by default for best-of-n, 1 for the others; "
+                      "branch: tokens to score, {} by default",
+                      kBestOf, BranchSettings{}.candidates))
+      ->check(CLI::Range(1, 256));
+  add_choice(command, "--guidance-normalise", options.branch.normalisation, "what makes scores comparable",
+             kNormalisations);
+  command
+      .add_option("--look-ahead", options.branch.look_ahead,
+                  "score a token with this many tokens, it and the most probable ones after it")
+      ->capture_default_str();
+  command.add_option("--guidance-preset", options.preset, "published: the rule of the published program")
+      ->check(CLI::IsMember({"published"}));
+  command.add_option("--samples", options.samples, "independent replies to each prompt, without best-of-n")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str();
+}
+
+/// What the published program does, wherever the command does not say otherwise.
+void apply_published_preset(GenerationOptions& options, const CLI::App& command) {
+  const auto set = [&](const char* option, auto& value, auto published) {
+    if (command.count(option) == 0) value = published;
+  };
+  SamplerOptions& sampling = options.settings.sampling;
+  sampling.published_order = true;
+  set("--temperature", sampling.temperature, 0.7);
+  set("--top-p", sampling.top_p, 0.9);
+  set("--top-k", sampling.top_k, 0);
+  set("--repeat-penalty", sampling.repeat_penalty, 1.1);
+  set("--guidance-scale", options.branch.scale, 2.0);
+  set("--guide-every", options.branch.every, 6);
+  set("--num-candidates", options.branch.candidates, 15);
+}
+
+}  // namespace
+
+void add_generation_options(CLI::App& command, GenerationOptions& options) {
+  command.add_option("--max-tokens", options.settings.max_tokens, "longest reply")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  add_guidance_options(command, options);
+  add_sampling_options(command, options);
+}
+
+bool chooses_best(const GenerationOptions& options, Guidance guidance) {
+  const bool tilted = guidance == Guidance::EachToken || guidance == Guidance::Bias;
+  return guidance == Guidance::BestOfN || (tilted && options.num_candidates.value_or(1) > 1);
+}
+
+Guidance guidance_of(const GenerationOptions& options, const CLI::App& command, const Head* head) {
+  const Guidance standard = head == nullptr ? Guidance::None : head->token ? Guidance::EachToken : Guidance::BestOfN;
+  const Guidance guidance = options.guidance.empty() ? standard : kGuidances.at(options.guidance);
+  const std::string name = name_of(kGuidances, guidance);
+  const bool tilted = guidance == Guidance::EachToken || guidance == Guidance::Bias;
+  if (guidance != Guidance::None && head == nullptr) {
+    throw Error(ErrorCode::BadUsage, fmt::format("--guidance {} goes by a head's score, and there is none", name),
+                "name a head file with --head, or use --guidance none");
+  }
+  if (tilted && !head->token) {
+    throw Error(ErrorCode::BadUsage, fmt::format("--guidance {} needs a token head, and the head file has none", name),
+                "train one with `coala align`, or with `coala train --token-head` on features of --token-rank 32");
+  }
+  if (chooses_best(options, guidance) && options.samples > 1) {
+    throw Error(ErrorCode::BadUsage,
+                fmt::format("--samples {} does not go with the choice of the best of several", options.samples),
+                "use --candidates to see more than the best reply, or leave --num-candidates or best-of-n out");
+  }
+  if (command.count("--guidance-scale") > 0 && guidance != Guidance::Branch && !tilted) {
+    throw Error(ErrorCode::BadUsage, fmt::format("--guidance-scale does not go with the guidance {}", name),
+                "add --guidance token or branch");
+  }
+  for (const char* option : {"--guide-every", "--guidance-normalise", "--look-ahead", "--guidance-preset"}) {
+    if (guidance == Guidance::Branch || command.count(option) == 0) continue;
+    throw Error(ErrorCode::BadUsage, fmt::format("{} does not go with the guidance {}", option, name),
+                "add --guidance branch");
+  }
+  return guidance;
+}
+
+void complete_settings(GenerationOptions& options, Guidance guidance, const CLI::App& command) {
+  GenerationSettings& settings = options.settings;
+  settings.candidates = options.samples;
+  if (chooses_best(options, guidance)) settings.candidates = options.num_candidates.value_or(kBestOf);
+  if (guidance == Guidance::Branch) {
+    if (options.num_candidates) options.branch.candidates = *options.num_candidates;
+    if (options.scale) options.branch.scale = *options.scale;
+    if (!options.preset.empty()) apply_published_preset(options, command);
+    options.branch.validate();
+    settings.branch = options.branch;
+  }
+  for (const std::string& text : options.logit_bias) {
+    const auto [token, bias] = parse_bias(text);
+    settings.sampling.logit_bias[token] += bias;
+  }
+  if (options.ignore_end && !options.grammar_file.empty()) {
+    throw Error(ErrorCode::BadUsage, "--ignore-eos does not go with --grammar-file",
+                "a grammar's text is complete at some point: drop one of the two");
+  }
+  for (const std::string& stop : settings.stops) {
+    if (stop.empty()) throw Error(ErrorCode::BadUsage, "--stop is an empty text");
+  }
+  settings.sampling.validate();
+}
+
+void bind_to_model(GenerationOptions& options, Guidance guidance, const Backbone& backbone, const Head* head) {
+  const Tokenizer& tokenizer = backbone.tokenizer();
+  SamplerOptions& sampling = options.settings.sampling;
+  for (const auto& [token, bias] : sampling.logit_bias) {
+    if (static_cast<std::size_t>(token) < tokenizer.size()) continue;
+    throw Error(ErrorCode::BadUsage, fmt::format("--logit-bias is for token {}; the vocabulary of {} has {}", token,
+                                                 backbone.identity().name, tokenizer.size()));
+  }
+  for (std::size_t i = 0; options.ignore_end && i < tokenizer.size(); ++i) {
+    const auto token = static_cast<Token>(i);
+    if (tokenizer.is_end(token)) sampling.logit_bias[token] = -std::numeric_limits<double>::infinity();
+  }
+  if (guidance == Guidance::EachToken || guidance == Guidance::Bias) {
+    const OutputMatrix output(backbone);
+    if (guidance == Guidance::EachToken) {
+      options.tilt = std::make_unique<TokenTilt>(*head->token, output, options.token_scale());
+    } else {
+      options.tilt = std::make_unique<BiasTilt>(*head->token, output, options.token_scale());
+    }
+    options.settings.tilt = options.tilt.get();
+  }
+  if (options.grammar_file.empty()) return;
+  options.grammar = std::make_unique<Grammar>(tokenizer, read_file(options.grammar_file), options.grammar_file);
+  options.settings.grammar = options.grammar.get();
+}
+
+Json settings_fields(const GenerationOptions& options, Guidance guidance) {
+  const GenerationSettings& settings = options.settings;
+  const SamplerOptions& sampling = settings.sampling;
+  Json fields{{"guidance", name_of(kGuidances, guidance)},
+              {"candidates", settings.candidates},
+              {"max_tokens", settings.max_tokens},
+              {"seed", settings.seed},
+              {"temperature", sampling.temperature},
+              {"top_p", sampling.top_p},
+              {"top_k", sampling.top_k},
+              {"min_p", sampling.min_p},
+              {"repeat_penalty", sampling.repeat_penalty},
+              {"presence_penalty", sampling.presence_penalty},
+              {"frequency_penalty", sampling.frequency_penalty},
+              {"repeat_last_n", sampling.repeat_last_tokens},
+              {"preset", options.preset},
+              {"logit_bias", options.logit_bias},
+              {"ignore_eos", options.ignore_end},
+              {"stop", settings.stops},
+              {"grammar", options.grammar_file.empty() ? "" : hash_file(options.grammar_file)}};
+  if (guidance == Guidance::EachToken || guidance == Guidance::Bias) fields["guidance_scale"] = options.token_scale();
+  if (settings.branch) {
+    fields["guidance_scale"] = settings.branch->scale;
+    fields["guide_every"] = settings.branch->every;
+    fields["branches"] = settings.branch->candidates;
+    fields["normalise"] = name_of(kNormalisations, settings.branch->normalisation);
+    fields["look_ahead"] = settings.branch->look_ahead;
+  }
+  return fields;
+}
+
+}  // namespace coala

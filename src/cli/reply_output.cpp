@@ -1,0 +1,96 @@
+#include "cli/reply_output.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <cstdio>
+
+#include "data/utf8.h"
+
+namespace coala {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json reply_fields(const Reply& reply, const Head* head) {
+  Json fields{{"text", reply.text},
+              {"tokens", reply.tokens.size()},
+              {"finish", finish_name(reply.finish)},
+              {"log_probability", reply.log_probability},
+              {"log_probability_tokens", reply.log_probability_tokens}};
+  if (reply.score) {
+    fields["score"] = *reply.score;
+    fields["probability"] = head->probability(*reply.score);
+  }
+  return fields;
+}
+
+std::string one_line(const Json& line) {
+  return line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace
+
+Json reply_line(const std::string& id, const Reply& reply, const Head* head, std::size_t candidate,
+                std::size_t sample) {
+  Json line{{"id", id}};
+  line.update(reply_fields(reply, head));
+  line["candidate"] = candidate;
+  line["sample"] = sample;
+  return line;
+}
+
+Json candidate_list(std::span<const Reply> candidates, const Head* head) {
+  Json list = Json::array();
+  for (const Reply& candidate : candidates) list.push_back(reply_fields(candidate, head));
+  return list;
+}
+
+void print_trace(const std::string& id, std::size_t candidate, const Reply& reply, const Tokenizer& tokenizer) {
+  for (std::size_t t = 0; t < reply.trace.size(); ++t) {
+    const DrawnToken& drawn = reply.trace[t];
+    const std::string text =
+        tokenizer.is_end(drawn.token) ? "(end)" : quoted_text(tokenizer.decode({&drawn.token, 1}, /*at_start=*/false));
+    const std::string score = drawn.score ? fmt::format(" score {:.6g}", *drawn.score) : "";
+    fmt::print(stderr, "{} {} {} {} probability {:.6f}{}\n", id, candidate, t + 1, text,
+               std::exp(drawn.log_probability), score);
+  }
+}
+
+void print_text(std::string_view text) {
+  std::string shown;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool controls = (byte < 0x20 && c != '\n' && c != '\t') || byte == 0x7f;
+    if (!controls) shown += c;
+  }
+  fmt::print("{}", shown);
+  std::fflush(stdout);
+}
+
+void ReplyWriter::open(const std::string& path, const Json& origin, std::size_t lines_per_record) {
+  file_ = std::make_unique<ReplyFile>(path, origin, lines_per_record);
+  for (const std::string& line : file_->lines()) {
+    if (collect_) collected_.push_back(Json::parse(line));
+  }
+}
+
+void ReplyWriter::write(std::vector<Json>&& lines_of_record) {
+  std::string lines;
+  for (const Json& line : lines_of_record) lines += one_line(line);
+  if (file_) file_->write(lines);
+  if (!file_ && !collect_) {
+    fmt::print("{}", lines);
+    std::fflush(stdout);
+  }
+  for (Json& line : lines_of_record) {
+    if (collect_) collected_.push_back(std::move(line));
+  }
+}
+
+Json ReplyWriter::finish() {
+  if (file_) file_->finish();
+  return std::move(collected_);
+}
+
+}  // namespace coala

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cli/reply_file.h"
+#include "decode/generator.h"
+
+namespace coala {
+
+/// A record's reply as it is written.
+nlohmann::ordered_json reply_line(const std::string& id, const Reply& reply, const Head* head, std::size_t candidate,
+                                  std::size_t sample);
+nlohmann::ordered_json candidate_list(std::span<const Reply> candidates, const Head* head);
+
+/// One line per token that was drawn, on standard error: record, candidate, place, text, probability, score.
+void print_trace(const std::string& id, std::size_t candidate, const Reply& reply, const Tokenizer& tokenizer);
+
+/// Text that a model wrote, on the terminal: what could control the terminal is left out.
+void print_text(std::string_view text);
+
+/// Where replies go: a file, the object that is printed at the end, or standard output.
+class ReplyWriter {
+ public:
+  /// @param collect  keep the lines for finish()
+  explicit ReplyWriter(bool collect) : collect_(collect) {}
+
+  /// Opens the file. @throws as ReplyFile
+  void open(const std::string& path, const nlohmann::ordered_json& origin, std::size_t lines_per_record);
+  std::size_t records() const { return file_ ? file_->records() : 0; }  ///< that were written by an earlier run
+
+  void write(std::vector<nlohmann::ordered_json>&& lines_of_record);
+  /// @return  what was collected
+  nlohmann::ordered_json finish();
+
+ private:
+  bool collect_;
+  std::unique_ptr<ReplyFile> file_;
+  nlohmann::ordered_json collected_ = nlohmann::ordered_json::array();
+};
+
+}  // namespace coala

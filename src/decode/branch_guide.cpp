@@ -1,0 +1,184 @@
+#include "decode/branch_guide.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <limits>
+#include <numeric>
+#include <utility>
+
+namespace coala {
+namespace {
+
+/// Indices of the `most` most probable candidates that can be drawn at all.
+std::vector<std::size_t> leading(std::span<const TokenLogit> candidates, std::size_t most) {
+  std::vector<std::size_t> indices(candidates.size());
+  std::iota(indices.begin(), indices.end(), std::size_t{0});
+  std::erase_if(indices, [&](std::size_t i) { return !std::isfinite(candidates[i].logit); });
+  const auto end = indices.begin() + static_cast<std::ptrdiff_t>(std::min(most, indices.size()));
+  std::partial_sort(indices.begin(), end, indices.end(), [&](std::size_t a, std::size_t b) {
+    const TokenLogit& x = candidates[a];
+    const TokenLogit& y = candidates[b];
+    return x.logit > y.logit || (x.logit == y.logit && x.token < y.token);
+  });
+  indices.erase(end, indices.end());
+  return indices;
+}
+
+double slope_of(const Head& head) {
+  const std::string slope = head.value("probability.slope");
+  return slope.empty() ? 1 : std::strtod(slope.c_str(), nullptr);
+}
+
+}  // namespace
+
+/// A candidate, and what the sequence is with it.
+struct BranchGuide::Branch {
+  Token token = 0;
+  int sequence = -1;                  ///< -1: the token ends the reply, nothing is evaluated
+  Session::Output next;               ///< after the candidate
+  std::optional<PooledState> pooled;  ///< with the candidate, and with what the look-ahead adds
+  std::vector<float> logits, state;   ///< what `next` views when there is a look-ahead
+};
+
+BranchGuide::BranchGuide(const Backbone& backbone, Session& session, const RewardHead& reward,
+                         const BranchSettings& settings, int first_branch, const LogitTilt* tilt)
+    : backbone_(backbone),
+      session_(session),
+      reward_(reward),
+      settings_(settings),
+      first_branch_(first_branch),
+      tilt_(tilt),
+      slope_(slope_of(*reward.head)) {
+  settings.validate();
+}
+
+int BranchGuide::branches(const Backbone& backbone, const BranchSettings& settings) {
+  return static_cast<int>(std::min(static_cast<std::size_t>(settings.candidates), backbone.identity().vocabulary));
+}
+
+BranchChoice BranchGuide::choose(int sequence, const PooledState& text, Sampler& sampler,
+                                 std::span<const float> logits) {
+  const std::span<TokenLogit> candidates = sampler.filter(logits);
+  const auto most = static_cast<std::size_t>(branches(backbone_, settings_));
+  const std::vector<std::size_t> places = leading(candidates, most);
+  BranchChoice choice;
+  choice.guided = places.size() > 1;
+  if (!choice.guided) {
+    choice.token = sampler.draw_from(candidates);
+    return choice;
+  }
+  std::vector<Token> tokens;
+  for (const std::size_t place : places) tokens.push_back(candidates[place].token);
+  std::vector<Branch> grown = grow(sequence, text, tokens);
+  const std::vector<double> raw = scores(grown, text);
+  std::vector<double> calibrated = raw;
+  for (double& score : calibrated) score *= slope_;
+  const std::vector<double> added = normalised(calibrated, settings_.normalisation);
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    candidates[places[i]].logit += static_cast<float>(settings_.scale * added[i]);
+  }
+  choice.token = sampler.draw_from(candidates);
+  for (std::size_t i = 0; i < grown.size(); ++i) {
+    if (grown[i].token != choice.token) continue;
+    choice.score = raw[i];
+    if (grown[i].sequence >= 0) choice.next = keep(grown[i], sequence);
+  }
+  for (const Branch& branch : grown) {
+    if (branch.sequence >= 0) session_.drop(branch.sequence);
+  }
+  return choice;
+}
+
+/// One decode for all candidates, and one for each token of the look-ahead.
+std::vector<BranchGuide::Branch> BranchGuide::grow(int sequence, const PooledState& text,
+                                                   std::span<const Token> tokens) {
+  std::vector<Branch> branches;
+  std::vector<Session::Row> rows;
+  for (const Token token : tokens) {
+    branches.emplace_back().token = token;
+    if (backbone_.tokenizer().is_end(token)) continue;
+    branches.back().sequence = first_branch_ + static_cast<int>(rows.size());
+    session_.fork(sequence, branches.back().sequence);
+    rows.push_back({branches.back().sequence, token});
+  }
+  const std::span<const Session::Output> outputs = session_.step(rows);
+  std::size_t row = 0;
+  for (Branch& branch : branches) {
+    if (branch.sequence < 0) continue;
+    branch.next = outputs[row++];
+    branch.pooled = text;
+    branch.pooled->add(branch.next.state);
+    if (settings_.look_ahead == 1) continue;
+    branch.logits.assign(branch.next.logits.begin(), branch.next.logits.end());
+    branch.state.assign(branch.next.state.begin(), branch.next.state.end());
+    branch.next = {branch.logits, branch.state};
+  }
+  look_ahead(branches);
+  return branches;
+}
+
+/// A branch ends early where the model would end the reply and where its context is full.
+void BranchGuide::look_ahead(std::vector<Branch>& branches) {
+  std::vector<Branch*> growing;
+  std::vector<Token> following;
+  const auto go_on = [&](Branch& branch, const Session::Output& output) {
+    const Token token = most_probable(output);
+    const bool full = session_.length_tokens(branch.sequence) >= backbone_.identity().context_tokens;
+    if (full || backbone_.tokenizer().is_end(token)) return;
+    growing.push_back(&branch);
+    following.push_back(token);
+  };
+  for (Branch& branch : branches) {
+    if (settings_.look_ahead > 1 && branch.sequence >= 0) go_on(branch, branch.next);
+  }
+  for (int ahead = 1; ahead < settings_.look_ahead && !growing.empty(); ++ahead) {
+    std::vector<Session::Row> rows;
+    for (std::size_t i = 0; i < growing.size(); ++i) rows.push_back({growing[i]->sequence, following[i]});
+    const std::vector<Branch*> grown = std::exchange(growing, {});
+    following.clear();
+    const std::span<const Session::Output> outputs = session_.step(rows);
+    for (std::size_t i = 0; i < grown.size(); ++i) {
+      grown[i]->pooled->add(outputs[i].state);
+      go_on(*grown[i], outputs[i]);
+    }
+  }
+}
+
+Token BranchGuide::most_probable(const Session::Output& output) {
+  std::span<const float> logits = output.logits;
+  if (tilt_ != nullptr) {
+    tilted_.assign(logits.begin(), logits.end());
+    tilt_->add(output.state, tilted_);
+    logits = tilted_;
+  }
+  return static_cast<Token>(std::ranges::max_element(logits) - logits.begin());
+}
+
+/// By the head, uncalibrated.
+std::vector<double> BranchGuide::scores(const std::vector<Branch>& branches, const PooledState& text) const {
+  std::vector<double> scores;
+  double lowest = std::numeric_limits<double>::infinity();
+  for (const Branch& branch : branches) {
+    const PooledState& pooled = branch.pooled ? *branch.pooled : text;
+    const bool scored = !pooled.empty();
+    scores.push_back(scored ? reward_.head->score(pooled.feature()) : std::numeric_limits<double>::quiet_NaN());
+    if (scored) lowest = std::min(lowest, scores.back());
+  }
+  for (double& score : scores) {
+    if (std::isnan(score)) score = std::isfinite(lowest) ? lowest : 0;
+  }
+  return scores;
+}
+
+/// Makes the branch, without its look-ahead, the sequence.
+Session::Output BranchGuide::keep(Branch& branch, int sequence) {
+  session_.truncate(branch.sequence, session_.length_tokens(sequence) + 1);
+  session_.fork(branch.sequence, sequence);
+  if (settings_.look_ahead == 1) return branch.next;
+  logits_ = std::move(branch.logits);
+  state_ = std::move(branch.state);
+  return {logits_, state_};
+}
+
+}  // namespace coala

@@ -1,0 +1,367 @@
+// Guidance inside of decoding: branches and tilts.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "decode/parallel_generator.h"
+#include "extract/feature_extractor.h"
+#include "tiny_replies.h"
+
+namespace coala {
+namespace {
+
+using namespace test;  // NOLINT
+
+GenerationSettings guided(int candidates, std::size_t max_tokens, const BranchSettings& branch) {
+  GenerationSettings settings = wild(candidates, max_tokens);
+  settings.reward = reward();
+  settings.branch = branch;
+  settings.trace = true;
+  return settings;
+}
+
+/// A feature by extraction's own code, from the tokens, without a session.
+double extracted_score(const EncodedPrompt& prompt, std::span<const Token> tokens, const FeatureSettings& how) {
+  FeatureExtractor extractor(tiny(), how, 1);
+  EncodedResponse response{followed_by(prompt, tokens), prompt.tokens.size(), 0};
+  const EncodedResponse* const one = &response;
+  return the_head().score(extractor.pool({&one, 1}).row(0));
+}
+
+TEST(Normalised, IsWhatItsNameSays) {
+  const std::vector<double> scores{1, 3, 2};
+  EXPECT_EQ(normalised(scores, Normalisation::MinMax), (std::vector<double>{0, 1, 0.5}));
+  EXPECT_EQ(normalised(scores, Normalisation::Raw), scores);
+  const double deviation = std::sqrt(2.0 / 3);
+  EXPECT_EQ(normalised(scores, Normalisation::ZScore), (std::vector<double>{-1 / deviation, 1 / deviation, 0}));
+  const std::vector<double> equal{4, 4};
+  EXPECT_EQ(normalised(equal, Normalisation::MinMax), (std::vector<double>{0, 0}));
+  EXPECT_EQ(normalised(equal, Normalisation::ZScore), (std::vector<double>{0, 0}));
+  EXPECT_TRUE(normalised({}, Normalisation::MinMax).empty());
+}
+
+TEST(BranchGuidance, FeaturesEqualFullReevaluation) {
+  const EncodedPrompt prompt = chat("the hen");
+  std::size_t compared = 0;
+  for (const Pooling pooling : {Pooling::Mean, Pooling::Last}) {
+    for (const PoolOver over : {PoolOver::Response, PoolOver::All}) {
+      for (const int every : {1, 3}) {
+        GenerationSettings settings = guided(4, 40, {.every = every});
+        settings.reward = reward(pooling, over);
+        for (const Reply& reply : replies_to(prompt, settings)) {
+          for (std::size_t t = 0; t < reply.tokens.size(); ++t) {
+            EXPECT_TRUE((t + 1) % static_cast<std::size_t>(every) == 0 || !reply.trace[t].score) << t;
+            if (!reply.trace[t].score) continue;
+            const std::vector<Token> text(reply.tokens.begin(),
+                                          reply.tokens.begin() + static_cast<std::ptrdiff_t>(t) + 1);
+            const double tolerance = expected_score(prompt, text, settings.reward->features).tolerance;
+            EXPECT_NEAR(*reply.trace[t].score, extracted_score(prompt, text, settings.reward->features), tolerance);
+            ++compared;
+          }
+        }
+      }
+    }
+  }
+  EXPECT_GT(compared, 200u);
+}
+
+/// log p of all tokens by evaluating every prefix from the start: the winner's branch left the logits that its text
+/// has.
+TEST(BranchGuidance, GoesOnFromTheWinnersBranch) {
+  const EncodedPrompt prompt = chat("the sand");
+  for (const int look_ahead : {1, 3}) {
+    for (const Reply& reply : replies_to(prompt, guided(3, 30, {.scale = 3, .every = 2, .look_ahead = look_ahead}))) {
+      Session session(tiny(), {.cells = kContext});
+      for (std::size_t t = 0; t < reply.trace.size(); ++t) {
+        const auto logits = session.start(followed_by(prompt, std::span(reply.tokens).first(t))).logits;
+        // Each logit may be off by rounding, see decode_test.cpp.
+        EXPECT_NEAR(reply.trace[t].log_probability, log_probability(logits, reply.trace[t].token), 2e-4) << t;
+      }
+      EXPECT_GT(reply.guided_steps, 0u);
+    }
+  }
+}
+
+/// At temperature 0 and a scale above all logits the candidate with the highest score is drawn, whoever computes it.
+TEST(BranchGuidance, TakesTheCandidateThatTheHeadLikesBest) {
+  const EncodedPrompt prompt = chat("the hen and");
+  constexpr std::size_t kCandidates = 6;
+  for (const int look_ahead : {1, 4}) {
+    GenerationSettings settings = guided(1, 25, {.scale = 1e5, .every = 1, .candidates = kCandidates});
+    settings.branch->look_ahead = look_ahead;
+    settings.sampling = {.temperature = 0, .top_p = 1, .top_k = 0};
+    const Reply reply = replies_to(prompt, settings).front();
+    Session session(tiny(), {.cells = kContext});
+    const auto logits_after = [&](std::span<const Token> text) {
+      const auto logits = session.start(followed_by(prompt, text)).logits;
+      return std::vector<float>(logits.begin(), logits.end());
+    };
+    EXPECT_EQ(reply.guided_steps, reply.trace.size());
+    for (std::size_t t = 0; t < reply.trace.size(); ++t) {
+      const std::vector<Token> text(reply.tokens.begin(), reply.tokens.begin() + static_cast<std::ptrdiff_t>(t));
+      const std::vector<float> logits = logits_after(text);
+      std::vector<Token> order(logits.size());
+      for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<Token>(i);
+      std::ranges::sort(order, [&](Token a, Token b) {
+        return logits[static_cast<std::size_t>(a)] > logits[static_cast<std::size_t>(b)];
+      });
+      double best = -std::numeric_limits<double>::infinity();
+      double of_drawn = best;
+      for (std::size_t c = 0; c < kCandidates; ++c) {
+        std::vector<Token> longer = text;
+        if (!tiny().tokenizer().is_end(order[c])) {
+          longer.push_back(order[c]);
+          for (int ahead = 1; ahead < look_ahead; ++ahead) {
+            const std::vector<float> next = logits_after(longer);
+            const auto token = static_cast<Token>(std::ranges::max_element(next) - next.begin());
+            if (tiny().tokenizer().is_end(token)) break;
+            longer.push_back(token);
+          }
+        }
+        if (longer.empty()) continue;
+        const double score = extracted_score(prompt, longer, {});
+        best = std::max(best, score);
+        if (order[c] == reply.trace[t].token) of_drawn = score;
+      }
+      const double tolerance = expected_score(prompt, followed_by({}, reply.tokens), {}).tolerance;
+      EXPECT_NEAR(of_drawn, best, tolerance) << "token " << t << ", look-ahead " << look_ahead;
+      EXPECT_NEAR(*reply.trace[t].score, of_drawn, tolerance);
+    }
+  }
+}
+
+std::vector<EncodedPrompt> hundred_prompts(const Backbone& backbone) {
+  std::vector<EncodedPrompt> prompts;
+  for (int i = 0; i < 100; ++i) {
+    prompts.push_back(backbone.encode_prompt({{{"user", "question " + std::to_string(i * 7919 % 1000)}}, ""}));
+  }
+  return prompts;
+}
+
+struct Comparison {
+  int replies = 0;
+  int same = 0;
+  std::uint64_t guided_steps = 0;
+};
+
+/// Guided replies of a scale against the plain sampler's: 100 prompts x 3 seeds.
+Comparison compare_with_plain(const Backbone& backbone, const RewardHead& head, BranchSettings branch) {
+  const std::vector<EncodedPrompt> prompts = hundred_prompts(backbone);
+  Comparison result;
+  for (std::uint64_t seed = 0; seed < 3; ++seed) {
+    GenerationSettings settings{.max_tokens = 24, .seed = seed};
+    const auto generate = [&] {
+      std::vector<Reply> replies;
+      ParallelGenerator(backbone, settings, prompts, 1).generate([&](std::size_t, std::vector<Reply>&& candidates) {
+        replies.push_back(std::move(candidates.front()));
+      });
+      return replies;
+    };
+    const std::vector<Reply> plain = generate();
+    settings.reward = head;
+    settings.branch = branch;
+    const std::vector<Reply> guided_replies = generate();
+    for (std::size_t i = 0; i < plain.size(); ++i) {
+      ++result.replies;
+      result.same += guided_replies[i].tokens == plain[i].tokens ? 1 : 0;
+      result.guided_steps += guided_replies[i].guided_steps;
+    }
+  }
+  return result;
+}
+
+/// A scale of 0 leaves nothing to score. With one too small to change a float32 logit the branches do run, and the
+/// random numbers must still mean the same tokens.
+TEST(BranchGuidance, WithoutAScaleItIsThePlainSampler) {
+  for (const int every : {1, 5}) {
+    const Comparison zero = compare_with_plain(tiny(), reward(), {.scale = 0, .every = every});
+    EXPECT_EQ(zero.same, zero.replies);
+    EXPECT_EQ(zero.guided_steps, 0u);
+    const Comparison tiny_scale = compare_with_plain(tiny(), reward(), {.scale = 1e-30, .every = every});
+    EXPECT_EQ(tiny_scale.same, tiny_scale.replies);
+    EXPECT_EQ(tiny_scale.replies, 300);
+    EXPECT_GT(tiny_scale.guided_steps, 1000u / static_cast<unsigned>(every));
+  }
+}
+
+TEST(BranchGuidance, WithoutAScaleItIsThePlainSamplerOfTheDemosModel) {
+  const Backbone tutor(std::filesystem::path(COALA_DEMO_MODEL));
+  Head head;
+  head.transform = FeatureTransform::identity(tutor.identity().dimension);
+  head.network.theta1 = Matrix<float>(1, tutor.identity().dimension);
+  head.network.gates = Matrix<float>(1, tutor.identity().dimension);
+  head.network.theta1.row(0)[3] = 1;
+  head.network.theta2 = {1.0f};
+  const Comparison zero = compare_with_plain(tutor, {&head, {}}, {.scale = 0});
+  EXPECT_EQ(zero.same, zero.replies);
+  // F16 weights: a row's last bits depend on how many rows are evaluated with it, so that a draw may turn out
+  // otherwise.
+  const Comparison tiny_scale = compare_with_plain(tutor, {&head, {}}, {.scale = 1e-30});
+  std::printf("%d of %d replies are the same\n", tiny_scale.same, tiny_scale.replies);
+  EXPECT_GE(tiny_scale.same, 285);
+  EXPECT_GT(tiny_scale.guided_steps, 100u);
+}
+
+TEST(BranchGuidance, LosesNoCells) {
+  const EncodedPrompt prompt = chat("the hen");
+  constexpr int kBranches = 5;
+  for (const int look_ahead : {1, 2}) {
+    // No cell to spare beyond llama.cpp's rounding up.
+    Session session(tiny(), {.sequences = 2 + kBranches, .cells = 256});
+    const RewardHead head = reward();
+    BranchGuide guide(tiny(), session, head, {.every = 1, .candidates = kBranches, .look_ahead = look_ahead}, 2,
+                      nullptr);
+    const auto output = session.start(prompt.tokens);
+    const std::vector<float> first(output.logits.begin(), output.logits.end());
+    Sampler sampler({.temperature = 1, .top_p = 1, .top_k = 0}, 8);
+    std::vector<float> logits;
+    std::size_t length = 0;
+    PooledState text(Pooling::Mean, 32);
+    for (int step = 0; step < 3000; ++step) {
+      if (length == 0 || length > 200) {
+        session.fork(0, 1);
+        logits = first;
+        length = prompt.tokens.size();
+        text = PooledState(Pooling::Mean, 32);
+      }
+      const BranchChoice choice = guide.choose(1, text, sampler, logits);
+      std::optional<Session::Output> next = choice.next;
+      const Session::Row row{1, choice.token};
+      if (!next && !tiny().tokenizer().is_end(choice.token)) next = session.step({&row, 1}).front();
+      if (next) {
+        ++length;
+        text.add(next->state);
+        logits.assign(next->logits.begin(), next->logits.end());
+      }
+      ASSERT_EQ(session.held_tokens(0), prompt.tokens.size());
+      ASSERT_EQ(session.held_tokens(1), length) << "step " << step;
+      ASSERT_EQ(session.length_tokens(1), length);
+      for (int s = 2; s < 2 + kBranches; ++s) ASSERT_EQ(session.held_tokens(s), 0u);
+    }
+  }
+}
+
+/// Adds a number to one token's logit, whatever the state.
+class OneTokenTilt : public LogitTilt {
+ public:
+  OneTokenTilt(Token token, float size) : token_(token), size_(size) {}
+  void add(std::span<const float> state, std::span<float> logits) const override {
+    EXPECT_EQ(state.size(), 32u);
+    logits[static_cast<std::size_t>(token_)] += size_;
+  }
+
+ private:
+  Token token_;
+  float size_;
+};
+
+TEST(BranchGuidance, AnEndAmongTheCandidatesIsScoredByTheTextSoFar) {
+  constexpr Token kEnd = 2;
+  ASSERT_TRUE(tiny().tokenizer().is_end(kEnd));
+  const EncodedPrompt prompt = chat("the hen");
+  const OneTokenTilt likes_to_end(kEnd, 4);
+  GenerationSettings settings = guided(150, 30, {.scale = 1, .every = 1});
+  settings.tilt = &likes_to_end;
+  int empty = 0;
+  int compared = 0;
+  for (const Reply& reply : replies_to(prompt, settings)) {
+    if (reply.finish != Finish::Stop || reply.trace.back().token != kEnd) continue;
+    if (!reply.trace.back().score) continue;  // not among the most probable
+    if (reply.tokens.empty()) {
+      ++empty;
+      continue;
+    }
+    EXPECT_EQ(*reply.trace.back().score, *reply.score);
+    ++compared;
+  }
+  EXPECT_GT(empty, 0);
+  EXPECT_GT(compared, 10);
+}
+
+TEST(BranchGuidance, NeedsNoBranchForACertainToken) {
+  GenerationSettings settings = guided(2, 20, {.every = 1});
+  settings.sampling = {.temperature = 1, .top_p = 1, .top_k = 1};
+  Generator generator(tiny(), settings, 30, 1);
+  std::size_t rows = chat("the").tokens.size();
+  for (const Reply& reply : generator.generate(chat("the"))) {
+    EXPECT_EQ(reply.guided_steps, 0u);
+    rows += reply.tokens.size();
+  }
+  EXPECT_EQ(generator.counts().rows, rows);
+}
+
+TEST(BranchGuidance, StopsWhereTheContextEnds) {
+  const EncodedPrompt prompt = long_prompt(240);
+  for (const int look_ahead : {1, 8}) {
+    GenerationSettings settings = guided(4, 1000, {.every = 1, .candidates = 254, .look_ahead = look_ahead});
+    int full = 0;
+    for (const Reply& reply : replies_to(prompt, settings)) {
+      EXPECT_NE(reply.finish, Finish::Length);
+      if (reply.finish != Finish::Context) continue;
+      ++full;
+      EXPECT_EQ(prompt.tokens.size() + reply.tokens.size(), kContext);
+      const Expected expected = expected_score(prompt, reply.tokens, {});
+      EXPECT_NEAR(*reply.score, expected.score, expected.tolerance);
+    }
+    EXPECT_GT(full, 0);
+    EXPECT_EQ(replies_to(long_prompt(kContext - 1), settings).size(), 4u);
+    EXPECT_EQ(error_code_of([&] { replies_to(long_prompt(kContext), settings); }), ErrorCode::BadInput);
+    EXPECT_EQ(error_code_of([&] { replies_to({}, settings); }), ErrorCode::BadInput);
+  }
+}
+
+TEST(BranchGuidance, RefusesWhatMakesNoSense) {
+  const auto refused = [](const BranchSettings& branch) {
+    return error_code_of([&] { replies_to(chat("x"), guided(1, 5, branch)); }) == ErrorCode::BadUsage;
+  };
+  EXPECT_TRUE(refused({.scale = std::numeric_limits<double>::quiet_NaN()}));
+  EXPECT_TRUE(refused({.every = 0}));
+  EXPECT_TRUE(refused({.candidates = 1}));
+  EXPECT_TRUE(refused({.candidates = 255}));
+  EXPECT_TRUE(refused({.look_ahead = 0}));
+  GenerationSettings headless = guided(1, 5, {});
+  headless.reward.reset();
+  EXPECT_EQ(error_code_of([&] { replies_to(chat("x"), headless); }), ErrorCode::BadUsage);
+}
+
+TEST(BranchGuidance, DependsOnNeitherThreadsNorOtherReplies) {
+  std::vector<EncodedPrompt> prompts;
+  for (int i = 0; i < 6; ++i) prompts.push_back(chat("the hen " + std::string(static_cast<std::size_t>(i * 5), 'a')));
+  const auto all = [&](int threads, int candidates) {
+    std::vector<Reply> replies;
+    ParallelGenerator generator(tiny(), guided(candidates, 20, {.every = 2}), prompts, threads);
+    generator.generate([&](std::size_t, std::vector<Reply>&& c) { replies.push_back(std::move(c.front())); });
+    return replies;
+  };
+  const auto one = all(1, 1);
+  const auto other = all(3, 2);
+  for (std::size_t i = 0; i < prompts.size(); ++i) {
+    EXPECT_EQ(one[i].tokens, other[i].tokens);
+    EXPECT_EQ(one[i].score, other[i].score);
+  }
+}
+
+TEST(LogitTilt, IsABiasWhereItDoesNotLookAtTheState) {
+  const EncodedPrompt prompt = chat("the hen");
+  const Token token = tiny().encode_response(prompt, "the").front();
+  const OneTokenTilt tilt(token, 3);
+  GenerationSettings settings = wild(5, 20);
+  settings.tilt = &tilt;
+  const std::vector<Reply> tilted = replies_to(prompt, settings);
+  settings.tilt = nullptr;
+  const std::vector<Reply> plain = replies_to(prompt, settings);
+  settings.sampling.logit_bias = {{token, 3}};
+  const std::vector<Reply> biased = replies_to(prompt, settings);
+  int changed = 0;
+  for (std::size_t i = 0; i < tilted.size(); ++i) {
+    EXPECT_EQ(tilted[i].tokens, biased[i].tokens);
+    EXPECT_EQ(tilted[i].log_probability, biased[i].log_probability);  // of the model as it is
+    changed += tilted[i].tokens != plain[i].tokens ? 1 : 0;
+  }
+  EXPECT_GT(changed, 0);
+}
+
+}  // namespace
+}  // namespace coala
