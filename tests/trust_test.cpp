@@ -12,6 +12,7 @@
 #include "eval/length_control.h"
 #include "eval/metrics.h"
 #include "eval/subsets.h"
+#include "support.h"
 #include "synthetic.h"
 #include "train/control.h"
 #include "train/training_run.h"
@@ -104,9 +105,8 @@ TEST(Coverage, AccuracyAtEqualLengths) {
     std::vector<double> difference;
     std::vector<std::int64_t> prompts;
     for (int i = 0; i < 300; ++i) {
-      difference.push_back(random.normal() + 0.5);
-      // The model's own x: tanh of the difference in units of its root mean square, here sqrt(1.25).
-      const double x = std::tanh(difference.back() / std::sqrt(1.25));
+      difference.push_back(std::tanh(random.normal() + 0.5));
+      const double x = difference.back();
       right.push_back(random.uniform() < 1 / (1 + std::exp(-(0.4 + 1.5 * x))) ? 1 : 0);
       prompts.push_back(i);
     }
@@ -124,7 +124,7 @@ TEST(LengthControl, KnowsAHeadThatOnlyMeasuresLength) {
   std::vector<std::int64_t> prompts(1000);
   std::iota(prompts.begin(), prompts.end(), 0);
   for (std::size_t i = 0; i < 1000; ++i) {
-    difference[i] = random.uniform() < 0.8 ? 1 + 100 * random.uniform() : -1 - 100 * random.uniform();
+    difference[i] = std::tanh(random.uniform() < 0.8 ? 0.01 + random.uniform() : -0.01 - random.uniform());
     longer[i] = difference[i] > 0 ? 1 : 0;
     fair[i] = random.uniform() < 0.7 ? 1 : 0;
   }
@@ -138,6 +138,66 @@ TEST(LengthControl, KnowsAHeadThatOnlyMeasuresLength) {
   const LengthControlled perfect = length_controlled_accuracy(std::vector<double>(1000, 1.0), difference, prompts);
   EXPECT_GT(perfect.accuracy, 0.98);
   EXPECT_LT(perfect.ci95.low, perfect.accuracy);
+}
+
+/// Pairs whose preferences come from quality (column 0) and from length (column 1 knows it, and so do the lengths).
+FeatureSet pairs_with_length(std::size_t n, std::uint64_t seed) {
+  FeatureSet set = test::pair_set(
+      n, 6, [](std::span<const float> x) { return static_cast<double>(x[0]) + 1.5 * static_cast<double>(x[1]); }, seed);
+  for (std::size_t i = 0; i < n; ++i) {
+    set.length_chosen.push_back(static_cast<std::int32_t>(std::lround(1000 + 200 * set.chosen(i, 1))));
+    set.length_rejected.push_back(static_cast<std::int32_t>(std::lround(1000 + 200 * set.rejected(i, 1))));
+  }
+  return set;
+}
+
+TEST(LengthControl, TrainingForgetsTheLength) {
+  set_quiet(true);
+  ThreadPool pool(1);
+  FitSettings settings;
+  settings.model_class = ModelClass::Linear;
+  settings.path_length = 6;
+  EvaluationPlan plan;
+  plan.held_out = pairs_with_length(2000, 2);
+  const auto metrics = [&](LengthControl control) {
+    settings.length_control = control;
+    return train_and_evaluate(pairs_with_length(2000, 1), plan, settings, pool).metrics;
+  };
+  const auto correlation_of = [](const auto& m) { return m.at("score_length_correlation").template get<double>(); };
+  const auto controlled_of = [](const auto& m) { return m.at("length_controlled_accuracy").template get<double>(); };
+  const auto plain = metrics(LengthControl::None);
+  EXPECT_GT(correlation_of(plain), 0.7);
+  for (const LengthControl control : {LengthControl::Covariate, LengthControl::Weights}) {
+    SCOPED_TRACE(length_control_name(control));
+    const auto controlled = metrics(control);
+    EXPECT_LT(std::abs(correlation_of(controlled)), 0.3);
+    EXPECT_NEAR(controlled_of(controlled), controlled_of(plain), 0.04);  // at equal lengths both know the quality
+    EXPECT_EQ(controlled.at("solver").at("length_control"), length_control_name(control));
+  }
+  EXPECT_GT(metrics(LengthControl::Covariate).at("solver").at("length_slope").get<double>(), 1);
+}
+
+TEST(LengthControl, RefusesWhatHasNoPlaceForIt) {
+  ThreadPool pool(1);
+  FitSettings settings;
+  settings.length_control = LengthControl::Weights;
+  const auto code = [&](const FeatureSet& set) { return test::error_code_of([&] { fit_head(set, settings, pool); }); };
+  const FeatureSet pairs = pairs_with_length(50, 3);
+  FeatureSet without = pairs;
+  without.length_chosen.clear();
+  EXPECT_EQ(code(without), ErrorCode::BadUsage);
+  EXPECT_EQ(code(test::labelled_set(
+                50, 3, [](std::span<const float>) { return 0.0; }, 4)),
+            ErrorCode::BadUsage);
+  settings.length_control = LengthControl::Covariate;
+  settings.phase_two.objective = PhaseTwoObjective::Pairwise;
+  EXPECT_EQ(code(pairs), ErrorCode::BadUsage);
+  settings.phase_two.objective = PhaseTwoObjective::Preference;
+  settings.loss = Loss::Squared;
+  EXPECT_EQ(code(pairs), ErrorCode::BadUsage);
+  settings.loss.reset();
+  settings.model_class = ModelClass::Cronos;
+  EXPECT_EQ(code(pairs), ErrorCode::BadUsage);
 }
 
 TEST(Comparison, ClaimsNoMoreThanItsRate) {

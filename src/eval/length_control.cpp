@@ -25,15 +25,9 @@ struct Symmetric {
 
 }  // namespace
 
-LengthControlled length_controlled_accuracy(std::span<const double> right, std::span<const double> length_difference,
+LengthControlled length_controlled_accuracy(std::span<const double> right, std::span<const double> x,
                                             std::span<const std::int64_t> prompts) {
   const std::size_t n = right.size();
-  double squares = 0;
-  for (const double difference : length_difference) squares += difference * difference;
-  const double scale = squares > 0 ? std::sqrt(static_cast<double>(n) / squares) : 0;
-  std::vector<double> x(n);
-  for (std::size_t i = 0; i < n; ++i) x[i] = std::tanh(scale * length_difference[i]);  // bounds the few huge ones
-
   // Pairs whose longer answer was chosen weigh as much, in sum, as the others. Weights that depend on the length alone
   // leave the model's coefficients what they are, and where being right jumps at zero the prediction is the middle.
   const auto longer = static_cast<double>(std::ranges::count_if(x, [](double value) { return value > 0; }));

@@ -15,9 +15,9 @@ struct LengthControlled {
 
 /// How often a scorer would be right on pairs of equal length: a logistic model of being right on the length
 /// difference, at zero (docs/math.md, "Length control").
-/// @param right              [n], 1 for a row that is right, 0 for one that is not
-/// @param length_difference  [n], chosen minus rejected
-LengthControlled length_controlled_accuracy(std::span<const double> right, std::span<const double> length_difference,
+/// @param right   [n], 1 for a row that is right, 0 for one that is not
+/// @param x       [n], length differences (features/length_difference.h)
+LengthControlled length_controlled_accuracy(std::span<const double> right, std::span<const double> x,
                                             std::span<const std::int64_t> prompts);
 
 }  // namespace coala

@@ -14,6 +14,7 @@
 #include "eval/intervals.h"
 #include "eval/length_control.h"
 #include "eval/subsets.h"
+#include "features/length_difference.h"
 #include "solver/loss.h"
 
 namespace coala {
@@ -141,7 +142,8 @@ void pair_metrics(Report& report, const FeatureSet& set, const Scores& scores, c
     }
     report.proportion("baseline/length_accuracy", longer);
     report.number("score_length_correlation", correlation(margins, length_difference));
-    const LengthControlled controlled = length_controlled_accuracy(right, length_difference, report.prompts());
+    const LengthControlled controlled =
+        length_controlled_accuracy(right, bounded_length_difference(set), report.prompts());
     report.number("length_controlled_accuracy", controlled.accuracy, controlled.ci95);
     report.number("length_controlled_slope", controlled.slope);
   }

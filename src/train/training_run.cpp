@@ -74,6 +74,8 @@ Json solver_json(const FitResult& fit) {
   json["beta"] = fit.chosen.penalty;
   json["gate_refinements"] = fit.chosen.refinements;
   json["linear_weight"] = fit.chosen.linear_weight;
+  json["length_control"] = length_control_name(fit.length_control);
+  if (fit.length_control == LengthControl::Covariate) json["length_slope"] = fit.length_slope;
   Json path = Json::array();
   for (const Candidate& candidate : fit.path) {
     path.push_back({{"model", candidate.linear ? "linear" : "gated"},
@@ -194,6 +196,7 @@ Json describe(const FitSettings& settings) {
                     {"pcg_tolerance", settings.cronos.pcg_tolerance},
                     {"nystrom_rank", settings.cronos.nystrom_rank},
                     {"gates", settings.cronos_gates}};
+  json["length_control"] = length_control_name(settings.length_control);
   json["as_relu"] = settings.as_relu;
   json["relu_beta_ratio"] = settings.relu_beta_ratio;
   json["phase2"] = {{"objective", objective_name(settings.phase_two.objective)},
