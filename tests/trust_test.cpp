@@ -7,6 +7,7 @@
 #include "core/progress.h"
 #include "eval/calibration.h"
 #include "eval/comparison.h"
+#include "eval/head_comparison.h"
 #include "eval/intervals.h"
 #include "eval/leaks.h"
 #include "eval/length_control.h"
@@ -257,6 +258,30 @@ TEST(Comparison, ShuffledPreferencesAreChance) {
   EXPECT_GE(within, 0.95 * kRuns - 3 * std::sqrt(kRuns * 0.05 * 0.95));
   EXPECT_LE(better, kRuns * 0.025 + 3 * std::sqrt(kRuns * 0.025 * 0.975));
   EXPECT_GT(differ, kRuns / 2);  // otherwise the test would say nothing
+}
+
+TEST(Comparison, NamesTheRowsThatDiffer) {
+  FeatureSet set = test::pair_set(
+      4, 2, [](std::span<const float>) { return 0.0; }, 1);
+  Scores first;
+  first.chosen = {1, -1, 5, 2};
+  first.rejected = {0, 0, 0, 0};
+  Scores second;
+  second.chosen = {10, 10, -30, 20};  // another scale: what counts is the spread of each
+  second.rejected = {0, 0, 0, 0};
+  const auto json = compare_heads(set, first, second, {"a", "b", "c", "d"}, 0);
+  EXPECT_EQ(json.at("first/accuracy"), 0.75);
+  EXPECT_EQ(json.at("second/accuracy"), 0.75);
+  EXPECT_EQ(json.at("comparison/first_only_right"), 1);
+  EXPECT_EQ(json.at("comparison/second_only_right"), 1);
+  EXPECT_EQ(json.at("comparison/difference"), 0.0);
+  EXPECT_EQ(json.at("comparison/p_value"), 1.0);
+  ASSERT_EQ(json.at("disagreements").size(), 2u);
+  EXPECT_EQ(json.at("disagreements")[0].at("id"), "c");
+  EXPECT_EQ(json.at("disagreements")[0].at("right"), "first");
+  EXPECT_EQ(json.at("disagreements")[1].at("row"), 1);
+  EXPECT_NE(comparison_summary(json).find("c: first is right"), std::string::npos);
+  EXPECT_FALSE(compare_heads(set, first, second, {}, 0).at("disagreements")[0].contains("id"));
 }
 
 TEST(Calibration, FindsTheTemperatureAndItsError) {
