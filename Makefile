@@ -1,5 +1,5 @@
 # For people. `make demo` sets everything up and runs the main job; `make test` runs the tests.
-.PHONY: help setup build demo test asan tsan solver-only bench format lint clean
+.PHONY: help setup build demo test asan tsan fuzz solver-only bench format lint clean
 
 BUILD := build
 export CCACHE_DIR ?= $(or $(COALA_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/coala)/ccache
@@ -11,6 +11,7 @@ help:
 	@echo "make demo         set up, build and run the whole job on an embedded example (out/demo/)"
 	@echo "make test         set up, build and run the tests"
 	@echo "make asan, tsan   the tests under the address and undefined, or the thread, sanitizer"
+	@echo "make fuzz         the fuzzers of the readers, FUZZ_SECONDS (60) each"
 	@echo "make solver-only  build and test without the language-model part"
 	@echo "make bench        the benchmarks"
 	@echo "make format, lint clang-format in place; clang-tidy"
@@ -43,6 +44,12 @@ asan: setup
 tsan: setup
 	$(call configure_and_build,tsan,all)
 	@ctest --test-dir build-tsan --output-on-failure -j 2 -R 'ThreadPool|Gated|Cronos'
+
+FUZZ_SECONDS ?= 60
+fuzz:
+	@tools/bootstrap.sh clang
+	$(call configure_and_build,fuzz,fuzzers)
+	@tests/fuzz/run.sh build-fuzz/bin $(FUZZ_SECONDS)
 
 solver-only: setup
 	@cmake --preset solver -G Ninja >/dev/null && cmake --build --preset solver

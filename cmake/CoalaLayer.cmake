@@ -10,6 +10,12 @@ if(COALA_SANITIZE)
                                                -fno-sanitize-recover=all)
   target_link_options(coala_flags INTERFACE -fsanitize=${COALA_SANITIZE})
 endif()
+if(COALA_FUZZ)
+  # The warnings are those of GCC; here clang compiles.
+  target_compile_options(coala_flags INTERFACE -Wno-error -fsanitize=fuzzer-no-link,address,undefined
+                                               -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(coala_flags INTERFACE -fsanitize=address,undefined)
+endif()
 
 # coala_layer(name [USES layer ...] [LINKS library ...]): the library coala_<name> from every source of src/<name> and src/<name>/cpu.
 # USES are the layers it may include, LINKS the outside libraries that only it includes.

@@ -90,6 +90,22 @@ TEST(Cli, AlignScoreEvalInspect) {
   EXPECT_NEAR(nlohmann::json::parse(direct.out).at("eval_rewards/margins").get<double>(),
               nlohmann::json::parse(stored.out).at("eval_rewards/margins").get<double>(), 1e-5);
   EXPECT_EQ(run(folder, "inspect " + shell_quoted(out / "head.safetensors")).status, 0);
+  EXPECT_NE(stored.err.find("was trained on"), std::string::npos) << stored.err;
+  EXPECT_EQ(nlohmann::json::parse(stored.out).at("leak/training_data"), true);
+
+  // A head with itself: nothing differs, whichever way the rows come.
+  const std::string path = shell_quoted(out / "head.safetensors");
+  for (const std::string& rows : {" --model " + model() + " --data " + shell_quoted(pairs),
+                                  " --features " + shell_quoted(out / "features" / "train.safetensors")}) {
+    const Outcome same = run(folder, "eval --json --compare " + path + " " + path + rows);
+    ASSERT_EQ(same.status, 0) << same.err;
+    const auto comparison = nlohmann::json::parse(same.out);
+    EXPECT_EQ(comparison.at("comparison/p_value"), 1.0);
+    EXPECT_EQ(comparison.at("comparison/difference"), 0.0);
+    EXPECT_EQ(comparison.at("disagreements").size(), 0u);
+  }
+  expect_refused(run(folder, "eval --compare " + path + " " + path + " --head " + path + " --features x"),
+                 {"--compare A B"});
 }
 
 TEST(Cli, RefusesInputsThatDoNotBelongTogether) {

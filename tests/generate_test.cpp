@@ -65,7 +65,7 @@ TEST(Generate, WritesWhatTheHeadLikesBest) {
 
 TEST(Generate, RefusesWhatItCannotDo) {
   const TemporaryFolder folder;
-  const auto pairs = write_pairs(folder, 3);
+  const auto pairs = write_pairs(folder, 20);
   const std::string start = "generate --model " + model() + " ";
   const std::string prompt = start + "--prompt hello ";
   for (const char* option : {"--temperature -1", "--temperature nan", "--top-p 0", "--top-p 1.5", "--top-k -2",
@@ -79,7 +79,12 @@ TEST(Generate, RefusesWhatItCannotDo) {
   }
   expect_refused(run(folder, start), {"--prompt", "--data"});
   expect_refused(run(folder, prompt + "--data " + shell_quoted(pairs)), {"--prompt", "--data"});
-  expect_refused(run(folder, prompt + "--head h --samples 2"), {"--samples"});
+  const auto head = shell_quoted(folder / "h");
+  ASSERT_EQ(run(folder, "extract --model " + model() + " --data " + shell_quoted(pairs) + " --out f").status, 0);
+  ASSERT_EQ(run(folder, "train --features f --out " + head).status, 0);
+  expect_refused(run(folder, prompt + "--head " + head + " --samples 2"), {"--samples"});
+  expect_refused(run(folder, prompt + "--head " + head + " --guidance token"), {"token head", "--token-rank"});
+  expect_refused(run(folder, prompt + "--head " + head + " --guidance-scale 2"), {"--guidance-scale", "best-of-n"});
   expect_refused(run(folder, prompt + "--temperature -1"), {"temperature", "-1"});
   // A prompt that does not fit is found before anything is generated, and named.
   write_file(folder / "long",

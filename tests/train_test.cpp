@@ -240,6 +240,8 @@ TEST(Training, DescriptionTellsSettingsApart) {
   all.push_back(text([](FitSettings& s) { s.phase_two.solver = PhaseTwoSolver::AdamW; }));
   all.push_back(text([](FitSettings& s) { s.phase_two.beta_r = 3; }));
   all.push_back(text([](FitSettings& s) { s.phase_two.gamma = 3; }));
+  all.push_back(text([](FitSettings& s) { s.length_control = LengthControl::Covariate; }));
+  all.push_back(text([](FitSettings& s) { s.length_control = LengthControl::Weights; }));
   for (std::size_t a = 0; a < all.size(); ++a) {
     for (std::size_t b = 0; b < a; ++b) EXPECT_NE(all[a], all[b]) << a << " " << b;
   }

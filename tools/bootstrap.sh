@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes this machine able to build coala: installs the Debian packages when it may, otherwise prints the command.
-# Does nothing when all of them are there.
+# Does nothing when all of them are there. With the argument `clang` also what the fuzzers need.
 set -euo pipefail
 
 packages=(
@@ -8,11 +8,13 @@ packages=(
   python3 python3-pip python3-venv
   libopenblas-pthread-dev nlohmann-json3-dev libcli11-dev libfmt-dev libxxhash-dev zlib1g-dev libgtest-dev
 )
+[ "${1:-}" = clang ] && packages+=(clang libclang-rt-14-dev)
 
 missing=()
 for package in "${packages[@]}"; do
   # A command that is already there need not come from Debian.
   case $package in
+    clang) command -v clang++ >/dev/null && continue ;;
     cmake | make | ccache | git | python3) command -v "$package" >/dev/null && continue ;;
     g++) command -v c++ >/dev/null && continue ;;
     ninja-build) command -v ninja >/dev/null && continue ;;

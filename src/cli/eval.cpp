@@ -2,12 +2,14 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "cli/command.h"
 #include "cli/model_features.h"
 #include "core/error.h"
 #include "core/progress.h"
 #include "core/resources.h"
+#include "eval/head_comparison.h"
 #include "eval/metrics.h"
 #include "features/feature_subset.h"
 #include "train/summary.h"
@@ -18,30 +20,76 @@ namespace {
 struct EvalOptions {
   CommonOptions common;
   std::string head;
+  std::vector<std::string> compare;  ///< two heads
   std::string features;
   ModelInput input;
 };
 
+/// The rows as a head needs them, checked against it.
+HeadFeatures rows_for(const Head& head, const std::string& path, const EvalOptions& options) {
+  HeadFeatures rows;
+  if (options.features.empty()) {
+    rows = features_for_head(head, path, options.input, options.common.threads);
+  } else {
+    rows.features = whole_rows(load_features(options.features));
+  }
+  const FeatureSet& set = rows.features;
+  check_head_matches(head, path, set.dimension(), set.metadata, set.path, options.input.allow_unbound);
+  return rows;
+}
+
+/// Rows that the head was trained on flatter it.
+bool warn_of_training_data(const Head& head, const std::string& path, const FeatureSet& set) {
+  const std::string fingerprint = set.metadata_value("fingerprint");
+  if (fingerprint.empty() || fingerprint != head.value("features.fingerprint")) return false;
+  log_warning(fmt::format("{} was trained on {}: these numbers flatter it", path, set.path));
+  return true;
+}
+
+nlohmann::ordered_json comparison(const EvalOptions& options) {
+  const Head first = load_head(options.compare[0]);
+  const Head second = load_head(options.compare[1]);
+  const HeadFeatures rows = rows_for(first, options.compare[0], options);
+  const HeadFeatures other_rows = rows_for(second, options.compare[1], options);
+  if (rows.features.kind != other_rows.features.kind || rows.features.prompt_id != other_rows.features.prompt_id ||
+      rows.ids != other_rows.ids) {
+    throw Error(ErrorCode::Mismatch, "the two heads do not see the same rows of the data",
+                "compare heads whose maximum lengths leave the same rows");
+  }
+  warn_of_training_data(first, options.compare[0], rows.features);
+  warn_of_training_data(second, options.compare[1], other_rows.features);
+  return compare_heads(rows.features, score_features(first, rows.features), score_features(second, other_rows.features),
+                       rows.ids, options.common.seed);
+}
+
+nlohmann::ordered_json evaluation(const EvalOptions& options) {
+  const Head head = load_head(options.head);
+  const FeatureSet set = rows_for(head, options.head, options).features;
+  const bool trained_on = warn_of_training_data(head, options.head, set);
+  nlohmann::ordered_json metrics = evaluation_metrics(set, score_features(head, set), {}, options.common.seed);
+  metrics["evaluation"] = fmt::format("all rows of {}", set.path);
+  metrics["leak/training_data"] = trained_on;
+  metrics["peak_rss_bytes"] = peak_rss_bytes();
+  return metrics;
+}
+
 void run_eval(const EvalOptions& options) {
   set_quiet(options.common.quiet);
-  const Head head = load_head(options.head);
+  if (options.head.empty() == options.compare.empty()) {
+    throw Error(ErrorCode::BadUsage, "name either a head or two heads to compare", "use --head H, or --compare A B");
+  }
   const bool from_model = !options.input.model.model.empty() && !options.input.data.path.empty();
   const bool from_features = !options.features.empty();
   if (from_model == from_features) {
     throw Error(ErrorCode::BadUsage, "name either a feature file or a model and data",
                 "use --features G, or --model M --data D");
   }
-  const FeatureSet set = from_model
-                             ? features_for_head(head, options.head, options.input, options.common.threads).features
-                             : whole_rows(load_features(options.features));
-  check_head_matches(head, options.head, set.dimension(), set.metadata, set.path, options.input.allow_unbound);
-  nlohmann::ordered_json metrics = evaluation_metrics(set, score_features(head, set), {}, options.common.seed);
-  metrics["evaluation"] = fmt::format("all rows of {}", set.path);
-  metrics["peak_rss_bytes"] = peak_rss_bytes();
+  const bool comparing = !options.compare.empty();
+  const nlohmann::ordered_json result = comparing ? comparison(options) : evaluation(options);
   if (options.common.json) {
-    print_json(metrics);
+    print_json(result);
   } else {
-    fmt::print("{}", summary(metrics));
+    fmt::print("{}", comparing ? comparison_summary(result) : summary(result));
   }
 }
 
@@ -49,8 +97,11 @@ void run_eval(const EvalOptions& options) {
 
 void add_eval_command(CLI::App& app) {
   auto options = std::make_shared<EvalOptions>();
-  CLI::App& command = *app.add_subcommand("eval", "evaluate a reward head on features, or on a model and data");
-  command.add_option("--head", options->head, "head file")->required();
+  CLI::App& command =
+      *app.add_subcommand("eval", "evaluate a reward head, or compare two, on features or on a model and data");
+  command.add_option("--head", options->head, "head file");
+  command.add_option("--compare", options->compare, "two head files: which is right where the other is not")
+      ->expected(2);
   command.add_option("--features", options->features, "feature file to evaluate on, or a folder of them");
   add_model_input_options(command, options->input, /*required=*/false);
   add_common_options(command, options->common);

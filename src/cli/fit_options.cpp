@@ -60,6 +60,11 @@ void add_fit_options(CLI::App& command, FitSettings& settings) {
   command.add_option("--cronos-iterations", settings.cronos.admm_iterations, "ADMM iterations of the cronos class")
       ->check(CLI::Range(1, 100000))
       ->capture_default_str();
+  add_choice(
+      command, "--length-control", settings.length_control,
+      "what is done about lengths that predict the preferences: the length difference as a covariate in training "
+      "that is dropped when scoring, or length-balanced weights",
+      {{"none", LengthControl::None}, {"covariate", LengthControl::Covariate}, {"weights", LengthControl::Weights}});
   command.add_flag("--as-relu", settings.as_relu,
                    "write the gated head as a ReLU network that gives the training rows the same scores (cone "
                    "decomposition); elsewhere the scores differ");

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "core/random.h"
 
@@ -12,45 +14,100 @@ namespace {
 
 constexpr double kNormal95 = 1.959963984540054;  // the 97.5 % quantile of the standard normal distribution
 
-}  // namespace
-
-Interval wilson_interval(double successes, double trials) {
-  if (trials <= 0) return {0, 1};
-  const double p = successes / trials;
-  const double z2 = kNormal95 * kNormal95;
+Interval wilson(double p, double trials, double z) {
+  const double z2 = z * z;
   const double centre = (p + z2 / (2 * trials)) / (1 + z2 / trials);
-  const double half = kNormal95 * std::sqrt(p * (1 - p) / trials + z2 / (4 * trials * trials)) / (1 + z2 / trials);
+  const double half = z * std::sqrt(p * (1 - p) / trials + z2 / (4 * trials * trials)) / (1 + z2 / trials);
   return {std::max(0.0, centre - half), std::min(1.0, centre + half)};
 }
 
-Interval bootstrap_mean(std::span<const double> values, std::span<const std::int64_t> clusters, std::uint64_t seed) {
-  std::unordered_map<std::int64_t, std::size_t> index;
-  std::vector<double> sums;
-  std::vector<double> counts;
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    const auto [at, added] = index.try_emplace(clusters[i], sums.size());
-    if (added) {
-      sums.push_back(0);
-      counts.push_back(0);
+/// Sums and counts of the clusters' values.
+struct ClusterSums {
+  std::vector<double> sum;
+  std::vector<double> count;
+
+  ClusterSums(std::span<const double> values, std::span<const std::int64_t> clusters) {
+    std::unordered_map<std::int64_t, std::size_t> index;
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const auto [at, added] = index.try_emplace(clusters[i], sum.size());
+      if (added) {
+        sum.push_back(0);
+        count.push_back(0);
+      }
+      sum[at->second] += values[i];
+      count[at->second] += 1;
     }
-    sums[at->second] += values[i];
-    counts[at->second] += 1;
   }
+};
+
+double mean_of(std::span<const double> values) {
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
+}  // namespace
+
+double student_quantile(double freedom) {
+  if (freedom < 2) return 12.706;
+  if (freedom < 3) return 4.303;
+  // The expansion about the normal quantile (Abramowitz & Stegun 26.7.5): three digits from here on.
+  const double z = kNormal95;
+  return z + (z * z * z + z) / (4 * freedom) +
+         (5 * std::pow(z, 5) + 16 * z * z * z + 3 * z) / (96 * freedom * freedom) +
+         (3 * std::pow(z, 7) + 19 * std::pow(z, 5) + 17 * z * z * z - 15 * z) / (384 * std::pow(freedom, 3));
+}
+
+Interval wilson_interval(double successes, double trials) {
+  if (trials <= 0) return {0, 1};
+  return wilson(successes / trials, trials, kNormal95);
+}
+
+Interval clustered_proportion(std::span<const double> values, std::span<const std::int64_t> clusters) {
+  const ClusterSums sums(values, clusters);
+  const auto prompts = static_cast<double>(sums.sum.size());
+  if (prompts < 2) return {0, 1};
+  const double p = mean_of(values);
+  const auto n = static_cast<double>(values.size());
+  double squares = 0;
+  for (std::size_t k = 0; k < sums.sum.size(); ++k) {
+    const double residual = sums.sum[k] - p * sums.count[k];
+    squares += residual * residual;
+  }
+  const double variance = prompts / (prompts - 1) * squares / (n * n);
+  // Rows that are all alike say nothing about how they depend on each other: then a prompt counts once.
+  const double trials = variance > 0 ? std::min(n, p * (1 - p) / variance) : prompts;
+  return wilson(p, trials, student_quantile(prompts - 1));
+}
+
+Interval proportion_interval(std::span<const double> values, std::span<const std::int64_t> clusters) {
+  const std::unordered_set<std::int64_t> prompts(clusters.begin(), clusters.end());
+  if (prompts.size() < values.size()) return clustered_proportion(values, clusters);
+  return wilson_interval(std::accumulate(values.begin(), values.end(), 0.0), static_cast<double>(values.size()));
+}
+
+Interval bootstrap_mean(std::span<const double> values, std::span<const std::int64_t> clusters, std::uint64_t seed) {
+  const ClusterSums sums(values, clusters);
   constexpr int kResamples = 2000;
   Random random(seed);
   std::vector<double> means(kResamples);
   for (double& mean : means) {
     double sum = 0;
     double count = 0;
-    for (std::size_t k = 0; k < sums.size(); ++k) {
-      const auto drawn = static_cast<std::size_t>(random.below(sums.size()));
-      sum += sums[drawn];
-      count += counts[drawn];
+    for (std::size_t k = 0; k < sums.sum.size(); ++k) {
+      const auto drawn = static_cast<std::size_t>(random.below(sums.sum.size()));
+      sum += sums.sum[drawn];
+      count += sums.count[drawn];
     }
     mean = sum / count;
   }
   std::sort(means.begin(), means.end());
-  return {means[kResamples * 25 / 1000], means[kResamples * 975 / 1000 - 1]};
+  const double mean = mean_of(values);
+  const auto prompts = static_cast<double>(sums.sum.size());
+  const double widening =
+      prompts > 1 ? student_quantile(prompts - 1) / kNormal95 * std::sqrt(prompts / (prompts - 1)) : 1;
+  // No further than the values reach: what lies in 0 to 1 has its mean there too.
+  const auto [least, most] = std::minmax_element(values.begin(), values.end());
+  return {std::max(*least, mean + widening * (means[kResamples * 25 / 1000] - mean)),
+          std::min(*most, mean + widening * (means[kResamples * 975 / 1000 - 1] - mean))};
 }
 
 double sign_test(std::uint64_t first, std::uint64_t second) {

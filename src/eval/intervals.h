@@ -13,11 +13,24 @@ struct Interval {
   double high = 0;
 };
 
+/// Student's 97.5 % quantile with so many degrees of freedom, >= 1.
+double student_quantile(double freedom);
+
 /// Wilson's score interval of a proportion: `successes` of `trials` (halves for ties are allowed).
 Interval wilson_interval(double successes, double trials);
 
-/// Percentile bootstrap of a mean, resampling whole clusters (prompts): values of one prompt depend on each other.
+/// Wilson's interval when rows of one prompt depend on each other: with as many trials as independent rows would need
+/// to give the mean this variance between prompts, and Student's quantile for the number of prompts.
+/// @param values    [n], 0, 1, or 1/2 for a tie that counts half
 /// @param clusters  [n], rows with the same number belong together
+Interval clustered_proportion(std::span<const double> values, std::span<const std::int64_t> clusters);
+
+/// The interval of a share of rows: Wilson's, clustered when prompts repeat.
+Interval proportion_interval(std::span<const double> values, std::span<const std::int64_t> clusters);
+
+/// Bootstrap of a mean, resampling whole clusters (prompts): values of one prompt depend on each other. The
+/// percentiles' distances from the mean are widened as Student's interval is, without which few prompts are covered too
+/// rarely.
 Interval bootstrap_mean(std::span<const double> values, std::span<const std::int64_t> clusters, std::uint64_t seed);
 
 /// Exact two-sided sign test: probability, if both were equally likely, of a split at least as uneven as this one.

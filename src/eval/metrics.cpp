@@ -2,14 +2,19 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <numeric>
-#include <set>
 #include <string>
 
 #include "core/error.h"
+#include "eval/calibration.h"
+#include "eval/comparison.h"
 #include "eval/intervals.h"
+#include "eval/length_control.h"
+#include "eval/subsets.h"
+#include "features/length_difference.h"
 #include "solver/loss.h"
 
 namespace coala {
@@ -17,10 +22,7 @@ namespace {
 
 class Report {
  public:
-  Report(const std::vector<std::int64_t>& prompts, std::uint64_t seed)
-      : prompts_(prompts),
-        seed_(seed),
-        prompts_repeat_(std::set<std::int64_t>(prompts.begin(), prompts.end()).size() < prompts.size()) {}
+  Report(const std::vector<std::int64_t>& prompts, std::uint64_t seed) : prompts_(prompts), seed_(seed) {}
 
   void mean(const std::string& name, const std::vector<double>& values) {
     set(name, values, bootstrap_mean(values, prompts_, seed_));
@@ -28,29 +30,34 @@ class Report {
 
   /// A share of rows; entries are 0, 1, or 1/2 for a tie that counts half.
   void proportion(const std::string& name, const std::vector<double>& values) {
-    const double sum = std::accumulate(values.begin(), values.end(), 0.0);
-    set(name, values,
-        prompts_repeat_ ? bootstrap_mean(values, prompts_, seed_)
-                        : wilson_interval(sum, static_cast<double>(values.size())));
+    set(name, values, proportion_interval(values, prompts_));
   }
 
   void number(const std::string& name, double value) {
     if (std::isfinite(value)) json_[name] = value;
   }
 
+  void number(const std::string& name, double value, Interval interval) {
+    json_[name] = value;
+    json_[name + "_ci95"] = {interval.low, interval.high};
+  }
+
   void count(const std::string& name, std::uint64_t value) { json_[name] = value; }
+
+  void json(const std::string& name, nlohmann::ordered_json value) { json_[name] = std::move(value); }
+
+  const std::vector<std::int64_t>& prompts() const { return prompts_; }
+  std::uint64_t seed() const { return seed_; }
 
   nlohmann::ordered_json take() { return std::move(json_); }
 
  private:
   void set(const std::string& name, const std::vector<double>& values, Interval interval) {
-    json_[name] = std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
-    json_[name + "_ci95"] = {interval.low, interval.high};
+    number(name, std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size()), interval);
   }
 
   const std::vector<std::int64_t>& prompts_;
   std::uint64_t seed_;
-  bool prompts_repeat_;
   nlohmann::ordered_json json_ = nlohmann::ordered_json::object();
 };
 
@@ -58,17 +65,44 @@ double tie_is_half(double difference) {
   return difference > 0 ? 1.0 : difference == 0 ? 0.5 : 0.0;
 }
 
-/// The exact paired test of head against baseline: p value of the rows that only one of them gets right.
+/// The exact paired test of head against baseline.
 void compare(Report& report, const std::vector<double>& head_right, const std::vector<double>& baseline_right) {
-  std::uint64_t head_only = 0;
-  std::uint64_t baseline_only = 0;
-  for (std::size_t i = 0; i < head_right.size(); ++i) {
-    head_only += head_right[i] > baseline_right[i] ? 1 : 0;
-    baseline_only += head_right[i] < baseline_right[i] ? 1 : 0;
+  const PairedComparison comparison = compare_paired(head_right, baseline_right, report.prompts(), report.seed());
+  report.count("comparison/head_only_right", comparison.first_only);
+  report.count("comparison/logistic_only_right", comparison.second_only);
+  report.number("comparison/difference", comparison.difference, comparison.difference_ci95);
+  report.number("comparison/p_value", comparison.p_value);
+}
+
+nlohmann::ordered_json reliability_json(const Reliability& reliability) {
+  nlohmann::ordered_json table = nlohmann::ordered_json::array();
+  for (const ReliabilityBin& bin : reliability.bins) {
+    nlohmann::ordered_json row = {{"low", bin.low}, {"high", bin.high}, {"rows", bin.rows}};
+    if (bin.rows > 0) {
+      row["confidence"] = bin.confidence;
+      row["accuracy"] = bin.accuracy;
+    }
+    table.push_back(std::move(row));
   }
-  report.count("comparison/head_only_right", head_only);
-  report.count("comparison/logistic_only_right", baseline_only);
-  report.number("comparison/p_value", sign_test(head_only, baseline_only));
+  return table;
+}
+
+/// What rows of both kinds have. `margins`: by how much the right answer is ahead.
+void common_metrics(Report& report, const FeatureSet& set, const std::vector<double>& margins,
+                    const std::vector<double>& right) {
+  const auto n = static_cast<double>(margins.size());
+  report.count("eval_ties", static_cast<std::uint64_t>(std::ranges::count(margins, 0.0)));
+  report.json("eval_ties_policy", "a tie is not right");
+  // A coin knows no ties. Its interval is where the accuracy of a coin on these rows would lie.
+  report.number("baseline/random_accuracy", 0.5, wilson_interval(n / 2, n));
+  const Calibration calibration = calibrate(margins, report.prompts(), report.seed());
+  report.number("calibration/temperature", calibration.temperature);
+  report.number("calibration/expected_error", calibration.raw.expected_error);
+  report.number("calibration/expected_error_scaled", calibration.scaled.expected_error);
+  report.json("calibration/reliability", reliability_json(calibration.raw));
+  report.json("calibration/reliability_scaled", reliability_json(calibration.scaled));
+  nlohmann::ordered_json subsets = accuracy_by_subset(set, right);
+  if (!subsets.empty()) report.json("accuracy_by_subset", std::move(subsets));
 }
 
 void pair_metrics(Report& report, const FeatureSet& set, const Scores& scores, const BaselineScores& baseline) {
@@ -77,11 +111,9 @@ void pair_metrics(Report& report, const FeatureSet& set, const Scores& scores, c
   std::vector<double> margins(n);
   std::vector<double> reward_margin(n);
   std::vector<double> losses(n);
-  std::uint64_t ties = 0;
   for (std::size_t i = 0; i < n; ++i) {
     margins[i] = scores.chosen[i] - scores.rejected[i];
     right[i] = margins[i] > 0 ? 1.0 : 0.0;
-    ties += margins[i] == 0 ? 1 : 0;
     reward_margin[i] = sigmoid(margins[i]);
     losses[i] = softplus(-margins[i]);
   }
@@ -91,7 +123,7 @@ void pair_metrics(Report& report, const FeatureSet& set, const Scores& scores, c
   report.mean("eval_rewards/rejected", scores.rejected);
   report.mean("eval_reward_margin", reward_margin);
   report.mean("eval_loss", losses);
-  report.count("eval_ties", ties);
+  common_metrics(report, set, margins, right);
 
   if (!baseline.logistic.chosen.empty()) {
     std::vector<double> logistic_right(n);
@@ -110,6 +142,10 @@ void pair_metrics(Report& report, const FeatureSet& set, const Scores& scores, c
     }
     report.proportion("baseline/length_accuracy", longer);
     report.number("score_length_correlation", correlation(margins, length_difference));
+    const LengthControlled controlled =
+        length_controlled_accuracy(right, bounded_length_difference(set), report.prompts());
+    report.number("length_controlled_accuracy", controlled.accuracy, controlled.ci95);
+    report.number("length_controlled_slope", controlled.slope);
   }
 }
 
@@ -121,15 +157,15 @@ void labelled_metrics(Report& report, const FeatureSet& set, const Scores& score
     return right;
   };
   const std::vector<double> right = agreement(scores.single);
+  std::vector<double> margins(n);
   std::vector<double> losses(n);
-  std::uint64_t ties = 0;
   for (std::size_t i = 0; i < n; ++i) {
-    losses[i] = softplus(-set.labels[i] * scores.single[i]);
-    ties += scores.single[i] == 0 ? 1 : 0;
+    margins[i] = set.labels[i] * scores.single[i];
+    losses[i] = softplus(-margins[i]);
   }
   report.proportion("eval_accuracy", right);
   report.mean("eval_loss", losses);
-  report.count("eval_ties", ties);
+  common_metrics(report, set, margins, right);
   if (!baseline.logistic.single.empty()) {
     const std::vector<double> logistic_right = agreement(baseline.logistic.single);
     report.proportion("baseline/logistic_accuracy", logistic_right);

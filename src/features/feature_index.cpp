@@ -26,7 +26,8 @@ FeatureIndex parse(const std::string& text) {
   for (const Json& entry : json.at("files")) {
     FeatureIndex::File file{entry.at("name").get<std::string>(), entry.at("rows").get<std::uint64_t>(),
                             entry.at("checksum").get<std::string>()};
-    if (file.name.empty() || std::filesystem::path(file.name).filename() != file.name || file.name == "..") {
+    if (file.name.empty() || std::filesystem::path(file.name).filename() != file.name || file.name == "." ||
+        file.name == "..") {
       throw std::runtime_error(fmt::format("'{}' is not the name of a file in the folder", file.name));
     }
     if (file.rows == 0 || file.rows > index.rows - rows) {

@@ -11,6 +11,7 @@
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "head/cronos_fit.h"
+#include "head/length_control.h"
 #include "head/relu_fit.h"
 #include "head/selection.h"
 #include "solver/gates.h"
@@ -300,6 +301,15 @@ std::string_view model_class_name(ModelClass model_class) noexcept {
 FitResult fit_head(const FeatureSet& set, const FitSettings& settings, ThreadPool& pool) {
   check_settings(settings);
   check_learnable(set);
+  if (settings.length_control != LengthControl::None) {
+    const LengthControlledSet controlled = length_controlled(set, settings, pool);
+    FitSettings rest = settings;
+    rest.length_control = LengthControl::None;
+    FitResult result = fit_head(controlled.set, rest, pool);
+    result.length_control = settings.length_control;
+    result.length_slope = controlled.slope;
+    return result;
+  }
   const bool pairs = set.kind == FeatureKind::Pairs;
   const Loss preference_loss = pairs ? Loss::BradleyTerry : Loss::Logistic;
   const bool published = settings.model_class == ModelClass::Cronos || settings.model_class == ModelClass::Relu;

@@ -33,13 +33,22 @@ enum class SelectionRule {
   OneStandardError,  ///< the strongest penalty within one standard error of it (Breiman et al. 1984): simpler, as good
 };
 
+/// What is done about lengths that predict the preferences.
+enum class LengthControl {
+  None,
+  Covariate,  ///< the length difference is a covariate in training that is dropped when scoring
+  Weights,    ///< pairs weigh such that the longer answer is preferred as often as the shorter one
+};
+
+std::string_view length_control_name(LengthControl control) noexcept;
+
 struct FitSettings {
   ModelClass model_class = ModelClass::Gated;
   std::optional<Loss> loss;  ///< default: Bradley-Terry for pairs, logistic for labelled rows
   int gates = 10;            ///< first gates P of the gated class, as many as the paper has: two tables of five
   GateSource gates_from = GateSource::Principal;  ///< where they are drawn first
-  int path_length = 20;                       ///< penalties on the path, geometric from the largest useful one
-  double path_end = 1e-3;                     ///< smallest penalty / beta_max
+  int path_length = 20;                           ///< penalties on the path, geometric from the largest useful one
+  double path_end = 1e-3;                         ///< smallest penalty / beta_max
   SelectionRule rule = SelectionRule::LowestLoss;
   int folds = 5;            ///< selection and Phase II folds, by prompt
   double tolerance = 1e-4;  ///< relative duality gap of the final fit
@@ -51,6 +60,7 @@ struct FitSettings {
   int cronos_gates = 10;         ///< of both classes of the paper
   double relu_beta_ratio = 0.1;  ///< penalty of the relu class / beta_max
   PhaseTwoSettings phase_two;
+  LengthControl length_control = LengthControl::None;
   bool as_relu = false;  ///< turn the gated network into a ReLU network at the end (head/relu_form.h)
 };
 
@@ -85,6 +95,8 @@ struct FitResult {
   std::uint64_t bytes_of_x = 0;  ///< features as the solver holds them
   PhaseTwoResult phase_two;
   PhaseTwoSettings phase_two_settings;
+  LengthControl length_control = LengthControl::None;
+  double length_slope = 0;            ///< of the length covariate, in log odds
   std::optional<ReluForm> relu_form;  ///< when the settings ask for it; then the network is that one
   double score_mean = 0;              ///< of held-out rows (out of fold), before centring
   double score_deviation = 0;

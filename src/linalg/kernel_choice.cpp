@@ -7,18 +7,26 @@
 namespace coala {
 namespace {
 
+#ifdef __x86_64__
+bool has_f16c() {
+#ifdef __clang__
+  return __builtin_cpu_supports("avx2");  // clang 14 cannot ask for f16c; every CPU with AVX2 has it
+#else
+  return __builtin_cpu_supports("f16c");
+#endif
+}
+#endif
+
 const KernelSet& choose() {
   const char* const variable = std::getenv("COALA_SIMD");
   const std::string wanted = variable != nullptr ? variable : "";
   const auto take = [&](const char* name, bool runs) { return runs && (wanted.empty() || wanted == name); };
 #ifdef __x86_64__
   if (take("avx512", __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-                         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-                         __builtin_cpu_supports("f16c"))) {
+                         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && has_f16c())) {
     return kKernels_avx512;
   }
-  if (take("avx2", __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c")))
-    return kKernels_avx2;
+  if (take("avx2", __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c())) return kKernels_avx2;
 #endif
   if (take("portable", true)) return kKernels_portable;
   throw Error(ErrorCode::BadUsage, "COALA_SIMD is '" + wanted + "', which this CPU or build does not have",

@@ -34,6 +34,9 @@ std::string summary(const nlohmann::ordered_json& metrics) {
   line("eval_rewards/margins", "reward margin (raw)", 1, "");
   line("eval_reward_margin", "reward margin (0..1)", 1, "");
   line("score_length_correlation", "score-length correlation", 1, "");
+  line("length_controlled_accuracy", "accuracy at equal lengths", 100, " %");
+  line("calibration/expected_error", "calibration error", 100, " %");
+  line("calibration/expected_error_scaled", "  after temperature scaling", 100, " %");
   if (metrics.contains("token_head")) {
     const auto& token = metrics.at("token_head");
     fmt::format_to(out, "  {:<28} {:8.2f} %  (without context {:.2f} %)\n", "token head, accuracy",

@@ -2,13 +2,12 @@
 
 #include <fmt/format.h>
 
-#include <set>
-
 #include "core/error.h"
 #include "core/hash.h"
 #include "core/progress.h"
 #include "core/resources.h"
 #include "core/version.h"
+#include "eval/leaks.h"
 #include "eval/metrics.h"
 #include "features/feature_subset.h"
 #include "train/token_evaluation.h"
@@ -36,19 +35,16 @@ void check_same_kind(const FeatureSet& train, const FeatureSet& held_out) {
   }
 }
 
-/// Prompts that are in both sets make the held-out numbers too good.
-void warn_of_shared_prompts(const FeatureSet& train, const FeatureSet& held_out, Json& metrics) {
-  if (!train.has_prompt_id || !held_out.has_prompt_id) return;
-  const std::set<std::int64_t> seen(train.prompt_id.begin(), train.prompt_id.end());
-  std::uint64_t shared = 0;
-  for (const std::int64_t prompt : held_out.prompt_id) shared += seen.contains(prompt) ? 1 : 0;
-  metrics["leak/shared_prompt_rows"] = shared;
-  if (shared > 0) {
-    log_warning(
-        fmt::format("{} of {} evaluation rows have a prompt that is in the training data: their numbers "
-                    "flatter the head",
-                    shared, held_out.rows()));
-  }
+/// Rows that training and evaluation share make the held-out numbers too good: said in the metrics, and loudly.
+void report_leaks(const Leaks& leaks, std::size_t rows, Json& metrics) {
+  const auto report = [&](const char* key, std::uint64_t count, const char* what) {
+    metrics[key] = count;
+    if (count == 0) return;
+    log_warning(fmt::format("{} of {} evaluation rows have {}: their numbers flatter the head", count, rows, what));
+  };
+  report("leak/shared_prompt_rows", leaks.shared_prompt_rows, "a prompt that is in the training data");
+  report("leak/identical_rows", leaks.identical_rows, "a response with the features of a training response");
+  report("leak/near_duplicate_rows", leaks.near_duplicate_rows, "a response that is nearly a training response");
 }
 
 Json solver_json(const FitResult& fit) {
@@ -79,6 +75,8 @@ Json solver_json(const FitResult& fit) {
   json["beta"] = fit.chosen.penalty;
   json["gate_refinements"] = fit.chosen.refinements;
   json["linear_weight"] = fit.chosen.linear_weight;
+  json["length_control"] = length_control_name(fit.length_control);
+  if (fit.length_control == LengthControl::Covariate) json["length_slope"] = fit.length_slope;
   Json path = Json::array();
   for (const Candidate& candidate : fit.path) {
     path.push_back({{"model", candidate.linear ? "linear" : "gated"},
@@ -148,6 +146,7 @@ Json cross_validate(const FeatureSet& set, int folds, const FitSettings& setting
   Scores scores;
   BaselineScores baseline;
   std::vector<std::size_t> order;
+  Leaks leaks;
   for (int fold = 0; fold < folds; ++fold) {
     std::vector<std::size_t> in;
     std::vector<std::size_t> out;
@@ -162,13 +161,16 @@ Json cross_validate(const FeatureSet& set, int folds, const FitSettings& setting
     }
     std::erase_if(out, [&set](std::size_t row) { return !is_whole(set, row); });
     const FeatureSet held_out = subset(set, out);
-    const FitResult fit = fit_head(subset(set, in), settings, pool);
+    const FeatureSet fitted = subset(set, in);
+    leaks += find_leaks(fitted, held_out);
+    const FitResult fit = fit_head(fitted, settings, pool);
     append(scores, score_features(Head{fit.transform, fit.network, {}}, held_out));
     append(baseline.logistic, baseline_scores(fit, held_out));
     order.insert(order.end(), out.begin(), out.end());
     log_line(fmt::format("cross-validation: fold {} of {} done", fold + 1, folds));
   }
   Json metrics = evaluation_metrics(subset(set, order), scores, baseline, settings.seed);
+  report_leaks(leaks, order.size(), metrics);
   metrics["evaluation"] = fmt::format("{}-fold cross-validation by prompt", folds);
   return metrics;
 }
@@ -195,6 +197,7 @@ Json describe(const FitSettings& settings) {
                     {"pcg_tolerance", settings.cronos.pcg_tolerance},
                     {"nystrom_rank", settings.cronos.nystrom_rank},
                     {"gates", settings.cronos_gates}};
+  json["length_control"] = length_control_name(settings.length_control);
   json["as_relu"] = settings.as_relu;
   json["relu_beta_ratio"] = settings.relu_beta_ratio;
   json["phase2"] = {{"objective", objective_name(settings.phase_two.objective)},
@@ -238,11 +241,9 @@ TrainingRun train_and_evaluate(FeatureSet train, EvaluationPlan plan, const FitS
   if (plan.held_out) {
     check_head_matches(run.head, "the head", plan.held_out->dimension(), plan.held_out->metadata, plan.held_out->path,
                        /*allow_unbound=*/true);
-    Json metrics = Json::object();
-    warn_of_shared_prompts(train, *plan.held_out, metrics);
     const BaselineScores baseline{baseline_scores(run.fit, *plan.held_out)};
     evaluation = evaluation_metrics(*plan.held_out, score_features(run.head, *plan.held_out), baseline, settings.seed);
-    evaluation.update(metrics);
+    report_leaks(find_leaks(train, *plan.held_out), plan.held_out->rows(), evaluation);
     evaluation["evaluation"] = how;
   }
   run.metrics = std::move(evaluation);

@@ -1,0 +1,23 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "eval/intervals.h"
+
+namespace coala {
+
+struct LengthControlled {
+  double accuracy = 0;  ///< predicted at equal lengths
+  Interval ci95;        ///< delta method on the logit, variance between prompts
+  double slope = 0;     ///< of the logit of being right; positive: right where the longer answer is preferred
+};
+
+/// How often a scorer would be right on pairs of equal length: a logistic model of being right on the length
+/// difference, at zero (docs/math.md, "Length control").
+/// @param right   [n], 1 for a row that is right, 0 for one that is not
+/// @param x       [n], length differences (features/length_difference.h)
+LengthControlled length_controlled_accuracy(std::span<const double> right, std::span<const double> x,
+                                            std::span<const std::int64_t> prompts);
+
+}  // namespace coala

@@ -1,0 +1,79 @@
+#include "eval/subsets.h"
+
+#include <algorithm>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include <string>
+
+#include "eval/intervals.h"
+
+namespace coala {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+class Subsets {
+ public:
+  Subsets(const FeatureSet& set, const std::vector<double>& right) : set_(set), right_(right) {}
+
+  void add(const std::string& group, const std::string& name, const std::function<bool(std::size_t)>& contains) {
+    std::vector<double> values;
+    std::vector<std::int64_t> prompts;
+    for (std::size_t i = 0; i < right_.size(); ++i) {
+      if (!contains(i)) continue;
+      values.push_back(right_[i]);
+      prompts.push_back(set_.prompt_id[i]);
+    }
+    if (values.empty()) return;
+    const Interval interval = proportion_interval(values, prompts);
+    json_[group].push_back(
+        {{"subset", name},
+         {"rows", values.size()},
+         {"accuracy", std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size())},
+         {"accuracy_ci95", {interval.low, interval.high}}});
+  }
+
+  Json take() { return std::move(json_); }
+
+ private:
+  const FeatureSet& set_;
+  const std::vector<double>& right_;
+  Json json_ = Json::object();
+};
+
+}  // namespace
+
+Json accuracy_by_subset(const FeatureSet& set, const std::vector<double>& right) {
+  Subsets subsets(set, right);
+  if (!set.length_chosen.empty()) {
+    // Of the share of both lengths, so that empty responses need no case of their own: 2/5 is a ratio of 2 to 3.
+    std::vector<double> share(right.size(), 0.5);
+    for (std::size_t i = 0; i < share.size(); ++i) {
+      const double both = static_cast<double>(set.length_chosen[i]) + set.length_rejected[i];
+      if (both > 0) share[i] = set.length_chosen[i] / both;
+    }
+    const auto within = [&share](double low, double high) {
+      return [&share, low, high](std::size_t i) { return share[i] >= low && share[i] < high; };
+    };
+    subsets.add("length_ratio", "chosen below 2/3 of rejected", within(0, 0.4));
+    subsets.add("length_ratio", "2/3 to 9/10", within(0.4, 9.0 / 19));
+    subsets.add("length_ratio", "9/10 to 10/9", within(9.0 / 19, 10.0 / 19));
+    subsets.add("length_ratio", "10/9 to 3/2", within(10.0 / 19, 0.6));
+    subsets.add("length_ratio", "chosen above 3/2 of rejected", within(0.6, 2));
+  }
+  if (!set.margin.empty()) {
+    std::vector<float> sorted = set.margin;
+    std::sort(sorted.begin(), sorted.end());
+    const float low = sorted[sorted.size() / 3];
+    const float high = sorted[2 * sorted.size() / 3];
+    if (low == high) return subsets.take();  // too few different margins to have terciles
+    const std::vector<float>& margin = set.margin;
+    subsets.add("margin", "lowest third", [&](std::size_t i) { return margin[i] < low; });
+    subsets.add("margin", "middle third", [&](std::size_t i) { return margin[i] >= low && margin[i] < high; });
+    subsets.add("margin", "highest third", [&](std::size_t i) { return margin[i] >= high; });
+  }
+  return subsets.take();
+}
+
+}  // namespace coala

@@ -1,0 +1,365 @@
+// Whether the numbers may be believed: simulations with a known truth.
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "core/progress.h"
+#include "eval/calibration.h"
+#include "eval/comparison.h"
+#include "eval/head_comparison.h"
+#include "eval/intervals.h"
+#include "eval/leaks.h"
+#include "eval/length_control.h"
+#include "eval/metrics.h"
+#include "eval/subsets.h"
+#include "support.h"
+#include "synthetic.h"
+#include "train/control.h"
+#include "train/training_run.h"
+
+namespace coala {
+namespace {
+
+/// Rows of prompts that have one to four of them; the rows of a prompt depend on each other.
+struct Clustered {
+  std::vector<std::int64_t> prompts;
+  std::vector<double> values;  ///< standard normal, correlation 1/2 within a prompt
+
+  Clustered(std::int64_t count, Random& random) {
+    for (std::int64_t prompt = 0; prompt < count; ++prompt) {
+      const double shared = random.normal();
+      for (std::uint64_t rows = 1 + random.below(4); rows > 0; --rows) {
+        prompts.push_back(prompt);
+        values.push_back((shared + random.normal()) / std::sqrt(2.0));
+      }
+    }
+  }
+  /// 1 with the given probability.
+  std::vector<double> right(double probability) const {
+    std::vector<double> result;
+    for (const double value : values) result.push_back(0.5 * std::erfc(-value / std::sqrt(2.0)) < probability ? 1 : 0);
+    return result;
+  }
+};
+
+bool contains(const Interval& interval, double value) {
+  return interval.low <= value && value <= interval.high;
+}
+
+void expect_covers_95(int covered, int runs) {
+  EXPECT_GE(covered, 0.93 * runs);
+  EXPECT_LE(covered, 0.97 * runs);
+}
+
+TEST(Coverage, Wilson) {
+  Random random(1);
+  constexpr int kRuns = 4000;
+  for (const double p : {0.5, 0.65, 0.9}) {
+    int covered = 0;
+    for (int run = 0; run < kRuns; ++run) {
+      double right = 0;
+      for (int i = 0; i < 150; ++i) right += random.uniform() < p ? 1 : 0;
+      covered += contains(wilson_interval(right, 150), p) ? 1 : 0;
+    }
+    SCOPED_TRACE(p);
+    expect_covers_95(covered, kRuns);
+  }
+}
+
+TEST(Coverage, ProportionsOfRepeatedPrompts) {
+  Random random(2);
+  constexpr int kRuns = 2000;
+  for (const std::int64_t prompts : {20, 50, 200}) {
+    int covered = 0;
+    for (int run = 0; run < kRuns; ++run) {
+      const Clustered rows(prompts, random);
+      covered += contains(proportion_interval(rows.right(0.65), rows.prompts), 0.65) ? 1 : 0;
+    }
+    SCOPED_TRACE(prompts);
+    expect_covers_95(covered, kRuns);
+  }
+  // All right proves little when there are few prompts.
+  const std::vector<double> all(40, 1.0);
+  std::vector<std::int64_t> ten(40);
+  for (std::size_t i = 0; i < 40; ++i) ten[i] = static_cast<std::int64_t>(i / 4);
+  EXPECT_LT(proportion_interval(all, ten).low, wilson_interval(10, 10).low);
+}
+
+TEST(Coverage, BootstrapByPrompt) {
+  Random random(3);
+  constexpr int kRuns = 1000;
+  int covered = 0;
+  for (int run = 0; run < kRuns; ++run) {
+    const Clustered rows(60, random);
+    covered += contains(bootstrap_mean(rows.values, rows.prompts, static_cast<std::uint64_t>(run)), 0) ? 1 : 0;
+  }
+  expect_covers_95(covered, kRuns);
+}
+
+TEST(Coverage, AccuracyAtEqualLengths) {
+  Random random(4);
+  constexpr int kRuns = 1000;
+  int covered = 0;
+  for (int run = 0; run < kRuns; ++run) {
+    std::vector<double> right;
+    std::vector<double> difference;
+    std::vector<std::int64_t> prompts;
+    for (int i = 0; i < 300; ++i) {
+      difference.push_back(std::tanh(random.normal() + 0.5));
+      const double x = difference.back();
+      right.push_back(random.uniform() < 1 / (1 + std::exp(-(0.4 + 1.5 * x))) ? 1 : 0);
+      prompts.push_back(i);
+    }
+    const LengthControlled controlled = length_controlled_accuracy(right, difference, prompts);
+    covered += contains(controlled.ci95, 1 / (1 + std::exp(-0.4))) ? 1 : 0;
+  }
+  expect_covers_95(covered, kRuns);
+}
+
+TEST(LengthControl, KnowsAHeadThatOnlyMeasuresLength) {
+  Random random(5);
+  std::vector<double> difference(1000);
+  std::vector<double> longer(1000);
+  std::vector<double> fair(1000);
+  std::vector<std::int64_t> prompts(1000);
+  std::iota(prompts.begin(), prompts.end(), 0);
+  for (std::size_t i = 0; i < 1000; ++i) {
+    difference[i] = std::tanh(random.uniform() < 0.8 ? 0.01 + random.uniform() : -0.01 - random.uniform());
+    longer[i] = difference[i] > 0 ? 1 : 0;
+    fair[i] = random.uniform() < 0.7 ? 1 : 0;
+  }
+  const LengthControlled of_length = length_controlled_accuracy(longer, difference, prompts);
+  EXPECT_TRUE(contains(of_length.ci95, 0.5)) << of_length.accuracy;  // its accuracy is 80 %
+  EXPECT_GT(of_length.slope, 3);
+  EXPECT_NEAR(length_controlled_accuracy(fair, difference, prompts).accuracy, 0.7, 0.06);
+  // Nothing to regress on, and nothing wrong.
+  const LengthControlled equal = length_controlled_accuracy(fair, std::vector<double>(1000, 0.0), prompts);
+  EXPECT_NEAR(equal.accuracy, std::accumulate(fair.begin(), fair.end(), 0.0) / 1000, 1e-3);
+  const LengthControlled perfect = length_controlled_accuracy(std::vector<double>(1000, 1.0), difference, prompts);
+  EXPECT_GT(perfect.accuracy, 0.98);
+  EXPECT_LT(perfect.ci95.low, perfect.accuracy);
+}
+
+/// Pairs whose preferences come from quality (column 0) and from length (column 1 knows it, and so do the lengths).
+FeatureSet pairs_with_length(std::size_t n, std::uint64_t seed) {
+  FeatureSet set = test::pair_set(
+      n, 6, [](std::span<const float> x) { return static_cast<double>(x[0]) + 1.5 * static_cast<double>(x[1]); }, seed);
+  for (std::size_t i = 0; i < n; ++i) {
+    set.length_chosen.push_back(static_cast<std::int32_t>(std::lround(1000 + 200 * set.chosen(i, 1))));
+    set.length_rejected.push_back(static_cast<std::int32_t>(std::lround(1000 + 200 * set.rejected(i, 1))));
+  }
+  return set;
+}
+
+TEST(LengthControl, TrainingForgetsTheLength) {
+  set_quiet(true);
+  ThreadPool pool(1);
+  FitSettings settings;
+  settings.model_class = ModelClass::Linear;
+  settings.path_length = 6;
+  EvaluationPlan plan;
+  plan.held_out = pairs_with_length(2000, 2);
+  const auto metrics = [&](LengthControl control) {
+    settings.length_control = control;
+    return train_and_evaluate(pairs_with_length(2000, 1), plan, settings, pool).metrics;
+  };
+  const auto correlation_of = [](const auto& m) { return m.at("score_length_correlation").template get<double>(); };
+  const auto controlled_of = [](const auto& m) { return m.at("length_controlled_accuracy").template get<double>(); };
+  const auto plain = metrics(LengthControl::None);
+  EXPECT_GT(correlation_of(plain), 0.7);
+  for (const LengthControl control : {LengthControl::Covariate, LengthControl::Weights}) {
+    SCOPED_TRACE(length_control_name(control));
+    const auto controlled = metrics(control);
+    EXPECT_LT(std::abs(correlation_of(controlled)), 0.3);
+    EXPECT_NEAR(controlled_of(controlled), controlled_of(plain), 0.04);  // at equal lengths both know the quality
+    EXPECT_EQ(controlled.at("solver").at("length_control"), length_control_name(control));
+  }
+  EXPECT_GT(metrics(LengthControl::Covariate).at("solver").at("length_slope").get<double>(), 1);
+}
+
+TEST(LengthControl, RefusesWhatHasNoPlaceForIt) {
+  ThreadPool pool(1);
+  FitSettings settings;
+  settings.length_control = LengthControl::Weights;
+  const auto code = [&](const FeatureSet& set) { return test::error_code_of([&] { fit_head(set, settings, pool); }); };
+  const FeatureSet pairs = pairs_with_length(50, 3);
+  FeatureSet without = pairs;
+  without.length_chosen.clear();
+  EXPECT_EQ(code(without), ErrorCode::BadUsage);
+  EXPECT_EQ(code(test::labelled_set(
+                50, 3, [](std::span<const float>) { return 0.0; }, 4)),
+            ErrorCode::BadUsage);
+  settings.length_control = LengthControl::Covariate;
+  settings.phase_two.objective = PhaseTwoObjective::Pairwise;
+  EXPECT_EQ(code(pairs), ErrorCode::BadUsage);
+  settings.phase_two.objective = PhaseTwoObjective::Preference;
+  settings.loss = Loss::Squared;
+  EXPECT_EQ(code(pairs), ErrorCode::BadUsage);
+  settings.loss.reset();
+  settings.model_class = ModelClass::Cronos;
+  EXPECT_EQ(code(pairs), ErrorCode::BadUsage);
+}
+
+TEST(Comparison, ClaimsNoMoreThanItsRate) {
+  // Two scorers that are equally good, 200 runs: at most 5 % claims, and three standard errors for luck.
+  Random random(6);
+  int claims = 0;
+  int own_claims = 0;
+  int covered = 0;
+  constexpr int kRuns = 200;
+  for (int run = 0; run < kRuns; ++run) {
+    const Clustered rows(80, random);
+    const std::vector<double> first = rows.right(0.6);
+    // The second scorer is right on the mirror image of the same distribution, so neither is better.
+    std::vector<double> second;
+    const bool mirrored = random.below(2) == 0;
+    for (const double value : rows.values) second.push_back(0.5 * std::erfc(value / std::sqrt(2.0)) < 0.6 ? 1 : 0);
+    const auto seed = static_cast<std::uint64_t>(run);
+    const PairedComparison comparison = mirrored ? compare_paired(first, second, rows.prompts, seed)
+                                                 : compare_paired(second, first, rows.prompts, seed);
+    claims += comparison.p_value < 0.05 ? 1 : 0;
+    own_claims += sign_test(comparison.first_only, comparison.second_only) < 0.05 ? 1 : 0;
+    covered += contains(comparison.difference_ci95, 0) ? 1 : 0;
+  }
+  EXPECT_LE(claims, kRuns * 0.05 + 3 * std::sqrt(kRuns * 0.05 * 0.95));
+  EXPECT_GT(own_claims, 20);  // what rows taken for independent would claim
+  EXPECT_GE(covered, 0.9 * kRuns);
+}
+
+TEST(Comparison, ShuffledPreferencesAreChance) {
+  // 200 training runs on meaningless preferences: accuracy is 50 % within its interval, and the head is not called
+  // better than logistic regression. The squared loss makes a head that differs from the baseline.
+  set_quiet(true);
+  constexpr int kRuns = 200;
+  int within = 0;
+  int better = 0;
+  int differ = 0;
+  ThreadPool pool(1);
+  for (int run = 0; run < kRuns; ++run) {
+    const auto seed = static_cast<std::uint64_t>(run);
+    FeatureSet train = test::pair_set(
+        60, 4, [](std::span<const float>) { return 0.0; }, seed);
+    EvaluationPlan plan;
+    plan.held_out = test::pair_set(
+        60, 4, [](std::span<const float>) { return 0.0; }, 1000 + seed);
+    FitSettings settings;
+    settings.model_class = ModelClass::Cronos;
+    settings.cronos_gates = 2;
+    settings.path_length = 2;
+    settings.folds = 2;
+    const auto metrics = train_and_evaluate(train, plan, settings, pool).metrics;
+    const auto& interval = metrics.at("eval_rewards/accuracies_ci95");
+    within += interval[0].get<double>() <= 0.5 && interval[1].get<double>() >= 0.5 ? 1 : 0;
+    const bool ahead = metrics.at("comparison/difference").get<double>() > 0;
+    better += ahead && metrics.at("comparison/p_value").get<double>() < 0.05 ? 1 : 0;
+    differ += metrics.at("comparison/head_only_right").get<int>() > 0 ? 1 : 0;
+  }
+  EXPECT_GE(within, 0.95 * kRuns - 3 * std::sqrt(kRuns * 0.05 * 0.95));
+  EXPECT_LE(better, kRuns * 0.025 + 3 * std::sqrt(kRuns * 0.025 * 0.975));
+  EXPECT_GT(differ, kRuns / 2);  // otherwise the test would say nothing
+}
+
+TEST(Comparison, NamesTheRowsThatDiffer) {
+  FeatureSet set = test::pair_set(
+      4, 2, [](std::span<const float>) { return 0.0; }, 1);
+  Scores first;
+  first.chosen = {1, -1, 5, 2};
+  first.rejected = {0, 0, 0, 0};
+  Scores second;
+  second.chosen = {10, 10, -30, 20};  // another scale: what counts is the spread of each
+  second.rejected = {0, 0, 0, 0};
+  const auto json = compare_heads(set, first, second, {"a", "b", "c", "d"}, 0);
+  EXPECT_EQ(json.at("first/accuracy"), 0.75);
+  EXPECT_EQ(json.at("second/accuracy"), 0.75);
+  EXPECT_EQ(json.at("comparison/first_only_right"), 1);
+  EXPECT_EQ(json.at("comparison/second_only_right"), 1);
+  EXPECT_EQ(json.at("comparison/difference"), 0.0);
+  EXPECT_EQ(json.at("comparison/p_value"), 1.0);
+  ASSERT_EQ(json.at("disagreements").size(), 2u);
+  EXPECT_EQ(json.at("disagreements")[0].at("id"), "c");
+  EXPECT_EQ(json.at("disagreements")[0].at("right"), "first");
+  EXPECT_EQ(json.at("disagreements")[1].at("row"), 1);
+  EXPECT_NE(comparison_summary(json).find("c: first is right"), std::string::npos);
+  EXPECT_FALSE(compare_heads(set, first, second, {}, 0).at("disagreements")[0].contains("id"));
+}
+
+TEST(Calibration, FindsTheTemperatureAndItsError) {
+  Random random(7);
+  std::vector<double> margins(20000);
+  std::vector<std::int64_t> prompts(margins.size());
+  std::iota(prompts.begin(), prompts.end(), 0);
+  for (double& margin : margins) {  // true log odds z, stated three times too sure
+    const double z = 1.5 * random.normal();
+    margin = 3 * (random.uniform() < 1 / (1 + std::exp(-z)) ? z : -z);
+  }
+  const Calibration calibration = calibrate(margins, prompts, 0);
+  EXPECT_NEAR(calibration.temperature, 3, 0.1);
+  EXPECT_GT(calibration.raw.expected_error, 0.1);
+  EXPECT_LT(calibration.scaled.expected_error, 0.015);
+  ASSERT_EQ(calibration.raw.bins.size(), 10u);
+  std::uint64_t rows = 0;
+  for (const ReliabilityBin& bin : calibration.scaled.bins) {
+    rows += bin.rows;
+    EXPECT_GE(bin.confidence, bin.low);
+    EXPECT_LE(bin.confidence, bin.high);
+    EXPECT_NEAR(bin.confidence, bin.accuracy, 0.05);
+  }
+  EXPECT_EQ(rows, margins.size());
+  // Ends of the range, and ties.
+  EXPECT_NEAR(fit_temperature(std::vector<double>{1, 2}), 1e-3, 1e-6);
+  EXPECT_NEAR(fit_temperature(std::vector<double>{-1, -2}), 1e3, 1);
+  EXPECT_EQ(fit_temperature(std::vector<double>{0, 0}), 1);
+  EXPECT_EQ(fit_temperature({}), 1);
+  EXPECT_EQ(calibrate(std::vector<double>{0, 0}, std::vector<std::int64_t>{1, 2}, 0).raw.expected_error, 0);
+}
+
+TEST(Calibration, PromptsAreNotCutInTwo) {
+  // All rows of one prompt: the other half has none, so nothing is learnt from the rows that are scaled.
+  const std::vector<double> margins{1, 2, -3, 4};
+  const Calibration calibration = calibrate(margins, std::vector<std::int64_t>(4, 9), 0);
+  EXPECT_NE(calibration.temperature, 1);
+  EXPECT_EQ(calibration.scaled.expected_error, calibration.raw.expected_error);
+}
+
+TEST(Subsets, PartTheRows) {
+  FeatureSet set = test::pair_set(
+      6, 2, [](std::span<const float>) { return 0.0; }, 1);
+  set.length_chosen = {0, 10, 10, 10, 30, 0};
+  set.length_rejected = {10, 12, 10, 8, 10, 0};
+  set.margin = {1, 2, 3, 4, 5, 6};
+  const auto json = accuracy_by_subset(set, {1, 0, 1, 0, 1, 1});
+  ASSERT_EQ(json.at("length_ratio").size(), 5u);
+  EXPECT_EQ(json.at("length_ratio")[0].at("rows"), 1);
+  EXPECT_EQ(json.at("length_ratio")[2].at("rows"), 2);  // equal, and both empty
+  EXPECT_EQ(json.at("length_ratio")[4].at("accuracy"), 1.0);
+  ASSERT_EQ(json.at("margin").size(), 3u);
+  EXPECT_EQ(json.at("margin")[0].at("accuracy"), 0.5);
+  set.margin.assign(6, 1.0f);
+  EXPECT_FALSE(accuracy_by_subset(set, {1, 0, 1, 0, 1, 1}).contains("margin"));
+}
+
+TEST(Leaks, AreCounted) {
+  const auto truth = [](std::span<const float>) { return 0.0; };
+  const FeatureSet train = test::pair_set(500, 32, truth, 1);
+  FeatureSet held_out = test::pair_set(100, 32, truth, 2);
+  EXPECT_EQ(find_leaks(train, held_out).identical_rows, 0u);
+  EXPECT_EQ(find_leaks(train, held_out).near_duplicate_rows, 0u);
+  EXPECT_EQ(find_leaks(train, held_out).shared_prompt_rows, 0u);  // neither file names prompts
+
+  Matrix<float> chosen = held_out.chosen.matrix();
+  std::ranges::copy(train.rejected.matrix().row(7), chosen.row(3).begin());
+  Random random(3);
+  for (std::size_t i = 10; i < 50; ++i) {  // 40 rows moved by half of what counts as near
+    const Matrix<float> other = train.chosen.matrix();
+    for (std::size_t j = 0; j < 32; ++j) chosen(i, j) = other(i, j) + 0.01f * static_cast<float>(random.normal());
+  }
+  held_out.chosen = std::move(chosen);
+  const Leaks leaks = find_leaks(train, held_out);
+  EXPECT_EQ(leaks.identical_rows, 1u);
+  EXPECT_GE(leaks.near_duplicate_rows, 38u);
+  EXPECT_LE(leaks.near_duplicate_rows, 40u);
+}
+
+}  // namespace
+}  // namespace coala
