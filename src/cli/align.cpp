@@ -84,8 +84,9 @@ void add_align_command(CLI::App& app) {
       ->excludes(eval)
       ->capture_default_str();
   command.add_option("--out", options->align.out, "folder for head, metrics, report and features")->required();
-  command.add_option("--token-rank", options->align.token_rank,
-                     "rank of the token head, which guides every token of `coala generate`; 0: none")
+  command
+      .add_option("--token-rank", options->align.token_rank,
+                  "rank of the token head, which guides every token of `coala generate`; 0: none")
       ->capture_default_str();
   add_feature_options(command, options->align.features);
   add_fit_options(command, options->align.fit);

@@ -6,6 +6,9 @@
 
 #include "cli/command.h"
 #include "cli/model_features.h"
+#ifdef COALA_HAVE_LM
+#include "cli/eval_generate.h"
+#endif
 #include "core/error.h"
 #include "core/progress.h"
 #include "core/resources.h"
@@ -23,6 +26,9 @@ struct EvalOptions {
   std::vector<std::string> compare;  ///< two heads
   std::string features;
   ModelInput input;
+#ifdef COALA_HAVE_LM
+  GeneratedEvalOptions generated;
+#endif
 };
 
 /// The rows as a head needs them, checked against it.
@@ -73,8 +79,20 @@ nlohmann::ordered_json evaluation(const EvalOptions& options) {
   return metrics;
 }
 
-void run_eval(const EvalOptions& options) {
+void run_eval(EvalOptions& options, [[maybe_unused]] const CLI::App& command) {
   set_quiet(options.common.quiet);
+#ifdef COALA_HAVE_LM
+  if (options.generated.generate) {
+    const nlohmann::ordered_json result =
+        evaluate_generated(options.generated, options.head, options.input, options.common, command);
+    if (options.common.json) {
+      print_json(result);
+    } else {
+      fmt::print("{}", generated_summary(result));
+    }
+    return;
+  }
+#endif
   if (options.head.empty() == options.compare.empty()) {
     throw Error(ErrorCode::BadUsage, "name either a head or two heads to compare", "use --head H, or --compare A B");
   }
@@ -104,8 +122,11 @@ void add_eval_command(CLI::App& app) {
       ->expected(2);
   command.add_option("--features", options->features, "feature file to evaluate on, or a folder of them");
   add_model_input_options(command, options->input, /*required=*/false);
+#ifdef COALA_HAVE_LM
+  add_generated_eval_options(command, options->generated);
+#endif
   add_common_options(command, options->common);
-  command.callback([options] { run_eval(*options); });
+  command.callback([options, &command] { run_eval(*options, command); });
 }
 
 }  // namespace coala

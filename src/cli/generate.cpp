@@ -12,10 +12,10 @@
 #include "cli/generation_options.h"
 #include "cli/model_features.h"
 #include "cli/model_options.h"
+#include "cli/prompts.h"
 #include "cli/reply_output.h"
 #include "core/error.h"
 #include "core/hash.h"
-#include "core/interrupt.h"
 #include "core/progress.h"
 #include "core/resources.h"
 #include "core/version.h"
@@ -58,34 +58,6 @@ struct Totals {
 std::vector<PromptRecord> gather_prompts(const GenerateCommand& command) {
   if (command.prompt) return {{"1", {{{"user", *command.prompt}}, {}}}};
   return read_prompts(command.data.path, command.data.reader());
-}
-
-/// What fails here fails before anything is generated.
-std::vector<EncodedPrompt> encode_prompts(const Backbone& backbone, std::span<const PromptRecord> records,
-                                          TemplateMode mode) {
-  const std::size_t context = backbone.identity().context_tokens;
-  std::vector<EncodedPrompt> prompts;
-  for (const PromptRecord& record : records) {
-    throw_if_interrupted();
-    try {
-      prompts.push_back(backbone.encode_prompt(record.prompt, mode));
-    } catch (const Error& error) {
-      if (error.code() != ErrorCode::BadInput) throw;
-      throw Error(error.code(), fmt::format("record '{}': {}", record.id, error.what()), error.hint());
-    }
-    const std::size_t tokens = prompts.back().tokens.size();
-    if (tokens == 0) {
-      throw Error(ErrorCode::BadInput, fmt::format("record '{}': the prompt has no tokens to continue", record.id),
-                  "drop the record or give it a prompt; this model has no token that starts a text");
-    }
-    if (tokens >= context) {
-      throw Error(ErrorCode::BadInput,
-                  fmt::format("record '{}': the prompt has {} tokens, the context of {} is {}: no room for a reply",
-                              record.id, tokens, backbone.identity().name, context),
-                  "shorten the prompt, or use a model with a longer context");
-    }
-  }
-  return prompts;
 }
 
 Json timings_of(const Totals& totals, const SessionCounts& counts) {

@@ -52,40 +52,6 @@ std::pair<Token, double> parse_bias(const std::string& text) {
   return {static_cast<Token>(token), value};
 }
 
-void add_sampling_options(CLI::App& command, GenerationOptions& options) {
-  SamplerOptions& sampling = options.settings.sampling;
-  command
-      .add_option("--temperature", sampling.temperature, "randomness of the draw; 0: always the most probable token")
-      ->capture_default_str();
-  command.add_option("--top-p", sampling.top_p, "draw from the most probable tokens that have this mass; 1: all")
-      ->capture_default_str();
-  command.add_option("--top-k", sampling.top_k, "draw from that many most probable tokens; 0: all")
-      ->capture_default_str();
-  command
-      .add_option("--min-p", sampling.min_p,
-                  "draw from tokens at least this share as probable as the most probable one; 0: all")
-      ->capture_default_str();
-  command.add_option("--repeat-penalty", sampling.repeat_penalty, "makes recent tokens less probable; 1: does not")
-      ->capture_default_str();
-  command.add_option("--presence-penalty", sampling.presence_penalty, "taken off the logits of recent tokens")
-      ->capture_default_str();
-  command
-      .add_option("--frequency-penalty", sampling.frequency_penalty,
-                  "taken off the logits of recent tokens for each time they occurred")
-      ->capture_default_str();
-  command.add_option("--repeat-last-n", sampling.repeat_last_tokens, "how many tokens are recent; the prompt's count")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
-  command
-      .add_option("--logit-bias", options.logit_bias,
-                  "TOKEN+VALUE or TOKEN-VALUE, added to the token's logit; repeatable")
-      ->allow_extra_args(false);
-  command.add_flag("--ignore-eos", options.ignore_end, "never end a reply before --max-tokens");
-  command.add_option("--stop", options.settings.stops, "a text that a reply ends before; repeatable")
-      ->allow_extra_args(false);
-  command.add_option("--grammar-file", options.grammar_file, "grammar (GBNF) that replies conform to");
-}
-
 void add_guidance_options(CLI::App& command, GenerationOptions& options) {
   std::vector<std::string> names;
   for (const auto& [name, guidance] : kGuidances) names.push_back(name);
@@ -140,6 +106,40 @@ void apply_published_preset(GenerationOptions& options, const CLI::App& command)
 
 }  // namespace
 
+void add_sampling_options(CLI::App& command, GenerationOptions& options) {
+  SamplerOptions& sampling = options.settings.sampling;
+  command
+      .add_option("--temperature", sampling.temperature, "randomness of the draw; 0: always the most probable token")
+      ->capture_default_str();
+  command.add_option("--top-p", sampling.top_p, "draw from the most probable tokens that have this mass; 1: all")
+      ->capture_default_str();
+  command.add_option("--top-k", sampling.top_k, "draw from that many most probable tokens; 0: all")
+      ->capture_default_str();
+  command
+      .add_option("--min-p", sampling.min_p,
+                  "draw from tokens at least this share as probable as the most probable one; 0: all")
+      ->capture_default_str();
+  command.add_option("--repeat-penalty", sampling.repeat_penalty, "makes recent tokens less probable; 1: does not")
+      ->capture_default_str();
+  command.add_option("--presence-penalty", sampling.presence_penalty, "taken off the logits of recent tokens")
+      ->capture_default_str();
+  command
+      .add_option("--frequency-penalty", sampling.frequency_penalty,
+                  "taken off the logits of recent tokens for each time they occurred")
+      ->capture_default_str();
+  command.add_option("--repeat-last-n", sampling.repeat_last_tokens, "how many tokens are recent; the prompt's count")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  command
+      .add_option("--logit-bias", options.logit_bias,
+                  "TOKEN+VALUE or TOKEN-VALUE, added to the token's logit; repeatable")
+      ->allow_extra_args(false);
+  command.add_flag("--ignore-eos", options.ignore_end, "never end a reply before --max-tokens");
+  command.add_option("--stop", options.settings.stops, "a text that a reply ends before; repeatable")
+      ->allow_extra_args(false);
+  command.add_option("--grammar-file", options.grammar_file, "grammar (GBNF) that replies conform to");
+}
+
 void add_generation_options(CLI::App& command, GenerationOptions& options) {
   command.add_option("--max-tokens", options.settings.max_tokens, "longest reply")
       ->check(CLI::PositiveNumber)
@@ -186,13 +186,11 @@ Guidance guidance_of(const GenerationOptions& options, const CLI::App& command, 
 void complete_settings(GenerationOptions& options, Guidance guidance, const CLI::App& command) {
   GenerationSettings& settings = options.settings;
   settings.candidates = options.samples;
-  if (chooses_best(options, guidance)) settings.candidates = options.num_candidates.value_or(kBestOf);
   if (guidance == Guidance::Branch) {
     if (options.num_candidates) options.branch.candidates = *options.num_candidates;
     if (options.scale) options.branch.scale = *options.scale;
     if (!options.preset.empty()) apply_published_preset(options, command);
     options.branch.validate();
-    settings.branch = options.branch;
   }
   for (const std::string& text : options.logit_bias) {
     const auto [token, bias] = parse_bias(text);
@@ -208,6 +206,23 @@ void complete_settings(GenerationOptions& options, Guidance guidance, const CLI:
   settings.sampling.validate();
 }
 
+void set_guidance(GenerationOptions& options, Guidance guidance, const Backbone& backbone, const Head& head) {
+  GenerationSettings& settings = options.settings;
+  if (chooses_best(options, guidance)) settings.candidates = options.num_candidates.value_or(kBestOf);
+  if (guidance == Guidance::Branch) {
+    if (options.scale) options.branch.scale = *options.scale;
+    settings.branch = options.branch;
+  }
+  if (guidance != Guidance::EachToken && guidance != Guidance::Bias) return;
+  const OutputMatrix output(backbone);
+  if (guidance == Guidance::EachToken) {
+    options.tilt = std::make_unique<TokenTilt>(*head.token, output, options.token_scale());
+  } else {
+    options.tilt = std::make_unique<BiasTilt>(*head.token, output, options.token_scale());
+  }
+  settings.tilt = options.tilt.get();
+}
+
 void bind_to_model(GenerationOptions& options, Guidance guidance, const Backbone& backbone, const Head* head) {
   const Tokenizer& tokenizer = backbone.tokenizer();
   SamplerOptions& sampling = options.settings.sampling;
@@ -220,15 +235,7 @@ void bind_to_model(GenerationOptions& options, Guidance guidance, const Backbone
     const auto token = static_cast<Token>(i);
     if (tokenizer.is_end(token)) sampling.logit_bias[token] = -std::numeric_limits<double>::infinity();
   }
-  if (guidance == Guidance::EachToken || guidance == Guidance::Bias) {
-    const OutputMatrix output(backbone);
-    if (guidance == Guidance::EachToken) {
-      options.tilt = std::make_unique<TokenTilt>(*head->token, output, options.token_scale());
-    } else {
-      options.tilt = std::make_unique<BiasTilt>(*head->token, output, options.token_scale());
-    }
-    options.settings.tilt = options.tilt.get();
-  }
+  if (head != nullptr) set_guidance(options, guidance, backbone, *head);
   if (options.grammar_file.empty()) return;
   options.grammar = std::make_unique<Grammar>(tokenizer, read_file(options.grammar_file), options.grammar_file);
   options.settings.grammar = options.grammar.get();

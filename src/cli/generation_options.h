@@ -40,6 +40,8 @@ struct GenerationOptions {
 };
 
 void add_generation_options(CLI::App& command, GenerationOptions& options);
+/// Of these, what concerns the drawing of tokens alone.
+void add_sampling_options(CLI::App& command, GenerationOptions& options);
 
 /// The guidance that is asked for. @throws Error{BadUsage} when options do not go together
 /// @param head  null: none is given
@@ -51,6 +53,9 @@ void complete_settings(GenerationOptions& options, Guidance guidance, const CLI:
 
 /// The same for what needs the model. @throws Error{BadInput} for a grammar file that is none
 void bind_to_model(GenerationOptions& options, Guidance guidance, const Backbone& backbone, const Head* head);
+
+/// Sets what a guidance by a head needs: its tilt or its branches, and the number of replies to choose from.
+void set_guidance(GenerationOptions& options, Guidance guidance, const Backbone& backbone, const Head& head);
 
 /// Whether one of several replies is kept.
 bool chooses_best(const GenerationOptions& options, Guidance guidance);

@@ -1,0 +1,248 @@
+#include "cli/eval_generate.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <iterator>
+#include <map>
+#include <memory>
+
+#include "cli/prompts.h"
+#include "core/atomic_file.h"
+#include "core/error.h"
+#include "core/hash.h"
+#include "core/progress.h"
+#include "core/resources.h"
+#include "decode/parallel_generator.h"
+#include "decode/token_tilt.h"
+#include "extract/encoded_record.h"
+#include "judge/diversity.h"
+#include "judge/judge.h"
+#include "judge/win_rate.h"
+#include "report/frontier.h"
+
+namespace coala {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+/// Replies to all prompts, written in one way.
+struct Texts {
+  std::vector<Reply> replies;
+  JudgedTexts judged;
+  double perplexity = 0;  ///< under the unguided model
+};
+
+/// What all of the ways of writing share.
+class Trial {
+ public:
+  Trial(const Backbone& backbone, const GenerationSettings& settings, std::vector<PromptRecord> records,
+        std::vector<EncodedPrompt> prompts, Judge& judge, int threads)
+      : backbone_(backbone),
+        settings_(settings),
+        records_(std::move(records)),
+        prompts_(std::move(prompts)),
+        judge_(judge),
+        threads_(threads) {
+    for (const EncodedPrompt& prompt : prompts_) {
+      const auto* bytes = reinterpret_cast<const char*>(prompt.tokens.data());
+      clusters_.push_back(static_cast<std::int64_t>(hash64({bytes, prompt.tokens.size() * sizeof(Token)}) >> 1));
+    }
+  }
+
+  Texts write(const std::string& name, const GenerationSettings& settings) const {
+    Texts texts;
+    Progress progress(name, prompts_.size(), "prompts");
+    ParallelGenerator generator(backbone_, settings, prompts_, threads_);
+    generator.generate([&](std::size_t, std::vector<Reply>&& candidates) {
+      texts.replies.push_back(std::move(candidates[best_of(candidates)]));
+      progress.advance(1);
+    });
+    std::vector<ReplyToJudge> to_judge;
+    double log_probability = 0;
+    double tokens = 0;
+    for (std::size_t i = 0; i < records_.size(); ++i) {
+      const Reply& reply = texts.replies[i];
+      to_judge.push_back({records_[i].id, &records_[i].prompt, reply.text});
+      texts.judged.length.push_back(code_points(reply.text));
+      log_probability += reply.log_probability;
+      tokens += static_cast<double>(reply.log_probability_tokens);
+    }
+    texts.judged.scores = judge_.scores(to_judge);
+    texts.perplexity = std::exp(-log_probability / tokens);
+    return texts;
+  }
+
+  Json figures(const Texts& texts, const Texts* unguided) const {
+    std::vector<std::vector<Token>> tokens;
+    double length = 0;
+    for (std::size_t i = 0; i < texts.replies.size(); ++i) {
+      tokens.push_back(texts.replies[i].tokens);
+      length += static_cast<double>(texts.judged.length[i]) / static_cast<double>(texts.replies.size());
+    }
+    double mean = 0;
+    for (const double score : texts.judged.scores) mean += score / static_cast<double>(texts.judged.scores.size());
+    const Interval interval = bootstrap_mean(texts.judged.scores, clusters_, settings_.seed);
+    const Diversity varied = diversity(tokens);
+    Json json{{"judge_mean", mean},
+              {"judge_mean_ci95", {interval.low, interval.high}},
+              {"perplexity", texts.perplexity},
+              {"length_mean", length},
+              {"distinct_1", varied.distinct_1},
+              {"distinct_2", varied.distinct_2},
+              {"repetition", varied.repetition}};
+    if (unguided == nullptr) return json;
+    const WinRate wins = win_rate(texts.judged, unguided->judged, clusters_, settings_.seed);
+    json["win_rate"] = wins.rate;
+    json["win_rate_ci95"] = {wins.ci95.low, wins.ci95.high};
+    json["ties"] = wins.ties;
+    json["length_controlled_win_rate"] = wins.length_controlled;
+    json["length_controlled_win_rate_ci95"] = {wins.length_controlled_ci95.low, wins.length_controlled_ci95.high};
+    json["perplexity_ratio"] = texts.perplexity / unguided->perplexity;
+    return json;
+  }
+
+ private:
+  const Backbone& backbone_;
+  const GenerationSettings& settings_;
+  std::vector<PromptRecord> records_;
+  std::vector<EncodedPrompt> prompts_;
+  Judge& judge_;
+  int threads_;
+  std::vector<std::int64_t> clusters_;  ///< the same prompt, the same number
+};
+
+std::unique_ptr<Judge> make_judge(const GeneratedEvalOptions& options, const Head& guiding, const Backbone& backbone,
+                                  const ModelInput& input, int threads) {
+  if (!options.judge_command.empty()) return std::make_unique<CommandJudge>(options.judge_command);
+  Head head = load_head(options.judge_head);
+  if (!head.value("data.hash").empty() && head.value("data.hash") == guiding.value("data.hash")) {
+    throw Error(ErrorCode::BadUsage,
+                fmt::format("{} was trained on the data of the guiding head ({}): it is no judge of it",
+                            options.judge_head, head.value("data.name")),
+                "train the judge on other data");
+  }
+  const FeatureSettings features =
+      check_model(head, options.judge_head, backbone, input.model.model, input.allow_unbound);
+  return std::make_unique<HeadJudge>(std::move(head), "the head " + options.judge_head, backbone, features, threads);
+}
+
+void check(const GeneratedEvalOptions& options, const ModelInput& input) {
+  if (input.model.model.empty() || input.data.path.empty()) {
+    throw Error(ErrorCode::BadUsage, "--generate writes replies, so it needs a model and prompts",
+                "name them with --model and --data");
+  }
+  if (options.judge_head.empty() == options.judge_command.empty()) {
+    throw Error(ErrorCode::BadUsage, "replies are judged by somebody who is not the guiding head",
+                "name either another head, trained on other data (--judge-head), or a program (--judge-command)");
+  }
+}
+
+}  // namespace
+
+void add_generated_eval_options(CLI::App& command, GeneratedEvalOptions& options) {
+  command.add_flag("--generate", options.generate,
+                   "write replies to the prompts of --data, guided and not, and have them compared by a judge");
+  command.add_option("--guidance", options.guidance, "with --generate: ways of guiding, separated by commas")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"token", "bias", "branch", "best-of-n"}))
+      ->capture_default_str();
+  command.add_option("--guidance-scale", options.scales, "with --generate: their strengths, separated by commas")
+      ->delimiter(',')
+      ->capture_default_str();
+  command.add_option("--judge-head", options.judge_head, "with --generate: a head trained on other data");
+  command.add_option("--judge-command", options.judge_command,
+                     "with --generate: a program that reads {\"id\", \"prompt\", \"response\"} a line and writes "
+                     "{\"score\"} a line");
+  command.add_option("--figure", options.figure, "with --generate: an SVG of score against perplexity");
+  command.add_option("--max-tokens", options.generation.settings.max_tokens, "with --generate: longest reply")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command.add_option("--num-candidates", options.generation.num_candidates, "with --generate: as in `coala generate`")
+      ->check(CLI::Range(1, 256));
+  add_sampling_options(command, options.generation);
+}
+
+Json evaluate_generated(GeneratedEvalOptions& options, const std::string& head_path, const ModelInput& input,
+                        const CommonOptions& common, const CLI::App& command) {
+  check(options, input);
+  const Head head = load_head(head_path);
+  std::vector<PromptRecord> records = read_prompts(input.data.path, input.data.reader());
+  const Backbone backbone(input.model.file());
+  const FeatureSettings features = check_model(head, head_path, backbone, input.model.model, input.allow_unbound);
+  const std::unique_ptr<Judge> judge = make_judge(options, head, backbone, input, common.threads);
+  std::vector<EncodedPrompt> prompts = encode_prompts(backbone, records, features.template_mode);
+
+  GenerationOptions& generation = options.generation;
+  generation.settings.seed = common.seed;
+  complete_settings(generation, Guidance::None, command);
+  bind_to_model(generation, Guidance::None, backbone, nullptr);
+  const GenerationSettings plain = generation.settings;
+  const Trial trial(backbone, plain, std::move(records), std::move(prompts), *judge, common.threads);
+  const Texts unguided = trial.write("unguided", plain);
+  Json result{{"judge", judge->name()}, {"head", head_path}, {"prompts", unguided.replies.size()}};
+  result["unguided"] = trial.figures(unguided, nullptr);
+  result["runs"] = Json::array();
+  std::vector<FrontierCurve> curves{{"unguided", {{0, unguided.perplexity, result["unguided"]["judge_mean"]}}}};
+  for (const std::string& way : options.guidance) {
+    curves.push_back({way, {}});
+    const std::vector<double> scales = way == "best-of-n" ? std::vector<double>{1} : options.scales;
+    for (const double scale : scales) {
+      generation.guidance = way;
+      generation.scale = scale;
+      generation.settings = plain;
+      generation.settings.branch.reset();
+      const Guidance guidance = way == "best-of-n" ? Guidance::BestOfN
+                                : way == "branch"  ? Guidance::Branch
+                                : way == "bias"    ? Guidance::Bias
+                                                   : Guidance::EachToken;
+      if (guidance != Guidance::Branch && guidance != Guidance::BestOfN && !head.token) {
+        throw Error(ErrorCode::BadUsage, fmt::format("{} has no token head for the guidance {}", head_path, way),
+                    "train one with `coala align`, or name other ways with --guidance");
+      }
+      generation.settings.candidates = 1;
+      set_guidance(generation, guidance, backbone, head);
+      if (guidance == Guidance::Branch || generation.settings.candidates > 1) {
+        generation.settings.reward = {&head, features};
+      }
+      const std::string name = way == "best-of-n" ? way : fmt::format("{} {:g}", way, scale);
+      const Texts texts = trial.write(name, generation.settings);
+      Json run{{"guidance", way}};
+      if (way != "best-of-n") run["scale"] = scale;
+      run.update(trial.figures(texts, &unguided));
+      curves.back().points.push_back({scale, texts.perplexity, run["judge_mean"]});
+      result["runs"].push_back(std::move(run));
+    }
+  }
+  if (!options.figure.empty()) write_file(options.figure, frontier_svg(curves, judge->name()));
+  result["peak_rss_bytes"] = peak_rss_bytes();
+  return result;
+}
+
+std::string generated_summary(const Json& result) {
+  std::string text = fmt::format("{} prompts, judged by {} (not by the guiding head)\n",
+                                 result.at("prompts").get<std::size_t>(), result.at("judge").get<std::string>());
+  const auto out = std::back_inserter(text);
+  fmt::format_to(out, "  {:<16} {:>8}  {:<22} {:<22} {:>10}  {:>8}  {:>6}\n", "", "judge", "wins over unguided",
+                 "at equal lengths", "perplexity", "distinct", "repeat");
+  const auto line = [&](const std::string& name, const Json& run) {
+    const auto rate = [&run](const char* key) {
+      if (!run.contains(key)) return std::string();
+      const Json& interval = run.at(std::string(key) + "_ci95");
+      return fmt::format("{:.1f} % [{:.1f}, {:.1f}]", 100 * run.at(key).get<double>(), 100 * interval[0].get<double>(),
+                         100 * interval[1].get<double>());
+    };
+    fmt::format_to(out, "  {:<16} {:8.3f}  {:<22} {:<22} {:10.3f}  {:8.3f}  {:6.3f}\n", name,
+                   run.at("judge_mean").get<double>(), rate("win_rate"), rate("length_controlled_win_rate"),
+                   run.at("perplexity").get<double>(), run.at("distinct_2").get<double>(),
+                   run.at("repetition").get<double>());
+  };
+  line("unguided", result.at("unguided"));
+  for (const Json& run : result.at("runs")) {
+    const std::string way = run.at("guidance").get<std::string>();
+    line(run.contains("scale") ? fmt::format("{} {:g}", way, run.at("scale").get<double>()) : way, run);
+  }
+  return text;
+}
+
+}  // namespace coala
