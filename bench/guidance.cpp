@@ -1,4 +1,5 @@
-// What does branch guidance cost? Tokens per second of unguided decoding, of branch guidance at N = 5 and N = 1 with 15
+// What does guidance cost? Tokens per second of unguided decoding, of guidance by a token head of rank 32, of branch
+// guidance at N = 5 and N = 1 with 15
 // candidates of which none is pruned (top-k 15, top-p 1), and of a rival that keeps no cache, on one thread. Every
 // round runs all of them in turn; printed are medians over the rounds, and of the ratios within a round. Usage:
 // bench_guidance MODEL [ROUNDS = 5] [NEW_TOKENS = 64] [PROMPT_TOKENS = 192] MODEL: for example the random Llama of 187
@@ -14,6 +15,7 @@
 
 #include "core/random.h"
 #include "core/resources.h"
+#include "decode/token_tilt.h"
 #include "reforward.h"
 
 namespace {
@@ -30,6 +32,16 @@ Head random_head(std::size_t dimension) {
   for (float& weight : head.network.theta1.values()) weight = static_cast<float>(random.normal());
   for (float& gate : head.network.gates.values()) gate = static_cast<float>(random.normal());
   head.network.theta2.assign(20, 1.0f);
+  return head;
+}
+
+TokenHead random_token_head(std::size_t dimension) {
+  constexpr std::size_t kRank = 32;
+  Random random(3);
+  TokenHead head{Matrix<float>(kRank, dimension), Matrix<float>(kRank, kRank), Matrix<float>(kRank, dimension), {}};
+  for (Matrix<float>* part : {&head.states, &head.weights, &head.embeddings}) {
+    for (float& value : part->values()) value = static_cast<float>(0.01 * random.normal());
+  }
   return head;
 }
 
@@ -74,8 +86,10 @@ int main(int count, char** arguments) {
     const double never = -std::numeric_limits<double>::infinity();
     if (backbone.tokenizer().is_end(token)) settings.sampling.logit_bias[token] = never;
   }
-  const std::vector<std::string> names{"unguided", "branch, N = 5", "branch, N = 1", "re-forward, N = 5"};
-  std::vector<GenerationSettings> all(3, settings);
+  const std::vector<std::string> names{"unguided", "branch, N = 5", "branch, N = 1", "token", "re-forward, N = 5"};
+  std::vector<GenerationSettings> all(4, settings);
+  const TokenTilt tilt(random_token_head(head.dimension()), OutputMatrix(backbone), 1);
+  all[3].tilt = &tilt;
   for (const std::size_t i : {1u, 2u}) {
     all[i].reward = RewardHead{&head, {}};
     all[i].branch = BranchSettings{.every = i == 1 ? 5 : 1};

@@ -104,8 +104,7 @@ class Demo:
         self.stage("coala align on conversations (Alternating Population Strategy)")
         conversations = self.align("conversations", "conversations.jsonl", "conversations.eval.jsonl")
 
-        self.stage(f"best of {CANDIDATES} replies by the head, same prompts and seeds, in place of guided decoding, "
-                   "which is not part of this version")
+        self.stage("guided replies, same prompts and seeds")
         results, guided = self.compare()
         self.stage(f"control: {self.options.controls} heads of shuffled preferences")
         results |= self.control()
@@ -136,19 +135,30 @@ class Demo:
         return self.coala("generate", "--model", MODEL, "--data", file, "--max-tokens", MAX_TOKENS, "--seed",
                           self.options.seed, *SAMPLING, *arguments)["replies"]
 
+    def guided(self, head, name, prompts, guidance, candidates=1):
+        some = ["--num-candidates", candidates, "--candidates"] if candidates > 1 else []
+        return self.generate(name, prompts, "--head", head, "--guidance", guidance, *some)
+
     def best_of(self, head, name, prompts):
-        return self.generate(name, prompts, "--head", head, "--num-candidates", CANDIDATES, "--candidates")
+        return self.guided(head, name, prompts, "best-of-n", CANDIDATES)
 
     def compare(self):
-        """Best of n by either head, beside what length alone and the judge itself would choose."""
+        """Guidance by the head from pairs in all ways and by the one from conversations, beside what length alone and the
+        judge itself would choose among unguided replies."""
         print(f"   {'':33s} judge    good    grammar   perplexity   wins over unguided")
         self.show("unguided", self.unguided)
-        lines = self.best_of(self.out / "pairs/head.safetensors", "all", self.prompts)
-        guided = Replies(self.turns, lines)
-        rate, interval = self.show("head from pairs", guided)
+        head = self.out / "pairs/head.safetensors"
+        bias, _ = self.show("every token, without context", Replies(
+            self.turns, self.guided(head, "all", self.prompts, "bias")))
+        token, token_interval = self.show("every token, by the head", Replies(
+            self.turns, self.guided(head, "all", self.prompts, "token")))
+        lines = self.best_of(head, "all", self.prompts)
+        best_of_n, _ = self.show(f"best of {CANDIDATES} by the head", Replies(self.turns, lines))
+        guided = Replies(self.turns, self.guided(head, "all", self.prompts, "token", CANDIDATES))
+        rate, interval = self.show(f"every token, best of {CANDIDATES}", guided)
         some = len(self.prompts) // 2
-        self.show(f"head from conversations ({some})", Replies(
-            self.turns, self.best_of(self.out / "conversations/head.safetensors", "some", self.prompts[:some])))
+        self.show(f"every token, conversations ({some})", Replies(self.turns, self.guided(
+            self.out / "conversations/head.safetensors", "some", self.prompts[:some], "token")))
         choices = {"the longest": lambda turn, text: len(text), "the shortest": lambda turn, text: -len(text),
                    "the judge's own choice (limit)": lambda turn, text: judge(turn, text).score}
         for name, value in choices.items():
@@ -157,6 +167,9 @@ class Demo:
                 for turn, line in zip(self.turns, lines)]))
         return {
             "demo/win_rate": rate, "demo/win_rate_ci95": interval,
+            "demo/token_win_rate": token, "demo/token_win_rate_ci95": token_interval,
+            "demo/bias_win_rate": bias, "demo/best_of_n_win_rate": best_of_n,
+            "demo/most_win_rate": 1 - statistics.fmean(score > 1 - 1e-9 for score in self.unguided.scores) / 2,
             "demo/judge_mean_unguided": self.unguided.mean_score, "demo/judge_mean_guided": guided.mean_score,
             "demo/good_unguided": self.unguided.good, "demo/good_guided": guided.good,
             "demo/parse_rate_unguided": self.unguided.parses, "demo/parse_rate_guided": guided.parses,
@@ -195,16 +208,16 @@ class Demo:
                 "demo/shuffled_win_rates": rates}
 
     def show_samples(self, guided):
-        print("\n   the same prompts and seeds, unguided and best of 8 (judge):")
+        print("\n   the same prompts and seeds, unguided and guided (judge):")
         for k in range(3):
             print(f"\n   student    {self.turns[k]}\n"
                   f"   unguided   {self.unguided.texts[k]} ({self.unguided.scores[k]:.1f})\n"
-                  f"   best of {CANDIDATES}  {guided.texts[k]} ({guided.scores[k]:.1f})")
+                  f"   guided     {guided.texts[k]} ({guided.scores[k]:.1f})")
 
     def finish(self, metrics, conversations, results):
         seconds = time.monotonic() - self.started
         metrics |= results | {
-            "demo/guidance": f"best-of-{CANDIDATES}", "demo/prompts": len(self.prompts),
+            "demo/guidance": f"token, best of {CANDIDATES}", "demo/prompts": len(self.prompts),
             "demo/conversations_accuracy": conversations["eval_rewards/accuracies"],
             "demo/conversations_accuracy_ci95": conversations["eval_rewards/accuracies_ci95"],
             "demo/flops": self.flops, "demo/seconds": seconds}

@@ -47,6 +47,9 @@ def write_inputs(folder, binary):
             file.writelines(part)
     with gzip.open(os.path.join(folder, "preferences.json.gz"), "wt", encoding="utf-8") as file:
         file.writelines(lines[:80])
+    with open(os.path.join(folder, "judge.py"), "w", encoding="utf-8") as file:
+        file.write("import json, sys\nfor line in sys.stdin:\n"
+                   "    print(json.dumps({'score': len(json.loads(line)['response'])}))\n")
     subprocess.run([binary, "extract", "--model", "model.gguf", "--data", "pairs.jsonl", "--out",
                     "features.safetensors", "--quiet"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
 

@@ -190,7 +190,10 @@ TEST(Training, SubsetTakesRowsOfEveryColumn) {
 }
 
 TEST(Training, ControlSwapsAboutHalfOfThePairsAndNothingElse) {
-  const FeatureSet before = pairs(400, 5);
+  FeatureSet before = pairs(400, 5);
+  before.token_sums_chosen = before.chosen;  // any numbers
+  before.token_sums_rejected = before.rejected;
+  before.token_basis = std::make_shared<const TokenBasis>();
   FeatureSet after = before;
   shuffle_preferences(after, 9);
   std::size_t swapped = 0;
@@ -199,6 +202,8 @@ TEST(Training, ControlSwapsAboutHalfOfThePairsAndNothingElse) {
     swapped += same ? 0 : 1;
     EXPECT_TRUE(std::ranges::equal(after.chosen.row(i), same ? before.chosen.row(i) : before.rejected.row(i)));
     EXPECT_TRUE(std::ranges::equal(after.rejected.row(i), same ? before.rejected.row(i) : before.chosen.row(i)));
+    EXPECT_TRUE(std::ranges::equal(after.token_sums_chosen.row(i), after.chosen.row(i)));
+    EXPECT_TRUE(std::ranges::equal(after.token_sums_rejected.row(i), after.rejected.row(i)));
     EXPECT_EQ(after.length_chosen[i], same ? before.length_chosen[i] : before.length_rejected[i]);
     EXPECT_EQ(after.length_rejected[i], same ? before.length_rejected[i] : before.length_chosen[i]);
   }

@@ -17,11 +17,13 @@ WinRate win_rate(const JudgedTexts& texts, const JudgedTexts& others, std::span<
   for (std::size_t i = 0; i < n; ++i) {
     const double difference = texts.scores[i] - others.scores[i];
     won[i] = difference > kEqual ? 1 : difference < -kEqual ? 0 : 0.5;
-    result.rate += won[i] / static_cast<double>(n);
-    result.ties += won[i] == 0.5 ? 1 / static_cast<double>(n) : 0;
+    result.rate += won[i];
+    result.ties += won[i] == 0.5 ? 1 : 0;
     longer[i] = static_cast<double>(texts.length[i] - others.length[i]);
     squares += longer[i] * longer[i];
   }
+  result.rate /= static_cast<double>(n);
+  result.ties /= static_cast<double>(n);
   const double deviation = std::sqrt(squares / static_cast<double>(n));
   for (double& value : longer) value = deviation > 0 ? std::tanh(value / deviation) : 0;
   result.ci95 = bootstrap_mean(won, prompts, seed);

@@ -28,6 +28,11 @@ void shuffle_preferences(FeatureSet& set, std::uint64_t seed) {
     }
     set.chosen = both.subset(chosen);
     set.rejected = both.subset(rejected);
+    if (set.token_basis) {
+      const StoredRows sums = set.token_sums_chosen.joined_with(set.token_sums_rejected);
+      set.token_sums_chosen = sums.subset(chosen);
+      set.token_sums_rejected = sums.subset(rejected);
+    }
   }
   set.metadata["control"] = fmt::format("shuffled preferences, seed {}", seed);
 }

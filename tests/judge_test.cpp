@@ -1,0 +1,102 @@
+#include "judge/judge.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+
+#include "core/random.h"
+#include "judge/diversity.h"
+#include "judge/win_rate.h"
+#include "support.h"
+#include "tiny_pairs.h"
+
+namespace coala {
+namespace {
+
+using test::error_code_of;
+using test::sample_pairs;
+using test::tiny;
+
+TEST(WinRate, CountsTiesHalf) {
+  const JudgedTexts texts{{1, 0.5, 0.2, 0.7}, {10, 10, 10, 10}};
+  const JudgedTexts others{{0.5, 0.5, 0.4, 0.1}, {10, 10, 10, 10}};
+  const WinRate wins = win_rate(texts, others, std::array<std::int64_t, 4>{1, 2, 3, 4}, 0);
+  EXPECT_DOUBLE_EQ(wins.rate, 2.5 / 4);
+  EXPECT_DOUBLE_EQ(wins.ties, 0.25);
+  EXPECT_LT(wins.ci95.low, wins.rate);
+  EXPECT_GT(wins.ci95.high, wins.rate);
+}
+
+/// A judge that likes length alone: where texts are as long as the others they win half of the time.
+TEST(WinRate, AtEqualLengthsIsWhatLengthDoesNotExplain) {
+  Random random(1);
+  JudgedTexts texts;
+  JudgedTexts others;
+  std::vector<std::int64_t> prompts;
+  for (int i = 0; i < 2000; ++i) {
+    const auto longer = static_cast<std::int64_t>(random.below(60));  // 20 more on average
+    texts.length.push_back(80 + longer);
+    others.length.push_back(90);
+    texts.scores.push_back(static_cast<double>(longer - 10) + 12 * random.normal());
+    others.scores.push_back(0);
+    prompts.push_back(i);
+  }
+  const WinRate wins = win_rate(texts, others, prompts, 0);
+  EXPECT_GT(wins.rate, 0.8);
+  EXPECT_NEAR(wins.length_controlled, 0.5, 0.06);
+}
+
+TEST(Diversity, IsCountedByHand) {
+  // Tokens: 1 2 1 2 1 2 and 3. Different ones 3 of 7; pairs 12 and 21 of 5; runs of four 1212, 2121, 1212: one again.
+  const Diversity varied = diversity(std::vector<std::vector<Token>>{{1, 2, 1, 2, 1, 2}, {3}});
+  EXPECT_DOUBLE_EQ(varied.distinct_1, 3.0 / 7);
+  EXPECT_DOUBLE_EQ(varied.distinct_2, 2.0 / 5);
+  EXPECT_DOUBLE_EQ(varied.repetition, 1.0 / 3);
+  const Diversity none = diversity({});
+  EXPECT_EQ(none.distinct_1, 0);
+}
+
+std::vector<ReplyToJudge> replies(const Prompt& prompt) {
+  return {{"a", &prompt, "the hen"}, {"b", &prompt, "a \"tree\"\nand über"}, {"c", &prompt, ""}};
+}
+
+TEST(CommandJudge, AsksAProgram) {
+  const Prompt prompt = sample_pairs(1)[0].prompt;
+  CommandJudge judge(
+      "python3 -c 'import sys, json\n"
+      "for line in sys.stdin:\n"
+      "  row = json.loads(line); assert row[\"prompt\"][0][\"role\"] == \"user\"\n"
+      "  print(json.dumps({\"score\": len(row[\"response\"])}))'");
+  EXPECT_EQ(judge.scores(replies(prompt)), (std::vector<double>{7, 17, 0}));
+}
+
+TEST(CommandJudge, SaysWhatIsWrongWithIt) {
+  const Prompt prompt = sample_pairs(1)[0].prompt;
+  for (const char* command : {"exit 3", "kill -9 $$", "echo nonsense", "echo '{\"score\": \"high\"}'",
+                              "echo '{\"score\": 1}'", "no-such-program-at-all 2>/dev/null"}) {
+    CommandJudge judge(command);
+    EXPECT_EQ(error_code_of([&] { judge.scores(replies(prompt)); }), ErrorCode::BadInput) << command;
+  }
+}
+
+TEST(HeadJudge, ScoresAsTheHeadDoes) {
+  const Pair pair = sample_pairs(1)[0];
+  Head head;
+  head.transform = FeatureTransform::identity(32);
+  head.network.theta1 = Matrix<float>(1, 32);
+  for (std::size_t j = 0; j < 32; ++j) head.network.theta1(0, j) = j % 3 == 0 ? 1.0f : -0.5f;
+  head.network.gates = Matrix<float>(1, 32);
+  head.network.theta2 = {1.0f};
+  HeadJudge judge(head, "h", tiny(), {}, 2);
+  const std::vector<double> scores = judge.scores(replies(pair.prompt));
+  FeatureExtractor extractor(tiny(), {}, 1);
+  FeatureCounts counts;
+  const std::array<std::string_view, 1> text{"the hen"};
+  const std::vector<EncodedResponse> encoded = extractor.encode(pair.prompt, text, counts);
+  const EncodedResponse* const response = encoded.data();
+  EXPECT_EQ(scores[0], head.score(extractor.pool({&response, 1}).row(0)));
+  EXPECT_EQ(scores[2], std::min(scores[0], scores[1])) << "a reply without text";
+}
+
+}  // namespace
+}  // namespace coala
