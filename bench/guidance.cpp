@@ -1,9 +1,9 @@
 // What does guidance cost? Tokens per second of unguided decoding, of guidance by a token head of rank 32, of branch
 // guidance at N = 5 and N = 1 with 15
-// candidates of which none is pruned (top-k 15, top-p 1), and of a rival that keeps no cache, on one thread. Every
+// candidates of which none is pruned (top-k 15, top-p 1), and of a rival that keeps no cache. Every
 // round runs all of them in turn; printed are medians over the rounds, and of the ratios within a round. Usage:
-// bench_guidance MODEL [ROUNDS = 5] [NEW_TOKENS = 64] [PROMPT_TOKENS = 192] MODEL: for example the random Llama of 187
-// million parameters that bench/random_llama.py makes.
+// bench_guidance MODEL [ROUNDS = 5] [NEW_TOKENS = 64] [PROMPT_TOKENS = 192] [THREADS = 1]. MODEL: for example the
+// random Llama of 187 million parameters that bench/random_llama.py makes.
 
 #include <fmt/format.h>
 
@@ -68,13 +68,14 @@ std::size_t number(int count, char** arguments, int index, std::size_t standard)
 
 int main(int count, char** arguments) {
   if (count < 2) {
-    fmt::print(stderr, "usage: bench_guidance MODEL [ROUNDS] [NEW_TOKENS] [PROMPT_TOKENS]\n");
+    fmt::print(stderr, "usage: bench_guidance MODEL [ROUNDS] [NEW_TOKENS] [PROMPT_TOKENS] [THREADS]\n");
     return 2;
   }
   const Backbone backbone{std::filesystem::path(arguments[1])};
   const std::size_t rounds = number(count, arguments, 2, 5);
   const std::size_t new_tokens = number(count, arguments, 3, 64);
   const EncodedPrompt prompt = random_prompt(backbone, number(count, arguments, 4, 192));
+  const auto threads = static_cast<int>(number(count, arguments, 5, 1));
   const Head head = random_head(backbone.identity().dimension);
 
   GenerationSettings settings;
@@ -109,8 +110,8 @@ int main(int count, char** arguments) {
         GenerationSettings one = all[i];
         one.max_tokens = 1;
         one.branch.reset();
-        Generator first(backbone, one, prompt.tokens.size(), 1);
-        Generator whole(backbone, all[i], prompt.tokens.size(), 1);
+        Generator first(backbone, one, prompt.tokens.size(), threads);
+        Generator whole(backbone, all[i], prompt.tokens.size(), threads);
         const double start = monotonic_s();
         first.generate(prompt);
         const double begun = monotonic_s();
@@ -126,6 +127,13 @@ int main(int count, char** arguments) {
       ratios[i].push_back(rates[i].back() / rates[0].back());
     }
   }
+  std::vector<float> state(head.dimension(), 1.0f);
+  std::vector<float> logits(backbone.identity().vocabulary);
+  constexpr int kTilts = 500;
+  const double tilts_begun = monotonic_s();
+  for (int i = 0; i < kTilts; ++i) tilt.add(state, logits);
+  const double tilt_us = (monotonic_s() - tilts_begun) * 1e6 / kTilts;
+  fmt::print("a tilt by itself: {:.1f} us\n", tilt_us);
   fmt::print("{}: {} rounds of {} tokens after {}\n{:>20}{:>12}{:>12}\n", backbone.identity().name, rounds, new_tokens,
              prompt.tokens.size(), "", "tokens/s", "ratio");
   for (std::size_t i = 0; i < names.size(); ++i) {

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <memory>
+#include <cstdint>
 #include <vector>
 
 #include "decode/logit_tilt.h"
@@ -18,9 +18,10 @@ class TokenTilt : public LogitTilt {
   void add(std::span<const float> state, std::span<float> logits) const override;
 
  private:
-  TokenHead head_;
-  Matrix<float> table_;  ///< V'E' [r, padded vocabulary]
-  float scale_;
+  Matrix<float> projection_;  ///< scale U W [d, r], its columns times the units of blocks_
+  /// V'E', block of tokens by block of tokens, so that it is read once, from front to back: reading it is most of the
+  /// cost. In units of a 32,767th of a direction's largest entry, which loses less than half precision would.
+  std::vector<std::int16_t> blocks_;
 };
 
 /// Guidance by the head without context: a fixed bias on the logits, the baseline of every guided text.

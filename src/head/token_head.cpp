@@ -18,17 +18,6 @@ constexpr const char* kWeights = "token/weights";
 
 }  // namespace
 
-void TokenHead::direction(std::span<const float> state, std::span<float> to) const {
-  std::ranges::fill(to, 0.0f);
-  for (std::size_t a = 0; a < rank(); ++a) {
-    double coordinate = 0;
-    for (std::size_t j = 0; j < dimension(); ++j) {
-      coordinate += static_cast<double>(states(a, j)) * static_cast<double>(state[j]);
-    }
-    for (std::size_t b = 0; b < rank(); ++b) to[b] += static_cast<float>(coordinate) * weights(a, b);
-  }
-}
-
 std::vector<FileTensor> tensors_of(const TokenHead& head) {
   const std::size_t r = head.rank();
   return {{kBias, {r}, head.bias},

@@ -21,9 +21,6 @@ struct TokenHead {
 
   std::size_t rank() const { return weights.rows(); }
   std::size_t dimension() const { return states.cols(); }
-
-  /// W' U'h [r]: q(h, c) is its product with V'e_c.
-  void direction(std::span<const float> state, std::span<float> to) const;
 };
 
 /// The tensors of a token head in a head file, "token/..", in the order of their names.
