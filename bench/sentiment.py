@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Guided sentiment: film reviews written by a 7 M-parameter Llama, steered towards praise by heads from one half of the
 labelled reviews, judged by a TF-IDF classifier from the other half. Usage: sentiment.py BINARY SHARED FOLDER
-[--prompts N] [--scales S,S,..] [--seeds N]
+[--samples N] [--scales S,S,..] [--seeds N]
 
 Prints for each way of guiding the share of texts that the judge calls positive, with a 95 % interval over texts, and the
-perplexity under the unguided model relative to that of the unguided texts. Prompts are neutral beginnings. FOLDER keeps
+perplexity under the unguided model relative to that of the unguided texts. Prompts are ten neutral beginnings, of which
+each is continued N times. FOLDER keeps
 the head and the judge's accuracy between runs. Run by an environment with bench/requirements.txt.
 """
 
@@ -50,7 +51,7 @@ def main():
     parser.add_argument("binary", type=os.path.abspath)
     parser.add_argument("shared", type=pathlib.Path)
     parser.add_argument("folder", type=pathlib.Path)
-    parser.add_argument("--prompts", type=int, default=300)
+    parser.add_argument("--samples", type=int, default=30)
     parser.add_argument("--scales", default="0.25,0.5,0.75,1")
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
@@ -67,14 +68,15 @@ def main():
                     options.folder / "aligned", "--quiet"], check=True, stdout=subprocess.DEVNULL)
     head = options.folder / "aligned/head.safetensors"
     prompts = options.folder / "prompts.jsonl"
-    beginnings = [BEGINNINGS[i % len(BEGINNINGS)] for i in range(options.prompts)]
-    write_lines(prompts, [{"id": str(i), "prefix": text} for i, text in enumerate(beginnings)])
+    write_lines(prompts, [{"id": str(i), "prefix": text} for i, text in enumerate(BEGINNINGS)])
+    beginnings = [text for text in BEGINNINGS for _ in range(options.samples)]
 
     def run(name, *arguments):
         positive, log_probability, tokens, seconds = 0, 0.0, 0, 0.0
         for seed in range(options.seeds):
             done = subprocess.run([options.binary, "generate", "--model", model, "--head", head, "--data", prompts,
-                                   "--max-tokens", "56", "--seed", str(seed), "--json", "--quiet", *arguments],
+                                   "--max-tokens", "56", "--samples", str(options.samples), "--seed", str(seed),
+                                   "--json", "--quiet", *arguments],
                                   check=True, stdout=subprocess.PIPE, text=True)
             answer = json.loads(done.stdout)
             texts = [begin + " " + reply["text"] for begin, reply in zip(beginnings, answer["replies"])]
@@ -82,7 +84,7 @@ def main():
             log_probability += sum(reply["log_probability"] for reply in answer["replies"])
             tokens += sum(reply["log_probability_tokens"] for reply in answer["replies"])
             seconds += answer["timings"]["seconds"]
-        count = options.seeds * options.prompts
+        count = options.seeds * len(beginnings)
         low, high = wilson(positive / count, count)
         perplexity = math.exp(-log_probability / tokens)
         base.setdefault("perplexity", perplexity)
@@ -98,7 +100,6 @@ def main():
     for every, scale in ((5, 6), (1, 2)):
         run(f"branch, N = {every}, scale {scale}", "--guidance", "branch", "--guide-every", str(every),
             "--guidance-scale", str(scale))
-    run("best of 8", "--guidance", "best-of-n")
 
 
 if __name__ == "__main__":
