@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
@@ -79,7 +80,7 @@ inline std::vector<nlohmann::json> lines_of(const std::string& text) {
 }
 
 /// Starts the program, sends it a signal after a while, and returns its wait status.
-inline int run_and_signal(const std::vector<std::string>& arguments, int signal, std::chrono::milliseconds after) {
+inline int run_and_signal(const std::vector<std::string>& arguments, int signal, const std::function<bool()>& when) {
   const pid_t child = ::fork();
   if (child == 0) {
     std::vector<char*> argv{const_cast<char*>(COALA_BINARY)};
@@ -90,11 +91,27 @@ inline int run_and_signal(const std::vector<std::string>& arguments, int signal,
     ::execv(COALA_BINARY, argv.data());
     ::_exit(127);
   }
-  std::this_thread::sleep_for(after);
-  ::kill(child, signal);
   int status = 0;
+  while (!when()) {
+    if (::waitpid(child, &status, WNOHANG) == child) return status;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  ::kill(child, signal);
   ::waitpid(child, &status, 0);
   return status;
+}
+
+/// The same after some time.
+inline int run_and_signal(const std::vector<std::string>& arguments, int signal, std::chrono::milliseconds after) {
+  const auto due = std::chrono::steady_clock::now() + after;
+  return run_and_signal(arguments, signal, [due] { return std::chrono::steady_clock::now() >= due; });
+}
+
+/// Whether a file has grown beyond so many bytes.
+inline bool has_grown(const std::filesystem::path& path, std::uintmax_t beyond_bytes) {
+  std::error_code missing;
+  const std::uintmax_t bytes = std::filesystem::file_size(path, missing);
+  return !missing && bytes > beyond_bytes;
 }
 
 }  // namespace coala::test
