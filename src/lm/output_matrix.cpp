@@ -50,7 +50,7 @@ struct OutputMatrix::Mapping {
     const int failure = errno;
     if (descriptor >= 0) ::close(descriptor);
     if (start == MAP_FAILED) {
-      throw Error(ErrorCode::BadInput, fmt::format("cannot map {}: {}", path.string(), std::strerror(failure)));
+      throw Error(ErrorCode::Io, fmt::format("cannot map {}: {}", path.string(), std::strerror(failure)));
     }
   }
   ~Mapping() { ::munmap(start, bytes); }
