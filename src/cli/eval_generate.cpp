@@ -167,6 +167,7 @@ Json evaluate_generated(GeneratedEvalOptions& options, const std::string& head_p
                         const CommonOptions& common, const CLI::App& command) {
   check(options, input);
   const Head head = load_head(head_path);
+  for (const std::string& way : options.guidance) guidance_named(way, &head);  // before anything is generated
   std::vector<PromptRecord> records = read_prompts(input.data.path, input.data.reader());
   const Backbone backbone(input.model.file());
   const FeatureSettings features = check_model(head, head_path, backbone, input.model.model, input.allow_unbound);
@@ -188,19 +189,9 @@ Json evaluate_generated(GeneratedEvalOptions& options, const std::string& head_p
     curves.push_back({way, {}});
     const std::vector<double> scales = way == "best-of-n" ? std::vector<double>{1} : options.scales;
     for (const double scale : scales) {
-      generation.guidance = way;
+      const Guidance guidance = guidance_named(way, &head);
       generation.scale = scale;
       generation.settings = plain;
-      generation.settings.branch.reset();
-      const Guidance guidance = way == "best-of-n" ? Guidance::BestOfN
-                                : way == "branch"  ? Guidance::Branch
-                                : way == "bias"    ? Guidance::Bias
-                                                   : Guidance::EachToken;
-      if (guidance != Guidance::Branch && guidance != Guidance::BestOfN && !head.token) {
-        throw Error(ErrorCode::BadUsage, fmt::format("{} has no token head for the guidance {}", head_path, way),
-                    "train one with `coala align`, or name other ways with --guidance");
-      }
-      generation.settings.candidates = 1;
       set_guidance(generation, guidance, backbone, head);
       if (guidance == Guidance::Branch || generation.settings.candidates > 1) {
         generation.settings.reward = {&head, features};

@@ -153,18 +153,24 @@ bool chooses_best(const GenerationOptions& options, Guidance guidance) {
   return guidance == Guidance::BestOfN || (tilted && options.num_candidates.value_or(1) > 1);
 }
 
+Guidance guidance_named(const std::string& name, const Head* head) {
+  const Guidance guidance = kGuidances.at(name);
+  const bool tilted = guidance == Guidance::EachToken || guidance == Guidance::Bias;
+  if (tilted && head != nullptr && !head->token) {
+    throw Error(ErrorCode::BadUsage, fmt::format("--guidance {} needs a token head, and the head file has none", name),
+                "train one with `coala align`, or with `coala train --token-head` on features of --token-rank 32");
+  }
+  return guidance;
+}
+
 Guidance guidance_of(const GenerationOptions& options, const CLI::App& command, const Head* head) {
   const Guidance standard = head == nullptr ? Guidance::None : head->token ? Guidance::EachToken : Guidance::BestOfN;
-  const Guidance guidance = options.guidance.empty() ? standard : kGuidances.at(options.guidance);
+  const Guidance guidance = options.guidance.empty() ? standard : guidance_named(options.guidance, head);
   const std::string name = name_of(kGuidances, guidance);
   const bool tilted = guidance == Guidance::EachToken || guidance == Guidance::Bias;
   if (guidance != Guidance::None && head == nullptr) {
     throw Error(ErrorCode::BadUsage, fmt::format("--guidance {} goes by a head's score, and there is none", name),
                 "name a head file with --head, or use --guidance none");
-  }
-  if (tilted && !head->token) {
-    throw Error(ErrorCode::BadUsage, fmt::format("--guidance {} needs a token head, and the head file has none", name),
-                "train one with `coala align`, or with `coala train --token-head` on features of --token-rank 32");
   }
   if (chooses_best(options, guidance) && options.samples > 1) {
     throw Error(ErrorCode::BadUsage,

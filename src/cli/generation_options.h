@@ -43,6 +43,10 @@ void add_generation_options(CLI::App& command, GenerationOptions& options);
 /// Of these, what concerns the drawing of tokens alone.
 void add_sampling_options(CLI::App& command, GenerationOptions& options);
 
+/// A guidance by its name on the command line, after a check that the head can guide so.
+/// @throws Error{BadUsage} when it needs a token head and there is none
+Guidance guidance_named(const std::string& name, const Head* head);
+
 /// The guidance that is asked for. @throws Error{BadUsage} when options do not go together
 /// @param head  null: none is given
 Guidance guidance_of(const GenerationOptions& options, const CLI::App& command, const Head* head);
