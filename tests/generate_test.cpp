@@ -80,8 +80,10 @@ TEST(Generate, RefusesWhatItCannotDo) {
   expect_refused(run(folder, start), {"--prompt", "--data"});
   expect_refused(run(folder, prompt + "--data " + shell_quoted(pairs)), {"--prompt", "--data"});
   const auto head = shell_quoted(folder / "h");
-  ASSERT_EQ(run(folder, "extract --model " + model() + " --data " + shell_quoted(pairs) + " --out f").status, 0);
-  ASSERT_EQ(run(folder, "train --features f --out " + head).status, 0);
+  const auto features = shell_quoted(folder / "f");
+  const std::string extract = "extract --model " + model() + " --data " + shell_quoted(pairs);
+  ASSERT_EQ(run(folder, extract + " --out " + features).status, 0);
+  ASSERT_EQ(run(folder, "train --features " + features + " --out " + head).status, 0);
   expect_refused(run(folder, prompt + "--head " + head + " --samples 2"), {"--samples"});
   expect_refused(run(folder, prompt + "--head " + head + " --guidance token"), {"token head", "--token-rank"});
   expect_refused(run(folder, prompt + "--head " + head + " --guidance-scale 2"), {"--guidance-scale", "best-of-n"});
