@@ -119,6 +119,53 @@ TEST(DenseKernels, ARowDoesNotDependOnTheOthers) {
   }
 }
 
+TEST(DenseKernels, DotsOfAFewRowsAreThoseOfDoublePrecisionWhateverTheNeighbours) {
+  Random random(5);
+  for (const KernelSet* set : kernel_sets()) {
+    const DenseKernels& kernels = set->dense;
+    for (int trial = 0; trial < 40; ++trial) {
+      const std::size_t m = 1 + random.below(19);
+      const std::size_t n = 1 + random.below(40);
+      const std::size_t k = 1 + random.below(trial % 2 == 0 ? 700 : 40);
+      const std::size_t gap = random.below(5);  // x and c are parts of wider matrices
+      const auto x = random_numbers(m * (k + gap), 100u + trial);
+      const auto w = random_numbers(n * k, 200u + trial);
+      std::vector<std::uint16_t> half(w.size());
+      const auto check = [&](const std::byte* stored, std::size_t bytes, DenseKernels::Dots dots, auto value) {
+        std::vector<float> c(m * (n + gap), 7.0f);
+        dots(x.data(), k + gap, m, stored, k * bytes, n, k, c.data(), n + gap);
+        for (std::size_t i = 0; i < m; ++i) {
+          for (std::size_t j = 0; j < n; ++j) {
+            double exact = 0;
+            double magnitude = 0;
+            for (std::size_t p = 0; p < k; ++p) {
+              const double term = static_cast<double>(x[i * (k + gap) + p]) * value(j * k + p);
+              exact += term;
+              magnitude += std::abs(term);
+            }
+            const float found = c[i * (n + gap) + j];
+            // A register of sums adds k / 4 or fewer terms at a time, then its lanes: never more than k + 4 roundings.
+            ASSERT_NEAR(found, exact, static_cast<double>(k + 4) * kUnit * magnitude)
+                << set->name << ", " << m << " x " << n << " x " << k << " at " << i << ", " << j;
+            float alone = 0;
+            dots(x.data() + i * (k + gap), k, 1, stored + j * k * bytes, k * bytes, 1, k, &alone, 1);
+            ASSERT_EQ(alone, found);
+          }
+          for (std::size_t j = n; j < n + gap; ++j) ASSERT_EQ(c[i * (n + gap) + j], 7.0f);
+        }
+      };
+      check(reinterpret_cast<const std::byte*>(w.data()), 4, kernels.dots_f32,
+            [&](std::size_t i) { return static_cast<double>(w[i]); });
+      for (std::size_t i = 0; i < w.size(); ++i) half[i] = f32_to_f16(w[i]);
+      check(reinterpret_cast<const std::byte*>(half.data()), 2, kernels.dots_f16,
+            [&](std::size_t i) { return static_cast<double>(f16_to_f32(half[i])); });
+      for (std::size_t i = 0; i < w.size(); ++i) half[i] = f32_to_bf16(w[i]);
+      check(reinterpret_cast<const std::byte*>(half.data()), 2, kernels.dots_bf16,
+            [&](std::size_t i) { return static_cast<double>(bf16_to_f32(half[i])); });
+    }
+  }
+}
+
 TEST(DenseKernels, SoftMaxIsThatOfDoublePrecision) {
   const std::size_t count = 96;
   for (const KernelSet* set : kernel_sets()) {

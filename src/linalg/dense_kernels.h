@@ -32,10 +32,19 @@ struct DenseKernels {
   void (*product)(const float* packed, std::size_t rows, const float* panel, std::size_t columns, std::size_t k,
                   float* c, std::size_t stride, bool accumulate);
 
-  /// x[i] = exp(x[i] * scale + bias[i] - their maximum), at most row_tile rows of `count` (a multiple of 32) numbers,
-  /// written as packed rows [count][row_tile]; `sums` gets each row's sum. A bias of -infinity gives exactly zero;
-  /// every row has another one. Relative error of exp below 2e-7.
-  /// @param x     row_tile rows, `count` numbers apart; overwritten
+  /// c[rows][columns] = x w^T for a few rows, without a panel: each weight is read once from where it is stored, and
+  /// turning it over would take longer than its products. Each sum has one order, whatever the rows and columns.
+  /// Strides of x and c in numbers, that of w's rows in bytes.
+  using Dots = void (*)(const float* x, std::size_t x_stride, std::size_t rows, const std::byte* w,
+                        std::size_t w_stride, std::size_t columns, std::size_t k, float* c, std::size_t c_stride);
+  Dots dots_f32;
+  Dots dots_f16;
+  Dots dots_bf16;
+
+  /// x[i] = exp(x[i] * scale + bias[i] - their maximum), rows of `count` (a multiple of 32) numbers; `sums` gets each
+  /// row's sum. At most row_tile rows are also written as packed rows [count][row_tile], unless that is null. A bias
+  /// of -infinity gives exactly zero; every row has another one. Relative error of exp below 2e-7.
+  /// @param x     rows `count` numbers apart
   /// @param bias  per row, `count` numbers; null rows are not computed
   void (*soft_max)(float* x, const float* const* bias, std::size_t rows, std::size_t count, float scale, float* packed,
                    float* sums);

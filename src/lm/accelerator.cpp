@@ -20,7 +20,8 @@ std::atomic<bool> g_on{true};
 
 /// What a llama.cpp context has of this backend.
 struct Instance {
-  ggml_backend_t cpu = nullptr;  ///< ggml's own, for everything else
+  ggml_backend_t cpu = nullptr;    ///< ggml's own, for everything else
+  ggml_backend_t alone = nullptr;  ///< the same on the caller's thread, for what is not worth waking others
   ggml_threadpool_t threads = nullptr;
   std::unique_ptr<ThreadPool> pool = std::make_unique<ThreadPool>(1);
   GraphKernels kernels;
@@ -28,6 +29,7 @@ struct Instance {
   Instance() : kernels(*dense_kernels()) {}
   ~Instance() {
     ggml_backend_free(cpu);
+    ggml_backend_free(alone);
     if (threads != nullptr) ggml_threadpool_free(threads);
   }
 };
@@ -40,12 +42,23 @@ ggml_backend_dev_t cpu_device() {
   return ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
 }
 
+/// Is this less work than the threads of a pool need to meet? Norms, rotations and sums of a few rows are.
+bool is_light(const ggml_cgraph& part) {
+  constexpr std::int64_t kElements = 1 << 17;
+  std::int64_t elements = 0;
+  for (int i = 0; i < part.n_nodes; ++i) {
+    if (part.nodes[i]->op == GGML_OP_MUL_MAT || part.nodes[i]->op == GGML_OP_MUL_MAT_ID) return false;
+    elements += ggml_nelements(part.nodes[i]);
+  }
+  return elements < kElements;
+}
+
 ggml_status compute(ggml_backend_t backend, ggml_cgraph* graph) {
   Instance& self = instance(backend);
   const auto hand_on = [&](int begin, int end) {
     if (begin == end) return GGML_STATUS_SUCCESS;
     ggml_cgraph part = ggml_graph_view(graph, begin, end);
-    return ggml_backend_graph_compute(self.cpu, &part);
+    return ggml_backend_graph_compute(is_light(part) ? self.alone : self.cpu, &part);
   };
   if (!g_on) return hand_on(0, graph->n_nodes);
   self.kernels.begin_graph();
@@ -73,13 +86,16 @@ void set_threads(ggml_backend_t backend, int count) {
   // Without a pool of its own, ggml would start threads for every piece of the graph.
   ggml_threadpool_t old = self.threads;
   ggml_threadpool_params params = ggml_threadpool_params_default(count);
+  params.poll = 0;  // threads that wait for ggml must not keep ours from their cores
   self.threads = count > 1 ? ggml_threadpool_new(&params) : nullptr;
   ggml_backend_cpu_set_threadpool(self.cpu, self.threads);
   if (old != nullptr) ggml_threadpool_free(old);
 }
 
 void set_abort_callback(ggml_backend_t backend, ggml_abort_callback callback, void* data) {
-  ggml_backend_cpu_set_abort_callback(instance(backend).cpu, callback, data);
+  for (ggml_backend_t each : {instance(backend).cpu, instance(backend).alone}) {
+    ggml_backend_cpu_set_abort_callback(each, callback, data);
+  }
 }
 
 const char* name_of_backend(ggml_backend_t) {
@@ -99,9 +115,11 @@ ggml_guid_t guid() {
 
 ggml_backend_t init_backend(ggml_backend_dev_t device, const char*) {
   auto self = std::make_unique<Instance>();
-  self->cpu = ggml_backend_dev_init(cpu_device(), nullptr);
-  if (self->cpu == nullptr) return nullptr;
-  ggml_backend_cpu_set_n_threads(self->cpu, 1);
+  for (ggml_backend_t* each : {&self->cpu, &self->alone}) {
+    *each = ggml_backend_dev_init(cpu_device(), nullptr);
+    if (*each == nullptr) return nullptr;
+    ggml_backend_cpu_set_n_threads(*each, 1);
+  }
   ggml_backend_i interface {};
   interface.get_name = &name_of_backend;
   interface.free = &free_backend;

@@ -10,9 +10,11 @@
 namespace coala {
 namespace {
 
-/// Fewer rows or columns than these are left to ggml, whose kernels need not repack the weights.
-constexpr std::int64_t kFewestRows = 16;
+/// From so many rows on it pays to turn weights, keys and values over.
+constexpr std::int64_t kManyRows = 16;
 constexpr std::int64_t kFewestColumns = 32;
+/// A thread's part of the columns is a multiple of this; no result depends on it.
+constexpr std::size_t kDotGrain = 24;
 
 bool in_plain_memory(const ggml_tensor* tensor) {
   const ggml_tensor* owner = tensor->view_src != nullptr ? tensor->view_src : tensor;
@@ -24,27 +26,30 @@ bool is_no_operation(const ggml_tensor* node) {
          node->op == GGML_OP_PERMUTE || node->op == GGML_OP_TRANSPOSE;
 }
 
+/// Weights that are stored one by one.
+bool is_plain_type(ggml_type type) {
+  return type == GGML_TYPE_F32 || type == GGML_TYPE_F16 || type == GGML_TYPE_BF16;
+}
+
 /// Types of weights that become panels: what is stored in blocks of numbers is decoded first.
-bool is_packable(const ggml_tensor* w) {
-  switch (w->type) {
-    case GGML_TYPE_F32:
-    case GGML_TYPE_F16:
-    case GGML_TYPE_BF16:
-      return true;
-    default:
-      return ggml_is_quantized(w->type) && ggml_get_type_traits(w->type)->to_float != nullptr &&
-             static_cast<std::int64_t>(kPanelDepth) % ggml_blck_size(w->type) == 0;
-  }
+bool is_packable(ggml_type type) {
+  return is_plain_type(type) || (ggml_is_quantized(type) && ggml_get_type_traits(type)->to_float != nullptr &&
+                                 static_cast<std::int64_t>(kPanelDepth) % ggml_blck_size(type) == 0);
+}
+
+/// Are there kernels for products of this many rows?
+bool is_count(std::int64_t rows, ggml_type type) {
+  return rows >= kManyRows ? is_packable(type) : rows > 0 && is_plain_type(type);  // none: nobody wants the logits
 }
 
 bool is_product(const ggml_tensor* node) {
   if (node->op != GGML_OP_MUL_MAT) return false;
   const ggml_tensor* w = node->src[0];
   const ggml_tensor* x = node->src[1];
-  return is_packable(w) && x->type == GGML_TYPE_F32 && node->type == GGML_TYPE_F32 && ggml_is_matrix(w) &&
+  return is_count(x->ne[1], w->type) && x->type == GGML_TYPE_F32 && node->type == GGML_TYPE_F32 && ggml_is_matrix(w) &&
          ggml_is_matrix(x) && w->nb[0] == ggml_type_size(w->type) && x->nb[0] == sizeof(float) &&
-         x->nb[1] % sizeof(float) == 0 && ggml_is_contiguous(node) && x->ne[1] >= kFewestRows &&
-         w->ne[1] >= kFewestColumns && node->op_params[1] != GGML_HINT_SRC0_IS_HADAMARD && in_plain_memory(w);
+         x->nb[1] % sizeof(float) == 0 && ggml_is_contiguous(node) && w->ne[1] >= kFewestColumns &&
+         node->op_params[1] != GGML_HINT_SRC0_IS_HADAMARD && in_plain_memory(w);
 }
 
 /// Rows of single numbers, as a cache that is stored transposed is filled.
@@ -132,9 +137,9 @@ struct GraphKernels::Attention {
     const bool in_order = out->src[0]->ne[0] == a.v->ne[1] && out->src[0]->ne[1] == heads &&
                           out->src[0]->ne[2] == rows && ggml_is_contiguous(out);
     if (bias != 0 || !is_plain(a.q) || !is_plain(a.k) || !is_plain(a.v) || !is_plain(a.mask) || !in_order ||
-        rows < kFewestRows || cells % static_cast<std::int64_t>(kPanelColumns) != 0 || a.v->ne[0] != cells ||
-        a.v->ne[2] != a.k->ne[2] || heads % a.k->ne[2] != 0 || a.mask->ne[0] != cells || a.mask->ne[1] < rows ||
-        a.mask->ne[2] != 1 || a.k->ne[0] != width || !in_plain_memory(a.k) || !in_plain_memory(a.v)) {
+        cells % static_cast<std::int64_t>(kPanelColumns) != 0 || a.v->ne[0] != cells || a.v->ne[2] != a.k->ne[2] ||
+        heads % a.k->ne[2] != 0 || a.mask->ne[0] != cells || a.mask->ne[1] < rows || a.mask->ne[2] != 1 ||
+        a.k->ne[0] != width || !in_plain_memory(a.k) || !in_plain_memory(a.v)) {
       return {};
     }
     return a;
@@ -155,9 +160,24 @@ void GraphKernels::run(std::span<ggml_tensor* const> nodes, ThreadPool& pool) {
   }
   if (const Attention attention = Attention::find(nodes); attention.nodes > 0) {
     attend(attention, pool);
-  } else {
+  } else if (nodes[0]->src[1]->ne[1] >= kManyRows) {
     multiply(*nodes[0], pool);
+  } else {
+    multiply_few(*nodes[0], pool);
   }
+}
+
+void GraphKernels::multiply_few(const ggml_tensor& node, ThreadPool& pool) {
+  const ggml_tensor* w = node.src[0];
+  const ggml_tensor* x = node.src[1];
+  const auto columns = static_cast<std::size_t>(w->ne[1]);
+  const DenseKernels::Dots dots = w->type == GGML_TYPE_F32   ? kernels_.dots_f32
+                                  : w->type == GGML_TYPE_F16 ? kernels_.dots_f16
+                                                             : kernels_.dots_bf16;
+  pool.for_parts(columns, kDotGrain, [&](int, std::size_t begin, std::size_t end) {
+    dots(at<float>(x, 0), x->nb[1] / sizeof(float), static_cast<std::size_t>(x->ne[1]), at<std::byte>(w, begin),
+         w->nb[1], end - begin, static_cast<std::size_t>(w->ne[0]), static_cast<float*>(node.data) + begin, columns);
+  });
 }
 
 void GraphKernels::multiply(const ggml_tensor& node, ThreadPool& pool) {
@@ -211,14 +231,15 @@ void GraphKernels::pack_weights(const ggml_tensor& w, std::size_t first, std::si
   kernels_.pack_panel_f32(reinterpret_cast<const std::byte*>(decoded), step * sizeof(float), count, step, panel);
 }
 
-const GraphKernels::Mask& GraphKernels::mask_of(const ggml_tensor& mask, std::size_t rows, std::size_t cells) {
+const GraphKernels::Mask& GraphKernels::mask_of(const ggml_tensor& mask, std::size_t rows, std::size_t cells,
+                                                std::size_t tile) {
   const auto [found, fresh] = masks_.try_emplace(&mask);
   Mask& result = found->second;
   if (!fresh) return result;
   const std::size_t blocks = cells / kPanelColumns;
   result.used.resize(blocks);
-  for (std::size_t begin = 0; begin < rows; begin += kernels_.row_tile) {
-    const std::size_t end = std::min(begin + kernels_.row_tile, rows);
+  for (std::size_t begin = 0; begin < rows; begin += tile) {
+    const std::size_t end = std::min(begin + tile, rows);
     auto& visible = result.visible.emplace_back();
     for (std::size_t b = 0; b < blocks; ++b) {
       bool seen = false;
@@ -235,10 +256,63 @@ const GraphKernels::Mask& GraphKernels::mask_of(const ggml_tensor& mask, std::si
 }
 
 void GraphKernels::attend(const Attention& a, ThreadPool& pool) {
-  const Mask& mask = mask_of(*a.mask, static_cast<std::size_t>(a.q->ne[1]), static_cast<std::size_t>(a.k->ne[1]));
+  const auto rows = static_cast<std::size_t>(a.q->ne[1]);
+  const bool many = a.q->ne[1] >= kManyRows;
+  const Mask& mask = mask_of(*a.mask, rows, static_cast<std::size_t>(a.k->ne[1]), many ? kernels_.row_tile : 1);
   pool.for_parts(static_cast<std::size_t>(a.k->ne[2]), 1, [&](int, std::size_t begin, std::size_t end) {
-    for (std::size_t head = begin; head < end; ++head) attend_head(a, mask, head);
+    for (std::size_t head = begin; head < end; ++head) {
+      if (many) {
+        attend_head(a, mask, head);
+      } else {
+        attend_rows(a, mask, head);
+      }
+    }
   });
+}
+
+/// Each row by itself, keys and values as they lie in the cache: rows of decoding see cells of their own.
+void GraphKernels::attend_rows(const Attention& a, const Mask& mask, std::size_t kv_head) const {
+  const auto width = static_cast<std::size_t>(a.k->ne[0]);
+  const auto value_width = static_cast<std::size_t>(a.v->ne[1]);
+  const auto heads = static_cast<std::size_t>(a.q->ne[2]);
+  const std::size_t group = heads / static_cast<std::size_t>(a.k->ne[2]);
+  const std::size_t first_head = kv_head * group;
+  AlignedVector<float> scores;
+  AlignedVector<float> bias;
+  AlignedVector<float> part(group * value_width);
+  std::vector<float> sums(group);
+  for (std::size_t row = 0; row < mask.visible.size(); ++row) {
+    const std::vector<std::uint32_t>& visible = mask.visible[row];
+    const std::size_t count = visible.size() * kPanelColumns;
+    scores.resize(group * count);
+    bias.resize(count);
+    // Blocks that follow each other are one: calls(first block, its place among the visible, cells).
+    const auto for_runs = [&](const auto& call) {
+      for (std::size_t i = 0; i < visible.size();) {
+        std::size_t end = i + 1;
+        while (end < visible.size() && visible[end] == visible[end - 1] + 1) ++end;
+        call(visible[i] * kPanelColumns, i * kPanelColumns, (end - i) * kPanelColumns);
+        i = end;
+      }
+    };
+    for_runs([&](std::size_t cell, std::size_t place, std::size_t cells) {
+      std::memcpy(bias.data() + place, at<float>(a.mask, row) + cell, cells * sizeof(float));
+      kernels_.dots_f32(at<float>(a.q, row, first_head), a.q->nb[2] / sizeof(float), group,
+                        at<std::byte>(a.k, cell, kv_head), a.k->nb[1], cells, width, scores.data() + place, count);
+    });
+    const std::vector<const float*> biases(group, bias.data());
+    kernels_.soft_max(scores.data(), biases.data(), group, count, a.scale, nullptr, sums.data());
+    float* out = static_cast<float*>(a.out->data) + (row * heads + first_head) * value_width;
+    std::fill_n(out, group * value_width, 0.0f);
+    for_runs([&](std::size_t cell, std::size_t place, std::size_t cells) {
+      kernels_.dots_f32(scores.data() + place, count, group, at<std::byte>(a.v, 0, kv_head) + cell * sizeof(float),
+                        a.v->nb[1], value_width, cells, part.data(), value_width);
+      for (std::size_t j = 0; j < part.size(); ++j) out[j] += part[j];
+    });
+    for (std::size_t g = 0; g < group; ++g) {
+      for (std::size_t j = 0; j < value_width; ++j) out[g * value_width + j] /= sums[g];
+    }
+  }
 }
 
 void GraphKernels::attend_head(const Attention& a, const Mask& mask, std::size_t kv_head) {

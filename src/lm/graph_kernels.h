@@ -13,11 +13,11 @@ struct ggml_tensor;
 
 namespace coala {
 
-/// Nodes of a ggml graph that our kernels compute: products of a matrix of weights with many rows, attention without
-/// the detour over its scores in memory, and the scattering of a transposed cache.
+/// Nodes of a ggml graph that our kernels compute: products of a matrix of weights with rows, attention without the
+/// detour over its scores in memory, and the scattering of a transposed cache.
 ///
 /// A row's product does not depend on the other rows. In attention a row meets blocks of 32 cells of the cache, and
-/// leaves out those in which it and its neighbours see nothing.
+/// leaves out those in which it (of many rows: it and its neighbours) sees nothing.
 class GraphKernels {
  public:
   explicit GraphKernels(const DenseKernels& kernels) : kernels_(kernels) {}
@@ -38,12 +38,14 @@ class GraphKernels {
   struct Attention;
 
   void multiply(const ggml_tensor& node, ThreadPool& pool);
+  void multiply_few(const ggml_tensor& node, ThreadPool& pool);
   /// `count` rows of weights from `first` on, `step` numbers of each from `from` on.
   void pack_weights(const ggml_tensor& w, std::size_t first, std::size_t count, std::size_t from, std::size_t step,
                     float* panel) const;
   void attend(const Attention& attention, ThreadPool& pool);
   void attend_head(const Attention& attention, const Mask& mask, std::size_t kv_head);
-  const Mask& mask_of(const ggml_tensor& mask, std::size_t rows, std::size_t cells);
+  void attend_rows(const Attention& attention, const Mask& mask, std::size_t kv_head) const;
+  const Mask& mask_of(const ggml_tensor& mask, std::size_t rows, std::size_t cells, std::size_t tile);
 
   const DenseKernels& kernels_;
   AlignedVector<float> packed_;

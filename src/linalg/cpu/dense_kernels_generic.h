@@ -18,7 +18,8 @@ namespace {
 template <class T, class Word, int Bytes, std::size_t RowTile>
 struct DenseKernelsGeneric {
   static constexpr std::size_t kLanes = Bytes / sizeof(float);
-  static constexpr std::size_t kVectors = 2;  // of columns at a time
+  static constexpr std::size_t kVectors = 2;                    // of columns at a time
+  static constexpr std::size_t kDotRows = Bytes == 64 ? 6 : 4;  // of a tile of dots
   using Vector __attribute__((vector_size(Bytes), aligned(sizeof(T)), may_alias)) = T;
   using Bits __attribute__((vector_size(Bytes), aligned(sizeof(T)), may_alias)) = Word;
 
@@ -140,6 +141,121 @@ struct DenseKernelsGeneric {
     }
   }
 
+  /// The sum of the lanes of each of kLanes registers, in order: every round adds the upper half of the lanes to the
+  /// lower, of two registers at a time.
+  static Vector sums_of(Vector (&block)[kLanes]) {
+    constexpr auto kIndices = std::make_index_sequence<kLanes>{};
+    for (std::size_t count = kLanes / 2; count > 0; count /= 2) {
+      for (std::size_t i = 0; i < count; ++i) {
+        block[i] = zip_low(block[i], block[i + count], kIndices) + zip_high(block[i], block[i + count], kIndices);
+      }
+    }
+    return block[0];
+  }
+
+  /// Columns of a tile of so many rows: the sums, and what they are sums of, fit into the registers.
+  static constexpr std::size_t dot_columns(std::size_t rows) {
+    constexpr std::size_t kSmall[] = {8, 4, 4, 3};
+    constexpr std::size_t kLarge[] = {8, 8, 5, 6, 5, 4};
+    return Bytes == 64 ? kLarge[rows - 1] : kSmall[rows - 1];
+  }
+
+  /// Rows rows times Columns rows of stored weights; the registers of sums run along k.
+  template <class Store, std::size_t Rows, std::size_t Columns>
+  static void dots_tile(const float* __restrict x, std::size_t x_stride, const std::byte* __restrict w,
+                        std::size_t w_stride, std::size_t k, float* c, std::size_t c_stride) {
+    using Stored = typename Store::Stored;
+    constexpr std::size_t kSums = (Rows * Columns + kLanes - 1) / kLanes * kLanes;
+    Vector sum[kSums] = {};
+    const auto add = [&](const float* rows, std::size_t stride, const auto& weights_of) {
+      if constexpr (Rows < Columns) {
+        Vector numbers[Rows];
+#pragma GCC unroll 16
+        for (std::size_t r = 0; r < Rows; ++r) numbers[r] = load(rows + r * stride);
+#pragma GCC unroll 16
+        for (std::size_t j = 0; j < Columns; ++j) {
+          const Vector weights = weights_of(j);
+#pragma GCC unroll 16
+          for (std::size_t r = 0; r < Rows; ++r) sum[r * Columns + j] += numbers[r] * weights;
+        }
+      } else {
+        Vector weights[Columns];
+#pragma GCC unroll 16
+        for (std::size_t j = 0; j < Columns; ++j) weights[j] = weights_of(j);
+#pragma GCC unroll 16
+        for (std::size_t r = 0; r < Rows; ++r) {
+          const Vector numbers = load(rows + r * stride);
+#pragma GCC unroll 16
+          for (std::size_t j = 0; j < Columns; ++j) sum[r * Columns + j] += numbers * weights[j];
+        }
+      }
+    };
+    const auto row = [&](std::size_t j) { return reinterpret_cast<const Stored*>(w + j * w_stride); };
+    std::size_t i = 0;
+    for (; i + kLanes <= k; i += kLanes) {
+#pragma GCC unroll 16
+      for (std::size_t j = 0; j < Columns; ++j) __builtin_prefetch(row(j + Columns) + i);
+      add(x + i, x_stride, [&](std::size_t j) { return Store::template load<Vector, kLanes>(row(j) + i); });
+    }
+    if (i < k) {  // what does not fill a register, by way of one
+      float rest[Rows][kLanes] = {};
+      Stored last[Columns][kLanes] = {};
+      for (std::size_t p = i; p < k; ++p) {
+        for (std::size_t r = 0; r < Rows; ++r) rest[r][p - i] = x[r * x_stride + p];
+        for (std::size_t j = 0; j < Columns; ++j) last[j][p - i] = row(j)[p];
+      }
+      add(rest[0], kLanes, [&](std::size_t j) { return Store::template load<Vector, kLanes>(last[j]); });
+    }
+    float totals[kSums];
+    for (std::size_t first = 0; first < kSums; first += kLanes) {
+      Vector block[kLanes];
+      for (std::size_t p = 0; p < kLanes; ++p) block[p] = sum[first + p];
+      store(totals + first, sums_of(block));
+    }
+    for (std::size_t r = 0; r < Rows; ++r) {
+      for (std::size_t j = 0; j < Columns; ++j) c[r * c_stride + j] = totals[r * Columns + j];
+    }
+  }
+
+  using DotsTile = void (*)(const float*, std::size_t, const std::byte*, std::size_t, std::size_t, float*, std::size_t);
+  struct DotsTiles {
+    std::size_t columns;
+    DotsTile whole;   ///< of all rows
+    DotsTile less;    ///< of a row less
+    DotsTile single;  ///< a column of all rows
+    DotsTile single_less;
+  };
+
+  /// By the rows of a tile.
+  template <class Store, std::size_t... Rows>
+  static const DotsTiles& dots_tiles(std::size_t rows, std::index_sequence<Rows...>) {
+    static constexpr DotsTiles kTiles[] = {{dot_columns(Rows + 1), &dots_tile<Store, Rows + 1, dot_columns(Rows + 1)>,
+                                            &dots_tile<Store, (Rows == 0 ? 1 : Rows), dot_columns(Rows + 1)>,
+                                            &dots_tile<Store, Rows + 1, 1>,
+                                            &dots_tile<Store, (Rows == 0 ? 1 : Rows), 1>}...};
+    return kTiles[rows - 1];
+  }
+
+  /// Groups of rows of about equal size, the weights of some columns for all groups before the next: they come from
+  /// memory once, then from the nearest cache.
+  template <class Store>
+  static void dots(const float* x, std::size_t x_stride, std::size_t rows, const std::byte* w, std::size_t w_stride,
+                   std::size_t columns, std::size_t k, float* c, std::size_t c_stride) {
+    const std::size_t groups = (rows + kDotRows - 1) / kDotRows;
+    const std::size_t most = (rows + groups - 1) / groups;  // of a group; the others have a row less
+    const DotsTiles& tiles = dots_tiles<Store>(most, std::make_index_sequence<kDotRows>{});
+    for (std::size_t j = 0; j < columns;) {
+      const bool whole = columns - j >= tiles.columns;
+      for (std::size_t g = 0; g < groups; ++g) {
+        const std::size_t begin = rows * g / groups;
+        const bool less = rows * (g + 1) / groups - begin < most;
+        const DotsTile multiply = whole ? (less ? tiles.less : tiles.whole) : (less ? tiles.single_less : tiles.single);
+        multiply(x + begin * x_stride, x_stride, w + j * w_stride, w_stride, k, c + begin * c_stride + j, c_stride);
+      }
+      j += whole ? tiles.columns : 1;
+    }
+  }
+
   static Vector select(Bits mask, Vector yes, Vector no) {
     return reinterpret_cast<Vector>((mask & reinterpret_cast<Bits>(yes)) | (~mask & reinterpret_cast<Bits>(no)));
   }
@@ -186,7 +302,7 @@ struct DenseKernelsGeneric {
       sums[r] = 0;
       for (std::size_t j = 0; j < kLanes; ++j) sums[r] += sum[j];
     }
-    pack_rows(x, count, rows, count, packed);
+    if (packed != nullptr) pack_rows(x, count, rows, count, packed);
   }
 };
 
@@ -199,6 +315,9 @@ constexpr DenseKernels dense_kernels_generic() {
           &Kernels::template pack_panel<Half>,
           &Kernels::template pack_panel<BFloat>,
           &Kernels::product,
+          &Kernels::template dots<Single>,
+          &Kernels::template dots<Half>,
+          &Kernels::template dots<BFloat>,
           &Kernels::soft_max};
 }
 
