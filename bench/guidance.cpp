@@ -110,8 +110,8 @@ int main(int count, char** arguments) {
         GenerationSettings one = all[i];
         one.max_tokens = 1;
         one.branch.reset();
-        Generator first(backbone, one, prompt.tokens.size(), threads);
-        Generator whole(backbone, all[i], prompt.tokens.size(), threads);
+        Generator first(backbone, one, prompt.tokens.size(), 1, threads);
+        Generator whole(backbone, all[i], prompt.tokens.size(), 1, threads);
         const double start = monotonic_s();
         first.generate(prompt);
         const double begun = monotonic_s();

@@ -28,7 +28,7 @@ std::vector<Token> ReforwardSampler::write(std::span<const Token> prompt) {
   sampler.accept(prompt);
   std::vector<Token> text(prompt.begin(), prompt.end());
   for (std::size_t t = 1; t <= settings_.max_tokens; ++t) {
-    const std::span<TokenLogit> candidates = sampler.filter(session_.start(text).logits);
+    const std::span<TokenLogit> candidates = sampler.filter(session_.start(0, text).logits);
     if (t % every == 0) {
       const std::size_t scored = std::min(candidates.size(), static_cast<std::size_t>(settings_.branch->candidates));
       std::vector<double> scores;

@@ -75,7 +75,7 @@ TEST(BranchGuidance, GoesOnFromTheWinnersBranch) {
     for (const Reply& reply : replies_to(prompt, guided(3, 30, {.scale = 3, .every = 2, .look_ahead = look_ahead}))) {
       Session session(tiny(), {.cells = kContext});
       for (std::size_t t = 0; t < reply.trace.size(); ++t) {
-        const auto logits = session.start(followed_by(prompt, std::span(reply.tokens).first(t))).logits;
+        const auto logits = session.start(0, followed_by(prompt, std::span(reply.tokens).first(t))).logits;
         // Each logit may be off by rounding, see decode_test.cpp.
         EXPECT_NEAR(reply.trace[t].log_probability, log_probability(logits, reply.trace[t].token), 2e-4) << t;
       }
@@ -95,7 +95,7 @@ TEST(BranchGuidance, TakesTheCandidateThatTheHeadLikesBest) {
     const Reply reply = replies_to(prompt, settings).front();
     Session session(tiny(), {.cells = kContext});
     const auto logits_after = [&](std::span<const Token> text) {
-      const auto logits = session.start(followed_by(prompt, text)).logits;
+      const auto logits = session.start(0, followed_by(prompt, text)).logits;
       return std::vector<float>(logits.begin(), logits.end());
     };
     EXPECT_EQ(reply.guided_steps, reply.trace.size());
@@ -213,7 +213,7 @@ TEST(BranchGuidance, LosesNoCells) {
     const RewardHead head = reward();
     BranchGuide guide(tiny(), session, head, {.every = 1, .candidates = kBranches, .look_ahead = look_ahead}, 2,
                       nullptr);
-    const auto output = session.start(prompt.tokens);
+    const auto output = session.start(0, prompt.tokens);
     const std::vector<float> first(output.logits.begin(), output.logits.end());
     Sampler sampler({.temperature = 1, .top_p = 1, .top_k = 0}, 8);
     std::vector<float> logits;
@@ -283,7 +283,7 @@ TEST(BranchGuidance, AnEndAmongTheCandidatesIsScoredByTheTextSoFar) {
 TEST(BranchGuidance, NeedsNoBranchForACertainToken) {
   GenerationSettings settings = guided(2, 20, {.every = 1});
   settings.sampling = {.temperature = 1, .top_p = 1, .top_k = 1};
-  Generator generator(tiny(), settings, 30, 1);
+  Generator generator(tiny(), settings, 30, 1, 1);
   std::size_t rows = chat("the").tokens.size();
   for (const Reply& reply : generator.generate(chat("the"))) {
     EXPECT_EQ(reply.guided_steps, 0u);

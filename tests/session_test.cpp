@@ -45,7 +45,7 @@ Kept keep(const Session::Output& output) {
 /// What a sequence's last token gives when the sequence is evaluated by itself.
 Kept alone(const std::vector<Token>& tokens) {
   Session session(tiny(), {.cells = 256});
-  return keep(session.start(tokens));
+  return keep(session.start(0, tokens));
 }
 
 /// As in lm_test.cpp: two correct float32 evaluations differ by 2e-5 per layer, and layers add in squares.
@@ -78,20 +78,20 @@ TEST(Session, StatesAreThoseOfExtraction) {
   });
   Session session(tiny(), {.cells = 256});
   std::size_t seen = 0;
-  const Kept last = keep(session.start(tokens, [&](std::size_t position, std::span<const float> state) {
+  const Kept last = keep(session.start(0, tokens, [&](std::size_t position, std::span<const float> state) {
     EXPECT_EQ(position, seen++);
     expect_near(state, expected[position], "token " + std::to_string(position));
   }));
   EXPECT_EQ(seen, tokens.size());
   expect_near(last.state, expected.back(), "last");
   // Without somebody who looks, only the last row has outputs; it is the same.
-  expect_near(keep(session.start(tokens)), last, "silent prompt");
+  expect_near(keep(session.start(0, tokens)), last, "silent prompt");
   EXPECT_EQ(session.counts().rows, 300u);
   EXPECT_EQ(session.counts().output_rows, 151u);
   EXPECT_EQ(session.counts().decodes, 3u + 2u);
   EXPECT_EQ(session.counts().attention_pairs, 2u * 150 * 151 / 2);
   for (std::size_t t = 1; t <= 3; ++t) {
-    const Kept prefix = keep(session.start(std::span(tokens).first(t)));
+    const Kept prefix = keep(session.start(0, std::span(tokens).first(t)));
     expect_near(prefix.state, expected[t - 1], "prompt of " + std::to_string(t));
   }
 }
@@ -103,7 +103,7 @@ TEST(Session, ForksEqualSeparateSequences) {
   std::vector<std::vector<Token>> branches;
   for (int b = 0; b < kForks; ++b) branches.push_back(random_tokens(kLongest - static_cast<std::size_t>(b), 10 + b));
   Session session(tiny(), {.sequences = kForks, .cells = 40 + kForks * kLongest});
-  const Kept first = keep(session.start(prompt));
+  const Kept first = keep(session.start(0, prompt));
   expect_near(first, alone(prompt), "prompt");
   for (int b = 1; b < kForks; ++b) session.fork(0, b);
   for (std::size_t t = 0; t < kLongest; ++t) {
@@ -134,7 +134,7 @@ TEST(Session, ForksEqualSeparateSequences) {
 TEST(Session, LosesNoCells) {
   const auto prompt = random_tokens(30, 3);
   Session session(tiny(), {.sequences = 5, .cells = 60});
-  session.start(prompt);
+  session.start(0, prompt);
   Kept first;
   // 1,500 rounds of 4 branches with 2 tokens each go through a cache that holds some 250.
   for (int round = 0; round < 1500; ++round) {
@@ -153,23 +153,23 @@ TEST(Session, LosesNoCells) {
 
 TEST(Session, AFullCacheIsAnError) {
   Session session(tiny(), {.sequences = 2, .cells = 256});
-  session.start(random_tokens(200, 4));
+  session.start(0, random_tokens(200, 4));
   session.fork(0, 1);
   const std::vector<Session::Row> rows{{0, 5}, {1, 6}};
   for (int t = 0; t < 28; ++t) session.step(rows);
   EXPECT_EQ(error_code_of([&] { session.step(rows); }), ErrorCode::BadInput);
   const auto prompt = random_tokens(5, 5);
-  expect_near(keep(session.start(prompt)), alone(prompt), "after the error");
+  expect_near(keep(session.start(0, prompt)), alone(prompt), "after the error");
 }
 
 TEST(Session, TheEndOfTheContextIsAnError) {
   Session session(tiny(), {.sequences = 2, .cells = 512});
-  session.start(random_tokens(255, 6));
+  session.start(0, random_tokens(255, 6));
   const Session::Row row{0, 5};
   session.step({&row, 1});
   EXPECT_EQ(error_code_of([&] { session.step({&row, 1}); }), ErrorCode::BadInput);
-  EXPECT_EQ(error_code_of([&] { session.start(random_tokens(257, 6)); }), ErrorCode::BadInput);
-  EXPECT_EQ(error_code_of([&] { session.start({}); }), ErrorCode::BadInput);
+  EXPECT_EQ(error_code_of([&] { session.start(0, random_tokens(257, 6)); }), ErrorCode::BadInput);
+  EXPECT_EQ(error_code_of([&] { session.start(0, {}); }), ErrorCode::BadInput);
 }
 
 TEST(Session, RefusesWhatMakesNoSense) {
@@ -185,7 +185,7 @@ TEST(Session, RefusesWhatMakesNoSense) {
   Session session(tiny(), {.sequences = 2, .cells = 100});
   const auto step = [&](std::vector<Session::Row> rows) { return error_code_of([&] { session.step(rows); }); };
   EXPECT_EQ(step({{0, 5}}), ErrorCode::Internal);  // not started
-  session.start(random_tokens(10, 7));
+  session.start(0, random_tokens(10, 7));
   EXPECT_EQ(step({{1, 5}}), ErrorCode::Internal);
   EXPECT_EQ(step({{2, 5}}), ErrorCode::Internal);
   EXPECT_EQ(step({{-1, 5}}), ErrorCode::Internal);
@@ -201,7 +201,7 @@ TEST(Session, RefusesWhatMakesNoSense) {
 TEST(Session, HoldsAsManySequencesAsPromised) {
   Session session(tiny(), {.sequences = 256, .cells = 600});
   const auto prompt = random_tokens(20, 8);
-  session.start(prompt);
+  session.start(0, prompt);
   std::vector<Session::Row> rows{{0, 3}};
   for (int s = 1; s < 256; ++s) {
     session.fork(0, s);
@@ -217,8 +217,8 @@ TEST(Session, TrainedModelForksAlike) {
   const std::vector<Token> prompt = stories.encode_prompt({{}, "Once upon a time"}).tokens;
   Session one(stories, {.cells = 200});
   Session many(stories, {.sequences = 3, .cells = 300});
-  Kept single = keep(one.start(prompt));
-  Kept forked = keep(many.start(prompt));
+  Kept single = keep(one.start(0, prompt));
+  Kept forked = keep(many.start(0, prompt));
   many.fork(0, 1);
   many.fork(0, 2);
   for (int t = 0; t < 60; ++t) {

@@ -60,7 +60,7 @@ inline GenerationSettings wild(int candidates, std::size_t max_tokens) {
 }
 
 inline std::vector<Reply> replies_to(const EncodedPrompt& prompt, const GenerationSettings& settings) {
-  return Generator(tiny(), settings, prompt.tokens.size(), 1).generate(prompt);
+  return Generator(tiny(), settings, prompt.tokens.size(), 1, 1).generate(prompt);
 }
 
 inline std::vector<Token> followed_by(const EncodedPrompt& prompt, std::span<const Token> tokens) {

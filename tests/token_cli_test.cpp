@@ -87,7 +87,8 @@ TEST(TokenGuidance, IsJudgedBySomebodyElse) {
     EXPECT_LE(rate, one.at("win_rate_ci95")[1]);
     if (one.value("scale", 1.0) == 0) {  // nothing is guided: the same texts, all ties
       EXPECT_EQ(one.at("ties"), 1.0) << one.at("guidance");
-      EXPECT_EQ(one.at("perplexity_ratio"), 1.0);
+      // Branches lie in other cells of the cache, so their attention is added up in another order.
+      EXPECT_NEAR(one.at("perplexity_ratio").get<double>(), 1.0, 1e-6);
     }
   }
   EXPECT_NE(read_file(folder / "f.svg").find("</svg>"), std::string::npos);

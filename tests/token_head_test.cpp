@@ -44,7 +44,7 @@ Evaluated evaluate(const Pair& pair, const std::string& response) {
   for (const Token token : tiny().encode_response(prompt, response)) result.tokens.push_back(token);
   result.tokens.push_back(tiny().tokenizer().end());
   Session session(tiny(), {1, 256, 1});
-  Session::Output output = session.start({result.tokens.data(), 1});
+  Session::Output output = session.start(0, {result.tokens.data(), 1});
   result.states.resize(1);
   result.chances.resize(1);
   for (std::size_t i = 1; i < result.tokens.size(); ++i) {
@@ -274,11 +274,11 @@ TEST(TokenHead, GuidesAsItsExportsDo) {
   Session plain(tiny(), {1, 64, 1});
   Session with_adapter(adapted, {1, 64, 1});
   Session of_merged(merged, {1, 64, 1});
-  const Session::Output here = plain.start(tokens);
+  const Session::Output here = plain.start(0, tokens);
   std::vector<float> logits(here.logits.begin(), here.logits.end());
   tilt.add(here.state, logits);
-  const Session::Output there = with_adapter.start(tokens);
-  const Session::Output apart = of_merged.start(tokens);
+  const Session::Output there = with_adapter.start(0, tokens);
+  const Session::Output apart = of_merged.start(0, tokens);
   double moved = 0;
   for (std::size_t c = 0; c < logits.size(); ++c) {
     // Logits of order one in single precision, their changes of rank 6 summed in another order.

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -10,14 +9,14 @@
 
 namespace coala {
 
-/// Replies to several prompts at a time, each prompt on a thread of its own; see ParallelExtractor for why.
+/// Replies to prompts in groups, see Generator; of small models several groups at a time, each on a thread of its own
+/// (see ParallelExtractor for why). The groups depend on neither threads nor memory: the same prompts and settings give
+/// the same bits, wherever generate() begins.
 class ParallelGenerator {
  public:
-  /// Takes a prompt's candidates.
-  using Consumer = std::function<void(std::size_t prompt, std::vector<Reply>&& candidates)>;
+  using Consumer = Generator::Consumer;
 
-  /// @param threads  0: all cores this process may use. As many prompts at once as there are and memory allows;
-  ///   threads that are left over go to llama.cpp when the model is large.
+  /// @param threads  0: all cores this process may use
   ParallelGenerator(const Backbone& backbone, const GenerationSettings& settings,
                     std::span<const EncodedPrompt> prompts, int threads);
 
@@ -31,6 +30,7 @@ class ParallelGenerator {
  private:
   std::span<const EncodedPrompt> prompts_;
   ThreadPool pool_;
+  std::size_t group_;  ///< prompts of a group
   std::vector<std::unique_ptr<Generator>> generators_;
 };
 

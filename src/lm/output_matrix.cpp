@@ -155,7 +155,7 @@ void OutputMatrix::check(const Backbone& backbone) {
   for (std::size_t i = 0; i < std::min<std::size_t>(4, options.cells); ++i) {
     tokens.push_back(static_cast<Token>((7 * i + 5) % vocabulary_));
   }
-  const Session::Output output = session.start(tokens);
+  const Session::Output output = session.start(0, tokens);
   Matrix<float> product(1, padded_vocabulary());
   std::vector<float> packed;
   logits(MatrixView<const float>(output.state.data(), 1, dimension_), packed, product.view());

@@ -55,11 +55,14 @@ class Session {
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  /// Forgets everything and evaluates a prompt into sequence 0.
+  /// Forgets all sequences.
+  void clear();
+
+  /// Evaluates a prompt into a sequence; what it held is dropped, other sequences stay.
   /// @param visitor  when given, sees the states of all tokens in order, which costs their logits too
-  /// @throws Error{BadInput} for a prompt without tokens or longer than the cells or the model's context,
+  /// @throws Error{BadInput} for a prompt without tokens or longer than the cells that are left or the model's context,
   ///   Error{Interrupted}
-  Output start(std::span<const Token> prompt, const PromptVisitor& visitor = {});
+  Output start(int sequence, std::span<const Token> prompt, const PromptVisitor& visitor = {});
 
   /// Makes `to` a copy of `from`; what `to` held is dropped. Nothing is evaluated, the tokens are shared.
   void fork(int from, int to);

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "decode/branch_settings.h"
+#include "decode/logit_tilt.h"
+#include "decode/reward_head.h"
+#include "lm/grammar.h"
+#include "lm/sampler.h"
+
+namespace coala {
+
+struct GenerationSettings {
+  std::size_t max_tokens = 128;  ///< of a reply; at least 1
+  int candidates = 1;            ///< replies to each prompt, drawn independently
+  SamplerOptions sampling = {};
+  std::uint64_t seed = 0;
+  std::optional<RewardHead> reward = {};      ///< scores every candidate
+  const LogitTilt* tilt = nullptr;            ///< of the logits that are drawn from
+  std::optional<BranchSettings> branch = {};  ///< guides by the reward, one candidate after the other
+  const Grammar* grammar = nullptr;           ///< that replies conform to
+  std::vector<std::string> stops = {};        ///< a reply ends before the first of these; none is empty
+  bool trace = false;                         ///< whether Reply::trace is filled
+  /// Receives the text of the only candidate as it grows, whole characters at a time.
+  std::function<void(std::string_view)> on_text = {};
+};
+
+/// Seed of a prompt's candidate.
+std::uint64_t candidate_seed(std::uint64_t seed, std::span<const Token> prompt, std::size_t candidate);
+
+}  // namespace coala

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "lm/tokenizer.h"
+
+namespace coala {
+
+/// How a reply ended.
+enum class Finish {
+  Stop,     ///< the model ended it, or a stop string
+  Length,   ///< at max_tokens
+  Context,  ///< the model's context is full
+};
+const char* finish_name(Finish finish);  ///< "stop", "length", "context"
+
+/// A token as it was drawn.
+struct DrawnToken {
+  Token token = 0;
+  double log_probability = 0;   ///< under the model as it is
+  std::optional<double> score;  ///< by the head, of the text with it, where branch guidance took that
+};
+
+/// One reply to a prompt.
+struct Reply {
+  std::vector<Token> tokens;  ///< without the one that ended it; before a stop string, those that are wholly before it
+  std::string text;
+  Finish finish = Finish::Length;
+  double log_probability = 0;              ///< of all that was drawn, the end included, under the model as it is
+  std::size_t log_probability_tokens = 0;  ///< how many that were
+  std::optional<double> score;             ///< by the head; absent without one, and for a reply without tokens
+  std::uint64_t guided_steps = 0;          ///< tokens that were chosen with the head's opinion
+  std::vector<DrawnToken> trace;           ///< all that was drawn, when asked for
+};
+
+/// Number of the candidate with the highest score; the first of several. One without a score is below all others.
+std::size_t best_of(std::span<const Reply> candidates);
+
+}  // namespace coala

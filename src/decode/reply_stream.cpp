@@ -1,0 +1,92 @@
+#include "decode/reply_stream.h"
+
+#include <fmt/format.h>
+
+#include "core/hash.h"
+#include "decode/stop_strings.h"
+
+namespace coala {
+
+std::uint64_t candidate_seed(std::uint64_t seed, std::span<const Token> prompt, std::size_t candidate) {
+  const std::string_view bytes(reinterpret_cast<const char*>(prompt.data()), prompt.size_bytes());
+  return hash64(fmt::format("candidate {}", candidate), hash64(bytes, seed));
+}
+
+ReplyStream::ReplyStream(const Backbone& backbone, const GenerationSettings& settings, const EncodedPrompt& prompt,
+                         int candidate, std::optional<PooledState> feature)
+    : backbone_(backbone),
+      settings_(settings),
+      prompt_(prompt),
+      sampler_(settings.sampling, candidate_seed(settings.seed, prompt.tokens, static_cast<std::size_t>(candidate)),
+               settings.grammar),
+      feature_(std::move(feature)) {
+  sampler_.accept(prompt.tokens);
+}
+
+void ReplyStream::take(const DrawnToken& drawn) {
+  reply_.log_probability += drawn.log_probability;
+  ++reply_.log_probability_tokens;
+  if (settings_.trace) reply_.trace.push_back(drawn);
+  if (backbone_.tokenizer().is_end(drawn.token)) {
+    // Not part of the reply, neither for its text nor for its score.
+    reply_.finish = Finish::Stop;
+    finished_ = true;
+    return;
+  }
+  reply_.tokens.push_back(drawn.token);
+  const bool at_limit = reply_.tokens.size() >= settings_.max_tokens;
+  finished_ = at_limit || prompt_.tokens.size() + reply_.tokens.size() >= backbone_.identity().context_tokens;
+  reply_.finish = at_limit ? Finish::Length : Finish::Context;
+  // The last token is evaluated for its state alone.
+  waits_ = !finished_ || feature_.has_value();
+  if (!settings_.stops.empty() || settings_.on_text) follow_text();
+}
+
+void ReplyStream::evaluated(std::span<const float> state) {
+  waits_ = false;
+  if (feature_) feature_->add(state);
+}
+
+/// Ends the reply before a stop string, and shows what is sure to be in it.
+void ReplyStream::follow_text() {
+  std::string text = backbone_.decode_response(prompt_, reply_.tokens);
+  const std::size_t stop = find_stop(text, settings_.stops);
+  if (feature_) earlier_.push_back(*feature_);
+  if (stop != std::string::npos) {
+    text.resize(stop);
+    std::size_t kept = reply_.tokens.size() - 1;
+    while (kept > settled_tokens_ &&
+           backbone_.decode_response(prompt_, std::span(reply_.tokens).first(kept)).size() > stop) {
+      --kept;
+    }
+    reply_.tokens.resize(kept);
+    if (feature_) feature_ = earlier_[kept - settled_tokens_];
+    reply_.finish = Finish::Stop;
+    finished_ = true;
+    waits_ = false;
+    ending_ = std::move(text);
+    return;
+  }
+  const std::size_t unsettled = unsettled_bytes(text, settings_.stops);
+  if (unsettled == 0) {
+    earlier_.clear();
+    settled_tokens_ = reply_.tokens.size();
+  }
+  const std::size_t settled = text.size() - unsettled;
+  // White space that may be the template's is not the reply's.
+  if (settings_.on_text && settled > shown_bytes_ && !prompt_.response_lead.starts_with(text)) {
+    settings_.on_text(std::string_view(text).substr(shown_bytes_, settled - shown_bytes_));
+    shown_bytes_ = settled;
+  }
+}
+
+Reply ReplyStream::finish() {
+  reply_.text = ending_ ? *ending_ : backbone_.decode_response(prompt_, reply_.tokens);
+  if (settings_.on_text && reply_.text.size() > shown_bytes_) {
+    settings_.on_text(std::string_view(reply_.text).substr(shown_bytes_));
+  }
+  if (feature_ && !reply_.tokens.empty()) reply_.score = settings_.reward->head->score(feature_->feature());
+  return std::move(reply_);
+}
+
+}  // namespace coala

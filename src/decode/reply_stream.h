@@ -1,0 +1,63 @@
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "decode/generation_settings.h"
+#include "decode/pooled_state.h"
+#include "decode/reply.h"
+#include "lm/backbone.h"
+#include "lm/sampler.h"
+
+namespace coala {
+
+/// A reply in the making: draws tokens, and knows what follows from them for the reply's end, text and feature.
+class ReplyStream {
+ public:
+  /// All arguments but the last two must outlive it.
+  /// @param candidate  number among the prompt's replies, which decides the seed
+  /// @param feature    that of the prompt; absent when nothing is scored
+  ReplyStream(const Backbone& backbone, const GenerationSettings& settings, const EncodedPrompt& prompt, int candidate,
+              std::optional<PooledState> feature);
+
+  Sampler& sampler() { return sampler_; }
+  /// Takes the next token, which the sampler drew.
+  void take(const DrawnToken& drawn);
+  /// Whether nothing more is drawn.
+  bool finished() const { return finished_; }
+  /// Whether the last token is to be evaluated: for what follows it, or for its state.
+  bool waits() const { return waits_; }
+  Token last() const { return reply_.tokens.back(); }
+  std::size_t length_tokens() const { return reply_.tokens.size(); }
+  /// The state of the last token.
+  void evaluated(std::span<const float> state);
+  void count_guided_step() { ++reply_.guided_steps; }
+  /// Of the tokens that were evaluated. Only when something is scored.
+  const PooledState& feature() const { return *feature_; }
+
+  /// The reply with its text and its score. At the end.
+  Reply finish();
+
+ private:
+  void follow_text();
+
+  const Backbone& backbone_;
+  const GenerationSettings& settings_;
+  const EncodedPrompt& prompt_;
+  Sampler sampler_;
+  std::optional<PooledState> feature_;
+  Reply reply_;
+  bool finished_ = false;
+  bool waits_ = false;
+  std::optional<std::string> ending_;  ///< the text, when a stop string ended it
+  std::size_t shown_bytes_ = 0;        ///< of the text, to on_text
+  /// Features of the last texts, without their last token: a stop string may take tokens back. The first one is that of
+  /// `settled_tokens_` tokens, which no stop string can reach any more.
+  std::vector<PooledState> earlier_;
+  std::size_t settled_tokens_ = 0;
+};
+
+}  // namespace coala
