@@ -8,6 +8,7 @@ import os
 import random
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -91,7 +92,7 @@ class ReportTest(unittest.TestCase):
         cls.leaking = cls.report("leaking/report.html", *leaking, "--out", "leaking")
         run(cls.folder, "extract", "--model", MODEL, "--data", "labelled.jsonl", "--out", "features.safetensors")
         cls.labelled = cls.report("labelled.html", "train", "--features", "features.safetensors", "--folds", "3",
-                                  "--out", "head.safetensors", "--report", "labelled.html", "--json")
+                                  "--seeds", "3", "--out", "head.safetensors", "--report", "labelled.html", "--json")
         cls.all = [cls.pairs, cls.leaking, cls.labelled]
 
     @classmethod
@@ -196,6 +197,32 @@ class ReportTest(unittest.TestCase):
             accuracy = metrics.get("eval_rewards/accuracies", metrics.get("eval_accuracy"))
             self.assertEqual(rows["a"] + rows["b"], metrics["eval_rows"])
             self.assertEqual(rows["a"], round(accuracy * metrics["eval_rows"]))
+
+    def test_seeds_have_a_spread(self):
+        self.assertNotIn("seeds", self.pairs.metrics)
+        self.assertNotIn("seeds", self.pairs.by_id)
+        metrics = self.labelled.metrics
+        seeds = metrics["seeds"]
+        self.assertEqual(seeds["seeds"], [0, 1, 2])
+        self.assertEqual(metrics["seed"], 0)
+        self.assertEqual(seeds["accuracy"]["values"][0], metrics["eval_accuracy"])
+        self.assertEqual(seeds["logistic_accuracy"]["values"][0], metrics["baseline/logistic_accuracy"])
+        for key in ("accuracy", "logistic_accuracy", "difference"):
+            values = seeds[key]["values"]
+            self.assertEqual(len(values), 3)
+            self.assertAlmostEqual(seeds[key]["mean"], statistics.mean(values))
+            self.assertAlmostEqual(seeds[key]["deviation"], statistics.stdev(values))
+            self.assertIn(f"{100 * seeds[key]['mean']:.2f} {100 * seeds[key]['deviation']:.2f}".replace(" ", ""),
+                          self.labelled.text("seeds").replace(" ", ""))
+        self.assertEqual(len(list(self.labelled.by_id["fig-seeds"].iter("circle"))), 6)
+        # Each is the run of its seed, and the head is that of the first.
+        for seed in (0, 2):
+            single = json.loads(run(self.folder, "train", "--features", "features.safetensors", "--folds", "3", "--out",
+                                    f"{seed}.safetensors", "--seed", str(seed), "--json"))
+            self.assertEqual(single["eval_accuracy"], seeds["accuracy"]["values"][seed])
+        with open(os.path.join(self.folder, "0.safetensors"), "rb") as one:
+            with open(os.path.join(self.folder, "head.safetensors"), "rb") as other:
+                self.assertEqual(one.read(), other.read())
 
     def test_phase_two_goes_down(self):
         for report in self.all:

@@ -13,7 +13,7 @@
 #include "core/resources.h"
 #include "core/version.h"
 #include "report/report.h"
-#include "train/training_run.h"
+#include "train/seeds.h"
 
 namespace coala {
 namespace {
@@ -119,14 +119,18 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
     key.add(plan.held_out->metadata_value("fingerprint"));
   }
   const Json settings = describe(options.fit);
-  key.add(settings.dump()).add(std::to_string(options.eval_fraction)).add(kVersion).add(options.command);
+  key.add(settings.dump())
+      .add(std::to_string(options.eval_fraction))
+      .add(std::to_string(options.seeds))
+      .add(kVersion)
+      .add(options.command);
   if (std::optional<Json> metrics = finished_run(paths, key.hex())) {
     log_line(fmt::format("nothing has changed: {} is up to date", options.out.string()));
     return {std::move(*metrics), true};
   }
 
   log_line(fmt::format("stage 2 of 3: training on {} rows of dimension {}", train.rows(), train.dimension()));
-  TrainingRun run = train_and_evaluate(std::move(train), std::move(plan), options.fit, pool);
+  TrainingRun run = train_over_seeds(train, plan, options.fit, options.seeds, pool);
   throw_if_interrupted();
 
   log_line("stage 3 of 3: head, report and metrics");

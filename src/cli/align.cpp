@@ -63,6 +63,7 @@ void add_align_command(CLI::App& app) {
                   "rank of the token head, which guides every token of `coala generate`; 0: none")
       ->capture_default_str();
   add_feature_options(command, options->align.features);
+  add_seeds_option(command, options->align.seeds);
   add_fit_options(command, options->align.fit);
   add_common_options(command, options->common);
   command.callback([options, &command] { run_align(*options, command); });

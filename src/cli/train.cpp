@@ -10,8 +10,8 @@
 #include "core/progress.h"
 #include "report/report.h"
 #include "train/control.h"
+#include "train/seeds.h"
 #include "train/summary.h"
-#include "train/training_run.h"
 
 namespace coala {
 namespace {
@@ -24,6 +24,7 @@ struct TrainOptions {
   std::string out;
   std::string report;
   int folds = 0;
+  int seeds = 1;
   bool control = false;
   bool token_head = false;
 };
@@ -48,7 +49,7 @@ void run_train(const TrainOptions& options, const CLI::App& command) {
   }
 
   ThreadPool pool(options.common.threads);
-  const TrainingRun run = train_and_evaluate(std::move(train), std::move(plan), settings, pool);
+  const TrainingRun run = train_over_seeds(train, plan, settings, options.seeds, pool);
   save_head(run.head, options.out);
   if (!options.report.empty()) {
     constexpr std::size_t kExamples = 10;  // of each kind
@@ -83,6 +84,7 @@ void add_train_command(CLI::App& app) {
                    "fit a token head as well, which guides every token (features of `coala extract --token-rank`)");
   command.add_option("--out", options->out, "head file to write")->required();
   command.add_option("--report", options->report, "HTML page about the run to write (docs/report.md)");
+  add_seeds_option(command, options->seeds);
   add_fit_options(command, options->fit);
   add_common_options(command, options->common);
   command.callback([options, &command] { run_train(*options, command); });

@@ -57,6 +57,10 @@ std::vector<Stage> stages(const Json& metrics) {
                           token.at("selection_seconds").get<double>(),
                       flops.at("token_head").get<double>(), "with its selection"});
   }
+  if (metrics.contains("seeds")) {
+    result.push_back(
+        {"runs with other seeds", metrics.at("seeds").at("seconds").get<double>(), -1, "operations are not counted"});
+  }
   double rest = metrics.at("seconds").get<double>();
   for (const Stage& stage : result) rest -= stage.seconds;
   result.push_back({"the rest", std::max(0.0, rest), -1, "reading, evaluation, intervals"});

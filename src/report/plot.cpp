@@ -12,7 +12,7 @@ namespace coala {
 namespace {
 
 constexpr double kHeight = 230;
-constexpr double kLeft = 58, kTop = 12, kBottom = 42;
+constexpr double kLeft = 66, kTop = 12, kBottom = 42;
 
 }  // namespace
 

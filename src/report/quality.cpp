@@ -168,6 +168,39 @@ void accuracy_section(Page& page, const Json& metrics) {
   }
 }
 
+void seeds_section(Page& page, const Json& metrics) {
+  if (!metrics.contains("seeds")) return;
+  const Json& seeds = metrics.at("seeds");
+  page.section("seeds", "Does it depend on the seed?");
+  page.paragraph(fmt::format(
+      "{} runs. The seed draws gates and folds, and the held-out rows where a share of the training data is held out. "
+      "The head that was written, and everything else here, is of the first.",
+      seeds.at("seeds").size()));
+  std::vector<DotRow> dots;
+  std::vector<std::vector<std::string>> table;
+  std::vector<double> shown;
+  const auto add = [&](const char* key, const std::string& name, const char* mark) {
+    const Json& values = seeds.at(key);
+    table.push_back({name, fmt::format("{:.2f}", 100 * values.at("mean").get<double>()),
+                     fmt::format("{:.2f}", 100 * values.at("deviation").get<double>())});
+    if (*mark == 0) return;
+    DotRow row{name, {}};
+    for (const Json& value : values.at("values")) {
+      shown.push_back(100 * value.get<double>());
+      row.dots.emplace_back(shown.back(), mark);
+    }
+    dots.push_back(std::move(row));
+  };
+  add("accuracy", "this head", "a");
+  add("logistic_accuracy", "logistic regression", "c");
+  add("difference", "difference, points", "");
+  page.start_columns();
+  page.figure("fig-seeds", dot_plot("Accuracy of each seed", dots, Axis::around(shown, "per cent")), {},
+              "One dot for each seed.");
+  page.end_columns();
+  page.table({{"", Kind::Text}, {"Mean, %", Kind::Number}, {"Standard deviation", Kind::Number}}, table);
+}
+
 void token_section(Page& page, const Json& metrics) {
   page.section("token-head", "The token head");
   if (!metrics.contains("token_head")) {

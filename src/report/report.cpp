@@ -11,6 +11,7 @@ std::string html_report(const ReportInput& input) {
   overview(page, metrics);
   inputs_section(page, metrics);
   accuracy_section(page, metrics);
+  seeds_section(page, metrics);
   token_section(page, metrics);
   margin_section(page, metrics, input.rows);
   calibration_section(page, metrics);
