@@ -177,7 +177,7 @@ class ReportTest(unittest.TestCase):
             for value in metrics["fingerprints"].values():
                 self.assertIn(value, report.text("inputs"))
             self.assertEqual(sum(point["chosen"] for point in metrics["solver"]["path"]), 1)
-            self.assertIn("chosen", report.text("fig-path"))
+            self.assertIn("chosen", [label.text for label in report.by_id["fig-path"].iter("text")])
         token = self.pairs.metrics["token_head"]
         for program in (token, token["context_free"]):
             self.assertIn(percent(program["accuracy"]), self.pairs.text("token-head"))

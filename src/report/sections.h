@@ -12,7 +12,7 @@ namespace coala {
 void overview(Page& page, const Json& metrics);          ///< headline figures; failed checks in an alert
 void inputs_section(Page& page, const Json& metrics);    ///< what was trained on what
 void accuracy_section(Page& page, const Json& metrics);  ///< beside its baselines
-void seeds_section(Page& page, const Json& metrics);  ///< only of a run over several seeds
+void seeds_section(Page& page, const Json& metrics);     ///< only of a run over several seeds
 void token_section(Page& page, const Json& metrics);
 void margin_section(Page& page, const Json& metrics, const EvaluatedRows& rows);
 void calibration_section(Page& page, const Json& metrics);
