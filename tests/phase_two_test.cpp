@@ -60,6 +60,19 @@ double mean_loss(const PhaseTwoRows& rows, const std::vector<double>& theta2, do
   return sum / weight;
 }
 
+/// Mean of weight * y z.
+double mean_margin(const PhaseTwoRows& rows, const std::vector<double>& theta2, double bias) {
+  double sum = 0;
+  double weight = 0;
+  for (std::size_t i = 0; i < rows.labels.size(); ++i) {
+    double z = rows.pairwise ? 0.0 : bias;
+    for (std::size_t j = 0; j < theta2.size(); ++j) z += theta2[j] * rows.activations(i, j);
+    sum += rows.weights[i] * rows.labels[i] * z;
+    weight += rows.weights[i];
+  }
+  return sum / weight;
+}
+
 double ridge(const PhaseTwoRows& rows, const std::vector<double>& theta2, const std::vector<double>& centre,
              const PhaseTwoSettings& settings) {
   double weight = 0;
@@ -120,6 +133,9 @@ TEST_P(PhaseTwoTest, NewtonFindsTheOptimum) {
   EXPECT_LT(result.objective, result.objective_before);
   EXPECT_EQ(result.objective_curve.front(), result.objective_before);
   EXPECT_EQ(result.objective_curve.size(), static_cast<std::size_t>(result.iterations) + 1);
+  ASSERT_EQ(result.margin_curve.size(), result.objective_curve.size());
+  EXPECT_NEAR(result.margin_curve.front(), mean_margin(rows, start, 0.2), 1e-12);
+  EXPECT_NEAR(result.margin_curve.back(), mean_margin(rows, result.theta2, result.bias), 1e-12);
   if (pairwise()) {
     EXPECT_EQ(result.bias, 0);
   }

@@ -1,7 +1,9 @@
 // From a feature set to a head and its held-out numbers.
 #include <gtest/gtest.h>
 
-#include <fstream>
+#include <algorithm>
+#include <cmath>
+#include <set>
 
 #include "core/error.h"
 #include "core/progress.h"
@@ -45,8 +47,10 @@ FeatureSet pairs(std::size_t n, std::uint64_t seed) {
 }
 
 void expect_contract(const nlohmann::ordered_json& metrics, bool pair_rows) {
-  for (const char* key : {"eval_rows", "evaluation", "train_rows", "dimension", "solver", "phase2", "flops",
-                          "peak_rss_bytes", "baseline/logistic_accuracy", "baseline/logistic_accuracy_ci95"}) {
+  for (const char* key :
+       {"eval_rows", "eval_prompts", "evaluation", "train_rows", "train_prompts", "dimension", "data", "settings",
+        "solver", "phase2", "flops", "seconds", "peak_rss_bytes", "eval_loss", "loss", "baseline/random_accuracy",
+        "baseline/logistic_accuracy", "baseline/logistic_accuracy_ci95"}) {
     EXPECT_TRUE(metrics.contains(key)) << key;
   }
   for (const char* key : {"eval_rewards/accuracies", "eval_rewards/margins", "eval_rewards/chosen",
@@ -54,7 +58,11 @@ void expect_contract(const nlohmann::ordered_json& metrics, bool pair_rows) {
     EXPECT_EQ(metrics.contains(key), pair_rows) << key;
     EXPECT_EQ(metrics.contains(std::string(key) + "_ci95"), pair_rows) << key;
   }
+  for (const char* key : {"rewards/accuracies", "rewards/margins", "rewards/chosen", "rewards/rejected"}) {
+    EXPECT_EQ(metrics.contains(key), pair_rows) << key;
+  }
   EXPECT_EQ(metrics.contains("eval_accuracy"), !pair_rows);
+  EXPECT_EQ(metrics.contains("accuracy"), !pair_rows);
   EXPECT_EQ(metrics.contains("score_length_correlation"), pair_rows);
   for (const char* key :
        {"model_class", "loss", "status", "selection_cut_short", "objective", "dual_objective", "relative_gap",
@@ -103,6 +111,86 @@ TEST(Training, MetricsOfEveryPlanAndClass) {
         EXPECT_EQ(result.head.network.neurons(), result.fit.network.neurons());
       }
     }
+  }
+}
+
+TEST(Training, EvaluatedRowsAreThoseOfTheMetrics) {
+  set_quiet(true);
+  FeatureSet set = pairs(240, 9);
+  for (std::size_t i = 0; i < 240; ++i) set.prefix_tokens.push_back(i % 3 == 2 ? 0 : 16);  // two beginnings, one whole
+  const FeatureSet whole = whole_rows(set);
+  std::vector<EvaluationPlan> plans(3);
+  plans[1].folds = 3;
+  plans[2].held_out = set;
+  for (const EvaluationPlan& plan : plans) {
+    const TrainingRun result = run(set, plan);
+    const EvaluatedRows& rows = result.evaluated;
+    const std::size_t n = rows.margins.size();
+    ASSERT_EQ(result.metrics.at("eval_rows"), n);
+    ASSERT_EQ(rows.record.size(), n);
+    double sum = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+      const std::size_t k = rows.record[i];
+      ASSERT_LT(k, whole.rows());
+      EXPECT_EQ(rows.prompt_id[i], whole.prompt_id[k]);
+      EXPECT_EQ(rows.lengths[i], static_cast<double>(whole.length_chosen[k]) - whole.length_rejected[k]);
+      const double margin = result.head.score(whole.chosen.row(k)) - result.head.score(whole.rejected.row(k));
+      if (plan.folds == 0) {
+        EXPECT_EQ(rows.margins[i], margin);
+      }
+      sum += rows.margins[i];
+    }
+    EXPECT_NEAR(sum / static_cast<double>(n), result.metrics.at("eval_rewards/margins").get<double>(), 1e-9);
+    const double right = static_cast<double>(std::ranges::count_if(rows.margins, [](double m) { return m > 0; }));
+    EXPECT_NEAR(right / static_cast<double>(n), result.metrics.at("eval_rewards/accuracies").get<double>(), 1e-12);
+
+    const Examples examples = surest_rows(rows, 4);
+    EXPECT_LE(examples.right.size(), 4u);
+    std::set<std::size_t> shown;
+    for (const std::vector<Example>* kind : {&examples.right, &examples.wrong}) {
+      for (std::size_t i = 0; i < kind->size(); ++i) {
+        EXPECT_EQ((*kind)[i].margin > 0, kind == &examples.right);
+        EXPECT_GE(std::abs(kind->front().margin), std::abs((*kind)[i].margin));
+        EXPECT_TRUE(shown.insert((*kind)[i].record).second);
+      }
+    }
+    EXPECT_EQ(std::abs(examples.right.front().margin), *std::ranges::max_element(rows.margins));
+  }
+}
+
+TEST(Training, ThePathHasOneChosenPoint) {
+  set_quiet(true);
+  for (const ModelClass model_class : {ModelClass::Gated, ModelClass::Linear}) {
+    FitSettings settings = quick();
+    settings.model_class = model_class;
+    const TrainingRun result = run(test::labelled_set(300, 4, linear_truth, 3), {}, settings);
+    std::size_t chosen = 0;
+    for (const auto& point : result.metrics.at("solver").at("path")) {
+      if (!point.at("chosen").get<bool>()) continue;
+      ++chosen;
+      EXPECT_EQ(point.at("penalty"), result.metrics.at("solver").at("beta"));
+    }
+    EXPECT_EQ(chosen, 1u);
+  }
+}
+
+TEST(Training, PhaseTwoCurveIsShortAndWhole) {
+  set_quiet(true);
+  for (const PhaseTwoSolver solver : {PhaseTwoSolver::Newton, PhaseTwoSolver::Accelerated, PhaseTwoSolver::AdamW}) {
+    FitSettings settings = quick();
+    settings.phase_two.solver = solver;
+    settings.phase_two.epochs = 250;
+    const TrainingRun result = run(pairs(240, 1), {}, settings);
+    const auto& phase_two = result.metrics.at("phase2");
+    const auto& curve = phase_two.at("curve");
+    const std::size_t points = curve.at("loss").size();
+    EXPECT_LE(points, 101u);
+    EXPECT_EQ(curve.at("margin").size(), points);
+    ASSERT_EQ(curve.at("iteration").size(), points);
+    EXPECT_EQ(curve.at("iteration").front(), 0);
+    EXPECT_EQ(curve.at("iteration").back(), phase_two.at("iterations"));
+    EXPECT_EQ(curve.at("loss").front(), phase_two.at("objective_before"));
+    for (std::size_t k = 1; k < points; ++k) EXPECT_GT(curve.at("iteration")[k], curve.at("iteration")[k - 1]);
   }
 }
 

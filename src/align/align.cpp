@@ -4,6 +4,7 @@
 
 #include <optional>
 
+#include "align/examples.h"
 #include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/hash.h"
@@ -12,7 +13,7 @@
 #include "core/resources.h"
 #include "core/version.h"
 #include "report/report.h"
-#include "train/training_run.h"
+#include "train/seeds.h"
 
 namespace coala {
 namespace {
@@ -118,14 +119,18 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
     key.add(plan.held_out->metadata_value("fingerprint"));
   }
   const Json settings = describe(options.fit);
-  key.add(settings.dump()).add(std::to_string(options.eval_fraction)).add(kVersion).add(options.command);
+  key.add(settings.dump())
+      .add(std::to_string(options.eval_fraction))
+      .add(std::to_string(options.seeds))
+      .add(kVersion)
+      .add(options.command);
   if (std::optional<Json> metrics = finished_run(paths, key.hex())) {
     log_line(fmt::format("nothing has changed: {} is up to date", options.out.string()));
     return {std::move(*metrics), true};
   }
 
   log_line(fmt::format("stage 2 of 3: training on {} rows of dimension {}", train.rows(), train.dimension()));
-  TrainingRun run = train_and_evaluate(std::move(train), std::move(plan), options.fit, pool);
+  TrainingRun run = train_over_seeds(train, plan, options.fit, options.seeds, pool);
   throw_if_interrupted();
 
   log_line("stage 3 of 3: head, report and metrics");
@@ -140,22 +145,13 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
   // As arXiv 2605.23244 counts: seconds of training times the peak of its GPU, without extraction.
   constexpr double kPaperFlopsPerSecond = 231e12;
   metrics["flops"]["paper_formula"] = kPaperFlopsPerSecond * metrics["solver"]["seconds"].get<double>();
-  metrics["data"] = {{"training data", options.data.path.filename().string()},
-                     {"evaluation data", options.eval_data.empty() ? "held-out prompts of the training data"
-                                                                   : options.eval_data.filename().string()},
-                     {"model", fmt::format("{} ({}, {})", backbone.identity().name, backbone.identity().architecture,
-                                           backbone.identity().quantization)},
-                     {"features", fmt::format("{} over {}, at most {} tokens", run.head.value("pooling"),
-                                              run.head.value("pooling.over"), run.head.value("max_length"))}};
-  if (!options.model.lora.empty()) {
-    metrics["data"]["adapter"] =
-        fmt::format("{}, scale {}", backbone.identity().adapter_name, backbone.identity().adapter_scale);
-  }
-  metrics["settings"] = settings;
   metrics["peak_rss_bytes"] = peak_rss_bytes();
   metrics["seconds"] = monotonic_s() - start_s;
   metrics["run"] = {{"key", key.hex()}, {"head_hash", hash_file(paths.head)}, {"command", options.command}};
-  write_file(paths.report, html_report(metrics, options.command));
+  constexpr std::size_t kExamples = 10;  // of each kind
+  Examples examples = surest_rows(run.evaluated, kExamples);
+  add_texts(examples, options.eval_data.empty() ? options.data : DataFile{options.eval_data, options.data.reader});
+  write_file(paths.report, html_report({metrics, run.evaluated, examples, options.command}));
   write_file(paths.metrics, metrics.dump(2) + "\n");
   return {std::move(metrics), false};
 }

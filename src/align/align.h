@@ -19,6 +19,7 @@ struct AlignOptions {
   FeatureSettings features;
   std::size_t token_rank = 32;  ///< of the token head; 0: none. A model that cannot have one goes without
   FitSettings fit;
+  int seeds = 1;        ///< training runs, see train_over_seeds()
   std::string command;  ///< what reproduces the run, for the report
 };
 

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <memory>
-#include <string>
 
 #include "cli/command.h"
 #include "cli/data_options.h"
@@ -23,31 +22,6 @@ struct AlignCommand {
   AlignOptions align;
 };
 
-std::string quoted(const std::string& word) {
-  if (word.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=,:+") ==
-          std::string::npos &&
-      !word.empty()) {
-    return word;
-  }
-  std::string result = "'";
-  for (const char c : word) result += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return result + "'";
-}
-
-/// The command line that gives this run again: what was set, not what was defaulted.
-std::string reproduce(const CLI::App& command) {
-  std::string text = "coala align";
-  for (const CLI::Option* option : command.get_options()) {
-    const std::string name = option->get_name();
-    if (option->count() == 0 || name == "--json" || name == "--quiet" || name == "--threads") continue;
-    text += " " + name;
-    if (option->get_expected_max() > 0) {
-      for (const std::string& value : option->results()) text += " " + quoted(value);
-    }
-  }
-  return text;
-}
-
 void run_align(AlignCommand& command, const CLI::App& app) {
   set_quiet(command.common.quiet);
   AlignOptions& options = command.align;
@@ -55,7 +29,7 @@ void run_align(AlignCommand& command, const CLI::App& app) {
   options.data = {command.data.path, command.data.reader()};
   options.fit.seed = command.common.seed;
   options.fit.phase_two.seed = command.common.seed;
-  options.command = reproduce(app);
+  options.command = command_line(app);
   ThreadPool pool(command.common.threads);
   const AlignResult result = align(options, pool);
   if (command.common.json) {
@@ -89,6 +63,7 @@ void add_align_command(CLI::App& app) {
                   "rank of the token head, which guides every token of `coala generate`; 0: none")
       ->capture_default_str();
   add_feature_options(command, options->align.features);
+  add_seeds_option(command, options->align.seeds);
   add_fit_options(command, options->align.fit);
   add_common_options(command, options->common);
   command.callback([options, &command] { run_align(*options, command); });

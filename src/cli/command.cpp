@@ -4,6 +4,33 @@
 #include <string>
 
 namespace coala {
+namespace {
+
+std::string quoted(const std::string& word) {
+  if (word.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=,:+") ==
+          std::string::npos &&
+      !word.empty()) {
+    return word;
+  }
+  std::string result = "'";
+  for (const char c : word) result += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return result + "'";
+}
+
+}  // namespace
+
+std::string command_line(const CLI::App& command) {
+  std::string text = "coala " + command.get_name();
+  for (const CLI::Option* option : command.get_options()) {
+    const std::string name = option->get_name();
+    if (option->count() == 0 || name == "--json" || name == "--quiet" || name == "--threads") continue;
+    text += " " + name;
+    if (option->get_expected_max() > 0) {
+      for (const std::string& value : option->results()) text += " " + quoted(value);
+    }
+  }
+  return text;
+}
 
 void add_common_options(CLI::App& command, CommonOptions& options) {
   command.add_flag("--json", options.json, "print one machine-readable object on standard output");

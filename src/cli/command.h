@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <string>
 
 namespace coala {
 
@@ -15,6 +16,9 @@ struct CommonOptions {
 };
 
 void add_common_options(CLI::App& command, CommonOptions& options);
+
+/// The command line that gives a run again: what was set, not what was defaulted.
+std::string command_line(const CLI::App& command);
 
 /// Prints a machine-readable result on standard output.
 void print_json(const nlohmann::ordered_json& value);

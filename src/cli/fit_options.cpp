@@ -83,4 +83,13 @@ void add_fit_options(CLI::App& command, FitSettings& settings) {
       ->capture_default_str();
 }
 
+void add_seeds_option(CLI::App& command, int& seeds) {
+  command
+      .add_option("--seeds", seeds,
+                  "train as often, with --seed and the seeds after it, and report mean and standard deviation of the "
+                  "accuracies; the head of the first is written. Costs as many times the training")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+}
+
 }  // namespace coala

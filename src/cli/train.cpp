@@ -5,11 +5,13 @@
 
 #include "cli/command.h"
 #include "cli/fit_options.h"
+#include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/progress.h"
+#include "report/report.h"
 #include "train/control.h"
+#include "train/seeds.h"
 #include "train/summary.h"
-#include "train/training_run.h"
 
 namespace coala {
 namespace {
@@ -20,12 +22,14 @@ struct TrainOptions {
   std::string features;
   std::string eval_features;
   std::string out;
+  std::string report;
   int folds = 0;
+  int seeds = 1;
   bool control = false;
   bool token_head = false;
 };
 
-void run_train(const TrainOptions& options) {
+void run_train(const TrainOptions& options, const CLI::App& command) {
   set_quiet(options.common.quiet);
   FitSettings settings = options.fit;
   settings.seed = options.common.seed;
@@ -45,13 +49,19 @@ void run_train(const TrainOptions& options) {
   }
 
   ThreadPool pool(options.common.threads);
-  const TrainingRun run = train_and_evaluate(std::move(train), std::move(plan), settings, pool);
+  const TrainingRun run = train_over_seeds(train, plan, settings, options.seeds, pool);
   save_head(run.head, options.out);
+  if (!options.report.empty()) {
+    constexpr std::size_t kExamples = 10;  // of each kind
+    const Examples examples = surest_rows(run.evaluated, kExamples);
+    write_file(options.report, html_report({run.metrics, run.evaluated, examples, command_line(command)}));
+  }
   if (options.common.json) {
     print_json(run.metrics);
   } else {
     fmt::print("{}", summary(run.metrics));
     fmt::print("head: {}\n", options.out);
+    if (!options.report.empty()) fmt::print("report: {}\n", options.report);
   }
 }
 
@@ -73,9 +83,11 @@ void add_train_command(CLI::App& app) {
   command.add_flag("--token-head", options->token_head,
                    "fit a token head as well, which guides every token (features of `coala extract --token-rank`)");
   command.add_option("--out", options->out, "head file to write")->required();
+  command.add_option("--report", options->report, "HTML page about the run to write (docs/report.md)");
+  add_seeds_option(command, options->seeds);
   add_fit_options(command, options->fit);
   add_common_options(command, options->common);
-  command.callback([options] { run_train(*options); });
+  command.callback([options, &command] { run_train(*options, command); });
 }
 
 }  // namespace coala

@@ -20,6 +20,10 @@
 namespace coala {
 namespace {
 
+double mean_of(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
 class Report {
  public:
   Report(const std::vector<std::int64_t>& prompts, std::uint64_t seed) : prompts_(prompts), seed_(seed) {}
@@ -53,7 +57,7 @@ class Report {
 
  private:
   void set(const std::string& name, const std::vector<double>& values, Interval interval) {
-    number(name, std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size()), interval);
+    number(name, mean_of(values), interval);
   }
 
   const std::vector<std::int64_t>& prompts_;
@@ -105,18 +109,30 @@ void common_metrics(Report& report, const FeatureSet& set, const std::vector<dou
   if (!subsets.empty()) report.json("accuracy_by_subset", std::move(subsets));
 }
 
+/// What each row says by itself, [n].
+struct RowNumbers {
+  std::vector<double> margins;  ///< by how much the right answer is ahead
+  std::vector<double> right;    ///< 1 or 0
+  std::vector<double> losses;
+};
+
+RowNumbers row_numbers(const FeatureSet& set, const Scores& scores) {
+  RowNumbers numbers;
+  for (std::size_t i = 0; i < set.rows(); ++i) {
+    const double margin =
+        set.kind == FeatureKind::Pairs ? scores.chosen[i] - scores.rejected[i] : set.labels[i] * scores.single[i];
+    numbers.margins.push_back(margin);
+    numbers.right.push_back(margin > 0 ? 1.0 : 0.0);
+    numbers.losses.push_back(softplus(-margin));
+  }
+  return numbers;
+}
+
 void pair_metrics(Report& report, const FeatureSet& set, const Scores& scores, const BaselineScores& baseline) {
   const std::size_t n = set.rows();
-  std::vector<double> right(n);
-  std::vector<double> margins(n);
+  const auto [margins, right, losses] = row_numbers(set, scores);
   std::vector<double> reward_margin(n);
-  std::vector<double> losses(n);
-  for (std::size_t i = 0; i < n; ++i) {
-    margins[i] = scores.chosen[i] - scores.rejected[i];
-    right[i] = margins[i] > 0 ? 1.0 : 0.0;
-    reward_margin[i] = sigmoid(margins[i]);
-    losses[i] = softplus(-margins[i]);
-  }
+  std::transform(margins.begin(), margins.end(), reward_margin.begin(), sigmoid);
   report.proportion("eval_rewards/accuracies", right);
   report.mean("eval_rewards/margins", margins);
   report.mean("eval_rewards/chosen", scores.chosen);
@@ -156,13 +172,7 @@ void labelled_metrics(Report& report, const FeatureSet& set, const Scores& score
     for (std::size_t i = 0; i < n; ++i) right[i] = set.labels[i] * single[i] > 0 ? 1.0 : 0.0;
     return right;
   };
-  const std::vector<double> right = agreement(scores.single);
-  std::vector<double> margins(n);
-  std::vector<double> losses(n);
-  for (std::size_t i = 0; i < n; ++i) {
-    margins[i] = set.labels[i] * scores.single[i];
-    losses[i] = softplus(-margins[i]);
-  }
+  const auto [margins, right, losses] = row_numbers(set, scores);
   report.proportion("eval_accuracy", right);
   report.mean("eval_loss", losses);
   common_metrics(report, set, margins, right);
@@ -206,6 +216,22 @@ nlohmann::ordered_json evaluation_metrics(const FeatureSet& set, const Scores& s
   }
   report.count("eval_rows", set.rows());
   return report.take();
+}
+
+nlohmann::ordered_json training_metrics(const FeatureSet& set, const Scores& scores) {
+  nlohmann::ordered_json json = nlohmann::ordered_json::object();
+  if (set.rows() == 0) return json;
+  const RowNumbers numbers = row_numbers(set, scores);
+  if (set.kind == FeatureKind::Pairs) {
+    json["rewards/accuracies"] = mean_of(numbers.right);
+    json["rewards/margins"] = mean_of(numbers.margins);
+    json["rewards/chosen"] = mean_of(scores.chosen);
+    json["rewards/rejected"] = mean_of(scores.rejected);
+  } else {
+    json["accuracy"] = mean_of(numbers.right);
+  }
+  json["loss"] = mean_of(numbers.losses);
+  return json;
 }
 
 }  // namespace coala

@@ -30,4 +30,8 @@ struct BaselineScores {
 nlohmann::ordered_json evaluation_metrics(const FeatureSet& set, const Scores& scores, const BaselineScores& baseline,
                                           std::uint64_t seed);
 
+/// The same of the rows that the head was trained on, without intervals and without "eval_": how much better it knows
+/// them than others.
+nlohmann::ordered_json training_metrics(const FeatureSet& set, const Scores& scores);
+
 }  // namespace coala

@@ -42,18 +42,34 @@ class Problem {
   std::size_t size() const { return neurons_ + (has_bias_ ? 1 : 0); }
   std::size_t count() const { return rows_.activations.rows(); }
 
-  double argument(std::size_t i, const std::vector<double>& x) const {
+  /// y z: how far row i is on its right side.
+  double margin(std::size_t i, const std::vector<double>& x) const {
     double z = has_bias_ ? x[neurons_] : 0.0;
     const auto a = rows_.activations.row(i);
     for (std::size_t j = 0; j < neurons_; ++j) z += x[j] * a[j];
-    return offset_ + (use_margins_ ? rows_.margins[i] : 0.0) - slope_ * rows_.labels[i] * z;
+    return rows_.labels[i] * z;
   }
 
-  double mean_loss(const std::vector<double>& x) const {
-    double sum = 0;
-    for (std::size_t i = 0; i < count(); ++i) sum += rows_.weights[i] * softplus(argument(i, x));
-    return sum / total_weight_;
+  double argument(std::size_t i, double margin) const {
+    return offset_ + (use_margins_ ? rows_.margins[i] : 0.0) - slope_ * margin;
   }
+
+  struct Means {
+    double loss = 0;
+    double margin = 0;
+  };
+
+  Means means(const std::vector<double>& x) const {
+    Means sum;
+    for (std::size_t i = 0; i < count(); ++i) {
+      const double m = margin(i, x);
+      sum.loss += rows_.weights[i] * softplus(argument(i, m));
+      sum.margin += rows_.weights[i] * m;
+    }
+    return {sum.loss / total_weight_, sum.margin / total_weight_};
+  }
+
+  double mean_loss(const std::vector<double>& x) const { return means(x).loss; }
 
   double ridge_value(const std::vector<double>& x) const {
     double sum = 0;
@@ -67,7 +83,7 @@ class Problem {
     if (hessian != nullptr) *hessian = Matrix<double>(size(), size());
     std::vector<double> extended(size(), 1.0);
     for (std::size_t i = 0; i < count(); ++i) {
-      const double q = sigmoid(argument(i, x));
+      const double q = sigmoid(argument(i, margin(i, x)));
       add_row(i, -rows_.weights[i] * slope_ * rows_.labels[i] * q / total_weight_, g);
       if (hessian == nullptr) continue;
       const double curvature = rows_.weights[i] * slope_ * slope_ * q * (1 - q) / total_weight_;
@@ -91,7 +107,10 @@ class Problem {
     std::vector<double> g(size());
     for (const std::size_t i : batch) {
       const double weight = rows_.weights[i] * static_cast<double>(count()) / total_weight_;  // 1 when all are alike
-      add_row(i, -weight * slope_ * rows_.labels[i] * sigmoid(argument(i, x)) / static_cast<double>(batch.size()), g);
+      add_row(
+          i,
+          -weight * slope_ * rows_.labels[i] * sigmoid(argument(i, margin(i, x))) / static_cast<double>(batch.size()),
+          g);
     }
     return g;
   }
@@ -124,6 +143,14 @@ class Problem {
   bool use_margins_ = false;
   double total_weight_ = 0;
 };
+
+/// Adds x to the curves; its mean loss.
+double record(const Problem& problem, const std::vector<double>& x, PhaseTwoResult& result) {
+  const Problem::Means means = problem.means(x);
+  result.objective_curve.push_back(means.loss);
+  result.margin_curve.push_back(means.margin);
+  return means.loss;
+}
 
 double norm(const std::vector<double>& v) {
   return std::sqrt(dot(std::span<const double>(v), v));
@@ -174,7 +201,7 @@ void newton(const Problem& problem, std::vector<double>& x, PhaseTwoResult& resu
       return;
     }
     ++result.iterations;
-    result.objective_curve.push_back(problem.mean_loss(x));
+    record(problem, x, result);
   }
 }
 
@@ -205,7 +232,7 @@ void accelerated(const Problem& problem, std::vector<double>& x, PhaseTwoResult&
     for (std::size_t j = 0; j < x.size(); ++j) y[j] = next[j] + factor * (next[j] - x[j]);
     x = std::move(next);
     ++result.iterations;
-    result.objective_curve.push_back(problem.mean_loss(x));
+    record(problem, x, result);
   }
   result.gradient_norm = norm(problem.gradient(x, nullptr));
 }
@@ -241,8 +268,7 @@ void adamw(const Problem& problem, const PhaseTwoSettings& settings, std::vector
       }
     }
     ++result.iterations;
-    const double loss = problem.mean_loss(x);
-    result.objective_curve.push_back(loss);
+    const double loss = record(problem, x, result);
     if (loss < best_loss) {
       best_loss = loss;
       best = x;
@@ -291,8 +317,7 @@ PhaseTwoResult fit_phase_two(const PhaseTwoRows& rows, const std::vector<double>
   if (!rows.pairwise) x.push_back(bias);
 
   PhaseTwoResult result;
-  result.objective_before = problem.mean_loss(x);
-  result.objective_curve.push_back(result.objective_before);
+  result.objective_before = record(problem, x, result);
   switch (settings.solver) {
     case PhaseTwoSolver::Newton:
       newton(problem, x, result);

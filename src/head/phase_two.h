@@ -56,6 +56,7 @@ struct PhaseTwoResult {
   double seconds = 0;
   double flops = 0;
   std::vector<double> objective_curve;  ///< mean loss after each iteration (epoch), the start first
+  std::vector<double> margin_curve;     ///< the same of y z: how far the rows are on their right side
 };
 
 /// @param theta2  Phase I's second layer, the start and the ridge's centre

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 
+#include "report/markup.h"
+
 namespace coala {
 namespace {
 
@@ -20,17 +22,6 @@ struct Range {
   }
   double at(double value) const { return (value - low) / (high - low); }
 };
-
-std::string escaped(const std::string& text) {
-  std::string result;
-  for (const char c : text) {
-    result += c == '<'   ? std::string("&lt;")
-              : c == '&' ? std::string("&amp;")
-              : c == '"' ? std::string("&quot;")
-                         : std::string(1, c);
-  }
-  return result;
-}
 
 }  // namespace
 
@@ -68,7 +59,7 @@ std::string frontier_svg(const std::vector<FrontierCurve>& curves, const std::st
                   (kLeft + kWidth - kRight) / 2, kHeight - 12);
   svg += fmt::format(
       "<text transform=\"translate(16 {:.1f}) rotate(-90)\" text-anchor=\"middle\">mean score by {}</text>\n",
-      (kTop + kHeight - kBottom) / 2, escaped(judge));
+      (kTop + kHeight - kBottom) / 2, escape(judge));
   for (std::size_t c = 0; c < curves.size(); ++c) {
     const FrontierCurve& curve = curves[c];
     const char* colour = kColours[c % kColours.size()];
@@ -78,12 +69,12 @@ std::string frontier_svg(const std::vector<FrontierCurve>& curves, const std::st
       svg += fmt::format(
           "<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4\" fill=\"{}\"><title>{} scale {:g}: {:.3f} at {:.3f}"
           "</title></circle>\n",
-          px(point.perplexity), py(point.score), colour, escaped(curve.name), point.scale, point.score,
+          px(point.perplexity), py(point.score), colour, escape(curve.name), point.scale, point.score,
           point.perplexity);
     }
     svg += fmt::format("<path fill=\"none\" stroke=\"{}\" stroke-width=\"1.5\" d=\"{}\"/>\n", colour, line);
     svg += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" style=\"fill:{}\">{}</text>\n", kWidth - kRight + 12,
-                       kTop + 16 + 18 * static_cast<double>(c), colour, escaped(curve.name));
+                       kTop + 16 + 18 * static_cast<double>(c), colour, escape(curve.name));
   }
   return svg + "</svg>\n";
 }

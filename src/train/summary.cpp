@@ -31,6 +31,12 @@ std::string summary(const nlohmann::ordered_json& metrics) {
   line("baseline/logistic_accuracy", "  logistic regression", 100, " %");
   line("baseline/length_accuracy", "  longer answer wins", 100, " %");
   line("comparison/p_value", "  p, head against logistic", 1, "");
+  if (metrics.contains("seeds")) {
+    const auto& accuracy = metrics.at("seeds").at("accuracy");
+    fmt::format_to(out, "  {:<28} {:8.2f} %  (standard deviation {:.2f}; {} seeds)\n", "  mean over seeds",
+                   100 * accuracy.at("mean").get<double>(), 100 * accuracy.at("deviation").get<double>(),
+                   accuracy.at("values").size());
+  }
   line("eval_rewards/margins", "reward margin (raw)", 1, "");
   line("eval_reward_margin", "reward margin (0..1)", 1, "");
   line("score_length_correlation", "score-length correlation", 1, "");

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <numeric>
+#include <set>
+
 #include "core/error.h"
 #include "core/hash.h"
 #include "core/progress.h"
@@ -10,6 +13,8 @@
 #include "eval/leaks.h"
 #include "eval/metrics.h"
 #include "features/feature_subset.h"
+#include "train/fit_metrics.h"
+#include "train/inputs.h"
 #include "train/token_evaluation.h"
 
 namespace coala {
@@ -47,52 +52,6 @@ void report_leaks(const Leaks& leaks, std::size_t rows, Json& metrics) {
   report("leak/near_duplicate_rows", leaks.near_duplicate_rows, "a response that is nearly a training response");
 }
 
-Json solver_json(const FitResult& fit) {
-  const SolveInfo& info = fit.phase_one;
-  Json json;
-  json["model_class"] = model_class_name(fit.model_class);
-  json["loss"] = loss_name(fit.loss);
-  json["selected"] = fit.model_class == ModelClass::Cronos ? "cronos"
-                     : fit.model_class == ModelClass::Relu ? "relu"
-                     : fit.chosen.linear                   ? "linear"
-                                                           : "gated";
-  json["status"] = status_name(info.status);
-  json["selection_cut_short"] = fit.selection_cut_short;
-  json["objective"] = info.objective;
-  if (fit.certificate) {
-    json["dual_objective"] = info.dual_objective;
-    json["relative_gap"] = fit.certificate->relative_gap;
-  }
-  const bool admm = fit.model_class == ModelClass::Cronos || fit.model_class == ModelClass::Relu;
-  json["admm_iterations"] = admm ? info.iterations : 0;
-  json["iterations"] = info.iterations;
-  json["cg_iterations"] = info.cg_iterations;
-  json["seconds"] = info.seconds + fit.selection_seconds;
-  json["selection_seconds"] = fit.selection_seconds;
-  json["passes_over_x"] = info.passes_over_x + fit.selection_passes;
-  json["bytes_of_x"] = fit.bytes_of_x;
-  json["neurons"] = fit.network.neurons();
-  json["beta"] = fit.chosen.penalty;
-  json["gate_refinements"] = fit.chosen.refinements;
-  json["linear_weight"] = fit.chosen.linear_weight;
-  json["length_control"] = length_control_name(fit.length_control);
-  if (fit.length_control == LengthControl::Covariate) json["length_slope"] = fit.length_slope;
-  Json path = Json::array();
-  for (const Candidate& candidate : fit.path) {
-    path.push_back({{"model", candidate.linear ? "linear" : "gated"},
-                    {"penalty", candidate.penalty},
-                    {"penalty_ratio", candidate.penalty_ratio},
-                    {"linear_weight", candidate.linear_weight},
-                    {"held_out_loss", candidate.held_out_loss},
-                    {"held_out_error", candidate.held_out_error},
-                    {"held_out_accuracy", candidate.held_out_accuracy},
-                    {"active_groups", candidate.active_groups},
-                    {"gate_refinements", candidate.refinements}});
-  }
-  json["path"] = std::move(path);
-  return json;
-}
-
 /// What the time limit kept Phase I from.
 void warn_of_time_limit(const FitResult& fit, double limit_s) {
   if (fit.selection_cut_short) {
@@ -108,30 +67,6 @@ void warn_of_time_limit(const FitResult& fit, double limit_s) {
   }
 }
 
-Json relu_form_json(const FitResult& fit) {
-  const ReluForm& form = *fit.relu_form;
-  return {{"neurons", fit.network.neurons()},
-          {"gated_norm", form.gated_norm},
-          {"relu_norm", form.relu_norm},
-          {"largest_score", form.largest_score},
-          {"largest_difference", form.largest_difference},
-          {"seconds", form.seconds}};
-}
-
-Json phase_two_json(const FitResult& fit) {
-  const PhaseTwoResult& result = fit.phase_two;
-  Json json;
-  json["objective_name"] = objective_name(fit.phase_two_settings.objective);
-  json["solver"] = solver_name(fit.phase_two_settings.solver);
-  json["status"] = status_name(result.status);
-  json["iterations"] = result.iterations;
-  json["objective_before"] = result.objective_before;
-  json["objective"] = result.objective;
-  json["gradient_norm"] = result.gradient_norm;
-  json["seconds"] = result.seconds;
-  return json;
-}
-
 void append(std::vector<double>& to, const std::vector<double>& from) {
   to.insert(to.end(), from.begin(), from.end());
 }
@@ -142,7 +77,41 @@ void append(Scores& to, const Scores& from) {
   append(to.single, from.single);
 }
 
-Json cross_validate(const FeatureSet& set, int folds, const FitSettings& settings, ThreadPool& pool) {
+/// Rows of whole responses, which a head is judged on, and their places in their file.
+struct JudgedRows {
+  FeatureSet set;
+  std::vector<std::size_t> record;
+};
+
+JudgedRows judged_rows(const FeatureSet& set, std::vector<std::size_t> rows) {
+  std::erase_if(rows, [&set](std::size_t row) { return !is_whole(set, row); });
+  const std::vector<std::size_t> numbers = record_numbers(set);
+  JudgedRows judged{subset(set, rows), {}};
+  for (const std::size_t row : rows) judged.record.push_back(numbers[row]);
+  return judged;
+}
+
+std::vector<std::size_t> all_rows(const FeatureSet& set) {
+  std::vector<std::size_t> rows(set.rows());
+  std::iota(rows.begin(), rows.end(), std::size_t{0});
+  return rows;
+}
+
+/// Metrics of rows that the head has not seen, and what it said of each.
+struct Evaluation {
+  Json metrics;
+  EvaluatedRows rows;
+};
+
+Evaluation evaluate(const JudgedRows& rows, const Scores& scores, const BaselineScores& baseline, std::uint64_t seed) {
+  return {evaluation_metrics(rows.set, scores, baseline, seed), evaluated_rows(rows.set, scores, rows.record)};
+}
+
+std::size_t count_different(const std::vector<std::int64_t>& values) {
+  return std::set<std::int64_t>(values.begin(), values.end()).size();
+}
+
+Evaluation cross_validate(const FeatureSet& set, int folds, const FitSettings& settings, ThreadPool& pool) {
   Scores scores;
   BaselineScores baseline;
   std::vector<std::size_t> order;
@@ -169,10 +138,10 @@ Json cross_validate(const FeatureSet& set, int folds, const FitSettings& setting
     order.insert(order.end(), out.begin(), out.end());
     log_line(fmt::format("cross-validation: fold {} of {} done", fold + 1, folds));
   }
-  Json metrics = evaluation_metrics(subset(set, order), scores, baseline, settings.seed);
-  report_leaks(leaks, order.size(), metrics);
-  metrics["evaluation"] = fmt::format("{}-fold cross-validation by prompt", folds);
-  return metrics;
+  Evaluation evaluation = evaluate(judged_rows(set, order), scores, baseline, settings.seed);
+  report_leaks(leaks, order.size(), evaluation.metrics);
+  evaluation.metrics["evaluation"] = fmt::format("{}-fold cross-validation by prompt", folds);
+  return evaluation;
 }
 
 }  // namespace
@@ -210,10 +179,14 @@ Json describe(const FitSettings& settings) {
 }
 
 TrainingRun train_and_evaluate(FeatureSet train, EvaluationPlan plan, const FitSettings& settings, ThreadPool& pool) {
-  Json evaluation;
+  const double start_s = monotonic_s();
+  Evaluation evaluation;
+  std::optional<JudgedRows> judged;
   std::string how = "held-out set";
+  const Json inputs = input_metrics(train, plan.held_out ? &*plan.held_out : nullptr);
   if (plan.held_out) {
     check_same_kind(train, *plan.held_out);
+    judged = judged_rows(*plan.held_out, all_rows(*plan.held_out));
   } else if (plan.folds >= 2) {
     evaluation = cross_validate(train, plan.folds, settings, pool);
   } else {
@@ -227,47 +200,56 @@ TrainingRun train_and_evaluate(FeatureSet train, EvaluationPlan plan, const FitS
                   fmt::format("{} has too few prompts to hold {:.0f} % of them out", train.path, 100 * plan.fraction),
                   "add data, or name a set of its own to evaluate on");
     }
-    plan.held_out = subset(train, out);
+    judged = judged_rows(train, std::move(out));
     train = subset(train, in);
     how = fmt::format("{:.0f} % of the prompts held out", 100 * plan.fraction);
   }
-
-  if (plan.held_out) plan.held_out = whole_rows(*plan.held_out);
 
   TrainingRun run;
   run.fit = fit_head(train, settings, pool);
   warn_of_time_limit(run.fit, settings.time_limit_s);
   run.head = make_head(run.fit, train);
-  if (plan.held_out) {
-    check_head_matches(run.head, "the head", plan.held_out->dimension(), plan.held_out->metadata, plan.held_out->path,
-                       /*allow_unbound=*/true);
-    const BaselineScores baseline{baseline_scores(run.fit, *plan.held_out)};
-    evaluation = evaluation_metrics(*plan.held_out, score_features(run.head, *plan.held_out), baseline, settings.seed);
-    report_leaks(find_leaks(train, *plan.held_out), plan.held_out->rows(), evaluation);
-    evaluation["evaluation"] = how;
+  if (judged) {
+    const FeatureSet& set = judged->set;
+    check_head_matches(run.head, "the head", set.dimension(), set.metadata, set.path, /*allow_unbound=*/true);
+    const BaselineScores baseline{baseline_scores(run.fit, set)};
+    evaluation = evaluate(*judged, score_features(run.head, set), baseline, settings.seed);
+    report_leaks(find_leaks(train, set), set.rows(), evaluation.metrics);
+    evaluation.metrics["evaluation"] = how;
   }
-  run.metrics = std::move(evaluation);
+  run.metrics = std::move(evaluation.metrics);
+  run.evaluated = std::move(evaluation.rows);
+  run.metrics["eval_prompts"] = count_different(run.evaluated.prompt_id);
+  const FeatureSet whole_train = whole_rows(train);
+  run.metrics.update(training_metrics(whole_train, score_features(run.head, whole_train)));
+  run.metrics.update(inputs);
   double token_flops = 0;
   if (plan.token_head) {
     TokenFitSettings token;
     token.folds = settings.folds;
     token.seed = settings.seed;
+    const double token_start_s = monotonic_s();
     TokenFit fit = fit_token_head(train, token, pool);
-    run.metrics["token_head"] = token_metrics(fit, train, plan.held_out ? &*plan.held_out : nullptr, settings.seed);
+    const double token_s = monotonic_s() - token_start_s;
+    run.metrics["token_head"] = token_metrics(fit, train, judged ? &judged->set : nullptr, settings.seed);
+    run.metrics["token_head"]["selection_seconds"] = token_s - fit.token.info.seconds - fit.context_free.info.seconds;
     token_flops = fit.token.flops + fit.context_free.flops;
     run.head.token = std::move(fit.head);
   }
   run.metrics["train_rows"] = train.rows();
+  run.metrics["train_prompts"] = count_different(train.prompt_id);
   run.metrics["dimension"] = train.dimension();
-  run.metrics["solver"] = solver_json(run.fit);
-  run.metrics["phase2"] = phase_two_json(run.fit);
-  if (run.fit.relu_form) run.metrics["relu_form"] = relu_form_json(run.fit);
+  run.metrics["solver"] = solver_metrics(run.fit);
+  run.metrics["phase2"] = phase_two_metrics(run.fit);
+  if (run.fit.relu_form) run.metrics["relu_form"] = relu_form_metrics(run.fit);
   const double phase_one = run.fit.phase_one.flops + run.fit.selection_flops;
   run.metrics["flops"] = {{"phase1", phase_one},
                           {"phase2", run.fit.phase_two.flops},
                           {"token_head", token_flops},
                           {"total", phase_one + run.fit.phase_two.flops + token_flops}};
+  run.metrics["seconds"] = monotonic_s() - start_s;
   run.metrics["peak_rss_bytes"] = peak_rss_bytes();
+  run.metrics["settings"] = describe(settings);
   run.metrics["seed"] = settings.seed;
   run.metrics["version"] = kVersion;
   return run;

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "core/parallel.h"
+#include "eval/evaluated_rows.h"
 #include "features/feature_set.h"
 #include "head/fit.h"
 #include "head/head.h"
@@ -23,6 +24,7 @@ struct TrainingRun {
   Head head;
   FitResult fit;                   ///< of the head
   nlohmann::ordered_json metrics;  ///< metrics.json, without the parts of extraction
+  EvaluatedRows evaluated;         ///< the rows that the metrics are about
 };
 
 /// Trains a head and judges it on prompts that it has not seen, beside its baselines, and on whole responses whether or

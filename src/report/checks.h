@@ -1,0 +1,20 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "report/values.h"
+
+namespace coala {
+
+/// Something that a run should not have.
+struct Check {
+  std::string expected;  ///< what holds when it passes
+  std::string found;
+  bool passes = true;
+};
+
+/// Leaks first, then what the numbers say of the head and of the solution. Only what the metrics can tell.
+std::vector<Check> run_checks(const Json& metrics);
+
+}  // namespace coala

@@ -1,0 +1,18 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace coala {
+
+/// Text as HTML, SVG and XML all take it: markup escaped, control characters that XML forbids replaced.
+std::string escape(std::string_view text);
+
+/// 25000 as "25,000".
+std::string grouped(std::uint64_t value);
+
+/// Seconds as people read them: "0.4 ms", "12.3 s", "4 min 10 s".
+std::string duration(double seconds);
+
+}  // namespace coala

@@ -1,0 +1,76 @@
+#include "train/seeds.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <numeric>
+
+#include "core/interrupt.h"
+#include "core/progress.h"
+
+namespace coala {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+FitSettings with_seed(FitSettings settings, std::uint64_t seed) {
+  settings.seed = seed;
+  settings.phase_two.seed = seed;
+  return settings;
+}
+
+/// What the seeds decide of a run.
+struct SeedResults {
+  std::vector<std::uint64_t> seeds;
+  std::vector<double> accuracy;
+  std::vector<double> logistic;
+  std::vector<double> difference;
+
+  void add(const Json& metrics) {
+    const bool pairs = metrics.contains("eval_rewards/accuracies");
+    seeds.push_back(metrics.at("seed").get<std::uint64_t>());
+    accuracy.push_back(metrics.at(pairs ? "eval_rewards/accuracies" : "eval_accuracy").get<double>());
+    logistic.push_back(metrics.at("baseline/logistic_accuracy").get<double>());
+    difference.push_back(accuracy.back() - logistic.back());
+  }
+};
+
+/// Values with their mean and standard deviation (of n - 1).
+Json spread(const std::vector<double>& values) {
+  const auto n = static_cast<double>(values.size());
+  const double mean = std::accumulate(values.begin(), values.end(), 0.0) / n;
+  double squares = 0;
+  for (const double value : values) squares += (value - mean) * (value - mean);
+  return {{"mean", mean}, {"deviation", std::sqrt(squares / (n - 1))}, {"values", values}};
+}
+
+}  // namespace
+
+TrainingRun train_over_seeds(const FeatureSet& train, const EvaluationPlan& plan, const FitSettings& settings,
+                             int count, ThreadPool& pool) {
+  TrainingRun first = train_and_evaluate(train, plan, settings, pool);
+  if (count < 2) return first;
+  SeedResults results;
+  results.add(first.metrics);
+  EvaluationPlan rest = plan;
+  rest.token_head = false;
+  double seconds = 0;
+  for (int k = 1; k < count; ++k) {
+    throw_if_interrupted();
+    log_line(fmt::format("seed {} of {}", k + 1, count));
+    const FitSettings own = with_seed(settings, settings.seed + static_cast<std::uint64_t>(k));
+    const TrainingRun run = train_and_evaluate(train, rest, own, pool);
+    results.add(run.metrics);
+    seconds += run.metrics.at("seconds").get<double>();
+  }
+  Json& metrics = first.metrics;
+  metrics["seeds"] = {{"seeds", results.seeds},
+                      {"accuracy", spread(results.accuracy)},
+                      {"logistic_accuracy", spread(results.logistic)},
+                      {"difference", spread(results.difference)},
+                      {"seconds", seconds}};
+  metrics["seconds"] = metrics["seconds"].get<double>() + seconds;
+  return first;
+}
+
+}  // namespace coala
