@@ -4,6 +4,7 @@
 #include <new>
 
 #include "cli/command.h"
+#include "cli/reference.h"
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/version.h"
@@ -31,6 +32,10 @@ int main(int argc, char** argv) {
   coala::install_interrupt_handler();
   CLI::App app{"coala aligns a language model to preferences without training it"};
   app.set_version_flag("--version", std::string("coala ") + coala::kVersion);
+  // Ends the parsing as --version does, and prints the text.
+  app.add_flag_callback(
+      "--help-markdown", [&app] { throw CLI::CallForVersion(coala::markdown_reference(app), 0); },
+      "print all commands and options as Markdown (docs/cli.md) and exit");
   app.require_subcommand(1);
   app.fallthrough(false);
   coala::add_prepare_command(app);
