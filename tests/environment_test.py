@@ -173,7 +173,9 @@ def check_memory(environment, folder, places):
                 return True
             messages = [line for line in result.stderr.splitlines() if line.startswith("coala: ")
                         and not line.startswith("coala: stage") and "internal error" not in line]
-            unloaded = result.returncode == 127 and "error while loading shared libraries" in result.stderr
+            # Before the program begins: the loader's message, or OpenBLAS's.
+            unloaded = ((result.returncode == 127 and "error while loading shared libraries" in result.stderr)
+                        or (result.returncode < 0 and "OpenBLAS blas_thread_init" in result.stderr))
             assert unloaded or (result.returncode in (1, 2) and messages), what
             counts["refused"] += 1
             return False
