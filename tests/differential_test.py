@@ -6,6 +6,7 @@ Usage: differential_test.py BINARY MUTATIONS [SEED]"""
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -93,6 +94,15 @@ def read_safetensors(data):
     return metadata, tensors
 
 
+def moved(header, source):
+    """One tensor somewhere else: what overlaps or leaves a hole is well-formed JSON."""
+    entries = list(re.finditer(rb'"data_offsets": \[(\d+), (\d+)\]', header))
+    entry = source.choice(entries)
+    step = source.randint(-8, 3)
+    places = ", ".join(str(max(0, int(number) + step)) for number in entry.groups())
+    return header[:entry.start()] + f'"data_offsets": [{places}]'.encode() + header[entry.end():]
+
+
 def mutated(data, source):
     """A few changes anywhere, or one in a text, which leaves most files readable."""
     if source.random() < 0.4:
@@ -132,9 +142,10 @@ def check_safetensors(program, count, source):
     accepted = 0
     for k in range(count):
         # Most keep the length of the header true, so that more than the length is read.
-        changed = mutated(header, source) if k else header
+        change = source.choice([mutated, mutated, moved])
+        changed = change(header, source) if k else header
         length = len(changed) if source.random() < 0.9 else len(header)
-        data = length.to_bytes(8, "little") + changed + bytes(11)
+        data = length.to_bytes(8, "little") + changed + bytes(source.choice([11, 11, 8]) if k else 11)
         program.write("t.safetensors", data)
         ok, output = program.run("inspect", "--json", "t.safetensors")
         try:
