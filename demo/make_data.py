@@ -45,7 +45,7 @@ def add_sizes(parser, pairs, eval_pairs, conversations, eval_conversations, prom
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=pathlib.Path)
-    add_sizes(parser, pairs=200, eval_pairs=100, conversations=100, eval_conversations=50, prompts=20)
+    add_sizes(parser, pairs=120, eval_pairs=60, conversations=60, eval_conversations=30, prompts=12)
     options = parser.parse_args()
     for what, count in write_data(options.folder, options).items():
         print(f"{count} {what}")
