@@ -12,9 +12,7 @@ if(COALA_SANITIZE)
 endif()
 if(COALA_FUZZ)
   # The warnings are those of GCC; here clang compiles.
-  target_compile_options(coala_flags INTERFACE -Wno-error -fsanitize=fuzzer-no-link,address,undefined
-                                               -fno-sanitize-recover=all -fno-omit-frame-pointer)
-  target_link_options(coala_flags INTERFACE -fsanitize=address,undefined)
+  target_compile_options(coala_flags INTERFACE -Wno-error -fsanitize=fuzzer-no-link)
 endif()
 
 # coala_layer(name [USES layer ...] [LINKS library ...]): the library coala_<name> from every source of src/<name> and src/<name>/cpu.

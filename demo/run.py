@@ -14,7 +14,7 @@ import time
 
 sys.dont_write_bytecode = True
 
-from make_data import write_data, write_lines  # noqa: E402
+from make_data import add_sizes, write_data, write_lines  # noqa: E402
 from world.judge import judge, read_question  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -229,13 +229,8 @@ class Demo:
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out/demo"))
-    parser.add_argument("--pairs", type=int, default=1200)
-    parser.add_argument("--eval-pairs", type=int, default=600)
-    parser.add_argument("--conversations", type=int, default=500)
-    parser.add_argument("--eval-conversations", type=int, default=250)
-    parser.add_argument("--prompts", type=int, default=500)
+    add_sizes(parser, pairs=1200, eval_pairs=600, conversations=500, eval_conversations=250, prompts=500)
     parser.add_argument("--controls", type=int, default=6, choices=range(2, 11))
-    parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     os.chdir(ROOT)
     Demo(options).run()

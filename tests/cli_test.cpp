@@ -177,7 +177,40 @@ TEST(Cli, RefusesBadFilesAndLeavesNothing) {
       run(folder, "train --features " + shell_quoted(folder / "none") + " --out " + shell_quoted(folder / "x")),
       {"none"});
   expect_refused(run(folder, "inspect " + shell_quoted(pairs)), {"safetensors"});
+  expect_refused(run(folder, "inspect " + shell_quoted(folder / "cut.gguf")), {"cut.gguf", "truncated"});
   EXPECT_FALSE(std::filesystem::exists(folder / "x"));
+}
+
+TEST(Cli, InspectSaysWhatAModelIs) {
+  const TemporaryFolder folder;
+  const Outcome inspected = run(folder, "inspect --json " + model());
+  ASSERT_EQ(inspected.status, 0) << inspected.err;
+  const nlohmann::json json = nlohmann::json::parse(inspected.out);
+  EXPECT_EQ(json["kind"], "GGUF model");
+  EXPECT_EQ(json["model"], (nlohmann::json{{"name", "tiny-llama"},
+                                           {"architecture", "llama"},
+                                           {"parameters", 37664},
+                                           {"tensors", 21},
+                                           {"file_type", "all F32"},
+                                           {"dimension", 32},
+                                           {"layers", 2},
+                                           {"vocabulary", 298},
+                                           {"context_tokens", 256},
+                                           {"chat_template", true}}));
+  // The same in words; a file without a template, and with an order to the terminal in its name.
+  std::string gguf = read_file(test_file("tiny-llama.gguf"));
+  const auto replace = [&](const std::string& from, const std::string& to) {
+    gguf.replace(gguf.find(from), from.size(), to);
+  };
+  replace("tokenizer.chat_template", "tokenizer.chat_nothing_");
+  replace("tiny-llama", "\x1b[2J-llama");
+  write_file(folder / "bare.gguf", gguf);
+  const Outcome bare = run(folder, "inspect " + shell_quoted(folder / "bare.gguf"));
+  EXPECT_EQ(bare.status, 0) << bare.err;
+  for (const char* line : {"GGUF model", "architecture: \"llama\"", "dimension: 32", "chat_template: no"}) {
+    EXPECT_NE(bare.out.find(line), std::string::npos) << bare.out;
+  }
+  EXPECT_EQ(bare.out.find('\x1b'), std::string::npos);
 }
 
 TEST(Cli, AKilledAlignmentResumesToTheSameBytes) {

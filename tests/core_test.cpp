@@ -1,4 +1,6 @@
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 
 #include <atomic>
 #include <cmath>
@@ -32,6 +34,21 @@ TEST(AtomicFile, AppearsOnlyWhenCommitted) {
   write_file(folder / "a", "whole");
   EXPECT_EQ(read_file(folder / "a"), "whole");
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1);
+}
+
+TEST(AtomicFile, RemovesWhatAKilledProcessLeft) {
+  const TemporaryFolder folder;
+  const auto left = folder / "a.tmp.1";
+  const auto written = folder / "a.tmp.2";  // by a process that lives: it holds a lock
+  for (const auto& path : {left, written, folder / "ab.tmp.1"}) std::ofstream(path) << "half";
+  const int descriptor = ::open(written.c_str(), O_WRONLY | O_CLOEXEC);
+  ASSERT_EQ(::flock(descriptor, LOCK_EX | LOCK_NB), 0);
+  write_file(folder / "a", "whole");
+  EXPECT_FALSE(std::filesystem::exists(left));
+  EXPECT_TRUE(std::filesystem::exists(written));
+  EXPECT_TRUE(std::filesystem::exists(folder / "ab.tmp.1"));
+  EXPECT_EQ(read_file(folder / "a"), "whole");
+  ::close(descriptor);
 }
 
 TEST(AtomicFile, SaysWhatTheSystemRefuses) {

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Runs every coala command that README.md and docs/*.md show, as they are written, in a folder that has the files
-they name. Usage: docs_test.py BINARY"""
+they name, and compares docs/cli.md with what the program says of itself. Usage: docs_test.py BINARY"""
 
 import glob
 import gzip
@@ -22,18 +22,26 @@ import tiny_bert  # noqa: E402
 from world.lessons import make_pairs, make_prompts  # noqa: E402
 
 
+# Programs that a page may start: ours, ours for a while, and what writes the demo's data.
+SHOWN = re.compile(r"^ {4}((?:timeout --signal=KILL \S+ )?(?:build/bin/)?coala \S.*|python3 demo/\S.*)$")
+KILLED = 128 + 9
+
+
 def commands():
-    """(page, command) of every indented line that starts with the program, in order."""
+    """(page, command) of every indented line that starts such a program, in order."""
     for page in [os.path.join(ROOT, "README.md")] + sorted(glob.glob(os.path.join(ROOT, "docs", "*.md"))):
         with open(page, encoding="utf-8") as file:
             for line in file:
-                match = re.match(r"^ {4}(?:build/bin/)?coala (\S.*)$", line)
+                match = SHOWN.match(line)
                 if match:
                     yield os.path.relpath(page, ROOT), match.group(1)
 
 
 def write_inputs(folder, binary):
     """The files that the pages use as examples, made from the project's own data."""
+    os.makedirs(os.path.join(folder, "build", "bin"))
+    os.symlink(binary, os.path.join(folder, "build", "bin", "coala"))
+    os.symlink(os.path.join(ROOT, "demo"), os.path.join(folder, "demo"))
     shutil.copy(os.path.join(ROOT, "tests", "files", "tiny-llama.gguf"), os.path.join(folder, "model.gguf"))
     _, tensors = gguf_files.read(os.path.join(folder, "model.gguf"))
     gguf_files.write(os.path.join(folder, "adapter.gguf"), lora_test.adapter_values(),
@@ -54,18 +62,32 @@ def write_inputs(folder, binary):
                     "features.safetensors", "--quiet"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
 
 
+def check_reference(binary):
+    """Whether docs/cli.md is what the program prints."""
+    printed = subprocess.run([binary, "--help-markdown"], capture_output=True, text=True, check=True).stdout
+    with open(os.path.join(ROOT, "docs", "cli.md"), encoding="utf-8") as file:
+        if file.read() == printed:
+            return True
+    print("FAILED: docs/cli.md is not what the program prints; write it again: "
+          "build/bin/coala --help-markdown >docs/cli.md")
+    return False
+
+
 def main():
     binary = os.path.abspath(sys.argv[1])
     shown = list(commands())
     if len(shown) < 4:
         sys.exit("found hardly any command in the docs: has their form changed?")
-    failed = 0
+    failed = 0 if check_reference(binary) else 1
     with tempfile.TemporaryDirectory() as folder:
         write_inputs(folder, binary)
-        for page, arguments in shown:
-            result = subprocess.run(f"'{binary}' {arguments}", shell=True, cwd=folder, capture_output=True, text=True)
-            print(f"{'ok' if result.returncode == 0 else 'FAILED'}: {page}: coala {arguments}")
-            if result.returncode != 0:
+        path = os.path.join(folder, "build", "bin") + os.pathsep + os.environ["PATH"]
+        for page, command in shown:
+            result = subprocess.run(command, shell=True, cwd=folder, env=os.environ | {"PATH": path},
+                                    capture_output=True, text=True)
+            ok = result.returncode == 0 or (command.startswith("timeout") and result.returncode == KILLED)
+            print(f"{'ok' if ok else 'FAILED'}: {page}: {command}")
+            if not ok:
                 failed += 1
                 print(result.stderr)
     sys.exit(1 if failed else 0)

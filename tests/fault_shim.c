@@ -1,5 +1,6 @@
 // Preloaded by fault_test.py: the n-th call of one function on a file of the run fails. COALA_FAULT is
-// "function:n:errno"; COALA_FAULT_HIT names a file that is made when the fault has happened.
+// "function:n:errno"; instead of failing, with the error -1 a read or write takes half of the bytes. COALA_FAULT_HIT
+// names a file that is made when the fault has happened; COALA_FAULT_COUNT one that gets "function calls" a line.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -9,24 +10,51 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-static int faulty(const char *function) {
-  static int calls = 0;
+enum function { OPEN, WRITE, READ, FSYNC, RENAME, MMAP, CLOSE, FTRUNCATE, MKDIR, FUNCTIONS };
+static const char *const names[FUNCTIONS] = {"open", "write", "read", "fsync", "rename", "mmap", "close", "ftruncate",
+                                             "mkdir"};
+static int calls[FUNCTIONS];
+enum { NONE, FAIL, SHORT };
+
+/// The faults are the program's, not those of what it starts.
+__attribute__((constructor)) static void begin(void) { unsetenv("LD_PRELOAD"); }
+
+static void write_counts(void) {
+  const char *path = getenv("COALA_FAULT_COUNT");
+  FILE *(*real_fopen)(const char *, const char *) = dlsym(RTLD_NEXT, "fopen");
+  FILE *file = path ? real_fopen(path, "w") : NULL;
+  if (!file) return;
+  for (int i = 0; i < FUNCTIONS; ++i) fprintf(file, "%s %d\n", names[i], calls[i]);
+  fclose(file);
+}
+
+/// With this the program ends.
+void _Exit(int status) {
+  write_counts();
+  void (*real)(int) __attribute__((noreturn)) = dlsym(RTLD_NEXT, "_Exit");
+  real(status);
+}
+
+static int faulty(enum function function) {
+  const int call = __atomic_add_fetch(&calls[function], 1, __ATOMIC_SEQ_CST);
   const char *fault = getenv("COALA_FAULT");
-  const size_t length = strlen(function);
-  if (!fault || strncmp(fault, function, length) != 0 || fault[length] != ':') return 0;
+  const size_t length = strlen(names[function]);
+  if (!fault || strncmp(fault, names[function], length) != 0 || fault[length] != ':') return NONE;
   int n = 0;
   int error = 0;
-  if (sscanf(fault + length + 1, "%d:%d", &n, &error) != 2) return 0;
-  if (__atomic_add_fetch(&calls, 1, __ATOMIC_SEQ_CST) != n) return 0;
+  if (sscanf(fault + length + 1, "%d:%d", &n, &error) != 2 || call != n) return NONE;
   const char *hit = getenv("COALA_FAULT_HIT");
   if (hit) {
     int (*real_open)(const char *, int, ...) = dlsym(RTLD_NEXT, "open");
-    close(real_open(hit, O_WRONLY | O_CREAT, 0600));
+    int (*real_close)(int) = dlsym(RTLD_NEXT, "close");
+    real_close(real_open(hit, O_WRONLY | O_CREAT, 0600));
   }
+  if (error < 0) return SHORT;
   errno = error;
-  return 1;
+  return FAIL;
 }
 
 /// Only files of the run: what the system keeps for itself is not under test.
@@ -45,58 +73,91 @@ static int descriptor_of_run(int descriptor) {
   return of_run(path);
 }
 
-#define OPEN(name)                                                        \
-  int name(const char *path, int flags, ...) {                            \
-    va_list list;                                                         \
-    va_start(list, flags);                                                \
-    const mode_t mode = flags & O_CREAT ? va_arg(list, mode_t) : 0;       \
-    va_end(list);                                                         \
-    if (of_run(path) && faulty("open")) return -1;                        \
-    int (*real)(const char *, int, ...) = dlsym(RTLD_NEXT, #name);        \
-    return real(path, flags, mode);                                       \
+#define OPEN(name)                                                  \
+  int name(const char *path, int flags, ...) {                      \
+    va_list list;                                                   \
+    va_start(list, flags);                                          \
+    const mode_t mode = flags & O_CREAT ? va_arg(list, mode_t) : 0; \
+    va_end(list);                                                   \
+    if (of_run(path) && faulty(OPEN)) return -1;                    \
+    int (*real)(const char *, int, ...) = dlsym(RTLD_NEXT, #name);  \
+    return real(path, flags, mode);                                 \
   }
 OPEN(open)
 OPEN(open64)
 
-FILE *fopen64(const char *path, const char *mode) {
-  if (of_run(path) && faulty("open")) return NULL;
-  FILE *(*real)(const char *, const char *) = dlsym(RTLD_NEXT, "fopen64");
-  return real(path, mode);
-}
+#define FOPEN(name)                                                         \
+  FILE *name(const char *path, const char *mode) {                          \
+    if (of_run(path) && faulty(OPEN)) return NULL;                          \
+    FILE *(*real)(const char *, const char *) = dlsym(RTLD_NEXT, #name);    \
+    return real(path, mode);                                                \
+  }
+FOPEN(fopen)
+FOPEN(fopen64)
 
-FILE *fopen(const char *path, const char *mode) {
-  if (of_run(path) && faulty("open")) return NULL;
-  FILE *(*real)(const char *, const char *) = dlsym(RTLD_NEXT, "fopen");
-  return real(path, mode);
-}
+#define TRANSFER(name, function, bytes_type)                                        \
+  ssize_t name(int descriptor, bytes_type bytes, size_t count) {                    \
+    const int fault = descriptor_of_run(descriptor) ? faulty(function) : NONE;      \
+    if (fault == FAIL) return -1;                                                   \
+    ssize_t (*real)(int, bytes_type, size_t) = dlsym(RTLD_NEXT, #name);             \
+    return real(descriptor, bytes, fault == SHORT ? (count + 1) / 2 : count);       \
+  }
+TRANSFER(write, WRITE, const void *)
+TRANSFER(read, READ, void *)
 
-ssize_t write(int descriptor, const void *bytes, size_t count) {
-  if (descriptor_of_run(descriptor) && faulty("write")) return -1;
-  ssize_t (*real)(int, const void *, size_t) = dlsym(RTLD_NEXT, "write");
-  return real(descriptor, bytes, count);
-}
-
-ssize_t read(int descriptor, void *bytes, size_t count) {
-  if (descriptor_of_run(descriptor) && faulty("read")) return -1;
-  ssize_t (*real)(int, void *, size_t) = dlsym(RTLD_NEXT, "read");
-  return real(descriptor, bytes, count);
-}
+#define TRANSFER_AT(name, function, bytes_type, offset_type)                          \
+  ssize_t name(int descriptor, bytes_type bytes, size_t count, offset_type offset) {  \
+    const int fault = descriptor_of_run(descriptor) ? faulty(function) : NONE;        \
+    if (fault == FAIL) return -1;                                                     \
+    ssize_t (*real)(int, bytes_type, size_t, offset_type) = dlsym(RTLD_NEXT, #name);  \
+    return real(descriptor, bytes, fault == SHORT ? (count + 1) / 2 : count, offset); \
+  }
+TRANSFER_AT(pwrite, WRITE, const void *, off_t)
+TRANSFER_AT(pwrite64, WRITE, const void *, off64_t)
+TRANSFER_AT(pread, READ, void *, off_t)
+TRANSFER_AT(pread64, READ, void *, off64_t)
 
 int fsync(int descriptor) {
-  if (descriptor_of_run(descriptor) && faulty("fsync")) return -1;
+  if (descriptor_of_run(descriptor) && faulty(FSYNC)) return -1;
   int (*real)(int) = dlsym(RTLD_NEXT, "fsync");
   return real(descriptor);
 }
 
+/// As the kernel does it: the descriptor is gone all the same.
+int close(int descriptor) {
+  const int fault = descriptor_of_run(descriptor) ? faulty(CLOSE) : NONE;
+  const int error = errno;
+  int (*real)(int) = dlsym(RTLD_NEXT, "close");
+  const int result = real(descriptor);
+  if (fault == NONE) return result;
+  errno = error;
+  return -1;
+}
+
 int rename(const char *from, const char *to) {
-  if (of_run(to) && faulty("rename")) return -1;
+  if (of_run(to) && faulty(RENAME)) return -1;
   int (*real)(const char *, const char *) = dlsym(RTLD_NEXT, "rename");
   return real(from, to);
 }
 
+int mkdir(const char *path, mode_t mode) {
+  if (of_run(path) && faulty(MKDIR)) return -1;
+  int (*real)(const char *, mode_t) = dlsym(RTLD_NEXT, "mkdir");
+  return real(path, mode);
+}
+
+#define TRUNCATE(name, offset_type)                                     \
+  int name(int descriptor, offset_type length) {                        \
+    if (descriptor_of_run(descriptor) && faulty(FTRUNCATE)) return -1;  \
+    int (*real)(int, offset_type) = dlsym(RTLD_NEXT, #name);            \
+    return real(descriptor, length);                                    \
+  }
+TRUNCATE(ftruncate, off_t)
+TRUNCATE(ftruncate64, off64_t)
+
 #define MMAP(name, offset_type)                                                                            \
   void *name(void *address, size_t length, int protection, int flags, int descriptor, offset_type offset) { \
-    if (descriptor >= 0 && descriptor_of_run(descriptor) && faulty("mmap")) return MAP_FAILED;             \
+    if (descriptor >= 0 && descriptor_of_run(descriptor) && faulty(MMAP)) return MAP_FAILED;               \
     void *(*real)(void *, size_t, int, int, int, offset_type) = dlsym(RTLD_NEXT, #name);                   \
     return real(address, length, protection, flags, descriptor, offset);                                   \
   }

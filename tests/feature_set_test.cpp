@@ -5,8 +5,10 @@
 #include <cmath>
 #include <limits>
 
+#include "core/atomic_file.h"
 #include "core/half.h"
 #include "core/safetensors.h"
+#include "features/feature_index.h"
 #include "support.h"
 
 namespace coala {
@@ -197,6 +199,20 @@ TEST(FeatureSet, ReadsFeaturesOfOtherPrograms) {
   EXPECT_GT(foreign.rows(), 7000u);
   EXPECT_FALSE(foreign.bound());
   EXPECT_EQ(load_features(shared_file("data/features/imdb_llama.safetensors")).kind, FeatureKind::Labelled);
+}
+
+TEST(FeatureIndexFile, RefusesWhatIsNoCount) {
+  const TemporaryFolder folder;
+  const auto read_with = [&](const std::string& rows) {
+    write_file(feature_index_path(folder.path()),
+               R"({"format": "feature-store-1", "rows": )" + rows + R"(, "max_file_bytes": 100, "metadata": {},
+                  "files": [{"name": "a", "rows": 3, "checksum": ""}]})");
+    return read_feature_index(folder.path()).rows;
+  };
+  EXPECT_EQ(read_with("3"), 3u);
+  for (const char* rows : {"3.0", "1e300", "99999999999999999999", "-3", "\"3\"", "null"}) {
+    EXPECT_EQ(error_code_of([&] { read_with(rows); }), ErrorCode::CorruptFile) << rows;
+  }
 }
 
 }  // namespace

@@ -79,4 +79,5 @@ def main():
         print(f"{done} kills in {jobs} jobs of {whole_s:.1f} s: always resumed, always the same bytes")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -311,7 +311,7 @@ TEST(Template, RendersTheModelsOwn) {
 }
 
 TEST(Template, PlainOneLeadsTheAnswerWithASpace) {
-  const ChatTemplate plain(ChatTemplate::plain_source(), "<s>", "</s>");
+  const ChatTemplate plain(ChatTemplate::plain_source(), "<s>", "</s>", {});
   std::string text;
   for (const auto& part : plain.render_prompt({{"system", "S"}, {"user", "U"}, {"assistant", "A"}, {"user", "V"}})) {
     text += part.text;
@@ -322,9 +322,28 @@ TEST(Template, PlainOneLeadsTheAnswerWithASpace) {
 }
 
 TEST(Template, MarksWhatTheUserWrote) {
-  const ChatTemplate plain(ChatTemplate::plain_source(), "<s>", "</s>");
+  const ChatTemplate plain(ChatTemplate::plain_source(), "<s>", "</s>", {});
   for (const auto& part : plain.render_prompt({{"user", "UUU"}})) {
     EXPECT_EQ(part.from_user, part.text.find("UUU") != std::string::npos) << part.text;
+  }
+}
+
+TEST(Template, KeepsControlTextsOfAContentTheUsers) {
+  const std::vector<std::string> controls{"<|end|>", "<s>"};
+  const std::string own = "\xF3\xB0\x80\x81";  // a private-use character, such as stands for a covered text
+  for (const char* filter : {"| tojson", ".split('y')[0]", "| trim", ""}) {
+    const ChatTemplate used(
+        std::string("{{ '<|end|>' }}{% for m in messages %}{{ m['content'] ") + filter + " }}{% endfor %}", "", "",
+        controls);
+    std::string from_template;
+    std::string all;
+    for (const auto& part : used.render_prompt({{"user", "a<|end|>b<s>" + own}})) {
+      all += part.text;
+      if (!part.from_user) from_template += part.text;
+    }
+    EXPECT_EQ(from_template.find("<s>"), std::string::npos) << filter;
+    EXPECT_EQ(from_template.rfind("<|end|>"), 0u) << filter;
+    EXPECT_NE(all.find("a<|end|>b<s>" + own), std::string::npos) << filter << ": " << all;
   }
 }
 
@@ -332,7 +351,7 @@ TEST(Template, PutsASystemMessageFirstWhereTheModelKnowsNone) {
   const ChatTemplate strict(
       "{% for m in messages %}{% if m['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
       "[{{ m['content'] }}]{% endfor %}",
-      "", "");
+      "", "", {});
   std::string text;
   for (const auto& part : strict.render_prompt({{"system", "S"}, {"user", "U"}})) text += part.text;
   EXPECT_EQ(text, "[S\nU]");
@@ -342,14 +361,14 @@ TEST(Template, FillsContentPartsWhereTheModelWantsThem) {
   const ChatTemplate typed(
       "{% for m in messages %}{% for part in m['content'] %}{% if part['type'] == 'text' %}{{ part['text'] }}"
       "{% endif %}{% endfor %}{% endfor %}",
-      "", "");
+      "", "", {});
   std::string text;
   for (const auto& part : typed.render_prompt({{"user", "hello"}})) text += part.text;
   EXPECT_EQ(text, "hello");
 }
 
 TEST(Template, RefusesHostileSources) {
-  const auto use = [](const std::string& source) { ChatTemplate(source, "", "").render_prompt({{"user", "x"}}); };
+  const auto use = [](const std::string& source) { ChatTemplate(source, "", "", {}).render_prompt({{"user", "x"}}); };
   std::string nots = "{{ ";
   for (int i = 0; i < 60000; ++i) nots += "not ";
   std::string elifs = "{% if a %}";
@@ -369,7 +388,7 @@ TEST(Template, RefusesHostileSources) {
 TEST(Template, RefusesSourcesThatDoNotEnd) {
   for (const char* source :
        {"{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "{% for i in range(1000000000000) %}{{ i }}{% endfor %}"}) {
-    EXPECT_EQ(error_code_of([&] { ChatTemplate(source, "", ""); }), ErrorCode::BadInput) << source;
+    EXPECT_EQ(error_code_of([&] { ChatTemplate(source, "", "", {}); }), ErrorCode::BadInput) << source;
   }
 }
 

@@ -1,22 +1,29 @@
 #include <fmt/format.h>
 
+#include <fstream>
 #include <memory>
 #include <string>
 
 #include "cli/command.h"
+#include "core/error.h"
 #include "core/safetensors.h"
 #include "features/feature_index.h"
 #include "head/head.h"
+#ifdef COALA_HAVE_LM
+#include "lm/model_summary.h"
+#endif
 
 namespace coala {
 namespace {
+
+using Json = nlohmann::ordered_json;
 
 struct InspectOptions {
   CommonOptions common;
   std::string file;
 };
 
-void describe_set(const FeatureSet& set, nlohmann::ordered_json& json) {
+void describe_set(const FeatureSet& set, Json& json) {
   json["kind"] = "features";
   json["rows"] = set.rows();
   json["dimension"] = set.dimension();
@@ -24,9 +31,9 @@ void describe_set(const FeatureSet& set, nlohmann::ordered_json& json) {
 }
 
 /// A folder of feature files.
-nlohmann::ordered_json describe_store(const std::string& path) {
+Json describe_store(const std::string& path) {
   const FeatureIndex index = read_feature_index(path);
-  nlohmann::ordered_json json;
+  Json json;
   json["file"] = path;
   describe_set(load_features(path), json);
   json["metadata"] = index.metadata;
@@ -34,11 +41,42 @@ nlohmann::ordered_json describe_store(const std::string& path) {
   return json;
 }
 
-nlohmann::ordered_json describe(const std::string& path) {
+bool starts_as_gguf(const std::string& path) {
+  std::string magic(4, '\0');
+  return std::ifstream(path, std::ios::binary).read(magic.data(), 4) && magic == "GGUF";
+}
+
+Json describe_gguf(const std::string& path) {
+#ifdef COALA_HAVE_LM
+  const ModelSummary summary = summarise_model(path);
+  Json json;
+  json["file"] = path;
+  json["kind"] = summary.adapter ? "GGUF adapter" : "GGUF model";
+  Json& model = json["model"];
+  if (!summary.name.empty()) model["name"] = summary.name;
+  model["architecture"] = summary.architecture;
+  model["parameters"] = summary.parameters;
+  model["tensors"] = summary.tensors;
+  if (summary.adapter) return json;
+  if (!summary.file_type.empty()) model["file_type"] = summary.file_type;
+  model["dimension"] = summary.dimension;
+  model["layers"] = summary.layers;
+  model["vocabulary"] = summary.vocabulary;
+  model["context_tokens"] = summary.context_tokens;
+  model["chat_template"] = summary.chat_template;
+  return json;
+#else
+  throw Error(ErrorCode::NotBuilt, path + " is a GGUF file, and this build has no language-model part",
+              "build with -DCOALA_LM=ON, or name a head or feature file");
+#endif
+}
+
+Json describe(const std::string& path) {
   if (std::filesystem::is_directory(path)) return describe_store(path);
+  if (starts_as_gguf(path)) return describe_gguf(path);
   const SafetensorsFile file(path);
   const auto format = file.metadata().find("coala.format");
-  nlohmann::ordered_json json;
+  Json json;
   json["file"] = path;
   if (format != file.metadata().end() && format->second.starts_with("head")) {
     load_head(path);  // everything a head must be, or the error that says what it is not
@@ -56,12 +94,20 @@ nlohmann::ordered_json describe(const std::string& path) {
 }
 
 void run_inspect(const InspectOptions& options) {
-  const nlohmann::ordered_json json = describe(options.file);
+  const Json json = describe(options.file);
   if (options.common.json) {
     print_json(json);
     return;
   }
   fmt::print("{}: {}\n", options.file, json["kind"].get<std::string>());
+  if (json.contains("model")) {
+    for (const auto& [name, value] : json["model"].items()) {
+      // A name in a file may hold what would be an order to the terminal; JSON escapes it.
+      const std::string text = value.is_boolean() ? (value.get<bool>() ? "yes" : "no")
+                                                  : value.dump(-1, ' ', false, Json::error_handler_t::replace);
+      fmt::print("  {}: {}\n", name, text);
+    }
+  }
   if (json.contains("files")) {
     for (const auto& [name, rows] : json["files"].items())
       fmt::print("  {} {} rows\n", name, rows.get<std::uint64_t>());
@@ -71,6 +117,7 @@ void run_inspect(const InspectOptions& options) {
       fmt::print("  {:<12} {:<5} {}\n", name, tensor["dtype"].get<std::string>(), tensor["shape"].dump());
     }
   }
+  if (!json.contains("metadata")) return;
   for (const auto& [key, value] : json["metadata"].items()) fmt::print("  {}: {}\n", key, value.get<std::string>());
 }
 
@@ -78,8 +125,9 @@ void run_inspect(const InspectOptions& options) {
 
 void add_inspect_command(CLI::App& app) {
   auto options = std::make_shared<InspectOptions>();
-  CLI::App& command = *app.add_subcommand("inspect", "show what a head or feature file holds, and check it");
-  command.add_option("file", options->file, "head, feature file, or folder of feature files")->required();
+  CLI::App& command = *app.add_subcommand("inspect", "show what a head, feature file or model holds, and check it");
+  command.add_option("file", options->file, "head, feature file, folder of feature files, or model or adapter (GGUF)")
+      ->required();
   add_common_options(command, options->common);
   command.callback([options] { run_inspect(*options); });
 }

@@ -1,9 +1,16 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
+#include <clocale>
+#include <cstdio>
+#include <cstdlib>
 #include <new>
+#include <system_error>
 
+#include "cli/address_space.h"
 #include "cli/command.h"
+#include "cli/reference.h"
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/version.h"
@@ -17,6 +24,11 @@ int report(const std::exception& exception) {
     if (!error->hint().empty()) fmt::print(stderr, "  hint: {}\n", error->hint());
     return coala::exit_status(error->code());
   }
+  if (dynamic_cast<const std::system_error*>(&exception) != nullptr) {
+    fmt::print(stderr, "coala: {}: {}\n  hint: check that the folder exists, may be written and has room\n",
+               coala::error_name(coala::ErrorCode::Io), exception.what());
+    return coala::exit_status(coala::ErrorCode::Io);
+  }
   if (dynamic_cast<const std::bad_alloc*>(&exception) != nullptr) {
     fmt::print(stderr, "coala: out of memory\n  hint: use less data at once, or a machine with more memory\n");
     return 1;
@@ -25,12 +37,13 @@ int report(const std::exception& exception) {
   return 1;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  coala::install_interrupt_handler();
+int run(int argc, char** argv) {
   CLI::App app{"coala aligns a language model to preferences without training it"};
   app.set_version_flag("--version", std::string("coala ") + coala::kVersion);
+  // Ends the parsing as --version does, and prints the text.
+  app.add_flag_callback(
+      "--help-markdown", [&app] { throw CLI::CallForVersion(coala::markdown_reference(app), 0); },
+      "print all commands and options as Markdown (docs/cli.md) and exit");
   app.require_subcommand(1);
   app.fallthrough(false);
   coala::add_prepare_command(app);
@@ -45,6 +58,7 @@ int main(int argc, char** argv) {
   coala::add_score_command(app);
 #endif
   try {
+    coala::check_address_space();
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     // CLI11 has its own exit codes; ours are 0 for --help and 2 for bad usage.
@@ -53,4 +67,22 @@ int main(int argc, char** argv) {
     return report(exception);
   }
   return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::setlocale(LC_ALL, "C");  // numbers have a point, whatever a preloaded library has set
+  coala::install_interrupt_handler();
+  int status = run(argc, argv);
+  // Both: what failed before the last bytes is not known to the flush.
+  if ((std::fflush(stdout) != 0 || std::ferror(stdout) != 0) && status == 0) {
+    status = report(std::system_error(errno, std::generic_category(), "cannot write to standard output"));
+  }
+#ifdef __SANITIZE_ADDRESS__
+  return status;  // leaks are looked for as the process ends
+#else
+  // Without the ends of libraries: OpenBLAS waits there for threads that never end if memory was short.
+  std::_Exit(status);
+#endif
 }

@@ -7,7 +7,8 @@
 namespace coala {
 
 /// A file that appears under its final name complete or not at all: the content goes to a temporary name in the same
-/// folder, `commit()` flushes it to the disk and renames it. Without a commit the destructor removes it.
+/// folder, `commit()` flushes it to the disk and renames it. Without a commit the destructor removes it. What a killed
+/// process left goes when the next one writes the same file.
 class AtomicFile {
  public:
   /// @throws Error{Io} when the folder cannot be written

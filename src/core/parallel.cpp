@@ -1,18 +1,23 @@
 #include "core/parallel.h"
 
+#include <fmt/format.h>
 #include <sched.h>
 
 #include <algorithm>
+#include <system_error>
+
+#include "core/error.h"
 
 namespace coala {
-namespace {
 
-int usable_cores() {
+int usable_cores() noexcept {
   cpu_set_t set;
   CPU_ZERO(&set);
   if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
+
+namespace {
 
 /// Waits a few tens of microseconds for a condition, without sleeping.
 template <class Condition>
@@ -31,10 +36,21 @@ bool spin_until(const Condition& condition) {
 
 ThreadPool::ThreadPool(int threads) {
   const int count = threads > 0 ? threads : usable_cores();
-  for (int worker = 1; worker < count; ++worker) workers_.emplace_back([this, worker] { work(worker); });
+  try {
+    for (int worker = 1; worker < count; ++worker) workers_.emplace_back([this, worker] { work(worker); });
+  } catch (const std::system_error& error) {
+    stop();
+    throw Error(ErrorCode::OutOfMemory,
+                fmt::format("cannot start thread {} of {}: {}", size() + 1, count, error.what()),
+                "use fewer --threads, or raise the limits of the process (ulimit -a)");
+  }
 }
 
 ThreadPool::~ThreadPool() {
+  stop();
+}
+
+void ThreadPool::stop() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;

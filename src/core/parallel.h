@@ -11,11 +11,15 @@
 
 namespace coala {
 
+/// Cores that this process may use.
+int usable_cores() noexcept;
+
 /// A fixed set of threads for loops over row blocks. One loop at a time; not for nested use. The loops of the solver
 /// last about a millisecond and follow each other closely, so threads spin for some microseconds before they sleep.
 class ThreadPool {
  public:
   /// @param threads  how many work, the caller included; 0 means all cores this process may use
+  /// @throws Error{OutOfMemory} when they cannot be started
   explicit ThreadPool(int threads = 0);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -30,6 +34,7 @@ class ThreadPool {
                  const std::function<void(int worker, std::size_t begin, std::size_t end)>& body);
 
  private:
+  void stop();
   void work(int worker);
   void run_part(int worker) noexcept;
 

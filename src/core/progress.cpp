@@ -46,13 +46,13 @@ Progress::~Progress() {
 }
 
 double Progress::seconds() const {
-  return std::chrono::duration<double>(Clock::now() - start_).count();
+  return monotonic_s() - start_s_;
 }
 
 void Progress::advance(std::uint64_t count) {
   done_ += count;
-  const auto interval = terminal_ ? std::chrono::milliseconds(100) : std::chrono::milliseconds(10000);
-  if (Clock::now() - shown_ >= interval) show(false);
+  const double interval_s = terminal_ ? 0.1 : 10;
+  if (monotonic_s() - shown_s_ >= interval_s) show(false);
 }
 
 void Progress::set(std::uint64_t done, std::uint64_t total) {
@@ -62,7 +62,7 @@ void Progress::set(std::uint64_t done, std::uint64_t total) {
 
 void Progress::show(bool last) {
   if (g_quiet) return;
-  shown_ = Clock::now();
+  shown_s_ = monotonic_s();
   const double elapsed = seconds();
   const double rate = elapsed > 0 ? static_cast<double>(done_ - first_) / elapsed : 0;
   const double share = total_ > 0 ? std::min(1.0, static_cast<double>(done_) / static_cast<double>(total_)) : 1;

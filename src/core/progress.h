@@ -1,8 +1,9 @@
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <string>
+
+#include "core/resources.h"
 
 namespace coala {
 
@@ -30,14 +31,13 @@ class Progress {
  private:
   void show(bool last);
 
-  using Clock = std::chrono::steady_clock;
   std::string stage_;
   std::string unit_;
   std::uint64_t total_;
   std::uint64_t first_;
   std::uint64_t done_;
-  Clock::time_point start_ = Clock::now();
-  Clock::time_point shown_ = start_;
+  double start_s_ = monotonic_s();
+  double shown_s_ = start_s_;
   bool terminal_;
 };
 

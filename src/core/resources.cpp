@@ -2,6 +2,8 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
+#include <atomic>
 #include <chrono>
 
 namespace coala {
@@ -13,7 +15,13 @@ std::uint64_t peak_rss_bytes() noexcept {
 }
 
 double monotonic_s() noexcept {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  // The clocks of some virtual machines do go back.
+  static std::atomic<double> latest{0};
+  const double now = std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  double seen = latest.load();
+  while (seen < now && !latest.compare_exchange_weak(seen, now)) {
+  }
+  return std::max(seen, now);
 }
 
 }  // namespace coala

@@ -14,19 +14,6 @@
 #include "features/feature_index.h"
 
 namespace coala {
-namespace {
-
-/// Temporary files of processes that were killed while they wrote the output; nobody else writes it now.
-void remove_leftovers(const std::filesystem::path& out) {
-  const std::string prefix = out.filename().string() + ".tmp.";
-  const std::filesystem::path folder = out.has_parent_path() ? out.parent_path() : ".";
-  std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
-    if (entry.path().filename().string().starts_with(prefix)) std::filesystem::remove(entry.path(), ignored);
-  }
-}
-
-}  // namespace
 
 OutputLock::OutputLock(const std::filesystem::path& out) : path_(out) {
   path_ += ".lock";
@@ -185,7 +172,6 @@ void PartStore::write_folder(const Metadata& metadata, std::uint64_t max_file_by
 }
 
 void PartStore::merge(const Metadata& metadata, std::uint64_t max_file_bytes) {
-  remove_leftovers(out_);
   if (max_file_bytes == 0) {
     if (std::filesystem::is_directory(out_)) std::filesystem::remove_all(out_);  // a store that may be replaced
     write_rows(out_, metadata, 0, rows_);

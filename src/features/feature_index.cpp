@@ -14,17 +14,24 @@ using Json = nlohmann::ordered_json;
 
 constexpr const char* kFormat = "feature-store-1";
 
+/// A number of rows or bytes. What is too large for one would be a floating-point number to the parser.
+std::uint64_t count(const Json& object, const char* key) {
+  const Json& value = object.at(key);
+  if (!value.is_number_unsigned()) throw std::runtime_error(fmt::format("'{}' is not a count: {}", key, value.dump()));
+  return value.get<std::uint64_t>();
+}
+
 FeatureIndex parse(const std::string& text) {
   const Json json = Json::parse(text);
   FeatureIndex index;
   const auto format = json.at("format").get<std::string>();
   if (format != kFormat) throw std::runtime_error(fmt::format("its format is '{}', not '{}'", format, kFormat));
   index.metadata = json.at("metadata").get<std::map<std::string, std::string>>();
-  index.rows = json.at("rows").get<std::uint64_t>();
-  index.max_file_bytes = json.at("max_file_bytes").get<std::uint64_t>();
+  index.rows = count(json, "rows");
+  index.max_file_bytes = count(json, "max_file_bytes");
   std::uint64_t rows = 0;
   for (const Json& entry : json.at("files")) {
-    FeatureIndex::File file{entry.at("name").get<std::string>(), entry.at("rows").get<std::uint64_t>(),
+    FeatureIndex::File file{entry.at("name").get<std::string>(), count(entry, "rows"),
                             entry.at("checksum").get<std::string>()};
     if (file.name.empty() || std::filesystem::path(file.name).filename() != file.name || file.name == "." ||
         file.name == "..") {

@@ -107,7 +107,8 @@ Backbone::Backbone(const ModelFile& model_file) : path_(model_file.path), file_(
   const char* own_template = llama_model_chat_template(model, nullptr);
   const char* const fallback = identity_.encoder ? ChatTemplate::contents_source() : ChatTemplate::plain_source();
   const std::string source = own_template != nullptr ? own_template : fallback;
-  template_ = std::make_unique<ChatTemplate>(source, tokenizer_->bos_text(), tokenizer_->eos_text());
+  template_ = std::make_unique<ChatTemplate>(source, tokenizer_->bos_text(), tokenizer_->eos_text(),
+                                             tokenizer_->control_texts());
 
   identity_.quantization = llama_ftype_name(llama_model_ftype(model));
   identity_.hash = hash_file(path);

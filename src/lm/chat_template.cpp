@@ -10,6 +10,7 @@
 #include <cctype>
 
 #include "core/error.h"
+#include "lm/content_shield.h"
 #include "lm/probe.h"
 
 namespace coala {
@@ -132,8 +133,12 @@ const char* ChatTemplate::contents_source() {
   return "{% for message in messages %}{{ message['content'] + '\\n' }}{% endfor %}";
 }
 
-ChatTemplate::ChatTemplate(const std::string& source, std::string bos, std::string eos)
-    : program_(std::make_unique<Program>()), bos_(std::move(bos)), eos_(std::move(eos)) {
+ChatTemplate::ChatTemplate(const std::string& source, std::string bos, std::string eos,
+                           std::vector<std::string> control_texts)
+    : program_(std::make_unique<Program>()),
+      bos_(std::move(bos)),
+      eos_(std::move(eos)),
+      control_texts_(std::move(control_texts)) {
   if (source.size() > kLongestTemplate_bytes) {
     throw bad_template(fmt::format("it has {} bytes, {} are allowed", source.size(), kLongestTemplate_bytes));
   }
@@ -168,6 +173,11 @@ std::vector<TextPart> ChatTemplate::render(const std::vector<Message>& messages,
     // As llama.cpp and the model authors do it: the instruction goes in front of the first turn.
     turns[1].content = turns[0].content + "\n" + turns[1].content;
     turns.erase(turns.begin());
+  }
+  ContentShield shield(control_texts_);
+  for (Message& turn : turns) {
+    turn.content = shield.cover(turn.content);
+    if (!is_word(turn.role)) turn.role = shield.cover(turn.role);
   }
   std::vector<TextPart> parts;
   try {
@@ -209,7 +219,7 @@ std::vector<TextPart> ChatTemplate::render(const std::vector<Message>& messages,
                 fmt::format("the model's chat template refuses the conversation: {}", first_line(error.what())),
                 "bring the turns into the order that the model expects, or use --template raw");
   }
-  return parts;
+  return shield.uncover(std::move(parts));
 }
 
 std::vector<TextPart> ChatTemplate::render_prompt(const std::vector<Message>& messages) const {

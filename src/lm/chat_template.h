@@ -5,22 +5,17 @@
 #include <vector>
 
 #include "data/record.h"
+#include "lm/text_part.h"
 
 namespace coala {
-
-/// A piece of a rendered conversation. Control tokens are recognised in the template's own text only: a user who
-/// writes "<|im_end|>" gets these characters, not the token.
-struct TextPart {
-  std::string text;
-  bool from_user = false;
-};
 
 /// A Jinja chat template, rendered by llama.cpp's engine.
 class ChatTemplate {
  public:
-  /// @param bos, eos  text of these tokens, which templates write out; "" when the model has none
+  /// @param bos, eos       text of these tokens, which templates write out; "" when the model has none
+  /// @param control_texts  of the model's control tokens, longest first: in a content they stay the user's text
   /// @throws Error{BadInput} when the template cannot be parsed
-  ChatTemplate(const std::string& source, std::string bos, std::string eos);
+  ChatTemplate(const std::string& source, std::string bos, std::string eos, std::vector<std::string> control_texts);
   ~ChatTemplate();
   ChatTemplate(ChatTemplate&&) noexcept;
 
@@ -47,6 +42,7 @@ class ChatTemplate {
   std::unique_ptr<Program> program_;
   std::string bos_;
   std::string eos_;
+  std::vector<std::string> control_texts_;
   std::string response_lead_;
 };
 

@@ -64,6 +64,16 @@ class HeaderReader {
     return std::move(result_);
   }
 
+  GgufFile any() {
+    read();
+    if (result_.text("general.type") == "adapter") {
+      check_adapter();
+    } else {
+      check_model();
+    }
+    return std::move(result_);
+  }
+
  private:
   void read() {
     std::array<char, 4> magic{};
@@ -378,6 +388,10 @@ GgufFile read_gguf_header(const std::filesystem::path& path) {
 
 GgufFile read_adapter_header(const std::filesystem::path& path) {
   return HeaderReader(path, kAdapter).adapter();
+}
+
+GgufFile read_any_gguf_header(const std::filesystem::path& path) {
+  return HeaderReader(path, kModel).any();
 }
 
 }  // namespace coala

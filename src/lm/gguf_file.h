@@ -42,4 +42,7 @@ GgufFile read_gguf_header(const std::filesystem::path& path);
 /// @throws as above; Error{BadInput} when it is a model, or an adapter of another kind
 GgufFile read_adapter_header(const std::filesystem::path& path);
 
+/// The same for a model or an adapter, whichever the file says it is ("general.type").
+GgufFile read_any_gguf_header(const std::filesystem::path& path);
+
 }  // namespace coala

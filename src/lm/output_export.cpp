@@ -207,7 +207,13 @@ void write_merged(const Backbone& backbone, const OutputMatrix& output, const Ou
     if (old == tensors.end()) append_changed_matrix(output, change, type, writer);
     writer.commit();
     check_merged(unchecked, output, change);
-    std::filesystem::rename(unchecked, path);
+    std::error_code error;
+    std::filesystem::rename(unchecked, path, error);
+    if (error) {
+      throw Error(ErrorCode::Io,
+                  fmt::format("cannot rename {} to {}: {}", unchecked.string(), path.string(), error.message()),
+                  "check that the folder exists and may be written");
+    }
   } catch (...) {
     std::filesystem::remove(unchecked, ignored);
     throw;

@@ -62,6 +62,12 @@ bool Tokenizer::is_control(Token token) const {
   return token >= 0 && static_cast<std::size_t>(token) < size_ && llama_vocab_is_control(vocab_, token);
 }
 
+std::vector<std::string> Tokenizer::control_texts() const {
+  std::vector<std::string> texts;
+  for (const Control& control : controls_) texts.push_back(control.text);
+  return texts;
+}
+
 std::vector<Token> Tokenizer::encode(std::span<const TextPart> parts, bool at_start) const {
   // Cut the template's text at its control tokens, longest first as llama.cpp does it, then join what is left with the
   // user's text beside it, so that the result is that of tokenising one text.

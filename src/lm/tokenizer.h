@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "lm/chat_template.h"
+#include "lm/text_part.h"
 
 struct llama_vocab;
 
@@ -39,7 +39,8 @@ class Tokenizer {
   const std::string& bos_text() const { return bos_text_; }
   const std::string& eos_text() const { return eos_text_; }
   bool is_control(Token token) const;
-  bool is_end(Token token) const;  ///< whether the model ends an answer with it
+  std::vector<std::string> control_texts() const;  ///< what encode() recognises in a template; longest first
+  bool is_end(Token token) const;                  ///< whether the model ends an answer with it
   std::size_t size() const { return size_; }
   /// Hash of everything the API tells: pieces, scores, types, special tokens.
   std::string hash() const;

@@ -9,16 +9,28 @@
 namespace {
 
 /// A folder in memory for the index of each run.
-std::filesystem::path store() {
-  std::string pattern = "/dev/shm/coala-fuzz-XXXXXX";
-  if (::mkdtemp(pattern.data()) == nullptr) std::abort();
-  return pattern;
-}
+class Store {
+ public:
+  Store() {
+    std::string pattern = "/dev/shm/coala-fuzz-XXXXXX";
+    if (::mkdtemp(pattern.data()) == nullptr) std::abort();
+    path_ = pattern;
+  }
+  ~Store() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
 
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static const std::filesystem::path folder = store();
+  static const Store store;
+  const std::filesystem::path& folder = store.path();
   const std::filesystem::path path = coala::feature_index_path(folder);
   const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
   coala::fuzz::require(file >= 0 && ::write(file, data, size) == static_cast<ssize_t>(size));

@@ -1,0 +1,78 @@
+#include "cli/reference.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <set>
+#include <vector>
+
+namespace coala {
+namespace {
+
+void replace_all(std::string& text, const std::string& from, const std::string& to) {
+  for (std::size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size())) {
+    text.replace(at, from.size(), to);
+  }
+}
+
+/// What may stand behind an option, from CLI11's description of it: "INT:INT in [0 - 9]", "TEXT:{a,b}".
+std::string values(const CLI::Option& option) {
+  if (option.get_expected_max() == 0) return "";  // a flag
+  const std::string description = option.get_type_name();
+  const std::size_t colon = description.find(':');
+  const std::string kind = description.substr(0, colon);
+  const std::string noun = kind == "TEXT" ? "text" : kind == "FLOAT" ? "number" : "integer";
+  std::string limit = colon == std::string::npos ? "" : description.substr(colon + 1);
+  if (limit.starts_with('{')) {
+    limit = limit.substr(1, limit.size() - 2);
+    replace_all(limit, ",", "`, `");
+    return "`" + limit + "`";
+  }
+  if (const std::size_t range = limit.find(" in ["); range != std::string::npos) {
+    limit = limit.substr(range + 5, limit.size() - range - 6);
+    replace_all(limit, " - ", " to ");
+    return noun + ", " + limit;
+  }
+  if (limit == "POSITIVE") return noun + " above 0";
+  if (limit == "NONNEGATIVE") return noun + ", 0 or more";
+  if (limit.starts_with("SIZE")) return "bytes, or with a unit";
+  return noun;
+}
+
+std::string name_list(const std::set<CLI::Option*>& options) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : options) names.push_back("`" + option->get_name() + "`");
+  std::sort(names.begin(), names.end());  // a set of pointers has no order of its own
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
+std::string row(const CLI::Option& option) {
+  std::string text = option.get_description();
+  if (!option.get_needs().empty()) text += "; needs " + name_list(option.get_needs());
+  if (!option.get_excludes().empty()) text += "; not with " + name_list(option.get_excludes());
+  replace_all(text, "|", "\\|");
+  const std::string standard = option.get_required()              ? "required"
+                               : option.get_default_str().empty() ? ""
+                                                                  : "`" + option.get_default_str() + "`";
+  return fmt::format("| `{}` | {} | {} | {} |\n", option.get_name(), values(option), standard, text);
+}
+
+}  // namespace
+
+std::string markdown_reference(const CLI::App& app) {
+  std::string text =
+      "# Commands\n\n"
+      "What `coala --help-markdown` prints; `coala COMMAND --help` shows one command. The exit status is 0, 2 for bad "
+      "usage or bad input, 130 after an interrupt, 1 for other failures.\n";
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+    text += fmt::format("\n## coala {}\n\n{}\n\n| option | value | default | |\n|---|---|---|---|\n",
+                        command->get_name(), command->get_description());
+    for (const CLI::Option* option : command->get_options()) {
+      if (option != command->get_help_ptr()) text += row(*option);
+    }
+  }
+  return text;
+}
+
+}  // namespace coala
