@@ -4,7 +4,7 @@ the same threads, in one run, repetitions alternating; the features compared. Us
 extraction.py BINARY SHARED FOLDER REPETITIONS [--texts N] [--pairs N] [--max-length L]
 
 Rows are film reviews without a prompt (all tokens equal, nothing shared) and pairs with their prompts. transformers is
-given float32 and bfloat16, sequences sorted by length, batches of 4, 8, 16 and 32, of which the fastest counts, and no
+given float32 and bfloat16 (beside coala --precision f32 and bf16), sequences sorted by length, batches of 4, 8, 16 and 32, of which the fastest counts, and no
 output matrix; both sides pool the mean over the response. Seconds of coala are of the whole process without loading
 the model, of transformers of the evaluation alone.
 
@@ -37,11 +37,11 @@ def read_lines(path, count):
         return [json.loads(line) for line, _ in zip(lines, range(count))]
 
 
-def run_coala(binary, model, data, threads, max_length, folder):
+def run_coala(binary, model, data, threads, precision, max_length, folder):
     out = folder / "features.safetensors"
     out.unlink(missing_ok=True)
-    command = [binary, "extract", "--model", model, "--data", data, "--out", out, "--threads", threads, "--template",
-               "raw", "--max-length", max_length, "--quiet", "--json"]
+    command = [binary, "extract", "--model", model, "--data", data, "--out", out, "--threads", threads, "--precision",
+               precision, "--template", "raw", "--max-length", max_length, "--quiet", "--json"]
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=True)
     return json.loads(done.stdout)["extract"], load_file(out)
 
@@ -125,7 +125,7 @@ def main():
     reviews = read_lines(arguments.shared / "data/imdb/train_labeled.jsonl.gz", arguments.texts)
     pairs = read_lines(arguments.shared / "data/preference/ultrafeedback_1k.train.jsonl", arguments.pairs)
     print(f"torch {torch.__version__}, {os.cpu_count()} cores")
-    print(f"{'model':12} {'rows':8} {'thr':3} {'type':8} {'batch':5} {'coala tok/s':>12} {'torch tok/s':>12} "
+    print(f"{'model':12} {'rows':8} {'thr':3} {'type':8} {'ours':4} {'batch':5} {'coala tok/s':>12} {'torch tok/s':>12} "
           f"{'ratio':>20} {'tokens (ours, theirs, evaluated)':>36} {'difference':>10}")
     with tempfile.TemporaryDirectory() as temporary:
         temporary = pathlib.Path(temporary)
@@ -149,12 +149,13 @@ def main():
                         off, on = llama_bench(arguments.llama_bench, gguf, threads, arguments.max_length)
                         print(f"{name:12} llama-bench of {arguments.max_length} tokens, {threads} threads: {off:.0f} tokens/s "
                               f"(flash attention: {on:.0f})", flush=True)
-                    for dtype in (torch.float32, torch.bfloat16):
+                    for dtype, precision in ((torch.float32, "f32"), (torch.bfloat16, "f32"), (torch.bfloat16, "bf16")):
                         rival = Transformers(hf, dtype, threads)
                         batch = rival.best(sequences)
                         ours, theirs = [], []
                         for _ in range(arguments.repetitions):
-                            extract, features = run_coala(arguments.binary, gguf, data, threads, arguments.max_length, temporary)
+                            extract, features = run_coala(arguments.binary, gguf, data, threads, precision,
+                                                          arguments.max_length, temporary)
                             ours.append(extract["tokens"] / extract["seconds"])
                             start = time.perf_counter()
                             expected = rival.features(sequences, batch)
@@ -164,7 +165,7 @@ def main():
                             found = numpy.stack([features["chosen"], features["rejected"]], 1).reshape(len(expected), -1)
                         difference = numpy.linalg.norm(found - expected, axis=1) / numpy.linalg.norm(expected, axis=1)
                         ratios = [a / b for a, b in zip(ours, theirs)]
-                        print(f"{name:12} {kind:8} {threads:3} {str(dtype)[6:]:8} {batch:5} {statistics.median(ours):12.0f} "
+                        print(f"{name:12} {kind:8} {threads:3} {str(dtype)[6:]:8} {precision:4} {batch:5} {statistics.median(ours):12.0f} "
                               f"{statistics.median(theirs):12.0f} {spread(ratios):>20} "
                               f"{extract['tokens']:12} {count:11} {extract['evaluated_tokens']:11} "
                               f"{numpy.median(difference):10.1e}", flush=True)

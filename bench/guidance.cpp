@@ -1,9 +1,9 @@
 // What does guidance cost? Tokens per second of unguided decoding, of guidance by a token head of rank 32, of branch
-// guidance at N = 5 and N = 1 with 15
-// candidates of which none is pruned (top-k 15, top-p 1), and of a rival that keeps no cache. Every
-// round runs all of them in turn; printed are medians over the rounds, and of the ratios within a round. Usage:
-// bench_guidance MODEL [ROUNDS = 5] [NEW_TOKENS = 64] [PROMPT_TOKENS = 192] [THREADS = 1]. MODEL: for example the
-// random Llama of 187 million parameters that bench/random_llama.py makes.
+// guidance at N = 5 and N = 1, and of a rival that keeps no cache. With PRUNED = 0 there are 15 candidates of which
+// none is pruned (top-k 15, top-p 1), else those that the default sampler leaves. Every round runs all of them in turn,
+// after a text of the model's own; printed are medians over the rounds, and of the ratios within a round. Usage:
+// bench_guidance MODEL [ROUNDS = 5] [NEW_TOKENS = 64] [PROMPT_TOKENS = 192] [THREADS = 1] [PRUNED = 0]. MODEL: for
+// example the random Llama of 187 million parameters that bench/random_llama.py makes.
 
 #include <fmt/format.h>
 
@@ -45,13 +45,20 @@ TokenHead random_token_head(std::size_t dimension) {
   return head;
 }
 
-EncodedPrompt random_prompt(const Backbone& backbone, std::size_t tokens) {
+/// A few random tokens, and what the model writes after them.
+EncodedPrompt written_prompt(const Backbone& backbone, GenerationSettings settings, std::size_t tokens) {
+  constexpr std::size_t kFirst = 4;
   Random random(2);
   EncodedPrompt prompt;
-  while (prompt.tokens.size() < tokens) {
+  while (prompt.tokens.size() < std::min(kFirst, tokens)) {
     const auto token = static_cast<Token>(random.below(backbone.tokenizer().size()));
     if (!backbone.tokenizer().is_control(token)) prompt.tokens.push_back(token);
   }
+  if (tokens <= kFirst) return prompt;
+  settings.max_tokens = tokens - kFirst;
+  Generator generator(backbone, settings, kFirst, 1, 1);
+  const std::vector<Token> text = generator.generate(prompt).front().tokens;
+  prompt.tokens.insert(prompt.tokens.end(), text.begin(), text.end());
   return prompt;
 }
 
@@ -68,25 +75,27 @@ std::size_t number(int count, char** arguments, int index, std::size_t standard)
 
 int main(int count, char** arguments) {
   if (count < 2) {
-    fmt::print(stderr, "usage: bench_guidance MODEL [ROUNDS] [NEW_TOKENS] [PROMPT_TOKENS] [THREADS]\n");
+    fmt::print(stderr, "usage: bench_guidance MODEL [ROUNDS] [NEW_TOKENS] [PROMPT_TOKENS] [THREADS] [PRUNED]\n");
     return 2;
   }
   const Backbone backbone{std::filesystem::path(arguments[1])};
   const std::size_t rounds = number(count, arguments, 2, 5);
   const std::size_t new_tokens = number(count, arguments, 3, 64);
-  const EncodedPrompt prompt = random_prompt(backbone, number(count, arguments, 4, 192));
   const auto threads = static_cast<int>(number(count, arguments, 5, 1));
   const Head head = random_head(backbone.identity().dimension);
 
   GenerationSettings settings;
   settings.max_tokens = new_tokens;
-  settings.sampling.top_p = 1;
-  settings.sampling.top_k = 15;
+  if (number(count, arguments, 6, 0) == 0) {
+    settings.sampling.top_p = 1;
+    settings.sampling.top_k = 15;
+  }
   for (std::size_t i = 0; i < backbone.tokenizer().size(); ++i) {
     const auto token = static_cast<Token>(i);
     const double never = -std::numeric_limits<double>::infinity();
     if (backbone.tokenizer().is_end(token)) settings.sampling.logit_bias[token] = never;
   }
+  const EncodedPrompt prompt = written_prompt(backbone, settings, number(count, arguments, 4, 192));
   const std::vector<std::string> names{"unguided", "branch, N = 5", "branch, N = 1", "token", "re-forward, N = 5"};
   std::vector<GenerationSettings> all(4, settings);
   const TokenTilt tilt(random_token_head(head.dimension()), OutputMatrix(backbone), 1);

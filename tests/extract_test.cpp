@@ -15,6 +15,7 @@
 #include "extract/extract_file.h"
 #include "extract/part_store.h"
 #include "features/feature_set.h"
+#include "lm/accelerator.h"
 #include "support.h"
 #include "tiny_pairs.h"
 
@@ -97,6 +98,29 @@ TEST(Extract, PoolsSeveralLayersInOnePass) {
   for (const char* text : {"", "0", "3,", "x", "3;4", "-1"}) {
     EXPECT_EQ(error_code_of([&] { parse_layers(text); }), ErrorCode::BadUsage) << text;
   }
+}
+
+TEST(Extract, SaysThatItRounded) {
+  if (!has_accelerator()) GTEST_SKIP() << "the CPU has none of our kernels";
+  const TemporaryFolder folder;
+  const auto pairs = sample_pairs(6);
+  ExtractOptions how = options();
+  extract_pairs(tiny(), source_of(pairs), folder / "exact", how);
+  how.features.precision = Precision::BF16;
+  extract_pairs(tiny(), source_of(pairs), folder / "rounded", how);
+  const FeatureSet exact = load_features(folder / "exact");
+  const FeatureSet rounded = load_features(folder / "rounded");
+  EXPECT_EQ(exact.metadata_value("feature.precision"), "");
+  EXPECT_EQ(rounded.metadata_value("feature.precision"), "bf16");
+  EXPECT_NE(exact.metadata_value("fingerprint"), rounded.metadata_value("fingerprint"));
+  double largest = 0;
+  for (std::size_t i = 0; i < pairs.size(); ++i) {
+    for (std::size_t j = 0; j < 32; ++j) {
+      largest = std::max(largest, std::abs(double{exact.chosen(i, j)} - double{rounded.chosen(i, j)}));
+    }
+  }
+  EXPECT_GT(largest, 1e-5);  // states are of order one
+  EXPECT_LT(largest, 0.1);
 }
 
 TEST(Extract, WritesTheColumnsAndSaysWhereTheyComeFrom) {

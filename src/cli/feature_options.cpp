@@ -16,6 +16,10 @@ void add_feature_options(CLI::App& command, FeatureSettings& settings) {
       ->default_str(layers_name(settings.layers));
   add_choice(command, "--pool-over", settings.over, "tokens that are pooled: the response's, or the prompt's too",
              {{"response", PoolOver::Response}, {"all", PoolOver::All}});
+  add_choice(command, "--precision", settings.precision,
+             "products with the model's weights: bf16 rounds weights and states, twice as fast where the CPU has "
+             "instructions for it",
+             {{"f32", Precision::F32}, {"bf16", Precision::BF16}});
   add_choice(command, "--template", settings.template_mode,
              "how messages become text: the model's chat template, or their contents alone",
              {{"model", TemplateMode::Model}, {"raw", TemplateMode::Raw}});

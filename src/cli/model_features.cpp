@@ -24,6 +24,7 @@ FeatureSettings settings_of(const Head& head) {
   if (head.value("pooling") == "last") settings.pooling = Pooling::Last;
   if (head.value("pooling") == "mean+last") settings.pooling = Pooling::MeanAndLast;
   if (const std::string layers = head.value("feature.layer"); !layers.empty()) settings.layers = parse_layers(layers);
+  if (head.value("feature.precision") == precision_name(Precision::BF16)) settings.precision = Precision::BF16;
   if (head.value("pooling.over") == "all") settings.over = PoolOver::All;
   if (head.value("template") == "raw") settings.template_mode = TemplateMode::Raw;
   const std::string length = head.value("max_length");

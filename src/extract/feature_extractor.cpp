@@ -71,7 +71,9 @@ FeatureExtractor::FeatureExtractor(const Backbone& backbone, const FeatureSettin
     : backbone_(backbone),
       settings_(settings),
       limit_(choose_limit(backbone.identity(), settings.max_length_tokens)),
-      evaluator_(backbone, {.longest_tokens = limit_, .threads = threads, .layers = settings.layers}),
+      evaluator_(
+          backbone,
+          {.longest_tokens = limit_, .threads = threads, .layers = settings.layers, .precision = settings.precision}),
       projection_(std::move(projection)) {
   if (projection_) {
     if (settings.layers != std::vector<std::size_t>{0}) {

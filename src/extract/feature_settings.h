@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "lm/backbone.h"
+#include "lm/precision.h"
 
 namespace coala {
 
@@ -28,6 +29,7 @@ struct FeatureSettings {
   /// k > 0: rows of the first k, 2k, .. tokens of the responses as well, for heads that judge unfinished text.
   std::size_t prefix_every_tokens = 0;
   std::vector<std::size_t> layers = {0};  ///< whose states are pooled, side by side; see StateOptions::layers
+  Precision precision = Precision::F32;
 };
 inline constexpr std::size_t kDefaultMaxLength_tokens = 512;
 inline constexpr std::size_t kSmallestMaxLength_tokens = 8;

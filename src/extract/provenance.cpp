@@ -17,7 +17,7 @@ struct Decisive {
 };
 
 /// Everything that decides the numbers or the layout of a feature file.
-constexpr std::array<Decisive, 23> kDecisive{{{"coala.format", "file format"},
+constexpr std::array<Decisive, 24> kDecisive{{{"coala.format", "file format"},
                                               {"backbone.hash", "backbone"},
                                               {"adapter.hash", "adapter"},
                                               {"adapter.scale", "adapter's scale"},
@@ -28,6 +28,7 @@ constexpr std::array<Decisive, 23> kDecisive{{{"coala.format", "file format"},
                                               {"bos", "BOS policy"},
                                               {"feature.tensor", "feature tensor"},
                                               {"feature.layer", "feature layer"},
+                                              {"feature.precision", "precision of products"},
                                               {"pooling", "pooling"},
                                               {"pooling.over", "pooled tokens"},
                                               {"pooling.prefix_every", "prefix rows"},
@@ -94,6 +95,7 @@ Metadata describe_features(const FeatureExtractor& extractor, FeatureKind kind, 
                     {"extract.dtype", std::string(dtype_name(dtype))},
                     {"extract.truncation", "prompt left to 1/4, then response right"},
                     {"extract.packing", fmt::format("prefix tree, {} rows", extractor.evaluator().batch_rows())}};
+  if (settings.precision != Precision::F32) metadata["feature.precision"] = precision_name(settings.precision);
   if (settings.prefix_every_tokens > 0) {
     metadata["pooling.prefix_every"] = std::to_string(settings.prefix_every_tokens);
   }

@@ -19,7 +19,7 @@ namespace {
 constexpr std::string_view kFormat = "head-1";
 
 /// What must agree between the head and the features it scores: key and name for people.
-constexpr std::array<std::pair<const char*, const char*>, 11> kBinding{{{"backbone.hash", "backbone"},
+constexpr std::array<std::pair<const char*, const char*>, 12> kBinding{{{"backbone.hash", "backbone"},
                                                                         {"adapter.hash", "adapter"},
                                                                         {"adapter.scale", "adapter scale"},
                                                                         {"tokenizer.hash", "tokenizer"},
@@ -27,12 +27,13 @@ constexpr std::array<std::pair<const char*, const char*>, 11> kBinding{{{"backbo
                                                                         {"bos", "BOS policy"},
                                                                         {"feature.tensor", "feature tensor"},
                                                                         {"feature.layer", "feature layer"},
+                                                                        {"feature.precision", "precision of products"},
                                                                         {"pooling", "pooling"},
                                                                         {"pooling.over", "pooled tokens"},
                                                                         {"max_length", "maximum length"}}};
 
 /// Metadata that a head takes over from the feature file.
-constexpr std::array<const char*, 18> kInherited{"backbone.name",
+constexpr std::array<const char*, 19> kInherited{"backbone.name",
                                                  "backbone.architecture",
                                                  "backbone.quantization",
                                                  "backbone.hash",
@@ -45,6 +46,7 @@ constexpr std::array<const char*, 18> kInherited{"backbone.name",
                                                  "bos",
                                                  "feature.tensor",
                                                  "feature.layer",
+                                                 "feature.precision",
                                                  "pooling",
                                                  "pooling.over",
                                                  "max_length",

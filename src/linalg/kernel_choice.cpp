@@ -1,3 +1,9 @@
+#ifdef __x86_64__
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #include <cstdlib>
 #include <string>
 
@@ -8,6 +14,21 @@ namespace coala {
 namespace {
 
 #ifdef __x86_64__
+/// Bits of CPUID leaf 7, sub-leaf 1 (EAX, 5) and 0 (EDX, 22 and 24): older compilers have no names for them.
+bool has_avx512_bf16() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a >> 5 & 1u) != 0;
+}
+
+/// Tiles are a state that a process must ask Linux for.
+bool has_amx_bf16() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0 || (d >> 22 & 1u) == 0 || (d >> 24 & 1u) == 0) return false;
+  constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+  constexpr long kTileData = 18;               // XFEATURE_XTILEDATA
+  return ::syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+
 bool has_f16c() {
 #ifdef __clang__
   return __builtin_cpu_supports("avx2");  // clang 14 cannot ask for f16c; every CPU with AVX2 has it
@@ -36,6 +57,15 @@ const KernelSet& choose() {
 const KernelSet& kernels() {
   static const KernelSet& chosen = choose();
   return chosen;
+}
+
+const BFloatKernels& choose_bfloat() {
+#ifdef __x86_64__
+  if (std::getenv("COALA_SIMD") == nullptr && kernels().name == "avx512" && has_avx512_bf16()) {
+    return has_amx_bf16() ? kBFloat_amx : kBFloat_avx512_bf16;
+  }
+#endif
+  return kernels().bfloat;
 }
 
 Error no_kernels(Dtype stored) {
@@ -70,6 +100,11 @@ LogisticKernel logistic_kernel() {
 
 const DenseKernels* dense_kernels() {
   return kernels().name == "portable" ? nullptr : &kernels().dense;
+}
+
+const BFloatKernels& bfloat_kernels() {
+  static const BFloatKernels& chosen = choose_bfloat();
+  return chosen;
 }
 
 std::string_view kernel_set_name() {

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstring>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "core/parallel.h"
@@ -17,6 +18,7 @@ namespace coala {
 namespace {
 
 std::atomic<bool> g_on{true};
+thread_local Precision t_precision = Precision::F32;
 
 /// What a llama.cpp context has of this backend.
 struct Instance {
@@ -61,7 +63,7 @@ ggml_status compute(ggml_backend_t backend, ggml_cgraph* graph) {
     return ggml_backend_graph_compute(is_light(part) ? self.alone : self.cpu, &part);
   };
   if (!g_on) return hand_on(0, graph->n_nodes);
-  self.kernels.begin_graph();
+  self.kernels.begin_graph(t_precision);
   int begin = 0;  // of the nodes that are not computed yet
   for (int i = 0; i < graph->n_nodes;) {
     const std::span<ggml_tensor* const> rest(graph->nodes + i, static_cast<std::size_t>(graph->n_nodes - i));
@@ -201,6 +203,20 @@ void* function_of_registry(ggml_backend_reg_t, const char* name) {
 }
 
 }  // namespace
+
+const char* precision_name(Precision precision) {
+  return precision == Precision::F32 ? "f32" : "bf16";
+}
+
+bool has_accelerator() {
+  return g_on && dense_kernels() != nullptr;
+}
+
+PrecisionScope::PrecisionScope(Precision precision) : before_(std::exchange(t_precision, precision)) {}
+
+PrecisionScope::~PrecisionScope() {
+  t_precision = before_;
+}
 
 void register_accelerator() {
   static const bool once = [] {

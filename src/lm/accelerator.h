@@ -1,5 +1,7 @@
 #pragma once
 
+#include "lm/precision.h"
+
 namespace coala {
 
 /// Makes llama.cpp evaluate large matrix products and attention on the CPU with our own kernels (linalg/
@@ -10,6 +12,21 @@ namespace coala {
 /// ggml takes it for a further device, which does everything that its CPU device does, and is preferred to it. So a
 /// graph stays in one piece, and everything that we have no kernel for is handed to ggml's own CPU code.
 void register_accelerator();
+
+/// Do our kernels compute: does the CPU run them, and are they switched on?
+bool has_accelerator();
+
+/// While it lives, what this thread has llama.cpp evaluate is computed in this precision.
+class PrecisionScope {
+ public:
+  explicit PrecisionScope(Precision precision);
+  ~PrecisionScope();
+  PrecisionScope(const PrecisionScope&) = delete;
+  PrecisionScope& operator=(const PrecisionScope&) = delete;
+
+ private:
+  Precision before_;
+};
 
 /// Switches the kernels off and on, for comparisons; affects all models.
 void use_accelerator(bool on);

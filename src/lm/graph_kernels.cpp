@@ -38,16 +38,18 @@ bool is_packable(ggml_type type) {
 }
 
 /// Are there kernels for products of this many rows?
-bool is_count(std::int64_t rows, ggml_type type) {
-  return rows >= kManyRows ? is_packable(type) : rows > 0 && is_plain_type(type);  // none: nobody wants the logits
+bool is_count(std::int64_t rows, ggml_type type, Precision precision) {
+  if (rows == 0) return false;  // nobody wants the logits
+  // Numbers must not depend on how many rows there are, so what is rounded is so for every count.
+  return rows >= kManyRows || precision == Precision::BF16 ? is_packable(type) : is_plain_type(type);
 }
 
-bool is_product(const ggml_tensor* node) {
+bool is_product(const ggml_tensor* node, Precision precision) {
   if (node->op != GGML_OP_MUL_MAT) return false;
   const ggml_tensor* w = node->src[0];
   const ggml_tensor* x = node->src[1];
-  return is_count(x->ne[1], w->type) && x->type == GGML_TYPE_F32 && node->type == GGML_TYPE_F32 && ggml_is_matrix(w) &&
-         ggml_is_matrix(x) && w->nb[0] == ggml_type_size(w->type) && x->nb[0] == sizeof(float) &&
+  return is_count(x->ne[1], w->type, precision) && x->type == GGML_TYPE_F32 && node->type == GGML_TYPE_F32 &&
+         ggml_is_matrix(w) && ggml_is_matrix(x) && w->nb[0] == ggml_type_size(w->type) && x->nb[0] == sizeof(float) &&
          x->nb[1] % sizeof(float) == 0 && ggml_is_contiguous(node) && w->ne[1] >= kFewestColumns &&
          node->op_params[1] != GGML_HINT_SRC0_IS_HADAMARD && in_plain_memory(w);
 }
@@ -150,7 +152,7 @@ int GraphKernels::match(std::span<ggml_tensor* const> nodes) const {
   if (is_scatter(nodes[0])) return 1;
   if (nodes[0]->op != GGML_OP_MUL_MAT) return 0;
   if (const int attention = Attention::find(nodes).nodes; attention > 0) return attention;
-  return is_product(nodes[0]) ? 1 : 0;
+  return is_product(nodes[0], precision_) ? 1 : 0;
 }
 
 void GraphKernels::run(std::span<ggml_tensor* const> nodes, ThreadPool& pool) {
@@ -160,6 +162,8 @@ void GraphKernels::run(std::span<ggml_tensor* const> nodes, ThreadPool& pool) {
   }
   if (const Attention attention = Attention::find(nodes); attention.nodes > 0) {
     attend(attention, pool);
+  } else if (precision_ == Precision::BF16) {
+    multiply_rounded(*nodes[0], pool);
   } else if (nodes[0]->src[1]->ne[1] >= kManyRows) {
     multiply(*nodes[0], pool);
   } else {
@@ -201,6 +205,36 @@ void GraphKernels::multiply(const ggml_tensor& node, ThreadPool& pool) {
         const std::size_t here = std::min(kPanelColumns, end - j);
         pack_weights(*w, j, here, from, step, panel);
         kernels_.product(packed_.data(), rows, panel, here, step, c + j, columns, from > 0);
+      }
+    });
+  }
+}
+
+void GraphKernels::multiply_rounded(const ggml_tensor& node, ThreadPool& pool) {
+  const BFloatKernels& kernels = bfloat_kernels();
+  const ggml_tensor* w = node.src[0];
+  const ggml_tensor* x = node.src[1];
+  const auto all = static_cast<std::size_t>(w->ne[0]);
+  const auto columns = static_cast<std::size_t>(w->ne[1]);
+  const auto rows = static_cast<std::size_t>(x->ne[1]);
+  rounded_.resize(std::max(rounded_.size(), round_up(rows, kBFloatRows) * kPanelDepth));
+  auto* c = static_cast<float*>(node.data);
+  for (std::size_t from = 0; from < all; from += kPanelDepth) {
+    const std::size_t step = std::min(kPanelDepth, all - from);
+    const std::size_t depth = round_up(step, kBFloatDepth);
+    pool.for_parts(rows, kBFloatRows, [&](int, std::size_t begin, std::size_t end) {
+      if (begin == end) return;
+      kernels.round_rows(at<float>(x, begin) + from, x->nb[1] / sizeof(float), end - begin, step,
+                         rounded_.data() + begin * depth);
+    });
+    pool.for_parts(columns, kPanelColumns, [&](int, std::size_t begin, std::size_t end) {
+      alignas(64) float panel[kPanelDepth * kPanelColumns];
+      alignas(64) std::uint16_t pairs[kPanelDepth * kPanelColumns];
+      for (std::size_t j = begin; j < end; j += kPanelColumns) {
+        const std::size_t here = std::min(kPanelColumns, end - j);
+        pack_weights(*w, j, here, from, step, panel);
+        kernels.round_panel(panel, step, pairs);
+        kernels.product(rounded_.data(), rows, pairs, here, step, c + j, columns, from > 0);
       }
     });
   }

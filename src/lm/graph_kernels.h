@@ -1,13 +1,16 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <span>
 #include <vector>
 
 #include "core/aligned.h"
 #include "core/parallel.h"
+#include "linalg/bfloat_kernels.h"
 #include "linalg/dense_kernels.h"
+#include "lm/precision.h"
 
 struct ggml_tensor;
 
@@ -23,7 +26,10 @@ class GraphKernels {
   explicit GraphKernels(const DenseKernels& kernels) : kernels_(kernels) {}
 
   /// What was learnt about the last graph's tensors no longer holds.
-  void begin_graph() { masks_.clear(); }
+  void begin_graph(Precision precision) {
+    precision_ = precision;
+    masks_.clear();
+  }
 
   /// How many nodes at the front run() would compute; 0 when it has no kernel for the first.
   int match(std::span<ggml_tensor* const> nodes) const;
@@ -39,6 +45,7 @@ class GraphKernels {
 
   void multiply(const ggml_tensor& node, ThreadPool& pool);
   void multiply_few(const ggml_tensor& node, ThreadPool& pool);
+  void multiply_rounded(const ggml_tensor& node, ThreadPool& pool);
   /// `count` rows of weights from `first` on, `step` numbers of each from `from` on.
   void pack_weights(const ggml_tensor& w, std::size_t first, std::size_t count, std::size_t from, std::size_t step,
                     float* panel) const;
@@ -48,7 +55,9 @@ class GraphKernels {
   const Mask& mask_of(const ggml_tensor& mask, std::size_t rows, std::size_t cells, std::size_t tile);
 
   const DenseKernels& kernels_;
+  Precision precision_ = Precision::F32;
   AlignedVector<float> packed_;
+  AlignedVector<std::uint16_t> rounded_;
   std::map<const ggml_tensor*, Mask> masks_;  ///< layers share their mask
 };
 

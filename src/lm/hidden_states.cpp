@@ -12,6 +12,7 @@
 
 #include "core/error.h"
 #include "core/interrupt.h"
+#include "lm/accelerator.h"
 #include "lm/context.h"
 #include "lm/log_sink.h"
 
@@ -113,6 +114,9 @@ StateEvaluator::StateEvaluator(const Backbone& backbone, const StateOptions& opt
                 fmt::format("sequences of {} tokens are asked for, the context of {} is {}", options.longest_tokens,
                             model.name, model.context_tokens),
                 fmt::format("use --max-length {} or less", model.context_tokens));
+  }
+  if (options.precision != Precision::F32 && !has_accelerator()) {
+    throw Error(ErrorCode::BadUsage, "products in bfloat16 need a CPU with AVX2", "use --precision f32");
   }
   check_layers();
   // A recurrent state cannot be shared by sequences that go on from its middle.
@@ -336,6 +340,7 @@ void StateEvaluator::decode(const Group& group, std::size_t begin, std::size_t e
   batch.logits = outputs.data();
   context_->stopper.armed = skips_output_;
   clear_llama_log();
+  const PrecisionScope precision(options_.precision);
   int status = 0;
   try {
     status = llama_decode(context_->handle, batch);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "lm/backbone.h"
+#include "lm/precision.h"
 
 struct llama_context;
 
@@ -31,6 +32,7 @@ struct StateOptions {
   /// Which states: k > 0 for those after block k, 0 for the last one after the final norm. Nothing above the highest of
   /// them is evaluated.
   std::vector<std::size_t> layers = {0};
+  Precision precision = Precision::F32;
 };
 
 /// Evaluates token sequences with a model. One thread at a time.
@@ -46,7 +48,7 @@ struct StateOptions {
 class StateEvaluator {
  public:
   /// @throws Error{BadInput} when the model's context is shorter than longest_tokens or
-  ///   it has no such layer; Error{OutOfMemory}
+  ///   it has no such layer; Error{BadUsage} when there are no kernels for the precision; Error{OutOfMemory}
   StateEvaluator(const Backbone& backbone, const StateOptions& options);
   ~StateEvaluator();
   StateEvaluator(const StateEvaluator&) = delete;

@@ -2,6 +2,7 @@
 
 #include <string_view>
 
+#include "linalg/bfloat_kernels.h"
 #include "linalg/dense_kernels.h"
 #include "linalg/gated_kernels.h"
 #include "linalg/logistic_kernel.h"
@@ -17,6 +18,7 @@ struct KernelSet {
   GatedKernels<double> gated_f64;
   LogisticKernel logistic;
   DenseKernels dense;
+  BFloatKernels bfloat;  ///< without instructions for them
 };
 
 // One per instruction set, each defined in the file kernels_<set>.cpp that is compiled for that set; constant-
@@ -25,6 +27,8 @@ extern const KernelSet kKernels_portable;
 #ifdef __x86_64__
 extern const KernelSet kKernels_avx2;
 extern const KernelSet kKernels_avx512;
+extern const BFloatKernels kBFloat_avx512_bf16;
+extern const BFloatKernels kBFloat_amx;
 #endif
 
 }  // namespace coala

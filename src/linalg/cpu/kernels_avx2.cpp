@@ -1,3 +1,4 @@
+#include "linalg/cpu/bfloat_kernels_generic.h"
 #include "linalg/cpu/dense_kernels_generic.h"
 #include "linalg/cpu/gated_kernels_generic.h"
 #include "linalg/cpu/kernel_sets.h"
@@ -11,6 +12,7 @@ const KernelSet kKernels_avx2{"avx2",
                               gated_kernels_generic<float, BFloat, 32>(),
                               gated_kernels_generic<double, Double, 32>(),
                               &LogisticKernelGeneric<double, 32>::run,
-                              dense_kernels_generic<32, 6>()};
+                              dense_kernels_generic<32, 6>(),
+                              bfloat_kernels_generic<32>("avx2")};
 
 }  // namespace coala

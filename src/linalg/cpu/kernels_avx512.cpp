@@ -1,3 +1,4 @@
+#include "linalg/cpu/bfloat_kernels_generic.h"
 #include "linalg/cpu/dense_kernels_generic.h"
 #include "linalg/cpu/gated_kernels_generic.h"
 #include "linalg/cpu/kernel_sets.h"
@@ -11,6 +12,7 @@ const KernelSet kKernels_avx512{"avx512",
                                 gated_kernels_generic<float, BFloat, 64>(),
                                 gated_kernels_generic<double, Double, 64>(),
                                 &LogisticKernelGeneric<double, 64>::run,
-                                dense_kernels_generic<64, 14>()};
+                                dense_kernels_generic<64, 14>(),
+                                bfloat_kernels_generic<64>("avx512")};
 
 }  // namespace coala
