@@ -86,7 +86,8 @@ int main(int count, char** arguments) {
 
   GenerationSettings settings;
   settings.max_tokens = new_tokens;
-  if (number(count, arguments, 6, 0) == 0) {
+  const bool pruned = number(count, arguments, 6, 0) != 0;
+  if (!pruned) {
     settings.sampling.top_p = 1;
     settings.sampling.top_k = 15;
   }
@@ -102,7 +103,7 @@ int main(int count, char** arguments) {
   all[3].tilt = &tilt;
   for (const std::size_t i : {1u, 2u}) {
     all[i].reward = RewardHead{&head, {}};
-    all[i].branch = BranchSettings{.every = i == 1 ? 5 : 1};
+    all[i].branch = BranchSettings{.every = i == 1 ? 5 : 1, .top_p = pruned ? BranchSettings{}.top_p : 1};
   }
   // A few tokens of the rival are enough; the others' prompt is evaluated once, outside of their rate.
   GenerationSettings few = all[1];

@@ -75,6 +75,10 @@ void add_guidance_options(CLI::App& command, GenerationOptions& options) {
                       "branch: tokens to score, {} by default",
                       kBestOf, BranchSettings{}.candidates))
       ->check(CLI::Range(1, 256));
+  command
+      .add_option("--guide-top-p", options.branch.top_p,
+                  "branch: of these, score the most probable that have this mass at the temperature; 1: all")
+      ->capture_default_str();
   add_choice(command, "--guidance-normalise", options.branch.normalisation, "what makes scores comparable",
              kNormalisations);
   command
@@ -102,6 +106,7 @@ void apply_published_preset(GenerationOptions& options, const CLI::App& command)
   set("--guidance-scale", options.branch.scale, 2.0);
   set("--guide-every", options.branch.every, 6);
   set("--num-candidates", options.branch.candidates, 15);
+  set("--guide-top-p", options.branch.top_p, 1.0);
 }
 
 }  // namespace
@@ -181,7 +186,7 @@ Guidance guidance_of(const GenerationOptions& options, const CLI::App& command, 
     throw Error(ErrorCode::BadUsage, fmt::format("--guidance-scale does not go with the guidance {}", name),
                 "add --guidance token or branch");
   }
-  for (const char* option : {"--guide-every", "--guidance-normalise", "--look-ahead", "--guidance-preset"}) {
+  for (const char* option : {"--guide-every", "--guide-top-p", "--guidance-normalise", "--look-ahead", "--guidance-preset"}) {
     if (guidance == Guidance::Branch || command.count(option) == 0) continue;
     throw Error(ErrorCode::BadUsage, fmt::format("{} does not go with the guidance {}", option, name),
                 "add --guidance branch");
@@ -272,6 +277,7 @@ Json settings_fields(const GenerationOptions& options, Guidance guidance) {
     fields["guidance_scale"] = settings.branch->scale;
     fields["guide_every"] = settings.branch->every;
     fields["branches"] = settings.branch->candidates;
+    fields["branch_top_p"] = settings.branch->top_p;
     fields["normalise"] = name_of(kNormalisations, settings.branch->normalisation);
     fields["look_ahead"] = settings.branch->look_ahead;
   }

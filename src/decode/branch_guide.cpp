@@ -25,6 +25,23 @@ std::vector<std::size_t> leading(std::span<const TokenLogit> candidates, std::si
   return indices;
 }
 
+/// How many of the leading candidates have the mass `top_p` of all in a draw at this temperature; all of them at 0,
+/// where nothing is drawn and any of them may win.
+std::size_t nucleus(std::span<const TokenLogit> candidates, std::span<const std::size_t> leading, double temperature,
+                    double top_p) {
+  if (top_p >= 1 || temperature == 0) return leading.size();
+  const auto weight = [&](const TokenLogit& candidate) {
+    return std::exp((static_cast<double>(candidate.logit) - static_cast<double>(candidates[leading[0]].logit)) /
+                    temperature);
+  };
+  double all = 0;
+  for (const TokenLogit& candidate : candidates) all += weight(candidate);
+  double mass = 0;
+  std::size_t count = 0;
+  while (count < leading.size() && mass < top_p * all) mass += weight(candidates[leading[count++]]);
+  return count;
+}
+
 double slope_of(const Head& head) {
   const std::string slope = head.value("probability.slope");
   return slope.empty() ? 1 : std::strtod(slope.c_str(), nullptr);
@@ -61,7 +78,8 @@ BranchChoice BranchGuide::choose(int sequence, const PooledState& text, Sampler&
                                  std::span<const float> logits) {
   const std::span<TokenLogit> candidates = sampler.filter(logits);
   const auto most = static_cast<std::size_t>(branches(backbone_, settings_));
-  const std::vector<std::size_t> places = leading(candidates, most);
+  std::vector<std::size_t> places = leading(candidates, most);
+  places.resize(nucleus(candidates, places, sampler.temperature(), settings_.top_p));
   BranchChoice choice;
   choice.guided = places.size() > 1;
   if (!choice.guided) {
@@ -102,14 +120,15 @@ std::vector<BranchGuide::Branch> BranchGuide::grow(int sequence, const PooledSta
     session_.fork(sequence, branches.back().sequence);
     rows.push_back({branches.back().sequence, token});
   }
-  const std::span<const Session::Output> outputs = session_.step(rows);
+  const bool to_states = settings_.look_ahead == 1;
+  const std::span<const Session::Output> outputs = to_states ? session_.step_to_states(rows) : session_.step(rows);
   std::size_t row = 0;
   for (Branch& branch : branches) {
     if (branch.sequence < 0) continue;
     branch.next = outputs[row++];
     branch.pooled = text;
     branch.pooled->add(branch.next.state);
-    if (settings_.look_ahead == 1) continue;
+    if (to_states) continue;
     branch.logits.assign(branch.next.logits.begin(), branch.next.logits.end());
     branch.state.assign(branch.next.state.begin(), branch.next.state.end());
     branch.next = {branch.logits, branch.state};
@@ -137,9 +156,11 @@ void BranchGuide::look_ahead(std::vector<Branch>& branches) {
     for (std::size_t i = 0; i < growing.size(); ++i) rows.push_back({growing[i]->sequence, following[i]});
     const std::vector<Branch*> grown = std::exchange(growing, {});
     following.clear();
-    const std::span<const Session::Output> outputs = session_.step(rows);
+    const bool last = ahead + 1 == settings_.look_ahead;
+    const std::span<const Session::Output> outputs = last ? session_.step_to_states(rows) : session_.step(rows);
     for (std::size_t i = 0; i < grown.size(); ++i) {
       grown[i]->pooled->add(outputs[i].state);
+      if (last) continue;
       go_on(*grown[i], outputs[i]);
     }
   }
@@ -175,7 +196,7 @@ std::vector<double> BranchGuide::scores(const std::vector<Branch>& branches, con
 Session::Output BranchGuide::keep(Branch& branch, int sequence) {
   session_.truncate(branch.sequence, session_.length_tokens(sequence) + 1);
   session_.fork(branch.sequence, sequence);
-  if (settings_.look_ahead == 1) return branch.next;
+  if (settings_.look_ahead == 1) return session_.completed(branch.next);
   logits_ = std::move(branch.logits);
   state_ = std::move(branch.state);
   return {logits_, state_};

@@ -22,6 +22,7 @@ void BranchSettings::validate() const {
   check_range("guide-every", every, every >= 1, "1 or more");
   // A session holds 256 sequences; the prompt and the reply are two of them.
   check_range("num-candidates", candidates, candidates >= 2 && candidates <= 254, "2 to 254");
+  check_range("guide-top-p", top_p, top_p > 0 && top_p <= 1, "above 0 and at most 1");
   check_range("look-ahead", look_ahead, look_ahead >= 1 && look_ahead <= 64, "1 to 64");
 }
 

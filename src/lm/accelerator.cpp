@@ -25,6 +25,7 @@ struct Instance {
   ggml_backend_t cpu = nullptr;    ///< ggml's own, for everything else
   ggml_backend_t alone = nullptr;  ///< the same on the caller's thread, for what is not worth waking others
   ggml_threadpool_t threads = nullptr;
+  ggml_threadpool_t caller = nullptr;  ///< of the calling thread alone
   std::unique_ptr<ThreadPool> pool = std::make_unique<ThreadPool>(1);
   GraphKernels kernels;
 
@@ -32,7 +33,9 @@ struct Instance {
   ~Instance() {
     ggml_backend_free(cpu);
     ggml_backend_free(alone);
-    if (threads != nullptr) ggml_threadpool_free(threads);
+    for (ggml_threadpool_t each : {threads, caller}) {
+      if (each != nullptr) ggml_threadpool_free(each);
+    }
   }
 };
 
@@ -80,17 +83,21 @@ ggml_status compute(ggml_backend_t backend, ggml_cgraph* graph) {
   return hand_on(begin, graph->n_nodes);
 }
 
+/// Without a pool of its own, ggml would set one up for every piece of the graph.
+ggml_threadpool_t new_threads(int count) {
+  ggml_threadpool_params params = ggml_threadpool_params_default(count);
+  params.poll = 0;  // threads that wait for ggml must not keep ours from their cores
+  return ggml_threadpool_new(&params);
+}
+
 void set_threads(ggml_backend_t backend, int count) {
   Instance& self = instance(backend);
   if (self.pool->size() == count) return;
   self.pool = std::make_unique<ThreadPool>(count);
   ggml_backend_cpu_set_n_threads(self.cpu, count);
-  // Without a pool of its own, ggml would start threads for every piece of the graph.
   ggml_threadpool_t old = self.threads;
-  ggml_threadpool_params params = ggml_threadpool_params_default(count);
-  params.poll = 0;  // threads that wait for ggml must not keep ours from their cores
-  self.threads = count > 1 ? ggml_threadpool_new(&params) : nullptr;
-  ggml_backend_cpu_set_threadpool(self.cpu, self.threads);
+  self.threads = count > 1 ? new_threads(count) : nullptr;
+  ggml_backend_cpu_set_threadpool(self.cpu, count > 1 ? self.threads : self.caller);
   if (old != nullptr) ggml_threadpool_free(old);
 }
 
@@ -117,10 +124,12 @@ ggml_guid_t guid() {
 
 ggml_backend_t init_backend(ggml_backend_dev_t device, const char*) {
   auto self = std::make_unique<Instance>();
+  self->caller = new_threads(1);
   for (ggml_backend_t* each : {&self->cpu, &self->alone}) {
     *each = ggml_backend_dev_init(cpu_device(), nullptr);
     if (*each == nullptr) return nullptr;
     ggml_backend_cpu_set_n_threads(*each, 1);
+    ggml_backend_cpu_set_threadpool(*each, self->caller);
   }
   ggml_backend_i interface {};
   interface.get_name = &name_of_backend;

@@ -15,6 +15,8 @@ constexpr std::int64_t kManyRows = 16;
 constexpr std::int64_t kFewestColumns = 32;
 /// A thread's part of the columns is a multiple of this; no result depends on it.
 constexpr std::size_t kDotGrain = 24;
+/// Rows meet the cells that any of them sees when these are at most so many times those that they see on average.
+constexpr double kAlike = 1.25;
 
 bool in_plain_memory(const ggml_tensor* tensor) {
   const ggml_tensor* owner = tensor->view_src != nullptr ? tensor->view_src : tensor;
@@ -94,6 +96,19 @@ std::size_t round_up(std::size_t value, std::size_t to) {
 }
 
 }  // namespace
+
+DenseKernels::Dots few_rows_kernel(const DenseKernels& kernels, const ggml_tensor& weights) {
+  switch (weights.type) {
+    case GGML_TYPE_F32:
+      return kernels.dots_f32;
+    case GGML_TYPE_F16:
+      return kernels.dots_f16;
+    case GGML_TYPE_BF16:
+      return kernels.dots_bf16;
+    default:
+      return nullptr;
+  }
+}
 
 /// The nodes of one layer's attention: scores, weights, weighted values, and those put in order.
 struct GraphKernels::Attention {
@@ -175,9 +190,7 @@ void GraphKernels::multiply_few(const ggml_tensor& node, ThreadPool& pool) {
   const ggml_tensor* w = node.src[0];
   const ggml_tensor* x = node.src[1];
   const auto columns = static_cast<std::size_t>(w->ne[1]);
-  const DenseKernels::Dots dots = w->type == GGML_TYPE_F32   ? kernels_.dots_f32
-                                  : w->type == GGML_TYPE_F16 ? kernels_.dots_f16
-                                                             : kernels_.dots_bf16;
+  const DenseKernels::Dots dots = few_rows_kernel(kernels_, *w);
   pool.for_parts(columns, kDotGrain, [&](int, std::size_t begin, std::size_t end) {
     dots(at<float>(x, 0), x->nb[1] / sizeof(float), static_cast<std::size_t>(x->ne[1]), at<std::byte>(w, begin),
          w->nb[1], end - begin, static_cast<std::size_t>(w->ne[0]), static_cast<float*>(node.data) + begin, columns);
@@ -286,6 +299,13 @@ const GraphKernels::Mask& GraphKernels::mask_of(const ggml_tensor& mask, std::si
       result.used[b] = true;
     }
   }
+  std::size_t seen = 0;
+  for (const auto& visible : result.visible) seen += visible.size();
+  for (std::size_t b = 0; b < blocks; ++b) {
+    if (result.used[b]) result.all.push_back(static_cast<std::uint32_t>(b));
+  }
+  result.alike =
+      static_cast<double>(result.all.size() * result.visible.size()) <= kAlike * static_cast<double>(seen);
   return result;
 }
 
@@ -304,23 +324,33 @@ void GraphKernels::attend(const Attention& a, ThreadPool& pool) {
   });
 }
 
-/// Each row by itself, keys and values as they lie in the cache: rows of decoding see cells of their own.
+/// Keys and values as they lie in the cache, which are read once for the heads of a row that share them; where rows see
+/// nearly the same cells, as branches of a text do, once for the rows of a head.
 void GraphKernels::attend_rows(const Attention& a, const Mask& mask, std::size_t kv_head) const {
   const auto width = static_cast<std::size_t>(a.k->ne[0]);
   const auto value_width = static_cast<std::size_t>(a.v->ne[1]);
   const auto heads = static_cast<std::size_t>(a.q->ne[2]);
   const std::size_t group = heads / static_cast<std::size_t>(a.k->ne[2]);
   const std::size_t first_head = kv_head * group;
+  const std::size_t rows = mask.visible.size();
+  const bool by_head = mask.alike && rows > 1;
+  const std::size_t steps = by_head ? group : rows;
+  const std::size_t together = by_head ? rows : group;
+  const std::size_t query_stride = a.q->nb[by_head ? 1 : 2] / sizeof(float);
   AlignedVector<float> scores;
   AlignedVector<float> bias;
-  AlignedVector<float> part(group * value_width);
-  std::vector<float> sums(group);
-  for (std::size_t row = 0; row < mask.visible.size(); ++row) {
-    const std::vector<std::uint32_t>& visible = mask.visible[row];
+  AlignedVector<float> part(together * value_width);
+  AlignedVector<float> result(together * value_width);
+  std::vector<const float*> biases(together);
+  std::vector<float> sums(together);
+  for (std::size_t step = 0; step < steps; ++step) {
+    const auto row_of = [&](std::size_t i) { return by_head ? i : step; };
+    const auto head_of = [&](std::size_t i) { return first_head + (by_head ? step : i); };
+    const std::vector<std::uint32_t>& visible = by_head ? mask.all : mask.visible[step];
     const std::size_t count = visible.size() * kPanelColumns;
-    scores.resize(group * count);
-    bias.resize(count);
-    // Blocks that follow each other are one: calls(first block, its place among the visible, cells).
+    scores.resize(together * count);
+    bias.resize((by_head ? rows : 1) * count);
+    // Blocks that follow each other are one: calls(first cell, its place among the visible, cells).
     const auto for_runs = [&](const auto& call) {
       for (std::size_t i = 0; i < visible.size();) {
         std::size_t end = i + 1;
@@ -329,22 +359,24 @@ void GraphKernels::attend_rows(const Attention& a, const Mask& mask, std::size_t
         i = end;
       }
     };
+    for (std::size_t i = 0; i < together; ++i) biases[i] = bias.data() + (by_head ? i * count : 0);
     for_runs([&](std::size_t cell, std::size_t place, std::size_t cells) {
-      std::memcpy(bias.data() + place, at<float>(a.mask, row) + cell, cells * sizeof(float));
-      kernels_.dots_f32(at<float>(a.q, row, first_head), a.q->nb[2] / sizeof(float), group,
+      for (std::size_t i = 0; i < bias.size() / count; ++i) {
+        std::memcpy(bias.data() + i * count + place, at<float>(a.mask, row_of(i)) + cell, cells * sizeof(float));
+      }
+      kernels_.dots_f32(at<float>(a.q, row_of(0), head_of(0)), query_stride, together,
                         at<std::byte>(a.k, cell, kv_head), a.k->nb[1], cells, width, scores.data() + place, count);
     });
-    const std::vector<const float*> biases(group, bias.data());
-    kernels_.soft_max(scores.data(), biases.data(), group, count, a.scale, nullptr, sums.data());
-    float* out = static_cast<float*>(a.out->data) + (row * heads + first_head) * value_width;
-    std::fill_n(out, group * value_width, 0.0f);
+    kernels_.soft_max(scores.data(), biases.data(), together, count, a.scale, nullptr, sums.data());
+    std::ranges::fill(result, 0.0f);
     for_runs([&](std::size_t cell, std::size_t place, std::size_t cells) {
-      kernels_.dots_f32(scores.data() + place, count, group, at<std::byte>(a.v, 0, kv_head) + cell * sizeof(float),
+      kernels_.dots_f32(scores.data() + place, count, together, at<std::byte>(a.v, 0, kv_head) + cell * sizeof(float),
                         a.v->nb[1], value_width, cells, part.data(), value_width);
-      for (std::size_t j = 0; j < part.size(); ++j) out[j] += part[j];
+      for (std::size_t j = 0; j < part.size(); ++j) result[j] += part[j];
     });
-    for (std::size_t g = 0; g < group; ++g) {
-      for (std::size_t j = 0; j < value_width; ++j) out[g * value_width + j] /= sums[g];
+    for (std::size_t i = 0; i < together; ++i) {
+      float* out = static_cast<float*>(a.out->data) + (row_of(i) * heads + head_of(i)) * value_width;
+      for (std::size_t j = 0; j < value_width; ++j) out[j] = result[i * value_width + j] / sums[i];
     }
   }
 }

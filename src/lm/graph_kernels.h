@@ -16,6 +16,9 @@ struct ggml_tensor;
 
 namespace coala {
 
+/// The kernel for products of a few rows with such weights; nullptr: there is none.
+DenseKernels::Dots few_rows_kernel(const DenseKernels& kernels, const ggml_tensor& weights);
+
 /// Nodes of a ggml graph that our kernels compute: products of a matrix of weights with rows, attention without the
 /// detour over its scores in memory, and the scattering of a transposed cache.
 ///
@@ -39,7 +42,9 @@ class GraphKernels {
   /// For each tile of rows, the blocks of cells that some row of it sees.
   struct Mask {
     std::vector<std::vector<std::uint32_t>> visible;
-    std::vector<bool> used;  ///< per block: by any tile
+    std::vector<bool> used;          ///< per block: by any tile
+    std::vector<std::uint32_t> all;  ///< the blocks that are used
+    bool alike = false;              ///< do the tiles see nearly the same blocks?
   };
   struct Attention;
 

@@ -63,6 +63,9 @@ class Sampler {
   std::span<TokenLogit> filter(std::span<const float> logits);
   Token draw_from(std::span<const TokenLogit> candidates);
 
+  /// The temperature that draw_from() divides the candidates' logits by.
+  double temperature() const { return options_.temperature; }
+
   /// Tells the penalties about tokens that were not drawn here, such as the prompt's.
   void accept(std::span<const Token> tokens);
 

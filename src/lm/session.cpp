@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "lm/context.h"
+#include "lm/late_output.h"
 #include "lm/log_sink.h"
 
 namespace coala {
@@ -34,6 +35,7 @@ std::size_t padded_cells(const SessionOptions& options) {
 
 /// The context and the arrays of a batch, kept so that a step allocates nothing here.
 struct Session::Context {
+  LateOutput late_output;
   llama_context* handle = nullptr;
   std::vector<Token> tokens;
   std::vector<llama_pos> positions;
@@ -66,7 +68,10 @@ SessionCounts& SessionCounts::operator+=(const SessionCounts& other) {
 }
 
 Session::Session(const Backbone& backbone, const SessionOptions& options)
-    : backbone_(backbone), options_(options), context_(std::make_unique<Context>()) {
+    : backbone_(backbone),
+      options_(options),
+      context_(std::make_unique<Context>()),
+      copies_parts_(!llama_model_is_recurrent(backbone.handle()) && !llama_model_is_hybrid(backbone.handle())) {
   if (backbone.identity().encoder) {
     throw Error(ErrorCode::BadInput,
                 fmt::format("{} ({}) is an encoder: it reads texts and cannot write any", backbone.identity().name,
@@ -90,9 +95,11 @@ Session::Session(const Backbone& backbone, const SessionOptions& options)
   params.n_ubatch = kPromptRows;
   params.n_seq_max = static_cast<std::uint32_t>(options.sequences);
   params.n_outputs_max = static_cast<std::uint32_t>(output_rows(options));
+  context_->late_output.attach(params);
   context_->handle =
       open_context(backbone, params, options.cells, "use fewer candidates, a smaller --max-tokens or a smaller model");
   lengths_.resize(static_cast<std::size_t>(options.sequences));
+  copies_.resize(lengths_.size());
 }
 
 Session::~Session() = default;
@@ -122,7 +129,8 @@ std::size_t Session::length_tokens(int sequence) const {
 
 void Session::clear() {
   llama_memory_clear(llama_get_memory(context_->handle), /*data=*/false);
-  std::fill(lengths_.begin(), lengths_.end(), std::size_t{0});
+  std::ranges::fill(lengths_, std::size_t{0});
+  std::ranges::fill(copies_, Copy{});
 }
 
 Session::Output Session::start(int sequence, std::span<const Token> prompt, const PromptVisitor& visitor) {
@@ -137,7 +145,7 @@ Session::Output Session::start(int sequence, std::span<const Token> prompt, cons
                 fmt::format("the prompt has {} tokens, at most {} can be evaluated", prompt.size(), longest),
                 "shorten the prompt");
   }
-  drop(sequence);
+  forget(sequence);
   // What is asked for is decided per context, not per row: without embeddings no row of the prompt has an output, and
   // most of the last layer and the output matrix are left out. The last token comes by itself, with outputs: one decode
   // of one row more, and still 15 % less time for a prompt of 40 tokens (imdb-llama F16, 1 thread).
@@ -148,24 +156,55 @@ Session::Output Session::start(int sequence, std::span<const Token> prompt, cons
     const std::size_t end = std::min(begin + chunk_rows, with_outputs ? prompt.size() : silent);
     context_->clear();
     for (std::size_t i = begin; i < end; ++i) context_->add(prompt[i], i, sequence);
-    decode(with_outputs);
+    decode(with_outputs ? Wanted::Logits : Wanted::Nothing);
     lengths_[static_cast<std::size_t>(sequence)] = end;
     for (std::size_t i = begin; visitor && i < end; ++i) visitor(i, output(i - begin).state);
     begin = end;
   }
-  return output(context_->tokens.size() - 1);
+  const Output last = output(context_->tokens.size() - 1);
+  if (context_->tokens.size() == 1) context_->late_output.check(last.state, last.logits, options_.threads);
+  return last;
 }
 
 void Session::fork(int from, int to) {
   check_sequence(from);
   check_sequence(to);
   if (from == to) return;
-  drop(to);
-  llama_memory_seq_cp(llama_get_memory(context_->handle), from, to, -1, -1);
-  lengths_[static_cast<std::size_t>(to)] = lengths_[static_cast<std::size_t>(from)];
+  Copy& source = copies_[static_cast<std::size_t>(from)];
+  Copy& target = copies_[static_cast<std::size_t>(to)];
+  const std::size_t length = length_tokens(from);
+  const bool back = source.of == to;  // a copy becomes what it was copied from
+  const std::size_t known = back ? source.shared : target.of == from ? target.shared : 0;
+  if (known == 0) {
+    forget(to);
+  } else {
+    shorten(to, known);
+  }
+  llama_memory_seq_cp(llama_get_memory(context_->handle), from, to, static_cast<llama_pos>(known), -1);
+  lengths_[static_cast<std::size_t>(to)] = length;
+  if (!copies_parts_) return;
+  if (back && known > 0) {
+    source.shared = length;
+  } else {
+    target = {from, length};
+  }
 }
 
 std::span<const Session::Output> Session::step(std::span<const Row> rows) {
+  return step(rows, Wanted::Logits);
+}
+
+std::span<const Session::Output> Session::step_to_states(std::span<const Row> rows) {
+  return step(rows, context_->late_output.possible() ? Wanted::States : Wanted::Logits);
+}
+
+Session::Output Session::completed(const Output& output) {
+  if (!output.logits.empty()) return output;
+  ++counts_.output_rows;
+  return {context_->late_output.logits(output.state), output.state};
+}
+
+std::span<const Session::Output> Session::step(std::span<const Row> rows, Wanted wanted) {
   outputs_.clear();
   if (rows.empty()) return outputs_;
   context_->clear();
@@ -185,30 +224,65 @@ std::span<const Session::Output> Session::step(std::span<const Row> rows) {
     }
     context_->add(row.token, length, row.sequence);
   }
-  decode(/*with_outputs=*/true);
+  decode(wanted);
   for (std::size_t i = 0; i < rows.size(); ++i) {
     ++lengths_[static_cast<std::size_t>(rows[i].sequence)];
-    outputs_.push_back(output(i));
+    outputs_.push_back(output(i, wanted));
   }
   return outputs_;
 }
 
 void Session::drop(int sequence) {
-  check_sequence(sequence);
-  llama_memory_seq_rm(llama_get_memory(context_->handle), sequence, -1, -1);
+  const Copy& copy = copies_[static_cast<std::size_t>(sequence)];
+  if (copy.shared == 0) {
+    forget(sequence);
+    return;
+  }
+  shorten(sequence, copy.shared);
+  shorten_copies(sequence, 0);
   lengths_[static_cast<std::size_t>(sequence)] = 0;
 }
 
-void Session::truncate(int sequence, std::size_t length) {
-  if (length >= length_tokens(sequence)) return;
-  const auto first = static_cast<llama_pos>(length);
-  if (!llama_memory_seq_rm(llama_get_memory(context_->handle), sequence, first, -1)) {
+/// Nothing of the sequence stays.
+void Session::forget(int sequence) {
+  check_sequence(sequence);
+  llama_memory_seq_rm(llama_get_memory(context_->handle), sequence, -1, -1);
+  lengths_[static_cast<std::size_t>(sequence)] = 0;
+  copies_[static_cast<std::size_t>(sequence)] = {};
+  shorten_copies(sequence, 0);
+}
+
+/// Only `length` tokens of the sequence stay entered. What is copied from it shares no more than that with it.
+void Session::shorten(int sequence, std::size_t length) {
+  if (!llama_memory_seq_rm(llama_get_memory(context_->handle), sequence, static_cast<llama_pos>(length), -1)) {
     throw Error(ErrorCode::BadInput,
                 fmt::format("{} ({}) cannot forget the end of a text", backbone_.identity().name,
                             backbone_.identity().architecture),
                 "use --look-ahead 1");
   }
-  lengths_[static_cast<std::size_t>(sequence)] = length;
+  auto& own = lengths_[static_cast<std::size_t>(sequence)];
+  own = std::min(own, length);
+  Copy& copy = copies_[static_cast<std::size_t>(sequence)];
+  copy.shared = std::min(copy.shared, length);
+  shorten_copies(sequence, length);
+}
+
+/// Copies of the sequence that were dropped must not keep cells that it no longer has.
+void Session::shorten_copies(int sequence, std::size_t length) {
+  for (std::size_t i = 0; i < copies_.size(); ++i) {
+    Copy& copy = copies_[i];
+    if (copy.of != sequence || copy.shared <= length) continue;
+    copy.shared = length;
+    const bool dropped = lengths_[i] == 0;
+    if (length == 0) copy = {};
+    if (!dropped) continue;
+    const auto first = length == 0 ? -1 : static_cast<llama_pos>(length);
+    llama_memory_seq_rm(llama_get_memory(context_->handle), static_cast<llama_seq_id>(i), first, -1);
+  }
+}
+
+void Session::truncate(int sequence, std::size_t length) {
+  if (length < length_tokens(sequence)) shorten(sequence, length);
 }
 
 std::size_t Session::held_tokens(int sequence) const {
@@ -218,7 +292,8 @@ std::size_t Session::held_tokens(int sequence) const {
   return last < 0 ? 0 : static_cast<std::size_t>(last - llama_memory_seq_pos_min(memory, sequence) + 1);
 }
 
-void Session::decode(bool with_outputs) {
+void Session::decode(Wanted wanted) {
+  const bool with_outputs = wanted != Wanted::Nothing;
   Context& context = *context_;
   const std::size_t count = context.tokens.size();
   context.sequence_counts.assign(count, 1);
@@ -233,6 +308,7 @@ void Session::decode(bool with_outputs) {
   batch.seq_id = context.sequence_lists.data();
   batch.logits = context.wanted.data();
   llama_set_embeddings(context.handle, with_outputs);
+  context.late_output.stop_at_states(wanted == Wanted::States);
   clear_llama_log();
   int status = 0;
   try {
@@ -253,16 +329,17 @@ void Session::decode(bool with_outputs) {
   }
   ++counts_.decodes;
   counts_.rows += count;
-  if (with_outputs) counts_.output_rows += count;
+  if (wanted == Wanted::Logits) counts_.output_rows += count;
   for (const llama_pos position : context.positions)
     counts_.attention_pairs += static_cast<std::uint64_t>(position) + 1;
 }
 
-Session::Output Session::output(std::size_t row) const {
+Session::Output Session::output(std::size_t row, Wanted wanted) const {
   const float* logits = llama_get_logits_ith(context_->handle, static_cast<std::int32_t>(row));
   const float* state = llama_get_embeddings_ith(context_->handle, static_cast<std::int32_t>(row));
   if (logits == nullptr || state == nullptr) throw Error(ErrorCode::Internal, "llama.cpp gave no logits or no state");
-  return {{logits, backbone_.identity().vocabulary}, {state, backbone_.identity().dimension}};
+  const std::size_t width = wanted == Wanted::States ? 0 : backbone_.identity().vocabulary;
+  return {{logits, width}, {state, backbone_.identity().dimension}};
 }
 
 }  // namespace coala

@@ -40,9 +40,9 @@ class Session {
     int sequence = 0;
     Token token = 0;
   };
-  /// Views of llama.cpp's own buffers, valid until the next call of start() or step().
+  /// Views of llama.cpp's own buffers, valid until the next call of start(), step() or step_to_states().
   struct Output {
-    std::span<const float> logits;  ///< [vocabulary], of the next token
+    std::span<const float> logits;  ///< [vocabulary], of the next token; empty: not evaluated yet
     std::span<const float> state;   ///< [d], after the final norm
   };
   /// Receives the state of a prompt's token, valid during the call.
@@ -64,7 +64,8 @@ class Session {
   ///   Error{Interrupted}
   Output start(int sequence, std::span<const Token> prompt, const PromptVisitor& visitor = {});
 
-  /// Makes `to` a copy of `from`; what `to` held is dropped. Nothing is evaluated, the tokens are shared.
+  /// Makes `to` a copy of `from`; what `to` held is dropped. Nothing is evaluated, the tokens are shared, and only those
+  /// are entered that the two do not share yet from an earlier copy.
   void fork(int from, int to);
 
   /// Appends a token to each of several sequences, at most one to each, in one decode.
@@ -73,7 +74,14 @@ class Session {
   ///   Error{Interrupted}
   std::span<const Output> step(std::span<const Row> rows);
 
-  /// Forgets a sequence; cells that no other sequence shares become free.
+  /// The same, but leaves the logits for later where the model's form allows that.
+  std::span<const Output> step_to_states(std::span<const Row> rows);
+
+  /// The output with its logits, which are those that step() would have given to the bit; valid until the next call.
+  Output completed(const Output& output);
+
+  /// Forgets a sequence; cells that no other sequence shares become free. A copy stays entered, out of sight, in the
+  /// cells that it shares with what it is a copy of, for as long as that has them: the next copy is then quickly made.
   void drop(int sequence);
 
   /// Forgets all but the first `length` tokens of a sequence.
@@ -81,7 +89,7 @@ class Session {
   void truncate(int sequence, std::size_t length);
 
   std::size_t length_tokens(int sequence) const;
-  /// The same as llama.cpp's own memory sees it.
+  /// The same as llama.cpp's own memory sees it, which knows a dropped copy by what it still shares.
   std::size_t held_tokens(int sequence) const;
   const SessionCounts& counts() const { return counts_; }  ///< since construction
   std::size_t cells() const { return options_.cells; }
@@ -91,14 +99,26 @@ class Session {
 
  private:
   struct Context;
+  /// What a sequence has in common with the one that it was copied from, or that was copied from it.
+  struct Copy {
+    int of = -1;             ///< -1: of none
+    std::size_t shared = 0;  ///< leading tokens that are in the same cells
+  };
+  void forget(int sequence);
+  void shorten(int sequence, std::size_t length);
+  void shorten_copies(int sequence, std::size_t length);
   void check_sequence(int sequence) const;
-  void decode(bool with_outputs);
-  Output output(std::size_t row) const;
+  enum class Wanted { Nothing, States, Logits };
+  std::span<const Output> step(std::span<const Row> rows, Wanted wanted);
+  void decode(Wanted wanted);
+  Output output(std::size_t row, Wanted wanted = Wanted::Logits) const;
 
   const Backbone& backbone_;
   SessionOptions options_;
   std::unique_ptr<Context> context_;
   std::vector<std::size_t> lengths_;  ///< of the sequences, in tokens
+  std::vector<Copy> copies_;
+  bool copies_parts_;  ///< a recurrent state is copied as a whole or not at all
   std::vector<Output> outputs_;
   SessionCounts counts_;
 };

@@ -1,0 +1,65 @@
+#include "lm/late_output.h"
+
+#include <ggml-backend.h>
+#include <ggml.h>
+
+#include <cstring>
+
+#include "linalg/dense_kernels.h"
+#include "lm/accelerator.h"
+#include "lm/graph_kernels.h"
+
+namespace coala {
+namespace {
+
+/// A thread's part of the vocabulary is a multiple of this.
+constexpr std::size_t kGrain = 256;
+
+/// The node has the second name when embeddings are asked for.
+bool is_last_state(const ggml_tensor& node) {
+  return std::strcmp(node.name, "result_norm") == 0 || std::strcmp(node.name, "result_embd_pooled") == 0;
+}
+
+}  // namespace
+
+void LateOutput::attach(llama_context_params& params) {
+  params.cb_eval = &on_node;
+  params.cb_eval_user_data = this;
+}
+
+bool LateOutput::on_node(ggml_tensor* node, bool ask, void* self_pointer) {
+  auto& self = *static_cast<LateOutput*>(self_pointer);
+  const bool stop = self.armed_ && is_last_state(*node);
+  if (!ask) return !stop;
+  if (!self.checked_ && node->op == GGML_OP_MUL_MAT && std::strcmp(node->name, "result_output") == 0) {
+    self.weights_ = node->src[0];
+  }
+  return stop;
+}
+
+bool LateOutput::can_multiply(std::size_t states, std::size_t logits) const {
+  return has_accelerator() && weights_ != nullptr && weights_->buffer != nullptr &&
+         ggml_backend_buffer_is_host(weights_->buffer) && few_rows_kernel(*dense_kernels(), *weights_) != nullptr &&
+         static_cast<std::size_t>(weights_->ne[0]) == states && static_cast<std::size_t>(weights_->ne[1]) == logits;
+}
+
+void LateOutput::check(std::span<const float> state, std::span<const float> logits, int threads) {
+  if (checked_) return;
+  checked_ = true;
+  if (!can_multiply(state.size(), logits.size())) return;
+  logits_.resize(logits.size());
+  pool_ = std::make_unique<ThreadPool>(threads);
+  possible_ = std::memcmp(this->logits(state).data(), logits.data(), logits.size_bytes()) == 0;
+}
+
+std::span<const float> LateOutput::logits(std::span<const float> state) {
+  const DenseKernels::Dots dots = few_rows_kernel(*dense_kernels(), *weights_);
+  const auto* rows = static_cast<const std::byte*>(weights_->data);
+  pool_->for_parts(logits_.size(), kGrain, [&](int, std::size_t begin, std::size_t end) {
+    dots(state.data(), state.size(), 1, rows + begin * weights_->nb[1], weights_->nb[1], end - begin, state.size(),
+         logits_.data() + begin, logits_.size());
+  });
+  return logits_;
+}
+
+}  // namespace coala
