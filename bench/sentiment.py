@@ -3,9 +3,9 @@
 labelled reviews, judged by a TF-IDF classifier from the other half. Usage: sentiment.py BINARY SHARED FOLDER
 [--samples N] [--scales S,S,..] [--seeds N]
 
-Prints for each way of guiding the share of texts that the judge calls positive, with a 95 % interval over texts, and the
-perplexity under the unguided model relative to that of the unguided texts. Prompts are ten neutral beginnings, of which
-each is continued N times. Run by an environment with bench/requirements.txt.
+Prints for each way of guiding the share of texts that the judge calls positive, with a 95 % interval over texts, and
+the perplexity under the unguided model relative to that of the unguided texts. Prompts are ten neutral beginnings, each
+of which is continued N times. Run by an environment with bench/requirements.txt.
 """
 
 import argparse
