@@ -3,8 +3,8 @@
 world's exact judge. Usage: dpo.py BINARY FOLDER [--pairs N] [--prompts N] [--tuning-prompts N] [--seeds N]
 [--betas B,B,..] [--rates R,R,..]
 
-DPO's beta, learning rate and number of epochs are chosen by the judge's win rate on prompts of other subjects (in its
-favour: coala's head has its default settings), with pairs of the first seed. Each seed then has its own pairs, training
+DPO's beta, learning rate and number of epochs are chosen by the judge's win rate on prompts of other subjects, with
+pairs of the first seed; coala's head has its default settings, which were explored on this world too. Each seed then has its own pairs, training
 and unseen prompts. The table is of unseen subjects, with intervals over the questions of all seeds: the policy of the
 chosen beta and rate after each epoch, and guidance at several scales, compared with the chosen policy on the same
 prompts. Policies are merged and written as GGUF, so all texts come from `coala generate`. Perplexity is that of the

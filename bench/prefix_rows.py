@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Does a head that was trained on unfinished responses (`--prefix-rows`) judge unfinished text better, and guide
 branches better? On the tutoring world (pairs, exact judge) and on film reviews (labelled reviews with odd numbers,
-judge a TF-IDF classifier from those with even numbers). Usage: prefix_rows.py BINARY SHARED FOLDER [--world] [--reviews]
-[--seeds N] [--prompts N]
+judge a TF-IDF classifier from those with even numbers). Usage: prefix_rows.py BINARY SHARED FOLDER [--world]
+[--reviews] [--seeds N] [--prompts N]
 
 What is scored are the model's own unguided replies to prompts that are not in the training data: correlations of a
 head's score of the first 25, 50 and 75 % of the words with its score of the whole reply and with the judge's of the
