@@ -4,11 +4,11 @@ world's exact judge. Usage: dpo.py BINARY FOLDER [--pairs N] [--prompts N] [--tu
 [--betas B,B,..] [--rates R,R,..]
 
 DPO's beta, learning rate and number of epochs are chosen by the judge's win rate on prompts of other subjects, with
-pairs of the first seed; coala's head has its default settings, which were explored on this world too. Each seed then has its own pairs, training
-and unseen prompts. The table is of unseen subjects, with intervals over the questions of all seeds: the policy of the
-chosen beta and rate after each epoch, and guidance at several scales, compared with the chosen policy on the same
-prompts. Policies are merged and written as GGUF, so all texts come from `coala generate`. Perplexity is that of the
-text under the unguided model, at temperature 1, in transformers.
+pairs of the first seed; coala's head has its default settings, which were explored on this world too. Each seed then
+has its own pairs, training and unseen prompts. The table is of unseen subjects, with intervals over the questions of
+all seeds: the policy of the chosen beta and rate after each epoch, and guidance at several scales, compared with the
+chosen policy on the same prompts. Policies are merged and written as GGUF, so all texts come from `coala generate`.
+Perplexity is that of the text under the unguided model, at temperature 1, in transformers.
 
 FLOPs of DPO, per parameter outside the embedding and token: 2 for the reference (once) and 4 for each epoch (forward,
 and backward to the states, as the weights are frozen), of the chosen run alone, without tuning, attention, padding and
