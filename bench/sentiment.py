@@ -3,10 +3,9 @@
 labelled reviews, judged by a TF-IDF classifier from the other half. Usage: sentiment.py BINARY SHARED FOLDER
 [--samples N] [--scales S,S,..] [--seeds N]
 
-Prints for each way of guiding the share of texts that the judge calls positive, with a 95 % interval over texts, and the
-perplexity under the unguided model relative to that of the unguided texts. Prompts are ten neutral beginnings, of which
-each is continued N times. FOLDER keeps
-the head and the judge's accuracy between runs. Run by an environment with bench/requirements.txt.
+Prints for each way of guiding the share of texts that the judge calls positive, with a 95 % interval over texts, and
+the perplexity under the unguided model relative to that of the unguided texts. Prompts are ten neutral beginnings, each
+of which is continued N times. Run by an environment with bench/requirements.txt.
 """
 
 import argparse
@@ -29,14 +28,14 @@ def write_lines(path, rows):
 
 
 def train_judge(rows):
-    """A classifier of texts and its accuracy on a fifth that it has not seen."""
+    """Log-odds that texts are positive, and their accuracy on a fifth that the classifier has not seen."""
     vectors = TfidfVectorizer(ngram_range=(1, 2), min_df=3, sublinear_tf=True, max_features=200_000)
     seen = [row for row in rows if row["id"] % 10 < 8]
     unseen = [row for row in rows if row["id"] % 10 >= 8]
     model = LogisticRegression(C=10, max_iter=300)
     model.fit(vectors.fit_transform([row["text"] for row in seen]), [row["label"] for row in seen])
     accuracy = model.score(vectors.transform([row["text"] for row in unseen]), [row["label"] for row in unseen])
-    return lambda texts: model.predict(vectors.transform(texts)), accuracy
+    return lambda texts: model.decision_function(vectors.transform(texts)), accuracy
 
 
 def wilson(share, count):
@@ -80,7 +79,7 @@ def main():
                                   check=True, stdout=subprocess.PIPE, text=True)
             answer = json.loads(done.stdout)
             texts = [begin + " " + reply["text"] for begin, reply in zip(beginnings, answer["replies"])]
-            positive += int(sum(judge(texts)))
+            positive += int(sum(judge(texts) > 0))
             log_probability += sum(reply["log_probability"] for reply in answer["replies"])
             tokens += sum(reply["log_probability_tokens"] for reply in answer["replies"])
             seconds += answer["timings"]["seconds"]

@@ -17,7 +17,7 @@ struct FrontierCurve {
 };
 
 /// A self-contained SVG figure: the judge's mean score against the perplexity of the texts under the unguided model,
-/// one curve for each way of writing. Readable in light and dark.
+/// one curve for each way of writing, its last point marked with the scale. Readable in light and dark.
 std::string frontier_svg(const std::vector<FrontierCurve>& curves, const std::string& judge);
 
 }  // namespace coala
