@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
+#include <numeric>
 
 #include "decode/parallel_generator.h"
 #include "extract/feature_extractor.h"
@@ -242,6 +244,37 @@ TEST(BranchGuidance, LosesNoCells) {
     }
     for (const int s : {0, 1}) session.drop(s);
     for (int s = 0; s < 2 + kBranches; ++s) EXPECT_EQ(session.held_tokens(s), 0u);
+  }
+}
+
+/// Counts the rows that a guided token costs: the smallest number of leading candidates with the mass, at the
+/// temperature.
+TEST(BranchGuidance, ScoresWhatHasTheMassAtTheTemperature) {
+  const EncodedPrompt prompt = chat("the hen");
+  const RewardHead head = reward();
+  for (const double temperature : {0.3, 0.7, 1.5}) {
+    for (const double top_p : {0.3, 0.7, 0.95}) {
+      constexpr int kMost = 40;
+      Session session(tiny(), {.sequences = 2 + kMost, .cells = 256});
+      BranchGuide guide(tiny(), session, head, {.every = 1, .candidates = kMost, .top_p = top_p}, 2, nullptr);
+      const auto output = session.start(0, prompt.tokens);
+      const std::vector<float> logits(output.logits.begin(), output.logits.end());
+      session.fork(0, 1);
+      std::vector<double> weights;
+      for (const float logit : logits) weights.push_back(std::exp(static_cast<double>(logit) / temperature));
+      std::ranges::sort(weights, std::greater<>());
+      const double wanted = top_p * std::accumulate(weights.begin(), weights.end(), 0.0);
+      std::uint64_t expected = 0;
+      for (double mass = 0; mass < wanted && expected < kMost;) mass += weights[expected++];
+      Sampler sampler({.temperature = temperature, .top_p = 1, .top_k = 0}, 8);
+      const std::uint64_t before = session.counts().rows;
+      const BranchChoice choice = guide.choose(1, PooledState(Pooling::Mean, 32), sampler, logits);
+      EXPECT_EQ(choice.guided, expected > 1);
+      // An end of the text among them is scored without a row.
+      const std::uint64_t rows = session.counts().rows - before;
+      EXPECT_LE(rows, expected);
+      EXPECT_GE(rows + 1, expected);
+    }
   }
 }
 

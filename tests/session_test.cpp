@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "core/random.h"
+#include "lm/accelerator.h"
 #include "lm/hidden_states.h"
 #include "support.h"
 
@@ -149,6 +150,84 @@ TEST(Session, LosesNoCells) {
     if (round % 100 == 99) expect_near(last, first, "round " + std::to_string(round));
   }
   EXPECT_EQ(session.counts().decodes, 2u + 3000u);
+}
+
+/// What a copy still shares after it was dropped must follow what becomes of the original: it goes on, becomes one of
+/// its copies, loses its end, is started anew.
+TEST(Session, CopiesFollowTheirOriginal) {
+  const auto prompt = random_tokens(20, 7);
+  Session session(tiny(), {.sequences = 4, .cells = 256});
+  std::vector<Token> text = prompt;
+  session.start(0, prompt);
+  Random random(8);
+  const auto next = [&] { return static_cast<Token>(3 + random.below(tiny().tokenizer().size() - 3)); };
+  const auto check = [&](const std::string& what) {
+    for (int s = 1; s < 4; ++s) {
+      session.fork(0, s);
+      const Session::Row row{s, static_cast<Token>(20 + s)};
+      const Kept copy = keep(session.step({&row, 1}).front());
+      expect_near(copy, alone(joined(text, std::vector<Token>{row.token})), what + ", copy " + std::to_string(s));
+    }
+  };
+  for (int round = 0; round < 60; ++round) {
+    check("round " + std::to_string(round));
+    const int winner = 1 + static_cast<int>(random.below(3));
+    if (round % 3 == 0) {  // one of the copies becomes the text
+      session.fork(winner, 0);
+      text.push_back(static_cast<Token>(20 + winner));
+    }
+    if (round % 5 != 4) {
+      for (int s = 1; s < 4; ++s) session.drop(s);
+    }
+    if (round % 7 == 6) {
+      session.truncate(0, text.size() - 3);
+      text.resize(text.size() - 3);
+    }
+    if (round % 20 == 19) {
+      text = random_tokens(15, 100 + static_cast<std::uint64_t>(round));
+      session.start(0, text);
+    }
+    const Session::Row row{0, next()};
+    session.step({&row, 1});
+    text.push_back(row.token);
+  }
+  for (int s = 0; s < 4; ++s) session.drop(s);
+  for (int s = 0; s < 4; ++s) EXPECT_EQ(session.held_tokens(s), 0u);
+}
+
+/// Logits that are asked for later are the same to the bit, and are not evaluated before.
+TEST(Session, LogitsMayComeLater) {
+  const Backbone demo{std::filesystem::path(COALA_DEMO_MODEL)};
+  for (const Backbone* backbone : {&tiny(), &demo}) {
+    for (const int threads : {1, 2}) {
+      Session at_once(*backbone, {.sequences = 4, .cells = 256, .threads = threads});
+      Session later(*backbone, {.sequences = 4, .cells = 256, .threads = threads});
+      const std::vector<Token> prompt{5, 6, 7, 8, 9};
+      const std::vector<Session::Row> rows{{1, 10}, {2, 11}, {3, 12}};
+      for (Session* session : {&at_once, &later}) {
+        session->start(0, prompt);
+        for (int s = 1; s < 4; ++s) session->fork(0, s);
+      }
+      const auto expected = at_once.step(rows);
+      const std::uint64_t before = later.counts().output_rows;
+      const auto outputs = later.step_to_states(rows);
+      if (has_accelerator()) {
+        EXPECT_TRUE(outputs[1].logits.empty());
+        EXPECT_EQ(later.counts().output_rows, before);
+      }
+      for (const std::size_t i : {2u, 0u}) {
+        const Kept one = keep(later.completed(outputs[i]));
+        const Kept other = keep(expected[i]);
+        EXPECT_EQ(one.logits, other.logits);
+        EXPECT_EQ(one.state, other.state);
+      }
+      EXPECT_EQ(later.counts().output_rows, before + (has_accelerator() ? 2 : 3));
+      // A decode after it has its logits again.
+      const Session::Row row{1, 13};
+      const Kept next = keep(later.step({&row, 1}).front());
+      EXPECT_EQ(next.logits, keep(at_once.step({&row, 1}).front()).logits);
+    }
+  }
 }
 
 TEST(Session, AFullCacheIsAnError) {
