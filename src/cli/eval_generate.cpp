@@ -145,7 +145,7 @@ void add_generated_eval_options(CLI::App& command, GeneratedEvalOptions& options
                    "write replies to the prompts of --data, guided and not, and have them compared by a judge");
   command.add_option("--guidance", options.guidance, "with --generate: ways of guiding, separated by commas")
       ->delimiter(',')
-      ->check(CLI::IsMember({"token", "bias", "branch", "best-of-n"}))
+      ->check(CLI::IsMember({"token", "bias", "branch", "sentence", "best-of-n"}))
       ->capture_default_str();
   command.add_option("--guidance-scale", options.scales, "with --generate: their strengths, separated by commas")
       ->delimiter(',')
@@ -187,19 +187,20 @@ Json evaluate_generated(GeneratedEvalOptions& options, const std::string& head_p
   std::vector<FrontierCurve> curves{{"unguided", {{0, unguided.perplexity, result["unguided"]["judge_mean"]}}}};
   for (const std::string& way : options.guidance) {
     curves.push_back({way, {}});
-    const std::vector<double> scales = way == "best-of-n" ? std::vector<double>{1} : options.scales;
+    const bool has_scale = way != "best-of-n" && way != "sentence";
+    const std::vector<double> scales = has_scale ? options.scales : std::vector<double>{1};
     for (const double scale : scales) {
       const Guidance guidance = guidance_named(way, &head);
       generation.scale = scale;
       generation.settings = plain;
       set_guidance(generation, guidance, backbone, head);
-      if (guidance == Guidance::Branch || generation.settings.candidates > 1) {
+      if (guidance == Guidance::Branch || guidance == Guidance::Sentence || generation.settings.candidates > 1) {
         generation.settings.reward = {&head, features};
       }
-      const std::string name = way == "best-of-n" ? way : fmt::format("{} {:g}", way, scale);
+      const std::string name = has_scale ? fmt::format("{} {:g}", way, scale) : way;
       const Texts texts = trial.write(name, generation.settings);
       Json run{{"guidance", way}};
-      if (way != "best-of-n") run["scale"] = scale;
+      if (has_scale) run["scale"] = scale;
       run.update(trial.figures(texts, &unguided));
       curves.back().points.push_back({scale, texts.perplexity, run["judge_mean"]});
       result["runs"].push_back(std::move(run));

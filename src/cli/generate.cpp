@@ -174,7 +174,9 @@ void run_generate(GenerateCommand& command, const CLI::App& app) {
     if (!command.generation.preset.empty()) settings.reward->features.over = PoolOver::All;
   }
   bind_to_model(command.generation, command.guidance, backbone, head ? &*head : nullptr);
-  if (command.writes_text() && !command.chooses_best()) settings.on_text = print_text;
+  // What may still be dropped is not shown.
+  const bool as_written = !command.chooses_best() && command.guidance != Guidance::Sentence;
+  if (command.writes_text() && as_written) settings.on_text = print_text;
   const std::vector<EncodedPrompt> prompts = encode_prompts(backbone, records, mode);
 
   ParallelGenerator generator(backbone, settings, prompts, command.common.threads);

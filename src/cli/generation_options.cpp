@@ -22,6 +22,7 @@ using Json = nlohmann::ordered_json;
 const std::map<std::string, Guidance> kGuidances{{"none", Guidance::None},
                                                  {"best-of-n", Guidance::BestOfN},
                                                  {"branch", Guidance::Branch},
+                                                 {"sentence", Guidance::Sentence},
                                                  {"token", Guidance::EachToken},
                                                  {"bias", Guidance::Bias}};
 const std::map<std::string, Normalisation> kNormalisations{
@@ -58,7 +59,7 @@ void add_guidance_options(CLI::App& command, GenerationOptions& options) {
   command
       .add_option("--guidance", options.guidance,
                   "none: as the model writes; token: every token by the token head; best-of-n: the candidate that the "
-                  "head likes best; branch: every few tokens the head's opinion of the next one; bias: token without "
+                  "head likes best; sentence: the same sentence by sentence; branch: every few tokens the head's opinion of the next one; bias: token without "
                   "context. Default: none without --head, token where the head has a token head, else best-of-n")
       ->check(CLI::IsMember(names));
   command
@@ -72,8 +73,8 @@ void add_guidance_options(CLI::App& command, GenerationOptions& options) {
       .add_option(
           "--num-candidates", options.num_candidates,
           fmt::format("best-of-n, token, bias: replies to choose from, {} by default for best-of-n, 1 for the others; "
-                      "branch: tokens to score, {} by default",
-                      kBestOf, BranchSettings{}.candidates))
+                      "sentence: ways to go on, {} by default; branch: tokens to score, {} by default",
+                      kBestOf, kBestOf, BranchSettings{}.candidates))
       ->check(CLI::Range(1, 256));
   command
       .add_option("--guide-top-p", options.branch.top_p,
@@ -220,6 +221,7 @@ void complete_settings(GenerationOptions& options, Guidance guidance, const CLI:
 void set_guidance(GenerationOptions& options, Guidance guidance, const Backbone& backbone, const Head& head) {
   GenerationSettings& settings = options.settings;
   if (chooses_best(options, guidance)) settings.candidates = options.num_candidates.value_or(kBestOf);
+  if (guidance == Guidance::Sentence) settings.sentence_candidates = options.num_candidates.value_or(kBestOf);
   if (guidance == Guidance::Branch) {
     if (options.scale) options.branch.scale = *options.scale;
     settings.branch = options.branch;
@@ -273,6 +275,7 @@ Json settings_fields(const GenerationOptions& options, Guidance guidance) {
               {"stop", settings.stops},
               {"grammar", options.grammar_file.empty() ? "" : hash_file(options.grammar_file)}};
   if (guidance == Guidance::EachToken || guidance == Guidance::Bias) fields["guidance_scale"] = options.token_scale();
+  if (settings.sentence_candidates > 0) fields["sentence_candidates"] = settings.sentence_candidates;
   if (settings.branch) {
     fields["guidance_scale"] = settings.branch->scale;
     fields["guide_every"] = settings.branch->every;

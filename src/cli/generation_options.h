@@ -15,6 +15,7 @@ namespace coala {
 enum class Guidance {
   None,
   BestOfN,    ///< chooses among replies
+  Sentence,   ///< chooses among ways to go on, sentence by sentence
   Branch,     ///< scores the next tokens' texts now and then
   EachToken,  ///< its token head tilts every token's logits
   Bias,       ///< the same without context: the baseline

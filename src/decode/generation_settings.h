@@ -25,6 +25,7 @@ struct GenerationSettings {
   std::optional<RewardHead> reward = {};      ///< scores every candidate
   const LogitTilt* tilt = nullptr;            ///< of the logits that are drawn from
   std::optional<BranchSettings> branch = {};  ///< guides by the reward, one candidate after the other
+  int sentence_candidates = 0;  ///< continuations of a sentence that the reward chooses from; 0: none are drawn
   const Grammar* grammar = nullptr;           ///< that replies conform to
   std::vector<std::string> stops = {};        ///< a reply ends before the first of these; none is empty
   bool trace = false;                         ///< whether Reply::trace is filled

@@ -42,6 +42,9 @@ void check(const GenerationSettings& settings) {
     throw Error(ErrorCode::BadUsage, "branch guidance asks a head, and there is none", "name a head file with --head");
   }
   if (settings.branch) settings.branch->validate();
+  if (settings.sentence_candidates > 0 && !settings.reward) {
+    throw Error(ErrorCode::BadUsage, "a head chooses the sentences, and there is none", "name a head file with --head");
+  }
   if (std::ranges::find(settings.stops, "") != settings.stops.end()) {
     throw Error(ErrorCode::BadUsage, "a stop string is empty");
   }
@@ -63,6 +66,11 @@ SessionOptions session_options(const Backbone& backbone, const GenerationSetting
     const int branches = BranchGuide::branches(backbone, *settings.branch);
     const auto ahead = static_cast<std::size_t>(branches * settings.branch->look_ahead);
     return {kFirstBranch + branches, prompt + reply + ahead, threads};
+  }
+  if (settings.sentence_candidates > 0) {
+    // Each continuation may be all that is left of the reply.
+    const auto continuations = static_cast<std::size_t>(settings.sentence_candidates);
+    return {kFirstBranch + settings.sentence_candidates, prompt + (continuations + 1) * reply, threads};
   }
   const std::size_t replies = static_cast<std::size_t>(settings.candidates) * std::max<std::size_t>(1, most_prompts);
   SessionOptions options;
@@ -92,6 +100,18 @@ struct Generator::Writing {
   std::size_t prompt = 0;
   std::size_t candidate = 0;
   std::unique_ptr<ReplyStream> stream;
+};
+
+/// One way that a reply may go on, and what follows it.
+struct Generator::Continuation {
+  int sequence = 0;
+  std::unique_ptr<ReplyStream> stream;
+  std::vector<float> logits, state;
+
+  std::optional<double> score(const Head& head) const {
+    const PooledState& feature = stream->feature();
+    return feature.empty() ? std::nullopt : std::optional(head.score(feature.feature()));
+  }
 };
 
 /// The replies to a prompt, some of which may still be missing.
@@ -196,6 +216,62 @@ void Generator::write_guided(ReplyStream& stream, Session::Output output) {
   session_.drop(kFirstReply);
 }
 
+/// A whole reply, sentence by sentence: several continuations are drawn together, and the one goes on whose text the
+/// head likes best.
+void Generator::write_by_sentence(std::unique_ptr<ReplyStream>& stream, const Session::Output& output) {
+  session_.fork(kPromptSequence, kFirstReply);
+  Continuation text;
+  text.logits.assign(output.logits.begin(), output.logits.end());
+  text.state.assign(output.state.begin(), output.state.end());
+  for (std::size_t sentence = 0; !stream->finished(); ++sentence) {
+    std::vector<Continuation> all(static_cast<std::size_t>(settings_.sentence_candidates));
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      all[i].sequence = kFirstBranch + static_cast<int>(i);
+      all[i].stream = stream->branch(sentence, static_cast<int>(i));
+      session_.fork(kFirstReply, all[i].sequence);
+      draw(*all[i].stream, {text.logits, text.state});
+    }
+    for (;;) {
+      std::vector<Session::Row> rows;
+      std::vector<Continuation*> growing;
+      for (Continuation& one : all) {
+        if (!one.stream->waits()) continue;
+        growing.push_back(&one);
+        rows.push_back({one.sequence, one.stream->last()});
+      }
+      if (growing.empty()) break;
+      const std::span<const Session::Output> outputs = session_.step(rows);
+      for (std::size_t i = 0; i < growing.size(); ++i) {
+        Continuation& one = *growing[i];
+        one.stream->evaluated(outputs[i].state);
+        if (one.stream->finished()) continue;
+        if (!one.stream->ends_sentence()) {
+          draw(*one.stream, outputs[i]);
+          continue;
+        }
+        one.logits.assign(outputs[i].logits.begin(), outputs[i].logits.end());
+        one.state.assign(outputs[i].state.begin(), outputs[i].state.end());
+      }
+    }
+    // A text without tokens has no score, which is below all others.
+    std::size_t best = 0;
+    std::optional<double> highest = all[0].score(*settings_.reward->head);
+    for (std::size_t i = 1; i < all.size(); ++i) {
+      const std::optional<double> score = all[i].score(*settings_.reward->head);
+      if (!(score > highest)) continue;
+      best = i;
+      highest = score;
+    }
+    session_.fork(all[best].sequence, kFirstReply);
+    for (const Continuation& one : all) session_.drop(one.sequence);
+    stream = std::move(all[best].stream);
+    stream->chosen(highest);
+    text.logits = std::move(all[best].logits);
+    text.state = std::move(all[best].state);
+  }
+  session_.drop(kFirstReply);
+}
+
 void Generator::generate(std::span<const EncodedPrompt> prompts, const Consumer& consumer) {
   const auto each = static_cast<std::size_t>(settings_.candidates);
   session_.clear();
@@ -226,6 +302,8 @@ void Generator::generate(std::span<const EncodedPrompt> prompts, const Consumer&
       ++next_candidate;
       if (settings_.branch) {
         write_guided(*writing.stream, opened.output());
+      } else if (settings_.sentence_candidates > 0) {
+        write_by_sentence(writing.stream, opened.output());
       } else {
         draw(*writing.stream, opened.output());
       }

@@ -18,7 +18,8 @@ namespace coala {
 /// Draws replies to a group of prompts. One thread at a time.
 ///
 /// Replies are written together, up to kMostStreams of them with one decode per token of all: when one ends, the next
-/// takes its place. Each prompt is evaluated once. With branch guidance replies are written one after the other.
+/// takes its place. Each prompt is evaluated once. With branch guidance, and where the head chooses
+/// sentences, replies are written one after the other.
 ///
 /// Candidate i of a prompt draws from a seed of its own, so that it is the same whatever else is generated, up to
 /// rounding: what is evaluated together decides in what order sums over the cache are taken. The same group gives the
@@ -49,12 +50,14 @@ class Generator {
  private:
   struct Opened;
   struct Writing;
+  struct Continuation;
   struct Candidates;
   Opened open(const EncodedPrompt& prompt);
   std::span<const float> tilted(const Session::Output& output);
   void draw(ReplyStream& stream, const Session::Output& output);
   void step(std::span<Writing> all);
   void write_guided(ReplyStream& stream, Session::Output output);
+  void write_by_sentence(std::unique_ptr<ReplyStream>& stream, const Session::Output& output);
 
   const Backbone& backbone_;
   GenerationSettings settings_;

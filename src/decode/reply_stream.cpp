@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <string_view>
+
 #include "core/hash.h"
 #include "decode/stop_strings.h"
 
@@ -17,8 +20,8 @@ ReplyStream::ReplyStream(const Backbone& backbone, const GenerationSettings& set
     : backbone_(backbone),
       settings_(settings),
       prompt_(prompt),
-      sampler_(settings.sampling, candidate_seed(settings.seed, prompt.tokens, static_cast<std::size_t>(candidate)),
-               settings.grammar),
+      seed_(candidate_seed(settings.seed, prompt.tokens, static_cast<std::size_t>(candidate))),
+      sampler_(settings.sampling, seed_, settings.grammar),
       feature_(std::move(feature)) {
   sampler_.accept(prompt.tokens);
 }
@@ -45,6 +48,25 @@ void ReplyStream::take(const DrawnToken& drawn) {
 void ReplyStream::evaluated(std::span<const float> state) {
   waits_ = false;
   if (feature_) feature_->add(state);
+}
+
+std::unique_ptr<ReplyStream> ReplyStream::branch(std::size_t sentence, int number) const {
+  std::unique_ptr<ReplyStream> copy(new ReplyStream(*this));
+  if (number > 0) copy->sampler_.reseed(hash64(fmt::format("sentence {}, {}", sentence, number), seed_));
+  return copy;
+}
+
+bool ReplyStream::ends_sentence() const {
+  constexpr std::size_t kLast = 4;  // tokens that show how the text ends
+  const std::span<const Token> tokens = reply_.tokens;
+  const std::string text = backbone_.decode_response(prompt_, tokens.last(std::min(kLast, tokens.size())));
+  const std::size_t end = text.find_last_not_of(" \t\"')");
+  return end != std::string::npos && std::string_view(".!?\n").find(text[end]) != std::string_view::npos;
+}
+
+void ReplyStream::chosen(std::optional<double> score) {
+  ++reply_.guided_steps;
+  if (settings_.trace) reply_.trace.back().score = score;
 }
 
 /// Ends the reply before a stop string, and shows what is sure to be in it.

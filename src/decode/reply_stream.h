@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -35,6 +37,14 @@ class ReplyStream {
   /// The state of the last token.
   void evaluated(std::span<const float> state);
   void count_guided_step() { ++reply_.guided_steps; }
+
+  /// The same reply, to be gone on with differently: number 0 as this one would, the others with random numbers of their
+  /// own, which `sentence` and `number` decide.
+  std::unique_ptr<ReplyStream> branch(std::size_t sentence, int number) const;
+  /// Does the text end with the end of a sentence, or of a line?
+  bool ends_sentence() const;
+  /// This one was chosen, for this score of its text.
+  void chosen(std::optional<double> score);
   /// Of the tokens that were evaluated. Only when something is scored.
   const PooledState& feature() const { return *feature_; }
 
@@ -42,11 +52,13 @@ class ReplyStream {
   Reply finish();
 
  private:
+  ReplyStream(const ReplyStream&) = default;
   void follow_text();
 
   const Backbone& backbone_;
   const GenerationSettings& settings_;
   const EncodedPrompt& prompt_;
+  std::uint64_t seed_;
   Sampler sampler_;
   std::optional<PooledState> feature_;
   Reply reply_;

@@ -152,12 +152,15 @@ struct Sampler::Chain {
   llama_token_data_array array{};  ///< of the candidates that are left
 
   Chain() : filters(empty_chain()), choice(empty_chain()) {}
+  Chain(const Chain& other)
+      : grammar(other.grammar == nullptr ? nullptr : llama_sampler_clone(other.grammar)),
+        filters(llama_sampler_clone(other.filters)),
+        choice(llama_sampler_clone(other.choice)) {}
   ~Chain() {
     if (grammar != nullptr) llama_sampler_free(grammar);
     llama_sampler_free(filters);
     llama_sampler_free(choice);
   }
-  Chain(const Chain&) = delete;
   Chain& operator=(const Chain&) = delete;
 
  private:
@@ -194,8 +197,20 @@ Sampler::Sampler(const SamplerOptions& options, std::uint64_t seed, const Gramma
 }
 
 Sampler::~Sampler() = default;
+Sampler::Sampler(const Sampler& other)
+    : options_(other.options_),
+      memory_tokens_(other.memory_tokens_),
+      recent_(other.recent_),
+      chain_(std::make_unique<Chain>(*other.chain_)) {}
 Sampler::Sampler(Sampler&&) noexcept = default;
 Sampler& Sampler::operator=(Sampler&&) noexcept = default;
+
+void Sampler::reseed(std::uint64_t seed) {
+  if (options_.temperature == 0) return;  // there are none
+  const int last = llama_sampler_chain_n(chain_->choice) - 1;
+  llama_sampler_free(llama_sampler_chain_remove(chain_->choice, last));
+  llama_sampler_chain_add(chain_->choice, llama_sampler_init_dist(fold(seed)));
+}
 
 Token Sampler::draw(std::span<const float> logits) {
   // The most probable token is the most probable one of any filter's choice.

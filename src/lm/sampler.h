@@ -48,6 +48,7 @@ class Sampler {
   /// @throws Error{BadUsage}, see SamplerOptions::validate()
   Sampler(const SamplerOptions& options, std::uint64_t seed, const Grammar* grammar = nullptr);
   ~Sampler();
+  Sampler(const Sampler& other);  ///< draws what the other would
   Sampler(Sampler&&) noexcept;
   Sampler& operator=(Sampler&&) noexcept;
 
@@ -65,6 +66,9 @@ class Sampler {
 
   /// The temperature that draw_from() divides the candidates' logits by.
   double temperature() const { return options_.temperature; }
+
+  /// Draws from here on with other random numbers.
+  void reseed(std::uint64_t seed);
 
   /// Tells the penalties about tokens that were not drawn here, such as the prompt's.
   void accept(std::span<const Token> tokens);
