@@ -32,7 +32,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         with self.lock:
             Handler.now -= 1
         kind, _, rest = reply.partition(" ")
-        if self.path != "/v1/chat/completions" or body["model"] != "m" or self.headers["Authorization"] != f"Bearer {KEY}":
+        told = (self.path, body["model"], self.headers["Authorization"])
+        if told != ("/v1/chat/completions", "m", f"Bearer {KEY}"):
             self.answer(400, "wrong request")
         elif kind == "refuse":
             self.answer(401, "no such key")
@@ -83,7 +84,8 @@ def main():
     for text in ("12", "0", "none", "7.5 of it", "100"):
         done = run(url, ["mark 1", f"say {text}"])
         expect(text, done.returncode == 1 and done.stdout == "" and "no mark" in done.stderr, done)
-    for reply, told, tries in (("always 503", "answers 503: 'too busy'", 4), ("refuse", "answers 401: 'no such key'", 1)):
+    for reply, told, tries in (("always 503", "answers 503: 'too busy'", 4),
+                               ("refuse", "answers 401: 'no such key'", 1)):
         done = run(url, [reply])
         expect(reply, done.returncode == 1 and done.stdout == "" and told in done.stderr, done)
         expect(f"tries of {reply}", Handler.seen[reply] == tries, done)

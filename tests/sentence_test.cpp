@@ -110,7 +110,8 @@ TEST(SentenceGuidance, TakesTheSentenceThatTheHeadLikesBest) {
       GenerationSettings settings = by_sentence(continuations);
       settings.trace = true;
       const Reply reply = reply_to(prompt, settings);
-      const auto first = std::ranges::find_if(reply.trace, [](const DrawnToken& drawn) { return drawn.score.has_value(); });
+      const auto first =
+          std::ranges::find_if(reply.trace, [](const DrawnToken& drawn) { return drawn.score.has_value(); });
       ASSERT_NE(first, reply.trace.end());
       EXPECT_GE(*first->score, before - 1e-4 * (1 + std::abs(before)));
       better += *first->score > before + 1e-3 ? 1 : 0;

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""A judge for `coala eval --generate --judge-command`: asks an OpenAI-compatible server for a mark from 1 to 10.
+r"""A judge for `coala eval --generate --judge-command`: asks an OpenAI-compatible server for a mark from 1 to 10.
 
-    coala eval --generate ... --judge-command "python3 tools/endpoint_judge.py --url http://127.0.0.1:8080/v1 --model NAME"
+    coala eval --generate ... --judge-command \
+        "python3 tools/endpoint_judge.py --url http://127.0.0.1:8080/v1 --model NAME"
 
-Reads {"prompt": text or messages, "response": text} a line, writes {"score": 0 to 1} a line, in the same order, once all
-are known. The key, where the server wants one, is taken from the environment variable COALA_JUDGE_KEY and appears nowhere.
+Reads {"prompt": text or messages, "response": text} a line, writes {"score": 0 to 1} a line, in the same order, once
+all are known. The key, where the server wants one, is taken from the environment variable COALA_JUDGE_KEY and appears
+nowhere.
 Ends with status 1 and one message when the server cannot be reached, keeps failing, or answers without a mark.
 """
 

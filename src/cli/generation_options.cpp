@@ -19,12 +19,9 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-const std::map<std::string, Guidance> kGuidances{{"none", Guidance::None},
-                                                 {"best-of-n", Guidance::BestOfN},
-                                                 {"branch", Guidance::Branch},
-                                                 {"sentence", Guidance::Sentence},
-                                                 {"token", Guidance::EachToken},
-                                                 {"bias", Guidance::Bias}};
+const std::map<std::string, Guidance> kGuidances{{"none", Guidance::None},       {"best-of-n", Guidance::BestOfN},
+                                                 {"branch", Guidance::Branch},   {"sentence", Guidance::Sentence},
+                                                 {"token", Guidance::EachToken}, {"bias", Guidance::Bias}};
 const std::map<std::string, Normalisation> kNormalisations{
     {"minmax", Normalisation::MinMax}, {"zscore", Normalisation::ZScore}, {"raw", Normalisation::Raw}};
 constexpr int kBestOf = 8;
@@ -59,7 +56,8 @@ void add_guidance_options(CLI::App& command, GenerationOptions& options) {
   command
       .add_option("--guidance", options.guidance,
                   "none: as the model writes; token: every token by the token head; best-of-n: the candidate that the "
-                  "head likes best; sentence: the same sentence by sentence; branch: every few tokens the head's opinion of the next one; bias: token without "
+                  "head likes best; sentence: the same sentence by sentence; branch: every few tokens the head's "
+                  "opinion of the next one; bias: token without "
                   "context. Default: none without --head, token where the head has a token head, else best-of-n")
       ->check(CLI::IsMember(names));
   command
@@ -187,7 +185,8 @@ Guidance guidance_of(const GenerationOptions& options, const CLI::App& command, 
     throw Error(ErrorCode::BadUsage, fmt::format("--guidance-scale does not go with the guidance {}", name),
                 "add --guidance token or branch");
   }
-  for (const char* option : {"--guide-every", "--guide-top-p", "--guidance-normalise", "--look-ahead", "--guidance-preset"}) {
+  for (const char* option :
+       {"--guide-every", "--guide-top-p", "--guidance-normalise", "--look-ahead", "--guidance-preset"}) {
     if (guidance == Guidance::Branch || command.count(option) == 0) continue;
     throw Error(ErrorCode::BadUsage, fmt::format("{} does not go with the guidance {}", option, name),
                 "add --guidance branch");

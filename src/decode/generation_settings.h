@@ -25,10 +25,10 @@ struct GenerationSettings {
   std::optional<RewardHead> reward = {};      ///< scores every candidate
   const LogitTilt* tilt = nullptr;            ///< of the logits that are drawn from
   std::optional<BranchSettings> branch = {};  ///< guides by the reward, one candidate after the other
-  int sentence_candidates = 0;  ///< continuations of a sentence that the reward chooses from; 0: none are drawn
-  const Grammar* grammar = nullptr;           ///< that replies conform to
-  std::vector<std::string> stops = {};        ///< a reply ends before the first of these; none is empty
-  bool trace = false;                         ///< whether Reply::trace is filled
+  int sentence_candidates = 0;          ///< continuations of a sentence that the reward chooses from; 0: none are drawn
+  const Grammar* grammar = nullptr;     ///< that replies conform to
+  std::vector<std::string> stops = {};  ///< a reply ends before the first of these; none is empty
+  bool trace = false;                   ///< whether Reply::trace is filled
   /// Receives the text of the only candidate as it grows, whole characters at a time.
   std::function<void(std::string_view)> on_text = {};
 };

@@ -38,8 +38,8 @@ class ReplyStream {
   void evaluated(std::span<const float> state);
   void count_guided_step() { ++reply_.guided_steps; }
 
-  /// The same reply, to be gone on with differently: number 0 as this one would, the others with random numbers of their
-  /// own, which `sentence` and `number` decide.
+  /// The same reply, to be gone on with differently: number 0 as this one would, the others with random numbers of
+  /// their own, which `sentence` and `number` decide.
   std::unique_ptr<ReplyStream> branch(std::size_t sentence, int number) const;
   /// Does the text end with the end of a sentence, or of a line?
   bool ends_sentence() const;

@@ -304,8 +304,7 @@ const GraphKernels::Mask& GraphKernels::mask_of(const ggml_tensor& mask, std::si
   for (std::size_t b = 0; b < blocks; ++b) {
     if (result.used[b]) result.all.push_back(static_cast<std::uint32_t>(b));
   }
-  result.alike =
-      static_cast<double>(result.all.size() * result.visible.size()) <= kAlike * static_cast<double>(seen);
+  result.alike = static_cast<double>(result.all.size() * result.visible.size()) <= kAlike * static_cast<double>(seen);
   return result;
 }
 

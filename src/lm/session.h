@@ -64,8 +64,8 @@ class Session {
   ///   Error{Interrupted}
   Output start(int sequence, std::span<const Token> prompt, const PromptVisitor& visitor = {});
 
-  /// Makes `to` a copy of `from`; what `to` held is dropped. Nothing is evaluated, the tokens are shared, and only those
-  /// are entered that the two do not share yet from an earlier copy.
+  /// Makes `to` a copy of `from`; what `to` held is dropped. Nothing is evaluated, the tokens are shared, and only
+  /// those are entered that the two do not share yet from an earlier copy.
   void fork(int from, int to);
 
   /// Appends a token to each of several sequences, at most one to each, in one decode.
