@@ -6,7 +6,9 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <map>
 #include <numeric>
+#include <set>
 
 #include "decode/parallel_generator.h"
 #include "extract/feature_extractor.h"
@@ -322,6 +324,41 @@ TEST(BranchGuidance, AnEndAmongTheCandidatesIsScoredByTheTextSoFar) {
   }
   EXPECT_GT(empty, 0);
   EXPECT_GT(compared, 10);
+}
+
+/// The tiny model has more tokens than validate() lets k be, so that the clamp is asked by itself.
+TEST(BranchGuidance, TakesEveryTokenWhereKIsLarger) {
+  const auto vocabulary = static_cast<int>(tiny().identity().vocabulary);
+  for (const int more : {0, 1, 10000}) {
+    EXPECT_EQ(BranchGuide::branches(tiny(), {.candidates = vocabulary + more}), vocabulary);
+  }
+  EXPECT_EQ(BranchGuide::branches(tiny(), {.candidates = vocabulary - 1}), vocabulary - 1);
+
+  const EncodedPrompt prompt = chat("the hen");
+  const std::set<Token> left{5, 70, 100, 120, 200, 270};
+  constexpr int kMost = 254;
+  Session session(tiny(), {.sequences = 2 + kMost, .cells = 512});
+  const auto output = session.start(0, prompt.tokens);
+  const std::vector<float> logits(output.logits.begin(), output.logits.end());
+  SamplerOptions sampling{.temperature = 0, .top_p = 1, .top_k = 0};
+  for (Token token = 0; token < vocabulary; ++token) {
+    if (!left.contains(token)) sampling.logit_bias[token] = -std::numeric_limits<double>::infinity();
+  }
+  std::map<double, Token> by_score;
+  for (const Token token : left) by_score[extracted_score(prompt, {&token, 1}, {})] = token;
+  ASSERT_EQ(by_score.size(), left.size());
+  const RewardHead head = reward();
+  // The best and the worst by the head cannot both be the model's first choice.
+  for (const double scale : {1e5, -1e5}) {
+    BranchGuide guide(tiny(), session, head, {.scale = scale, .every = 1, .candidates = kMost, .top_p = 1}, 2, nullptr);
+    Sampler sampler(sampling, 8);
+    session.fork(0, 1);
+    const std::uint64_t before = session.counts().rows;
+    const BranchChoice choice = guide.choose(1, PooledState(Pooling::Mean, 32), sampler, logits);
+    EXPECT_EQ(session.counts().rows - before, left.size());
+    EXPECT_EQ(choice.token, scale > 0 ? by_score.rbegin()->second : by_score.begin()->second);
+    session.drop(1);
+  }
 }
 
 TEST(BranchGuidance, NeedsNoBranchForACertainToken) {
