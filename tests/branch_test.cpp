@@ -361,6 +361,44 @@ TEST(BranchGuidance, TakesEveryTokenWhereKIsLarger) {
   }
 }
 
+/// The score of an end without a text, and what a scale makes of it.
+TEST(BranchGuidance, AnEndWithoutATextHasTheLowestScoreOfTheOthers) {
+  constexpr Token kEnd = 2;
+  const EncodedPrompt prompt = chat("the hen");
+  const std::set<Token> left{kEnd, 70, 100, 120};
+  GenerationSettings settings = guided(1, 5, {.every = 1, .candidates = 10, .top_p = 1});
+  settings.sampling.temperature = 0;
+  for (std::size_t i = 0; i < tiny().tokenizer().size(); ++i) {
+    const auto token = static_cast<Token>(i);
+    if (!left.contains(token)) settings.sampling.logit_bias[token] = -std::numeric_limits<double>::infinity();
+  }
+  // It ties with the lowest of the others: this decides between the two, and is nothing beside the scale.
+  settings.sampling.logit_bias[kEnd] = 100;
+  double lowest = std::numeric_limits<double>::infinity();
+  double tolerance = 0;
+  for (const Token token : left) {
+    if (token == kEnd) continue;
+    const Expected expected = expected_score(prompt, {token}, {});
+    lowest = std::min(lowest, expected.score);
+    tolerance = std::max(tolerance, expected.tolerance);
+  }
+  settings.branch->scale = -1e5;
+  const Reply ended = replies_to(prompt, settings).front();
+  EXPECT_EQ(ended.finish, Finish::Stop);
+  EXPECT_TRUE(ended.tokens.empty());
+  ASSERT_EQ(ended.trace.size(), 1u);
+  EXPECT_EQ(ended.trace[0].token, kEnd);
+  ASSERT_TRUE(ended.trace[0].score);
+  EXPECT_NEAR(*ended.trace[0].score, lowest, tolerance);
+  EXPECT_FALSE(ended.score);
+
+  // A head that likes others better outweighs the bias.
+  settings.branch->scale = 1e5;
+  const Reply goes_on = replies_to(prompt, settings).front();
+  ASSERT_FALSE(goes_on.tokens.empty());
+  EXPECT_GT(*goes_on.trace[0].score, lowest + tolerance);
+}
+
 TEST(BranchGuidance, NeedsNoBranchForACertainToken) {
   GenerationSettings settings = guided(2, 20, {.every = 1});
   settings.sampling = {.temperature = 1, .top_p = 1, .top_k = 1};
