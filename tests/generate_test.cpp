@@ -318,5 +318,41 @@ TEST(Generate, OnePromptOnATerminalIsText) {
   }
 }
 
+/// The model is left with the two bytes of one letter, in any order.
+TEST(Generate, BrokenCharactersOnATerminalAreReplaced) {
+  const TemporaryFolder folder;
+  int letters = 0;
+  for (int seed = 0; seed < 5; ++seed) {
+    // Byte tokens are 3 to 258; 0xc3 and 0xa9 are alike at this temperature.
+    const std::vector<std::string> arguments{"generate",
+                                             "--model",
+                                             test_file("tiny-llama.gguf").string(),
+                                             "--prompt",
+                                             "hello",
+                                             "--max-tokens",
+                                             "40",
+                                             "--seed",
+                                             std::to_string(seed),
+                                             "--top-k",
+                                             "0",
+                                             "--top-p",
+                                             "1",
+                                             "--temperature",
+                                             "100",
+                                             "--logit-bias",
+                                             "198+100000",
+                                             "--logit-bias",
+                                             "172+100000"};
+    const std::string text = lines_of(run(folder, as_line(arguments)).out).front().at("text");
+    const std::string shown = run_on_terminal(arguments);
+    EXPECT_EQ(shown, text + "\n") << seed;
+    // JSON's writer refuses what is no UTF-8.
+    EXPECT_NO_THROW(nlohmann::json(shown).dump()) << seed;
+    letters += text.find("\xc3\xa9") != std::string::npos ? 1 : 0;
+    EXPECT_NE(text.find("\xef\xbf\xbd"), std::string::npos) << seed;
+  }
+  EXPECT_GT(letters, 2);
+}
+
 }  // namespace
 }  // namespace coala

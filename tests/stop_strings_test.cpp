@@ -101,5 +101,35 @@ TEST(Streaming, SplitsNoCharacter) {
   }
 }
 
+/// Four bytes in any order: characters that take several tokens, and beginnings of some that never come.
+TEST(Streaming, ShowsWhatIsBrokenOnlyWhenItStaysSo) {
+  const EncodedPrompt prompt = chat("hi");
+  const std::string face = "\xf0\x9f\x98\x80";
+  GenerationSettings settings = wild(1, 60);
+  for (std::size_t i = 0; i < tiny().tokenizer().size(); ++i) {
+    const auto token = static_cast<Token>(i);
+    const bool byte = token >= 3 && token < 259 && face.find(static_cast<char>(token - 3)) != std::string::npos;
+    if (!byte) settings.sampling.logit_bias[token] = -std::numeric_limits<double>::infinity();
+  }
+  settings.sampling.temperature = 100;  // all four alike
+  int whole = 0;
+  int broken = 0;
+  for (std::uint64_t seed = 0; seed < 40; ++seed) {
+    settings.seed = seed;
+    std::string streamed;
+    settings.on_text = [&](std::string_view piece) {
+      EXPECT_EQ(find_invalid_utf8(piece), std::string_view::npos);
+      streamed += piece;
+    };
+    const Reply reply = replies_to(prompt, settings).front();
+    EXPECT_EQ(streamed, reply.text) << seed;
+    EXPECT_EQ(find_invalid_utf8(reply.text), std::string_view::npos);
+    whole += reply.text.find(face) != std::string::npos ? 1 : 0;
+    broken += reply.text.find("\xef\xbf\xbd") != std::string::npos ? 1 : 0;
+  }
+  EXPECT_GT(whole, 3);
+  EXPECT_GT(broken, 3);
+}
+
 }  // namespace
 }  // namespace coala
