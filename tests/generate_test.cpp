@@ -100,6 +100,36 @@ TEST(Generate, RefusesWhatItCannotDo) {
   EXPECT_FALSE(std::filesystem::exists(folder / "out"));
 }
 
+TEST(Generate, RefusesPromptsThatCannotBeContinued) {
+  const TemporaryFolder folder;
+  const std::string out = " --out " + shell_quoted(folder / "out");
+  const std::string start = "generate --max-tokens 3 --model ";
+  // The template adds 10 tokens to it.
+  expect_refused(run(folder, start + model() + out + " --prompt " + std::string(300, 'q')),
+                 {"310 tokens", "256", "no room for a reply", "hint: shorten the prompt"});
+  // With the template an empty prompt still has tokens; the last that fits leaves room for a single one.
+  EXPECT_EQ(run(folder, start + model() + " --prompt ''").status, 0);
+  const Outcome last = run(folder, start + model() + " --prompt " + std::string(245, 'q'));
+  ASSERT_EQ(last.status, 0) << last.err;
+  EXPECT_EQ(lines_of(last.out).front().at("tokens"), 1);
+  expect_refused(run(folder, start + model() + out + " --prompt " + std::string(246, 'q')),
+                 {"record '1'", "256 tokens"});
+
+  // Pairs that share no beginning have an empty prompt, without a template; here nothing else starts a text either.
+  std::string bytes = read_file(test_file("tiny-llama.gguf"));
+  const std::string key = std::string("tokenizer.ggml.add_bos_token") + std::string("\7\0\0\0", 4);
+  const std::size_t at = bytes.find(key + '\1');
+  ASSERT_NE(at, std::string::npos);
+  bytes[at + key.size()] = '\0';
+  write_file(folder / "model.gguf", bytes);
+  write_file(folder / "pairs", R"({"id": "no beginning", "chosen": "abc def", "rejected": "xyz uvw"})");
+  const std::string data = " --data " + shell_quoted(folder / "pairs");
+  expect_refused(run(folder, start + shell_quoted(folder / "model.gguf") + data + out),
+                 {"no beginning", "no tokens to continue", "hint: drop the record"});
+  EXPECT_EQ(run(folder, start + model() + data).status, 0);
+  EXPECT_FALSE(std::filesystem::exists(folder / "out"));
+}
+
 /// A head for the tiny model.
 std::filesystem::path write_head(const TemporaryFolder& folder) {
   const auto features = folder / "features";
