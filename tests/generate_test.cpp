@@ -384,5 +384,28 @@ TEST(Generate, BrokenCharactersOnATerminalAreReplaced) {
   EXPECT_GT(letters, 2);
 }
 
+/// U+009B starts a command to a terminal as ESC [ does; its two bytes are all that the model is left with.
+TEST(Generate, ControlCharactersDoNotReachATerminal) {
+  const TemporaryFolder folder;
+  const std::string control = "\xc2\x9b";
+  int left_out = 0;
+  for (int seed = 0; seed < 5; ++seed) {
+    std::vector<std::string> arguments{"generate",          "--model", test_file("tiny-llama.gguf").string(),
+                                       "--prompt",          "hello",   "--seed",
+                                       std::to_string(seed)};
+    for (const char* option : {"--max-tokens", "40", "--top-k", "0", "--top-p", "1", "--temperature", "100",
+                               "--logit-bias", "197+100000", "--logit-bias", "158+100000"}) {
+      arguments.emplace_back(option);
+    }
+    std::string expected = lines_of(run(folder, as_line(arguments)).out).front().at("text");
+    for (std::size_t at = expected.find(control); at != std::string::npos; at = expected.find(control)) {
+      expected.erase(at, control.size());
+      ++left_out;
+    }
+    EXPECT_EQ(run_on_terminal(arguments), expected + "\n") << seed;
+  }
+  EXPECT_GT(left_out, 10);
+}
+
 }  // namespace
 }  // namespace coala

@@ -59,10 +59,13 @@ void print_trace(const std::string& id, std::size_t candidate, const Reply& repl
 
 void print_text(std::string_view text) {
   std::string shown;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    const bool controls = (byte < 0x20 && c != '\n' && c != '\t') || byte == 0x7f;
-    if (!controls) shown += c;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto byte = [&](std::size_t at) { return at < text.size() ? static_cast<unsigned char>(text[at]) : 0u; };
+    // U+0080 to U+009F are control characters too; texts come in whole characters.
+    const bool wide = byte(i) == 0xc2 && byte(i + 1) >= 0x80 && byte(i + 1) <= 0x9f;
+    const bool controls = (byte(i) < 0x20 && text[i] != '\n' && text[i] != '\t') || byte(i) == 0x7f || wide;
+    if (!controls) shown += text[i];
+    if (wide) ++i;
   }
   fmt::print("{}", shown);
   std::fflush(stdout);
