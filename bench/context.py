@@ -25,8 +25,13 @@ import pathlib
 import random
 import statistics
 import subprocess
+import sys
 
-from sentiment import train_judge, write_lines
+from sentiment import train_judge
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "demo"))
+from comparison import mean_percent, wins  # noqa: E402
+from make_data import write_lines  # noqa: E402
 
 MODEL = "models/imdb-llama/imdb-llama-7m-f16.gguf"
 # Sign of the wanted sentiment, words for the subject in training and in unseen prompts.
@@ -40,7 +45,6 @@ UNSEEN = ["Most of all the {}", "I must say that the {}", "And the {} in this mo
 MAX_TOKENS = 20
 # Log-odds from which the classifier of odd reviews is believed.
 SURE = 0.7
-RESAMPLES = 2000
 MOST_PERPLEXITY = 1.1
 
 
@@ -50,25 +54,8 @@ def prompts_of(beginnings, unseen):
             for word in words[2 if unseen else 1] for beginning in beginnings]
 
 
-def interval(values, clusters):
-    """95 % interval of a mean. Resamples clusters."""
-    groups = {}
-    for value, cluster in zip(values, clusters):
-        groups.setdefault(cluster, []).append(value)
-    groups = list(groups.values())
-    rng = random.Random(1)
-    means = sorted(statistics.fmean(value for group in rng.choices(groups, k=len(groups)) for value in group)
-                   for _ in range(RESAMPLES))
-    return means[int(0.025 * RESAMPLES)], means[int(0.975 * RESAMPLES)]
-
-
-def percent(values, clusters):
-    low, high = interval(values, clusters)
-    return f"{100 * statistics.fmean(values):.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
-
-
 def ahead(values, others, clusters):
-    return percent([a - b for a, b in zip(values, others)], clusters)
+    return mean_percent([a - b for a, b in zip(values, others)], clusters)
 
 
 class Bench:
@@ -131,7 +118,7 @@ class Outcome:
         return [float(value > 0) for value in self.agreement]
 
     def wins(self, unguided):
-        return [0.5 if a == b else float(a > b) for a, b in zip(self.agreement, unguided.agreement)]
+        return wins(self.agreement, unguided.agreement)
 
 
 def main():
@@ -167,14 +154,14 @@ def main():
                   for subject in SUBJECTS}
         by_subject = [f"{subject} {100 * share:.1f} %" for subject, share in agrees.items()]
         name = way if way == "unguided" else f"{way[0]} {way[1]:g}"
-        print(f"{name:10s} agrees {percent(outcome.agrees(), clusters)} ({', '.join(by_subject)})  wins "
-              f"{percent(outcome.wins(unguided), clusters)}  perplexity {outcome.perplexity():.2f} x {ratio[way]:.3f}")
+        print(f"{name:10s} agrees {mean_percent(outcome.agrees(), clusters)} ({', '.join(by_subject)})  wins "
+              f"{mean_percent(outcome.wins(unguided), clusters)}  perplexity {outcome.perplexity():.2f} x {ratio[way]:.3f}")
     token, bias = (max(key for key in ratio if key[0] == way and ratio[key] <= MOST_PERPLEXITY)
                    for way in ("token", "bias"))
     print(f"at most {MOST_PERPLEXITY} times the perplexity: token {token[1]:g}, bias {bias[1]:g}; token ahead by "
           f"{ahead(outcomes[token].agrees(), outcomes[bias].agrees(), clusters)} in agreement and "
           f"{ahead(outcomes[token].wins(unguided), outcomes[bias].wins(unguided), clusters)} in wins, and beats bias "
-          f"{percent(outcomes[token].wins(outcomes[bias]), clusters)}")
+          f"{mean_percent(outcomes[token].wins(outcomes[bias]), clusters)}")
 
 
 if __name__ == "__main__":

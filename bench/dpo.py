@@ -24,7 +24,6 @@ import json
 import math
 import os
 import pathlib
-import random
 import statistics
 import subprocess
 import sys
@@ -38,6 +37,7 @@ from transformers import PreTrainedTokenizerFast, TrainerCallback
 from trl import DPOConfig, DPOTrainer
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "demo"))
+from comparison import mean_percent, wins  # noqa: E402
 from make_data import write_lines  # noqa: E402
 from world.judge import judge, read_question  # noqa: E402
 from world.lessons import make_pairs, make_prompts  # noqa: E402
@@ -47,7 +47,6 @@ SAMPLING = ["--max-tokens", "96", "--temperature", "1", "--top-p", "0.95", "--to
 SCALES = (0.25, 0.5, 0.75, 1, 1.5, 2)
 EPOCHS = 3
 BATCH = 16
-RESAMPLES = 2000
 
 
 def load_tokenizer(file):
@@ -116,27 +115,6 @@ def tokens_of(tokenizer, prompt, text):
     return before, tokenizer(text, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
 
 
-def wins(scores, others):
-    return [1.0 if a > b + 1e-9 else 0.0 if a < b - 1e-9 else 0.5 for a, b in zip(scores, others)]
-
-
-def interval(values, clusters):
-    """95 % interval of a mean. Resamples questions: replies to the same one share their faults."""
-    groups = {}
-    for value, cluster in zip(values, clusters):
-        groups.setdefault(cluster, []).append(value)
-    groups = list(groups.values())
-    rng = random.Random(1)
-    means = sorted(statistics.fmean(value for group in rng.choices(groups, k=len(groups)) for value in group)
-                   for _ in range(RESAMPLES))
-    return means[int(0.025 * RESAMPLES)], means[int(0.975 * RESAMPLES)]
-
-
-def percent(values, clusters):
-    low, high = interval(values, clusters)
-    return f"{100 * statistics.fmean(values):.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
-
-
 class Outcome:
     """Scores of the replies to the same prompts, and their log-probability under the unguided model."""
 
@@ -187,7 +165,7 @@ def tune(options, file, tokenizer, base, pairs):
                 outcome = trial.run(path)
                 won = wins(outcome.scores, unguided.scores)
                 tried.append((statistics.fmean(won), beta, rate, epochs))
-                print(f"tuning: DPO beta {beta} rate {rate} epochs {epochs}  wins {percent(won, trial.questions)}  "
+                print(f"tuning: DPO beta {beta} rate {rate} epochs {epochs}  wins {mean_percent(won, trial.questions)}  "
                       f"perplexity x {outcome.perplexity() / unguided.perplexity():.3f}", flush=True)
     return max(tried)
 
@@ -237,10 +215,10 @@ def main():
         rates = [statistics.fmean(wins(part.scores, plain.scores))
                  for part, plain in zip(outcomes[way], outcomes["unguided"])]
         ahead = [a - b for a, b in zip(won, wins(dpo.scores, unguided.scores))]
-        print(f"{way:14s} judge {statistics.fmean(outcome.scores):.3f}  wins {percent(won, questions)}  by seed "
+        print(f"{way:14s} judge {statistics.fmean(outcome.scores):.3f}  wins {mean_percent(won, questions)}  by seed "
               + " ".join(f"{100 * rate:.1f}" for rate in rates)
               + f"  perplexity x {outcome.perplexity() / unguided.perplexity():.3f}  ahead of DPO by "
-              f"{percent(ahead, questions)}, beats it {percent(wins(outcome.scores, dpo.scores), questions)}",
+              f"{mean_percent(ahead, questions)}, beats it {mean_percent(wins(outcome.scores, dpo.scores), questions)}",
               flush=True)
     cost = statistics.fmean(dpo_flops(file, tokenizer, pairs[seed], chosen) for seed in seeds)
     print(f"TFLOP: DPO {cost / 1e12:.2f}, coala {flops / 1e12:.3f} ({100 * flops / cost:.1f} %)")

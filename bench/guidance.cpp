@@ -1,9 +1,9 @@
 // What does guidance cost? Tokens per second of unguided decoding, of guidance by a token head of rank 32, of branch
 // guidance at N = 5 and N = 1, and of a rival that keeps no cache. With PRUNED = 0 there are 15 candidates of which
-// none is pruned (top-k 15, top-p 1), else those that the default sampler leaves. Every round runs all of them in turn,
-// after a text of the model's own; printed are medians over the rounds, and of the ratios within a round. Usage:
-// bench_guidance MODEL [ROUNDS = 5] [NEW_TOKENS = 64] [PROMPT_TOKENS = 192] [THREADS = 1] [PRUNED = 0]. MODEL: for
-// example the random Llama of 187 million parameters that bench/random_llama.py makes.
+// none is pruned (top-k 15, top-p 1, all of them scored), else those that the defaults leave. Every round runs all of
+// them in turn, after a text of the model's own; printed are medians over the rounds, and of the ratios within a round.
+// Usage: bench_guidance MODEL [ROUNDS = 5] [NEW_TOKENS = 64] [PROMPT_TOKENS = 192] [THREADS = 1] [PRUNED = 0]. MODEL:
+// for example the random Llama of 187 million parameters that bench/random_llama.py makes.
 
 #include <fmt/format.h>
 

@@ -7,7 +7,7 @@ judge a TF-IDF classifier from those with even numbers). Usage: prefix_rows.py B
 What is scored are the model's own unguided replies to prompts that are not in the training data: correlations of a
 head's score of the first 25, 50 and 75 % of the words with its score of the whole reply and with the judge's of the
 whole reply (Pearson, pooled over seeds of data, heads and draws, with 95 % intervals over replies). Branch guidance, N
-tokens apart, k = 15: the world's win rate over the unguided replies, the reviews' share of texts that the judge calls
+tokens apart, all k = 15 candidates: the world's win rate over the unguided replies, the reviews' share of texts that the judge calls
 positive. Run by an environment with bench/requirements.txt, from the root of the repository.
 """
 
@@ -21,9 +21,11 @@ import statistics
 import subprocess
 import sys
 
-from sentiment import BEGINNINGS, train_judge, write_lines
+from sentiment import BEGINNINGS, train_judge
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "demo"))
+from comparison import wins  # noqa: E402
+from make_data import write_lines  # noqa: E402
 from world.judge import judge  # noqa: E402
 from world.lessons import make_pairs, make_prompts  # noqa: E402
 
@@ -52,7 +54,7 @@ class World:
 
     def success(self, scores, unguided):
         """Wins over the unguided replies, ties half."""
-        return [0.5 if abs(a - b) < 1e-9 else float(a > b) for a, b in zip(scores, unguided)]
+        return wins(scores, unguided)
 
 
 class Reviews:
@@ -158,7 +160,7 @@ def run(options, domain):
                 pairs.setdefault((kind, part), []).extend(scored)
             for every, scale in BRANCHES:
                 texts = trial.generate("--head", head, "--guidance", "branch", "--guide-every", every,
-                                       "--guidance-scale", scale)
+                                       "--guidance-scale", scale, "--guide-top-p", 1)
                 success.setdefault((kind, every, scale), []).extend(
                     domain.success(domain.judge(trial.prompts, texts), trial.judged))
     print(f"\n{domain.name}, {options.seeds} seeds, rows every {domain.every} tokens")

@@ -4,7 +4,8 @@ labelled reviews, judged by a TF-IDF classifier from the other half. Usage: sent
 [--samples N] [--scales S,S,..] [--seeds N]
 
 Prints for each way of guiding the share of texts that the judge calls positive, with a 95 % interval over texts, and
-the perplexity under the unguided model relative to that of the unguided texts. Prompts are ten neutral beginnings, each
+the perplexity under the unguided model relative to that of the unguided texts, and the share of different pairs of
+neighbouring words. Branch guidance (k = 15) with fewer and fewer of the candidates, `--guide-top-p`. Prompts are ten neutral beginnings, each
 of which is continued N times. Run by an environment with bench/requirements.txt.
 """
 
@@ -15,16 +16,16 @@ import math
 import os
 import pathlib
 import subprocess
+import sys
 
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "demo"))
+from make_data import write_lines  # noqa: E402
+
 BEGINNINGS = ["This film", "The movie", "I watched this", "When I saw", "It is a story about", "The actors in this",
               "Last night I saw", "The director of", "My friends and I", "In this picture"]
-
-
-def write_lines(path, rows):
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def train_judge(rows):
@@ -71,7 +72,8 @@ def main():
     beginnings = [text for text in BEGINNINGS for _ in range(options.samples)]
 
     def run(name, *arguments):
-        positive, log_probability, tokens, seconds = 0, 0.0, 0, 0.0
+        positive, log_probability, tokens, seconds, rows, guided = 0, 0.0, 0, 0.0, 0, 0
+        pairs, words = set(), 0
         for seed in range(options.seeds):
             done = subprocess.run([options.binary, "generate", "--model", model, "--head", head, "--data", prompts,
                                    "--max-tokens", "56", "--samples", str(options.samples), "--seed", str(seed),
@@ -83,12 +85,20 @@ def main():
             log_probability += sum(reply["log_probability"] for reply in answer["replies"])
             tokens += sum(reply["log_probability_tokens"] for reply in answer["replies"])
             seconds += answer["timings"]["seconds"]
+            rows += answer["timings"]["evaluated_rows"]
+            guided += answer["timings"]["guided_steps"]
+            for reply in answer["replies"]:
+                own = reply["text"].split()
+                pairs.update(zip(own, own[1:]))
+                words += max(0, len(own) - 1)
         count = options.seeds * len(beginnings)
         low, high = wilson(positive / count, count)
         perplexity = math.exp(-log_probability / tokens)
         base.setdefault("perplexity", perplexity)
         print(f"{name:28s} {100 * positive / count:5.1f} % [{100 * low:.1f}, {100 * high:.1f}]  perplexity "
-              f"{perplexity:6.2f} x {perplexity / base['perplexity']:.3f}  {tokens / seconds:.0f} tokens/s", flush=True)
+              f"{perplexity:6.2f} x {perplexity / base['perplexity']:.3f}  distinct-2 {len(pairs) / words:.3f}  "
+              f"{tokens / seconds:.0f} tokens/s" + (f"  {rows / guided:.1f} rows a guided step" if guided else ""),
+              flush=True)
 
     base = {}
     run("unguided", "--guidance", "none")
@@ -96,9 +106,10 @@ def main():
         run(f"token {scale}", "--guidance", "token", "--guidance-scale", scale)
     for scale in options.scales.split(","):
         run(f"bias {scale}", "--guidance", "bias", "--guidance-scale", scale)
-    for every, scale in ((5, 6), (1, 2)):
-        run(f"branch, N = {every}, scale {scale}", "--guidance", "branch", "--guide-every", str(every),
-            "--guidance-scale", str(scale))
+    for every, scale in ((1, 2), (5, 6)):
+        for mass in ("1", "0.9", "0.8", "0.7"):
+            run(f"branch, N = {every}, mass {mass}", "--guidance", "branch", "--guide-every", str(every),
+                "--guidance-scale", str(scale), "--guide-top-p", mass)
 
 
 if __name__ == "__main__":

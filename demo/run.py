@@ -6,7 +6,6 @@ import json
 import math
 import os
 import pathlib
-import random
 import statistics
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import time
 
 sys.dont_write_bytecode = True
 
+from comparison import bootstrap, percent, wins, with_interval  # noqa: E402
 from make_data import add_sizes, write_data, write_lines  # noqa: E402
 from world.judge import judge, read_question  # noqa: E402
 
@@ -24,7 +24,6 @@ MAX_TOKENS = 96
 # Hardly sharper than the model itself, half of whose text is good, as a base model's is; a temperature of 0.7 would
 # leave little to choose from.
 SAMPLING = ["--temperature", 1, "--top-p", 0.95, "--top-k", 0]
-RESAMPLES = 2000
 # 97.5 % quantile of Student's t by degrees of freedom, for the interval over control heads.
 STUDENT_T = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
 
@@ -42,32 +41,6 @@ class Replies:
         # Of the text under the unguided model, at temperature 1.
         self.perplexity = math.exp(-sum(line["log_probability"] for line in lines)
                                    / sum(line["log_probability_tokens"] for line in lines))
-
-
-def wins(scores, others):
-    """1 where the score is higher, 1/2 where it is equal."""
-    return [1.0 if a > b + 1e-9 else 0.0 if a < b - 1e-9 else 0.5 for a, b in zip(scores, others)]
-
-
-def bootstrap(values, clusters):
-    """95 % interval of a mean. Resamples clusters, not values: replies to the same question, asked in other words,
-    share their faults."""
-    groups = {}
-    for value, cluster in zip(values, clusters):
-        groups.setdefault(cluster, []).append(value)
-    groups = list(groups.values())
-    rng = random.Random(1)
-    means = sorted(statistics.fmean(value for group in rng.choices(groups, k=len(groups)) for value in group)
-                   for _ in range(RESAMPLES))
-    return [means[int(0.025 * RESAMPLES)], means[int(0.975 * RESAMPLES)]]
-
-
-def percent(value):
-    return f"{100 * value:.1f} %"
-
-
-def with_interval(value, interval):
-    return f"{percent(value)} [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
 
 
 class Demo:

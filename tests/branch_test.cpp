@@ -11,7 +11,6 @@
 #include <set>
 
 #include "decode/parallel_generator.h"
-#include "extract/feature_extractor.h"
 #include "tiny_replies.h"
 
 namespace coala {
@@ -25,14 +24,6 @@ GenerationSettings guided(int candidates, std::size_t max_tokens, const BranchSe
   settings.branch = branch;
   settings.trace = true;
   return settings;
-}
-
-/// A feature by extraction's own code, from the tokens, without a session.
-double extracted_score(const EncodedPrompt& prompt, std::span<const Token> tokens, const FeatureSettings& how) {
-  FeatureExtractor extractor(tiny(), how, 1);
-  EncodedResponse response{followed_by(prompt, tokens), prompt.tokens.size(), 0};
-  const EncodedResponse* const one = &response;
-  return the_head().score(extractor.pool({&one, 1}).row(0));
 }
 
 TEST(Normalised, IsWhatItsNameSays) {
@@ -62,7 +53,8 @@ TEST(BranchGuidance, FeaturesEqualFullReevaluation) {
             const std::vector<Token> text(reply.tokens.begin(),
                                           reply.tokens.begin() + static_cast<std::ptrdiff_t>(t) + 1);
             const double tolerance = expected_score(prompt, text, settings.reward->features).tolerance;
-            EXPECT_NEAR(*reply.trace[t].score, extracted_score(prompt, text, settings.reward->features), tolerance);
+            EXPECT_NEAR(*reply.trace[t].score,
+                        extracted_score(tiny(), the_head(), prompt, text, settings.reward->features), tolerance);
             ++compared;
           }
         }
@@ -126,7 +118,7 @@ TEST(BranchGuidance, TakesTheCandidateThatTheHeadLikesBest) {
           }
         }
         if (longer.empty()) continue;
-        const double score = extracted_score(prompt, longer, {});
+        const double score = extracted_score(tiny(), the_head(), prompt, longer, {});
         best = std::max(best, score);
         if (order[c] == reply.trace[t].token) of_drawn = score;
       }
@@ -345,7 +337,7 @@ TEST(BranchGuidance, TakesEveryTokenWhereKIsLarger) {
     if (!left.contains(token)) sampling.logit_bias[token] = -std::numeric_limits<double>::infinity();
   }
   std::map<double, Token> by_score;
-  for (const Token token : left) by_score[extracted_score(prompt, {&token, 1}, {})] = token;
+  for (const Token token : left) by_score[extracted_score(tiny(), the_head(), prompt, {&token, 1}, {})] = token;
   ASSERT_EQ(by_score.size(), left.size());
   const RewardHead head = reward();
   // The best and the worst by the head cannot both be the model's first choice.

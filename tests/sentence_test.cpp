@@ -7,7 +7,6 @@
 #include <string>
 
 #include "decode/parallel_generator.h"
-#include "extract/feature_extractor.h"
 #include "tiny_replies.h"
 
 namespace coala {
@@ -26,17 +25,7 @@ EncodedPrompt question(const std::string& text) {
 
 /// Likes and dislikes tokens at random, so that sentences differ in score.
 const Head& tutor_head() {
-  static const Head head = [] {
-    const std::size_t d = tutor().identity().dimension;
-    Random random(6);
-    Head made;
-    made.transform = FeatureTransform::identity(d);
-    made.network.theta1 = Matrix<float>(1, d);
-    made.network.gates = Matrix<float>(1, d);
-    for (float& weight : made.network.theta1.values()) weight = static_cast<float>(random.normal());
-    made.network.theta2 = {1.0f};
-    return made;
-  }();
+  static const Head head = random_head(tutor().identity().dimension, 6);
   return head;
 }
 
@@ -50,14 +39,6 @@ GenerationSettings by_sentence(int continuations) {
 
 Reply reply_to(const EncodedPrompt& prompt, const GenerationSettings& settings) {
   return Generator(tutor(), settings, prompt.tokens.size(), 1, 1).generate(prompt).front();
-}
-
-/// The head's score of a text by way of extraction's evaluator.
-double extracted_score(const EncodedPrompt& prompt, std::span<const Token> tokens) {
-  FeatureExtractor extractor(tutor(), {}, 1);
-  const EncodedResponse response{followed_by(prompt, tokens), prompt.tokens.size(), 0};
-  const EncodedResponse* const one = &response;
-  return tutor_head().score(extractor.pool({&one, 1}).row(0));
 }
 
 const std::vector<std::string> kQuestions{"What is the capital of Peru?", "I am afraid. Name the French word for moon.",
@@ -92,7 +73,7 @@ TEST(SentenceGuidance, ScoresAreThoseOfTheTextSoFar) {
       if (!reply.trace[t].score) continue;
       ++judged;
       const auto tokens = std::span(reply.tokens).first(std::min(t + 1, reply.tokens.size()));
-      const double expected = extracted_score(prompt, tokens);
+      const double expected = extracted_score(tutor(), tutor_head(), prompt, tokens, {});
       EXPECT_NEAR(*reply.trace[t].score, expected, 1e-4 * (1 + std::abs(expected)));
     }
     EXPECT_GT(judged, 1u);

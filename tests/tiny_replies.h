@@ -6,6 +6,7 @@
 
 #include "core/random.h"
 #include "decode/generator.h"
+#include "extract/feature_extractor.h"
 #include "lm/hidden_states.h"
 #include "support.h"
 
@@ -31,19 +32,19 @@ inline EncodedPrompt long_prompt(std::size_t tokens) {
 }
 
 /// A linear head with random weights: one neuron whose gate is always open.
-inline Head random_head() {
-  Random random(5);
+inline Head random_head(std::size_t dimension, std::uint64_t seed) {
+  Random random(seed);
   Head head;
-  head.transform = FeatureTransform::identity(32);
-  head.network.theta1 = Matrix<float>(1, 32);
-  head.network.gates = Matrix<float>(1, 32);
+  head.transform = FeatureTransform::identity(dimension);
+  head.network.theta1 = Matrix<float>(1, dimension);
+  head.network.gates = Matrix<float>(1, dimension);
   for (float& weight : head.network.theta1.values()) weight = static_cast<float>(random.normal());
   head.network.theta2 = {1.0f};
   return head;
 }
 
 inline const Head& the_head() {
-  static const Head head = random_head();
+  static const Head head = random_head(32, 5);
   return head;
 }
 
@@ -67,6 +68,15 @@ inline std::vector<Token> followed_by(const EncodedPrompt& prompt, std::span<con
   std::vector<Token> all = prompt.tokens;
   all.insert(all.end(), tokens.begin(), tokens.end());
   return all;
+}
+
+/// The head's score by extraction's own code, from the tokens, without a session.
+inline double extracted_score(const Backbone& backbone, const Head& head, const EncodedPrompt& prompt,
+                              std::span<const Token> tokens, const FeatureSettings& how) {
+  FeatureExtractor extractor(backbone, how, 1);
+  const EncodedResponse response{followed_by(prompt, tokens), prompt.tokens.size(), 0};
+  const EncodedResponse* const one = &response;
+  return head.score(extractor.pool({&one, 1}).row(0));
 }
 
 /// What the head says of the tokens by way of extraction's own evaluator, and by how much rounding may change it:

@@ -187,10 +187,10 @@ Json evaluate_generated(GeneratedEvalOptions& options, const std::string& head_p
   std::vector<FrontierCurve> curves{{"unguided", {{0, unguided.perplexity, result["unguided"]["judge_mean"]}}}};
   for (const std::string& way : options.guidance) {
     curves.push_back({way, {}});
-    const bool has_scale = way != "best-of-n" && way != "sentence";
+    const Guidance guidance = guidance_named(way, &head);
+    const bool has_scale = takes_scale(guidance);
     const std::vector<double> scales = has_scale ? options.scales : std::vector<double>{1};
     for (const double scale : scales) {
-      const Guidance guidance = guidance_named(way, &head);
       generation.scale = scale;
       generation.settings = plain;
       set_guidance(generation, guidance, backbone, head);

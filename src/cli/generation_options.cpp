@@ -152,6 +152,10 @@ void add_generation_options(CLI::App& command, GenerationOptions& options) {
   add_sampling_options(command, options);
 }
 
+bool takes_scale(Guidance guidance) {
+  return guidance == Guidance::Branch || guidance == Guidance::EachToken || guidance == Guidance::Bias;
+}
+
 bool chooses_best(const GenerationOptions& options, Guidance guidance) {
   const bool tilted = guidance == Guidance::EachToken || guidance == Guidance::Bias;
   return guidance == Guidance::BestOfN || (tilted && options.num_candidates.value_or(1) > 1);
@@ -171,7 +175,6 @@ Guidance guidance_of(const GenerationOptions& options, const CLI::App& command, 
   const Guidance standard = head == nullptr ? Guidance::None : head->token ? Guidance::EachToken : Guidance::BestOfN;
   const Guidance guidance = options.guidance.empty() ? standard : guidance_named(options.guidance, head);
   const std::string name = name_of(kGuidances, guidance);
-  const bool tilted = guidance == Guidance::EachToken || guidance == Guidance::Bias;
   if (guidance != Guidance::None && head == nullptr) {
     throw Error(ErrorCode::BadUsage, fmt::format("--guidance {} goes by a head's score, and there is none", name),
                 "name a head file with --head, or use --guidance none");
@@ -181,7 +184,7 @@ Guidance guidance_of(const GenerationOptions& options, const CLI::App& command, 
                 fmt::format("--samples {} does not go with the choice of the best of several", options.samples),
                 "use --candidates to see more than the best reply, or leave --num-candidates or best-of-n out");
   }
-  if (command.count("--guidance-scale") > 0 && guidance != Guidance::Branch && !tilted) {
+  if (command.count("--guidance-scale") > 0 && !takes_scale(guidance)) {
     throw Error(ErrorCode::BadUsage, fmt::format("--guidance-scale does not go with the guidance {}", name),
                 "add --guidance token or branch");
   }

@@ -21,6 +21,9 @@ enum class Guidance {
   Bias,       ///< the same without context: the baseline
 };
 
+/// Does --guidance-scale say how strongly?
+bool takes_scale(Guidance guidance);
+
 /// Options of how replies are drawn, as they are given.
 struct GenerationOptions {
   GenerationSettings settings;

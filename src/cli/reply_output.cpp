@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 
@@ -59,13 +60,11 @@ void print_trace(const std::string& id, std::size_t candidate, const Reply& repl
 
 void print_text(std::string_view text) {
   std::string shown;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const auto byte = [&](std::size_t at) { return at < text.size() ? static_cast<unsigned char>(text[at]) : 0u; };
-    // U+0080 to U+009F are control characters too; texts come in whole characters.
-    const bool wide = byte(i) == 0xc2 && byte(i + 1) >= 0x80 && byte(i + 1) <= 0x9f;
-    const bool controls = (byte(i) < 0x20 && text[i] != '\n' && text[i] != '\t') || byte(i) == 0x7f || wide;
-    if (!controls) shown += text[i];
-    if (wide) ++i;
+  while (!text.empty()) {
+    const bool wanted = text[0] == '\n' || text[0] == '\t';
+    const std::size_t control = wanted ? 0 : control_length(text);
+    if (control == 0) shown += text[0];
+    text.remove_prefix(std::max<std::size_t>(control, 1));
   }
   fmt::print("{}", shown);
   std::fflush(stdout);

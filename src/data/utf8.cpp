@@ -72,17 +72,21 @@ std::string_view trimmed(std::string_view text) noexcept {
   return text;
 }
 
+std::size_t control_length(std::string_view text) noexcept {
+  if (text.empty()) return 0;
+  const auto first = static_cast<unsigned char>(text[0]);
+  if (first < 0x20 || first == 0x7f) return 1;
+  const bool two = first == 0xc2 && sequence_length(text) == 2 && static_cast<unsigned char>(text[1]) < 0xa0;
+  return two ? 2 : 0;
+}
+
 std::string quoted_text(std::string_view text, std::size_t limit) {
   std::string result = "\"";
   std::size_t at = 0;
   while (at < text.size() && at < limit) {
     const std::size_t length = sequence_length(text.substr(at));
-    const auto first = static_cast<unsigned char>(text[at]);
-    // U+0080..U+009F (0xc2 0x80..0x9f) are control characters too: some terminals obey them.
-    const bool control = first < 0x20 || first == 0x7f ||
-                         (first == 0xc2 && length == 2 && static_cast<unsigned char>(text[at + 1]) < 0xa0);
-    if (length == 0 || control) {
-      result += text[at] == '\n' ? "\\n" : fmt::format("\\x{:02x}", first);
+    if (length == 0 || control_length(text.substr(at)) > 0) {
+      result += text[at] == '\n' ? "\\n" : fmt::format("\\x{:02x}", static_cast<unsigned char>(text[at]));
       if (length == 2) result += fmt::format("\\x{:02x}", static_cast<unsigned char>(text[at + 1]));
     } else {
       result += text.substr(at, length);

@@ -29,6 +29,10 @@ bool is_blank(std::string_view text) noexcept;
 /// The text without white space at both ends.
 std::string_view trimmed(std::string_view text) noexcept;
 
+/// Bytes of the control character that the text begins with, 0 when it begins with none: below U+0020, U+007F, and
+/// U+0080 to U+009F, which some terminals obey too.
+std::size_t control_length(std::string_view text) noexcept;
+
 /// The text in double quotes for a message: control characters escaped (a data file must not be able to send escape
 /// sequences to a terminal), malformed bytes replaced, and cut to about `limit` bytes between characters.
 std::string quoted_text(std::string_view text, std::size_t limit = 60);

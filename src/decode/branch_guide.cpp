@@ -27,18 +27,18 @@ std::vector<std::size_t> leading(std::span<const TokenLogit> candidates, std::si
 
 /// How many of the leading candidates have the mass `top_p` of all in a draw at this temperature; all of them at 0,
 /// where nothing is drawn and any of them may win.
-std::size_t nucleus(std::span<const TokenLogit> candidates, std::span<const std::size_t> leading, double temperature,
+std::size_t nucleus(std::span<const TokenLogit> candidates, std::span<const std::size_t> places, double temperature,
                     double top_p) {
-  if (top_p >= 1 || temperature == 0) return leading.size();
+  if (top_p >= 1 || temperature == 0) return places.size();
   const auto weight = [&](const TokenLogit& candidate) {
-    return std::exp((static_cast<double>(candidate.logit) - static_cast<double>(candidates[leading[0]].logit)) /
+    return std::exp((static_cast<double>(candidate.logit) - static_cast<double>(candidates[places[0]].logit)) /
                     temperature);
   };
   double all = 0;
   for (const TokenLogit& candidate : candidates) all += weight(candidate);
   double mass = 0;
   std::size_t count = 0;
-  while (count < leading.size() && mass < top_p * all) mass += weight(candidates[leading[count++]]);
+  while (count < places.size() && mass < top_p * all) mass += weight(candidates[places[count++]]);
   return count;
 }
 
@@ -55,7 +55,7 @@ struct BranchGuide::Branch {
   int sequence = -1;                  ///< -1: the token ends the reply, nothing is evaluated
   Session::Output next;               ///< after the candidate
   std::optional<PooledState> pooled;  ///< with the candidate, and with what the look-ahead adds
-  std::vector<float> logits, state;   ///< what `next` views when there is a look-ahead
+  Session::OwnedOutput own;           ///< what `next` views when there is a look-ahead
 };
 
 BranchGuide::BranchGuide(const Backbone& backbone, Session& session, const RewardHead& reward,
@@ -129,9 +129,8 @@ std::vector<BranchGuide::Branch> BranchGuide::grow(int sequence, const PooledSta
     branch.pooled = text;
     branch.pooled->add(branch.next.state);
     if (to_states) continue;
-    branch.logits.assign(branch.next.logits.begin(), branch.next.logits.end());
-    branch.state.assign(branch.next.state.begin(), branch.next.state.end());
-    branch.next = {branch.logits, branch.state};
+    branch.own = Session::OwnedOutput(branch.next);
+    branch.next = branch.own.view();
   }
   look_ahead(branches);
   return branches;
@@ -197,9 +196,8 @@ Session::Output BranchGuide::keep(Branch& branch, int sequence) {
   session_.truncate(branch.sequence, session_.length_tokens(sequence) + 1);
   session_.fork(branch.sequence, sequence);
   if (settings_.look_ahead == 1) return session_.completed(branch.next);
-  logits_ = std::move(branch.logits);
-  state_ = std::move(branch.state);
-  return {logits_, state_};
+  last_ = std::move(branch.own);
+  return last_.view();
 }
 
 }  // namespace coala

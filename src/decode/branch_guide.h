@@ -59,7 +59,7 @@ class BranchGuide {
   const LogitTilt* tilt_;
   double slope_;  ///< the head's, which makes a score log-odds
   std::vector<float> tilted_;
-  std::vector<float> logits_, state_;  ///< of the last winner, with a look-ahead
+  Session::OwnedOutput last_;  ///< of the last winner, with a look-ahead
 };
 
 }  // namespace coala

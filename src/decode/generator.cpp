@@ -88,10 +88,8 @@ SessionOptions session_options(const Backbone& backbone, const GenerationSetting
 
 /// A prompt that was evaluated: what follows it, and its feature when replies are scored.
 struct Generator::Opened {
-  std::vector<float> logits, state;
+  Session::OwnedOutput next;
   std::optional<PooledState> feature;
-
-  Session::Output output() const { return {logits, state}; }
 };
 
 /// A reply that is being written.
@@ -106,7 +104,7 @@ struct Generator::Writing {
 struct Generator::Continuation {
   int sequence = 0;
   std::unique_ptr<ReplyStream> stream;
-  std::vector<float> logits, state;
+  Session::OwnedOutput next;
 
   std::optional<double> score(const Head& head) const {
     const PooledState& feature = stream->feature();
@@ -162,9 +160,7 @@ Generator::Opened Generator::open(const EncodedPrompt& prompt) {
   if (needs_prompt_states(settings_)) {
     visitor = [&opened](std::size_t, std::span<const float> state) { opened.feature->add(state); };
   }
-  const Session::Output output = session_.start(kPromptSequence, prompt.tokens, visitor);
-  opened.logits.assign(output.logits.begin(), output.logits.end());
-  opened.state.assign(output.state.begin(), output.state.end());
+  opened.next = Session::OwnedOutput(session_.start(kPromptSequence, prompt.tokens, visitor));
   return opened;
 }
 
@@ -220,56 +216,52 @@ void Generator::write_guided(ReplyStream& stream, Session::Output output) {
 /// head likes best.
 void Generator::write_by_sentence(std::unique_ptr<ReplyStream>& stream, const Session::Output& output) {
   session_.fork(kPromptSequence, kFirstReply);
-  Continuation text;
-  text.logits.assign(output.logits.begin(), output.logits.end());
-  text.state.assign(output.state.begin(), output.state.end());
+  Session::OwnedOutput next(output);
   for (std::size_t sentence = 0; !stream->finished(); ++sentence) {
     std::vector<Continuation> all(static_cast<std::size_t>(settings_.sentence_candidates));
     for (std::size_t i = 0; i < all.size(); ++i) {
       all[i].sequence = kFirstBranch + static_cast<int>(i);
       all[i].stream = stream->branch(sentence, static_cast<int>(i));
       session_.fork(kFirstReply, all[i].sequence);
-      draw(*all[i].stream, {text.logits, text.state});
+      draw(*all[i].stream, next.view());
     }
-    for (;;) {
-      std::vector<Session::Row> rows;
-      std::vector<Continuation*> growing;
-      for (Continuation& one : all) {
-        if (!one.stream->waits()) continue;
-        growing.push_back(&one);
-        rows.push_back({one.sequence, one.stream->last()});
-      }
-      if (growing.empty()) break;
-      const std::span<const Session::Output> outputs = session_.step(rows);
-      for (std::size_t i = 0; i < growing.size(); ++i) {
-        Continuation& one = *growing[i];
-        one.stream->evaluated(outputs[i].state);
-        if (one.stream->finished()) continue;
-        if (!one.stream->ends_sentence()) {
-          draw(*one.stream, outputs[i]);
-          continue;
-        }
-        one.logits.assign(outputs[i].logits.begin(), outputs[i].logits.end());
-        one.state.assign(outputs[i].state.begin(), outputs[i].state.end());
-      }
-    }
-    // A text without tokens has no score, which is below all others.
-    std::size_t best = 0;
-    std::optional<double> highest = all[0].score(*settings_.reward->head);
-    for (std::size_t i = 1; i < all.size(); ++i) {
-      const std::optional<double> score = all[i].score(*settings_.reward->head);
-      if (!(score > highest)) continue;
-      best = i;
-      highest = score;
-    }
-    session_.fork(all[best].sequence, kFirstReply);
+    end_sentences(all);
+    std::vector<std::optional<double>> scores;
+    for (const Continuation& one : all) scores.push_back(one.score(*settings_.reward->head));
+    const std::size_t place = highest_score(scores);
+    Continuation& best = all[place];
+    session_.fork(best.sequence, kFirstReply);
     for (const Continuation& one : all) session_.drop(one.sequence);
-    stream = std::move(all[best].stream);
-    stream->chosen(highest);
-    text.logits = std::move(all[best].logits);
-    text.state = std::move(all[best].state);
+    stream = std::move(best.stream);
+    stream->chosen(scores[place]);
+    next = std::move(best.next);
   }
   session_.drop(kFirstReply);
+}
+
+/// Draws each to the end of its sentence or of the reply, with one decode per token of all.
+void Generator::end_sentences(std::span<Continuation> all) {
+  for (;;) {
+    std::vector<Session::Row> rows;
+    std::vector<Continuation*> growing;
+    for (Continuation& one : all) {
+      if (!one.stream->waits()) continue;
+      growing.push_back(&one);
+      rows.push_back({one.sequence, one.stream->last()});
+    }
+    if (growing.empty()) return;
+    const std::span<const Session::Output> outputs = session_.step(rows);
+    for (std::size_t i = 0; i < growing.size(); ++i) {
+      Continuation& one = *growing[i];
+      one.stream->evaluated(outputs[i].state);
+      if (one.stream->finished()) continue;
+      if (one.stream->ends_sentence()) {
+        one.next = Session::OwnedOutput(outputs[i]);
+      } else {
+        draw(*one.stream, outputs[i]);
+      }
+    }
+  }
 }
 
 void Generator::generate(std::span<const EncodedPrompt> prompts, const Consumer& consumer) {
@@ -301,11 +293,11 @@ void Generator::generate(std::span<const EncodedPrompt> prompts, const Consumer&
                                                      static_cast<int>(next_candidate), opened.feature);
       ++next_candidate;
       if (settings_.branch) {
-        write_guided(*writing.stream, opened.output());
+        write_guided(*writing.stream, opened.next.view());
       } else if (settings_.sentence_candidates > 0) {
-        write_by_sentence(writing.stream, opened.output());
+        write_by_sentence(writing.stream, opened.next.view());
       } else {
-        draw(*writing.stream, opened.output());
+        draw(*writing.stream, opened.next.view());
       }
       if (writing.stream->waits()) {
         session_.fork(kPromptSequence, writing.sequence);

@@ -58,6 +58,7 @@ class Generator {
   void step(std::span<Writing> all);
   void write_guided(ReplyStream& stream, Session::Output output);
   void write_by_sentence(std::unique_ptr<ReplyStream>& stream, const Session::Output& output);
+  void end_sentences(std::span<Continuation> all);
 
   const Backbone& backbone_;
   GenerationSettings settings_;

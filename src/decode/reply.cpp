@@ -1,7 +1,6 @@
 #include "decode/reply.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "core/error.h"
 
@@ -19,9 +18,14 @@ const char* finish_name(Finish finish) {
   throw Error(ErrorCode::Internal, "an ending without a name");
 }
 
+std::size_t highest_score(std::span<const std::optional<double>> scores) {
+  return static_cast<std::size_t>(std::ranges::max_element(scores) - scores.begin());
+}
+
 std::size_t best_of(std::span<const Reply> candidates) {
-  const auto score = [](const Reply& reply) { return reply.score.value_or(-std::numeric_limits<double>::infinity()); };
-  return static_cast<std::size_t>(std::ranges::max_element(candidates, {}, score) - candidates.begin());
+  std::vector<std::optional<double>> scores;
+  for (const Reply& reply : candidates) scores.push_back(reply.score);
+  return highest_score(scores);
 }
 
 }  // namespace coala

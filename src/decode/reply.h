@@ -38,7 +38,10 @@ struct Reply {
   std::vector<DrawnToken> trace;           ///< all that was drawn, when asked for
 };
 
-/// Number of the candidate with the highest score; the first of several. One without a score is below all others.
+/// Place of the highest score; the first of several. None is below all others.
+std::size_t highest_score(std::span<const std::optional<double>> scores);
+
+/// Number of the candidate with the highest score, as above.
 std::size_t best_of(std::span<const Reply> candidates);
 
 }  // namespace coala

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cstring>
 #include <exception>
 
 #include "core/error.h"
@@ -66,6 +67,14 @@ llama_context* open_context(const Backbone& backbone, const llama_context_params
     }
   }
   return context;
+}
+
+bool is_last_state(const char* node_name) {
+  return std::strcmp(node_name, "result_norm") == 0 || std::strcmp(node_name, "result_embd_pooled") == 0;
+}
+
+bool has_parts(const Backbone& backbone) {
+  return !llama_model_is_recurrent(backbone.handle()) && !llama_model_is_hybrid(backbone.handle());
 }
 
 }  // namespace coala

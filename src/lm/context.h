@@ -19,4 +19,11 @@ llama_context_params context_params(int threads);
 llama_context* open_context(const Backbone& backbone, const llama_context_params& params, std::size_t tokens,
                             const std::string& hint);
 
+/// Does the node of an evaluation hold the states after the final norm? Its name is another when embeddings are asked
+/// for.
+bool is_last_state(const char* node_name);
+
+/// Can a sequence share the beginning of another, or lose its end? A recurrent state is of the whole or of nothing.
+bool has_parts(const Backbone& backbone);
+
 }  // namespace coala

@@ -284,7 +284,7 @@ const GraphKernels::Mask& GraphKernels::mask_of(const ggml_tensor& mask, std::si
   Mask& result = found->second;
   if (!fresh) return result;
   const std::size_t blocks = cells / kPanelColumns;
-  result.used.resize(blocks);
+  std::vector<bool> used(blocks);
   for (std::size_t begin = 0; begin < rows; begin += tile) {
     const std::size_t end = std::min(begin + tile, rows);
     auto& visible = result.visible.emplace_back();
@@ -296,13 +296,13 @@ const GraphKernels::Mask& GraphKernels::mask_of(const ggml_tensor& mask, std::si
       }
       if (!seen) continue;
       visible.push_back(static_cast<std::uint32_t>(b));
-      result.used[b] = true;
+      used[b] = true;
     }
   }
   std::size_t seen = 0;
   for (const auto& visible : result.visible) seen += visible.size();
   for (std::size_t b = 0; b < blocks; ++b) {
-    if (result.used[b]) result.all.push_back(static_cast<std::uint32_t>(b));
+    if (used[b]) result.all.push_back(static_cast<std::uint32_t>(b));
   }
   result.alike = static_cast<double>(result.all.size() * result.visible.size()) <= kAlike * static_cast<double>(seen);
   return result;
@@ -386,7 +386,7 @@ void GraphKernels::attend_head(const Attention& a, const Mask& mask, std::size_t
   const auto rows = static_cast<std::size_t>(a.q->ne[1]);
   const auto heads = static_cast<std::size_t>(a.q->ne[2]);
   const std::size_t group = heads / static_cast<std::size_t>(a.k->ne[2]);
-  const std::size_t blocks = mask.used.size();
+  const std::size_t blocks = static_cast<std::size_t>(a.k->ne[1]) / kPanelColumns;
   const std::size_t tile = kernels_.row_tile;
   const std::size_t value_panels = (value_width + kPanelColumns - 1) / kPanelColumns;
 
@@ -395,8 +395,7 @@ void GraphKernels::attend_head(const Attention& a, const Mask& mask, std::size_t
   const std::size_t value_size = kPanelColumns * kPanelColumns;
   AlignedVector<float> keys(blocks * key_size);
   AlignedVector<float> values(blocks * value_panels * value_size);
-  for (std::size_t b = 0; b < blocks; ++b) {
-    if (!mask.used[b]) continue;
+  for (const std::uint32_t b : mask.all) {
     kernels_.pack_panel_f32(at<std::byte>(a.k, b * kPanelColumns, kv_head), a.k->nb[1], kPanelColumns, width,
                             keys.data() + b * key_size);
     for (std::size_t p = 0; p < value_panels; ++p) {

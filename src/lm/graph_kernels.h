@@ -42,8 +42,7 @@ class GraphKernels {
   /// For each tile of rows, the blocks of cells that some row of it sees.
   struct Mask {
     std::vector<std::vector<std::uint32_t>> visible;
-    std::vector<bool> used;          ///< per block: by any tile
-    std::vector<std::uint32_t> all;  ///< the blocks that are used
+    std::vector<std::uint32_t> all;  ///< the blocks that any tile sees
     bool alike = false;              ///< do the tiles see nearly the same blocks?
   };
   struct Attention;

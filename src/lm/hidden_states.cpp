@@ -65,8 +65,7 @@ struct StateEvaluator::Stopper {
 
   bool is_stop(const char* name) const {
     if (!stop_at_norm) return last_layer == name;
-    // The node has the second name when embeddings are asked for, as they are here.
-    return std::strcmp(name, "result_norm") == 0 || std::strcmp(name, "result_embd_pooled") == 0;
+    return is_last_state(name);
   }
   static bool on_node(ggml_tensor* node, bool ask, void* self_pointer) {
     auto& self = *static_cast<Stopper*>(self_pointer);
@@ -119,10 +118,7 @@ StateEvaluator::StateEvaluator(const Backbone& backbone, const StateOptions& opt
     throw Error(ErrorCode::BadUsage, "products in bfloat16 need a CPU with AVX2", "use --precision f32");
   }
   check_layers();
-  // A recurrent state cannot be shared by sequences that go on from its middle.
-  if (llama_model_is_recurrent(backbone.handle()) || llama_model_is_hybrid(backbone.handle())) {
-    options_.share_prefixes = false;
-  }
+  if (!has_parts(backbone)) options_.share_prefixes = false;
   if (options_.batch_rows == 0) options_.batch_rows = choose_batch_rows(model);
   options_.batch_rows = std::clamp(options_.batch_rows, kFewestBatchRows, kMostBatchRows);
   if (model.encoder) {

@@ -7,6 +7,7 @@
 
 #include "linalg/dense_kernels.h"
 #include "lm/accelerator.h"
+#include "lm/context.h"
 #include "lm/graph_kernels.h"
 
 namespace coala {
@@ -14,11 +15,6 @@ namespace {
 
 /// A thread's part of the vocabulary is a multiple of this.
 constexpr std::size_t kGrain = 256;
-
-/// The node has the second name when embeddings are asked for.
-bool is_last_state(const ggml_tensor& node) {
-  return std::strcmp(node.name, "result_norm") == 0 || std::strcmp(node.name, "result_embd_pooled") == 0;
-}
 
 }  // namespace
 
@@ -29,7 +25,7 @@ void LateOutput::attach(llama_context_params& params) {
 
 bool LateOutput::on_node(ggml_tensor* node, bool ask, void* self_pointer) {
   auto& self = *static_cast<LateOutput*>(self_pointer);
-  const bool stop = self.armed_ && is_last_state(*node);
+  const bool stop = self.armed_ && is_last_state(node->name);
   if (!ask) return !stop;
   if (!self.checked_ && node->op == GGML_OP_MUL_MAT && std::strcmp(node->name, "result_output") == 0) {
     self.weights_ = node->src[0];

@@ -71,7 +71,7 @@ Session::Session(const Backbone& backbone, const SessionOptions& options)
     : backbone_(backbone),
       options_(options),
       context_(std::make_unique<Context>()),
-      copies_parts_(!llama_model_is_recurrent(backbone.handle()) && !llama_model_is_hybrid(backbone.handle())) {
+      has_parts_(coala::has_parts(backbone)) {
   if (backbone.identity().encoder) {
     throw Error(ErrorCode::BadInput,
                 fmt::format("{} ({}) is an encoder: it reads texts and cannot write any", backbone.identity().name,
@@ -182,7 +182,7 @@ void Session::fork(int from, int to) {
   }
   llama_memory_seq_cp(llama_get_memory(context_->handle), from, to, static_cast<llama_pos>(known), -1);
   lengths_[static_cast<std::size_t>(to)] = length;
-  if (!copies_parts_) return;
+  if (!has_parts_) return;
   if (back && known > 0) {
     source.shared = length;
   } else {
@@ -233,6 +233,7 @@ std::span<const Session::Output> Session::step(std::span<const Row> rows, Wanted
 }
 
 void Session::drop(int sequence) {
+  check_sequence(sequence);
   const Copy& copy = copies_[static_cast<std::size_t>(sequence)];
   if (copy.shared == 0) {
     forget(sequence);

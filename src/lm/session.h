@@ -45,6 +45,15 @@ class Session {
     std::span<const float> logits;  ///< [vocabulary], of the next token; empty: not evaluated yet
     std::span<const float> state;   ///< [d], after the final norm
   };
+  /// An output that outlives the next call.
+  struct OwnedOutput {
+    std::vector<float> logits, state;
+
+    OwnedOutput() = default;
+    explicit OwnedOutput(const Output& output)
+        : logits(output.logits.begin(), output.logits.end()), state(output.state.begin(), output.state.end()) {}
+    Output view() const { return {logits, state}; }
+  };
   /// Receives the state of a prompt's token, valid during the call.
   using PromptVisitor = std::function<void(std::size_t position, std::span<const float> state)>;
 
@@ -77,7 +86,8 @@ class Session {
   /// The same, but leaves the logits for later where the model's form allows that.
   std::span<const Output> step_to_states(std::span<const Row> rows);
 
-  /// The output with its logits, which are those that step() would have given to the bit; valid until the next call.
+  /// The output with its logits, valid until the next call. They are those that step() would have given for fewer than
+  /// 16 rows, to the bit; more rows have another kernel, and differ by rounding.
   Output completed(const Output& output);
 
   /// Forgets a sequence; cells that no other sequence shares become free. A copy stays entered, out of sight, in the
@@ -118,7 +128,7 @@ class Session {
   std::unique_ptr<Context> context_;
   std::vector<std::size_t> lengths_;  ///< of the sequences, in tokens
   std::vector<Copy> copies_;
-  bool copies_parts_;  ///< a recurrent state is copied as a whole or not at all
+  bool has_parts_;  ///< else a sequence is copied as a whole or not at all
   std::vector<Output> outputs_;
   SessionCounts counts_;
 };
