@@ -36,7 +36,9 @@ matplotlib.use("svg")
 from matplotlib import pyplot  # after the choice of the output
 
 BETA_RATIO = 0.03   # of the penalty at which all weights are zero
-PEER_LIMIT_S = 30   # a peer's ladder of iterations ends with the solve that takes longer
+PEER_LIMIT_S = 30   # a peer's ladder ends with the solve that takes longer
+PEER_TOLERANCES = tuple(10.0 ** -k for k in range(1, 10))
+PEER_STEPS = 1000   # of a solve, at most
 GAPS = (1e-2, 1e-4, 1e-6)
 POLISH_STEPS = 300
 
@@ -101,28 +103,30 @@ def numpy_points(program):
 
 
 def skglm_points(program):
-    """A solve from zero for each number of passes over the groups."""
+    """A solve from zero for each tolerance. Fewer passes would give fewer points: skglm looks at its stopping rule every
+    ten of them, and its working sets begin anew when the rule is met by a factor."""
     groups, dimension = program.shape
     design = numpy.asfortranarray(numpy.concatenate([program.pattern[:, [p]] * program.x for p in range(groups)], 1))
     indices, pointers = grp_converter(dimension, groups * dimension)
     penalty = WeightedGroupL2(program.beta / len(design), numpy.ones(groups), pointers, indices)
 
-    def solve(rows, passes):
+    def solve(rows, tolerance):
         if program.loss == "squared":
             datafit = QuadraticGroup(pointers, indices)
-            solver = GroupBCD(max_iter=1, max_epochs=passes, p0=groups, tol=0)
+            solver = GroupBCD(p0=groups, tol=tolerance)
         else:
             datafit = LogisticGroup(pointers, indices)
-            solver = GroupProxNewton(max_iter=1, max_pn_iter=passes, p0=groups, tol=0)
+            solver = GroupProxNewton(max_iter=PEER_STEPS, p0=groups, tol=tolerance)
         start = time.perf_counter()
         w = solver.solve(numpy.asfortranarray(design[:rows]), program.y[:rows], datafit, penalty)[0]
         return time.perf_counter() - start, program.objective(w.reshape(program.shape))
 
-    solve(200, 1)  # compiles
-    points, passes = [], 1
-    while not points or points[-1][0] < PEER_LIMIT_S:
-        points.append(solve(len(design), passes))
-        passes *= 5
+    solve(200, 1e-2)  # compiles
+    points = []
+    for tolerance in PEER_TOLERANCES:
+        points.append(solve(len(design), tolerance))
+        if points[-1][0] > PEER_LIMIT_S:
+            break
     return points
 
 

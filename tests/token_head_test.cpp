@@ -1,7 +1,10 @@
 #include "head/token_head.h"
 
+#include <ggml.h>
+#include <gguf.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <fstream>
@@ -293,6 +296,79 @@ TEST(TokenHead, GuidesAsItsExportsDo) {
   bias.add(here.state, first);
   bias.add(std::vector<float>(output.dimension(), 5.0f), second);
   EXPECT_EQ(first, second) << "it does not know the context";
+}
+
+/// The tiny model without an output matrix of its own: it reads and writes with its embedding.
+void write_tied(const std::filesystem::path& path) {
+  ggml_context* numbers = nullptr;
+  gguf_context* original = gguf_init_from_file(test::test_file("tiny-llama.gguf").c_str(), {false, &numbers});
+  ASSERT_NE(original, nullptr);
+  gguf_context* tied = gguf_init_empty();
+  gguf_set_kv(tied, original);
+  for (std::int64_t i = 0; i < gguf_get_n_tensors(original); ++i) {
+    const char* name = gguf_get_tensor_name(original, i);
+    if (name != std::string_view("output.weight")) gguf_add_tensor(tied, ggml_get_tensor(numbers, name));
+  }
+  ASSERT_TRUE(gguf_write_to_file(tied, path.c_str(), false));
+  gguf_free(tied);
+  gguf_free(original);
+  ggml_free(numbers);
+}
+
+/// How far a tilt may be off: each column of its table is rounded to 16 bits of the largest number there.
+double tilt_rounding(const TokenHead& head, const OutputMatrix& output, double scale, std::span<const float> state) {
+  const Matrix<float> table = output.table(head.embeddings);
+  const std::vector<double> h(state.begin(), state.end());
+  double sum = 0;
+  for (std::size_t b = 0; b < head.rank(); ++b) {
+    double factor = 0;
+    for (std::size_t a = 0; a < head.rank(); ++a) {
+      factor += static_cast<double>(head.weights(a, b)) * product(head.states.row(a), h);
+    }
+    double most = 0;
+    for (const float value : table.row(b)) most = std::max(most, std::abs(static_cast<double>(value)));
+    sum += std::abs(scale * factor) * most / 65534;
+  }
+  return sum;
+}
+
+/// A model that writes with its embedding gets an output matrix of its own; what it reads stays as it was.
+TEST(TokenHead, TiedModelsAreMergedAndHaveNoAdapter) {
+  const TemporaryFolder folder;
+  write_tied(folder / "tied.gguf");
+  const Backbone tied(folder / "tied.gguf");
+  const OutputMatrix output(tied);
+  ASSERT_TRUE(output.tied());
+  const TokenHead head = random_head(tied.identity().dimension);
+  constexpr double kScale = 1.7;
+  const OutputChange change = output_change(head, output, kScale);
+  EXPECT_EQ(error_code_of([&] { write_lora(tied, output, change, folder / "lora.gguf"); }), ErrorCode::BadInput);
+  EXPECT_FALSE(std::filesystem::exists(folder / "lora.gguf"));
+  write_merged(tied, output, change, folder / "merged.gguf");
+  const Backbone merged{ModelFile(folder / "merged.gguf")};
+  EXPECT_FALSE(OutputMatrix(merged).tied());
+  const TokenTilt tilt(head, output, kScale);
+  Session of_tied(tied, {1, 64, 1});
+  Session of_merged(merged, {1, 64, 1});
+  const std::vector<Token> tokens = tied.encode_prompt(sample_pairs(1)[0].prompt).tokens;
+  Session::Output here = of_tied.start(0, tokens);
+  Session::Output there = of_merged.start(0, tokens);
+  for (int step = 0; step < 10; ++step) {
+    // The same weights up to the last norm, so the same states.
+    EXPECT_TRUE(std::ranges::equal(here.state, there.state)) << "of token " << step;
+    std::vector<float> logits(here.logits.begin(), here.logits.end());
+    tilt.add(here.state, logits);
+    const double rounding = 1e-4 + tilt_rounding(head, output, kScale, here.state);
+    double moved = 0;
+    for (std::size_t c = 0; c < logits.size(); ++c) {
+      EXPECT_NEAR(logits[c], there.logits[c], rounding);
+      moved = std::max(moved, std::abs(static_cast<double>(logits[c]) - static_cast<double>(here.logits[c])));
+    }
+    EXPECT_GT(moved, 0.1);
+    const Session::Row row{0, static_cast<Token>(std::ranges::max_element(logits) - logits.begin())};
+    here = of_tied.step({&row, 1}).front();
+    there = of_merged.step({&row, 1}).front();
+  }
 }
 
 TEST(TokenHead, MergedModelsAreChangedWhereTheyShouldBe) {

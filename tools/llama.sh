@@ -87,7 +87,7 @@ say "unpacking the parts that are needed"
 top=llama_cpp_python-$version/vendor/llama.cpp
 tar -xzf "$archive" -C "$work/source" --strip-components=3 \
   "$top/CMakeLists.txt" "$top/LICENSE" "$top/cmake" "$top/include" "$top/src" "$top/ggml" "$top/vendor" \
-  "$top/common" "$top/licenses"
+  "$top/common" "$top/licenses" "$top/examples/simple"
 
 say "building llama.cpp for this machine ($jobs jobs, about 4 minutes on 2 cores, once)"
 generator=()

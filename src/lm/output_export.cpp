@@ -182,7 +182,7 @@ void write_merged(const Backbone& backbone, const OutputMatrix& output, const Ou
   if (!original) throw Error(ErrorCode::CorruptFile, fmt::format("cannot read {} again", backbone.path().string()));
   const Ggml context = tensor_descriptions(1);
   const auto old = std::ranges::find(tensors, kOutput, &GgufTensor::name);
-  const ggml_type type = old != tensors.end() && old->type == GGML_TYPE_F32 ? GGML_TYPE_F32 : GGML_TYPE_F16;
+  const ggml_type type = output.type() == GGML_TYPE_F32 ? GGML_TYPE_F32 : GGML_TYPE_F16;
   ggml_tensor* changed = describe(context.get(), kOutput, type, output.dimension(), output.vocabulary());
   const Gguf header(gguf_init_empty());
   gguf_set_kv(header.get(), original.get());

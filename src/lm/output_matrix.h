@@ -27,6 +27,7 @@ class OutputMatrix {
   std::size_t dimension() const { return dimension_; }
   float scale() const { return scale_; }
   bool tied() const { return tied_; }
+  std::uint32_t type() const { return type_; }  ///< a ggml_type: how the numbers are stored
 
   /// Rows [first, first + to.size() / d) of E.
   void read(std::size_t first, std::span<float> to) const;
