@@ -104,8 +104,8 @@ class FeatureExtractor {
 /// Embedding, output matrix, norms and rotations are left out.
 double evaluation_flops(const BackboneIdentity& backbone, const FeatureCounts& counts);
 
-/// What the sums for a token head take beside it: for each of the responses' tokens that are looked at, its logits, their
-/// exponentials (counted as one), the expectation, and the products. 0 without a projection.
+/// What the sums for a token head take beside it: for each of the responses' tokens that are looked at, its logits,
+/// their exponentials (counted as one), the expectation, and the products. 0 without a projection.
 double token_sum_flops(const TokenProjection* projection, const FeatureCounts& counts);
 
 }  // namespace coala
