@@ -88,6 +88,45 @@ TEST(TokenFit, ScaleOneMovesTypicalTokensByTheUnit) {
   EXPECT_NEAR(std::sqrt(squares / static_cast<double>(sample.sample_states.rows())), kTokenUnit, 1e-5);
 }
 
+/// The gradient of the loss at the weights that were found, over the one at zero, by the definition and in double.
+double gradient_left(const FeatureSet& set, const TokenProgram& program) {
+  constexpr std::size_t kColumns = kRank * kRank;
+  Matrix<double> x(set.rows(), kColumns);
+  double squares = 0;
+  for (std::size_t i = 0; i < x.rows(); ++i) {
+    for (std::size_t j = 0; j < kColumns; ++j) {
+      x(i, j) = static_cast<double>(set.token_sums_chosen(i, j)) - static_cast<double>(set.token_sums_rejected(i, j));
+      squares += x(i, j) * x(i, j);
+    }
+  }
+  const double scale = std::sqrt(static_cast<double>(x.rows() * kColumns) / squares);  // the columns' mean square is 1
+  std::vector<double> at_zero(kColumns);
+  std::vector<double> gradient(kColumns);
+  for (std::size_t i = 0; i < x.rows(); ++i) {
+    double margin = 0;
+    for (std::size_t j = 0; j < kColumns; ++j) margin += x(i, j) * program.weights[j];
+    for (std::size_t j = 0; j < kColumns; ++j) {
+      at_zero[j] -= 0.5 * scale * x(i, j);
+      gradient[j] -= scale * x(i, j) / (1 + std::exp(margin));
+    }
+  }
+  for (std::size_t j = 0; j < kColumns; ++j) gradient[j] += program.chosen.penalty * program.weights[j] / scale;
+  return std::sqrt(dot(gradient, gradient) / dot(at_zero, at_zero));
+}
+
+/// With fewer pairs than weights the program is solved in the span of the rows.
+TEST(TokenFit, SolvesItsProgramWithManyPairsAndWithFew) {
+  ThreadPool pool(2);
+  for (const std::size_t pairs : {10u, 15u, 16u, 40u}) {
+    const FeatureSet set = planted_pairs(pairs, planted_weights());
+    const TokenFit fit = fit_token_head(set, {}, pool);
+    EXPECT_EQ(fit.token.weights.size(), kRank * kRank);
+    EXPECT_LT(fit.token.certificate.relative_gap, 1e-6);
+    // The solver stops at 1e-6; what it solves is rounded to single precision.
+    EXPECT_LT(gradient_left(set, fit.token), 3e-6) << pairs << " pairs";
+  }
+}
+
 TEST(TokenFit, LearnsFromLabelledResponsesToo) {
   ThreadPool pool(1);
   const std::vector<double> w = planted_weights();

@@ -8,6 +8,7 @@
 #include <array>
 #include <cmath>
 #include <fstream>
+#include <functional>
 
 #include "core/atomic_file.h"
 #include "core/random.h"
@@ -298,21 +299,47 @@ TEST(TokenHead, GuidesAsItsExportsDo) {
   EXPECT_EQ(first, second) << "it does not know the context";
 }
 
-/// The tiny model without an output matrix of its own: it reads and writes with its embedding.
-void write_tied(const std::filesystem::path& path) {
+/// The tiny model with other values and without one of its tensors.
+void write_variant(const std::filesystem::path& path, std::string_view left_out,
+                   const std::function<void(const gguf_context& tiny, gguf_context& variant)>& change) {
   ggml_context* numbers = nullptr;
   gguf_context* original = gguf_init_from_file(test::test_file("tiny-llama.gguf").c_str(), {false, &numbers});
   ASSERT_NE(original, nullptr);
-  gguf_context* tied = gguf_init_empty();
-  gguf_set_kv(tied, original);
+  gguf_context* variant = gguf_init_empty();
+  gguf_set_kv(variant, original);
+  change(*original, *variant);
   for (std::int64_t i = 0; i < gguf_get_n_tensors(original); ++i) {
     const char* name = gguf_get_tensor_name(original, i);
-    if (name != std::string_view("output.weight")) gguf_add_tensor(tied, ggml_get_tensor(numbers, name));
+    if (name != left_out) gguf_add_tensor(variant, ggml_get_tensor(numbers, name));
   }
-  ASSERT_TRUE(gguf_write_to_file(tied, path.c_str(), false));
-  gguf_free(tied);
+  ASSERT_TRUE(gguf_write_to_file(variant, path.c_str(), false));
+  gguf_free(variant);
   gguf_free(original);
   ggml_free(numbers);
+}
+
+/// It reads and writes with its embedding.
+void write_tied(const std::filesystem::path& path) {
+  write_variant(path, "output.weight", [](const gguf_context&, gguf_context&) {});
+}
+
+/// The same weights as a Granite, whose logits are divided by a number.
+void write_granite(const std::filesystem::path& path, float divisor) {
+  write_variant(path, "", [divisor](const gguf_context& tiny, gguf_context& variant) {
+    constexpr std::string_view kPrefix = "llama.";
+    for (std::int64_t i = 0; i < gguf_get_n_kv(&tiny); ++i) {
+      const std::string key = gguf_get_key(&tiny, i);
+      if (!key.starts_with(kPrefix)) continue;
+      const std::string renamed = "granite." + key.substr(kPrefix.size());
+      if (gguf_get_kv_type(&tiny, i) == GGUF_TYPE_UINT32) {
+        gguf_set_val_u32(&variant, renamed.c_str(), gguf_get_val_u32(&tiny, i));
+      } else {
+        gguf_set_val_f32(&variant, renamed.c_str(), gguf_get_val_f32(&tiny, i));
+      }
+    }
+    gguf_set_val_str(&variant, "general.architecture", "granite");
+    gguf_set_val_f32(&variant, "granite.logit_scale", divisor);
+  });
 }
 
 /// How far a tilt may be off: each column of its table is rounded to 16 bits of the largest number there.
@@ -369,6 +396,38 @@ TEST(TokenHead, TiedModelsAreMergedAndHaveNoAdapter) {
     here = of_tied.step({&row, 1}).front();
     there = of_merged.step({&row, 1}).front();
   }
+}
+
+/// Logits that are a multiple of the product get the same tilt as others, so what is exported is that much larger.
+TEST(TokenHead, ExportsAllowForAFactorOfTheLogits) {
+  const TemporaryFolder folder;
+  write_granite(folder / "granite.gguf", 4);
+  const Backbone granite(folder / "granite.gguf");
+  const OutputMatrix output(granite);
+  EXPECT_NEAR(output.scale(), 0.25, 1e-6);
+  const TokenHead head = random_head(granite.identity().dimension);
+  constexpr double kScale = 1.7;
+  write_lora(granite, output, output_change(head, output, kScale), folder / "lora.gguf");
+  write_merged(granite, output, output_change(head, output, kScale), folder / "merged.gguf");
+  const Backbone adapted({folder / "granite.gguf", folder / "lora.gguf", 1});
+  const Backbone merged{ModelFile(folder / "merged.gguf")};
+  const std::vector<Token> tokens = granite.encode_prompt(sample_pairs(1)[0].prompt).tokens;
+  Session plain(granite, {1, 64, 1});
+  Session with_adapter(adapted, {1, 64, 1});
+  Session of_merged(merged, {1, 64, 1});
+  const Session::Output here = plain.start(0, tokens);
+  std::vector<float> logits(here.logits.begin(), here.logits.end());
+  TokenTilt(head, output, kScale).add(here.state, logits);
+  const double rounding = 1e-4 + tilt_rounding(head, output, kScale, here.state);
+  const Session::Output there = with_adapter.start(0, tokens);
+  const Session::Output apart = of_merged.start(0, tokens);
+  double moved = 0;
+  for (std::size_t c = 0; c < logits.size(); ++c) {
+    EXPECT_NEAR(logits[c], there.logits[c], rounding);
+    EXPECT_NEAR(logits[c], apart.logits[c], rounding);
+    moved = std::max(moved, std::abs(static_cast<double>(logits[c]) - static_cast<double>(here.logits[c])));
+  }
+  EXPECT_GT(moved, 0.1);
 }
 
 TEST(TokenHead, MergedModelsAreChangedWhereTheyShouldBe) {

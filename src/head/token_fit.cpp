@@ -2,13 +2,16 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "core/error.h"
 #include "features/feature_subset.h"
 #include "head/selection.h"
 #include "head/training_rows.h"
 #include "linalg/blas.h"
+#include "solver/row_spectrum.h"
 
 namespace coala {
 namespace {
@@ -38,22 +41,30 @@ FeatureSet sums_of(const FeatureSet& set, const Columns& columns) {
   return sums;
 }
 
-/// One factor for all columns, such that they have a mean square of 1: the sums' own proportions carry what is common
-/// and what is rare, and scaled alike rare directions would count as much as common ones.
-double common_scale(const FeatureSet& sums) {
-  double squares = 0;
-  std::vector<double> row(sums.dimension());
-  std::vector<double> other(sums.dimension(), 0.0);
-  for (std::size_t i = 0; i < sums.rows(); ++i) {
-    if (sums.kind == FeatureKind::Pairs) {
-      sums.chosen.read(i, 0, std::span(row));
-      sums.rejected.read(i, 0, std::span(other));
-    } else {
-      sums.features.read(i, 0, std::span(row));
-    }
-    for (std::size_t j = 0; j < row.size(); ++j) squares += (row[j] - other[j]) * (row[j] - other[j]);
+/// What the loss sees of row i: a response's sums, or the difference of a pair's.
+void read_row(const FeatureSet& sums, std::size_t i, std::span<float> row, std::span<float> scratch) {
+  if (sums.kind != FeatureKind::Pairs) {
+    sums.features.read(i, 0, row);
+    return;
   }
-  const double mean = squares / static_cast<double>(sums.rows() * sums.dimension());
+  sums.chosen.read(i, 0, row);
+  sums.rejected.read(i, 0, scratch);
+  for (std::size_t j = 0; j < row.size(); ++j) row[j] -= scratch[j];
+}
+
+/// One factor for all columns: the sums' own proportions carry what is common and what is rare, and scaled alike rare
+/// directions would count as much as common ones. Rows get a mean square of the number of columns, as features of
+/// variance 1 have, but of no more than those of rank 32: the path of penalties would begin too low for longer ones.
+double common_scale(const FeatureSet& sums) {
+  constexpr std::size_t kLongest = 1024;
+  double squares = 0;
+  std::vector<float> row(sums.dimension());
+  std::vector<float> scratch(sums.dimension());
+  for (std::size_t i = 0; i < sums.rows(); ++i) {
+    read_row(sums, i, row, scratch);
+    squares += dot(row, row);
+  }
+  const double mean = squares / static_cast<double>(sums.rows() * std::min(sums.dimension(), kLongest));
   if (!(mean > 0) || !std::isfinite(mean)) {
     throw Error(ErrorCode::BadInput, fmt::format("{}: the responses' tokens do not differ at all", sums.path),
                 "a token head has nothing to learn from them; leave it out with --token-rank 0");
@@ -61,15 +72,49 @@ double common_scale(const FeatureSet& sums) {
   return 1 / std::sqrt(mean);
 }
 
+/// Puts rows that are fewer than their columns into coordinates of their own span: a ridge solution lies in it, and the
+/// solver's matrices of columns by columns (16,384 at rank 128) would be made for nothing.
+/// @returns  the span's orthonormal basis [m, columns]; nullopt: the rows are as they were
+std::optional<Matrix<double>> enter_row_space(FeatureSet& sums, ThreadPool& pool) {
+  const std::size_t n = sums.rows();
+  const std::size_t d = sums.dimension();
+  if (n >= d) return std::nullopt;
+  Matrix<float> rows(n, d);
+  std::vector<float> scratch(d);
+  for (std::size_t i = 0; i < n; ++i) read_row(sums, i, rows.row(i), scratch);
+  Matrix<double> basis = row_spectrum(rows.view(), pool).vectors;
+  Matrix<float> rounded(basis.rows(), d);
+  std::ranges::transform(basis.values(), rounded.values().begin(), [](double v) { return static_cast<float>(v); });
+  Matrix<float> coordinates(n, basis.rows());
+  gemm(false, true, 1.0f, rows.view(), rounded.view(), 0.0f, coordinates.view());
+  if (sums.kind == FeatureKind::Pairs) {
+    sums.chosen = std::move(coordinates);
+    sums.rejected = Matrix<float>(n, basis.rows());
+  } else {
+    sums.features = std::move(coordinates);
+  }
+  return basis;
+}
+
+/// sum_k w_k basis_k
+std::vector<double> combination(const Matrix<double>& basis, const std::vector<double>& w) {
+  std::vector<double> sum(basis.cols());
+  for (std::size_t k = 0; k < w.size(); ++k) {
+    for (std::size_t j = 0; j < sum.size(); ++j) sum[j] += w[k] * basis(k, j);
+  }
+  return sum;
+}
+
 TokenProgram fit_program(const FeatureSet& set, const Columns& columns, const TokenFitSettings& settings,
                          ThreadPool& pool) {
-  const FeatureSet sums = sums_of(set, columns);
+  FeatureSet sums = sums_of(set, columns);
   const auto scale = static_cast<float>(common_scale(sums));
-  FeatureTransform transform = FeatureTransform::identity(columns.count);
-  transform.scale.assign(columns.count, scale);
+  const std::optional<Matrix<double>> span = enter_row_space(sums, pool);
+  FeatureTransform transform = FeatureTransform::identity(sums.dimension());
+  transform.scale.assign(sums.dimension(), scale);
   const Loss loss = set.kind == FeatureKind::Pairs ? Loss::BradleyTerry : Loss::Logistic;
   const TrainingRows rows(sums, transform, loss, settings.folds, settings.seed);
-  const Matrix<float> zero_gate(1, columns.count);
+  const Matrix<float> zero_gate(1, sums.dimension());
   GatedOperator<float> f(rows.design(), zero_gate.view(), pool);
   const Matrix<double> gram = weighted_gram(rows.design(), rows.targets().weights, pool);
   TokenProgram program;
@@ -83,6 +128,7 @@ TokenProgram fit_program(const FeatureSet& set, const Columns& columns, const To
   program.certificate = certify_linear(rows.design(), rows.targets(), weights.w.row(0), weights.bias, !rows.pairwise(),
                                        selected.candidate.penalty);
   for (const float w : weights.w.row(0)) program.weights.push_back(static_cast<double>(w) * static_cast<double>(scale));
+  if (span) program.weights = combination(*span, program.weights);
   program.bias = weights.bias;
   program.flops = cost.flops + f.flops();
   return program;
