@@ -305,19 +305,31 @@ const GraphKernels::Mask& GraphKernels::mask_of(const ggml_tensor& mask, std::si
     if (used[b]) result.all.push_back(static_cast<std::uint32_t>(b));
   }
   result.alike = static_cast<double>(result.all.size() * result.visible.size()) <= kAlike * static_cast<double>(seen);
+  if (tile == 1) collect_bias(mask, rows, result);
   return result;
+}
+
+void GraphKernels::collect_bias(const ggml_tensor& mask, std::size_t rows, Mask& result) {
+  for (std::size_t r = 0; r < rows; ++r) {
+    result.bias_begin.push_back(result.bias.size());
+    for (const std::uint32_t b : result.meets_all() ? result.all : result.visible[r]) {
+      const float* from = at<float>(&mask, r) + b * kPanelColumns;
+      result.bias.insert(result.bias.end(), from, from + kPanelColumns);
+    }
+  }
 }
 
 void GraphKernels::attend(const Attention& a, ThreadPool& pool) {
   const auto rows = static_cast<std::size_t>(a.q->ne[1]);
   const bool many = a.q->ne[1] >= kManyRows;
   const Mask& mask = mask_of(*a.mask, rows, static_cast<std::size_t>(a.k->ne[1]), many ? kernels_.row_tile : 1);
-  pool.for_parts(static_cast<std::size_t>(a.k->ne[2]), 1, [&](int, std::size_t begin, std::size_t end) {
+  scratch_.resize(static_cast<std::size_t>(pool.size()));
+  pool.for_parts(static_cast<std::size_t>(a.k->ne[2]), 1, [&](int worker, std::size_t begin, std::size_t end) {
     for (std::size_t head = begin; head < end; ++head) {
       if (many) {
         attend_head(a, mask, head);
       } else {
-        attend_rows(a, mask, head);
+        attend_rows(a, mask, head, scratch_[static_cast<std::size_t>(worker)]);
       }
     }
   });
@@ -325,30 +337,31 @@ void GraphKernels::attend(const Attention& a, ThreadPool& pool) {
 
 /// Keys and values as they lie in the cache, which are read once for the heads of a row that share them; where rows see
 /// nearly the same cells, as branches of a text do, once for the rows of a head.
-void GraphKernels::attend_rows(const Attention& a, const Mask& mask, std::size_t kv_head) const {
+void GraphKernels::attend_rows(const Attention& a, const Mask& mask, std::size_t kv_head, Scratch& scratch) const {
   const auto width = static_cast<std::size_t>(a.k->ne[0]);
   const auto value_width = static_cast<std::size_t>(a.v->ne[1]);
   const auto heads = static_cast<std::size_t>(a.q->ne[2]);
   const std::size_t group = heads / static_cast<std::size_t>(a.k->ne[2]);
   const std::size_t first_head = kv_head * group;
   const std::size_t rows = mask.visible.size();
-  const bool by_head = mask.alike && rows > 1;
+  const bool by_head = mask.meets_all();
   const std::size_t steps = by_head ? group : rows;
   const std::size_t together = by_head ? rows : group;
   const std::size_t query_stride = a.q->nb[by_head ? 1 : 2] / sizeof(float);
-  AlignedVector<float> scores;
-  AlignedVector<float> bias;
-  AlignedVector<float> part(together * value_width);
-  AlignedVector<float> result(together * value_width);
-  std::vector<const float*> biases(together);
-  std::vector<float> sums(together);
+  AlignedVector<float>& scores = scratch.scores;
+  AlignedVector<float>& part = scratch.part;
+  AlignedVector<float>& result = scratch.result;
+  std::vector<const float*>& biases = scratch.biases;
+  part.resize(together * value_width);
+  result.resize(together * value_width);
+  biases.resize(together);
+  scratch.sums.resize(together);
   for (std::size_t step = 0; step < steps; ++step) {
     const auto row_of = [&](std::size_t i) { return by_head ? i : step; };
     const auto head_of = [&](std::size_t i) { return first_head + (by_head ? step : i); };
     const std::vector<std::uint32_t>& visible = by_head ? mask.all : mask.visible[step];
     const std::size_t count = visible.size() * kPanelColumns;
-    scores.resize(together * count);
-    bias.resize((by_head ? rows : 1) * count);
+    scores.resize(std::max(scores.size(), together * count));
     // Blocks that follow each other are one: calls(first cell, its place among the visible, cells).
     const auto for_runs = [&](const auto& call) {
       for (std::size_t i = 0; i < visible.size();) {
@@ -358,15 +371,12 @@ void GraphKernels::attend_rows(const Attention& a, const Mask& mask, std::size_t
         i = end;
       }
     };
-    for (std::size_t i = 0; i < together; ++i) biases[i] = bias.data() + (by_head ? i * count : 0);
+    for (std::size_t i = 0; i < together; ++i) biases[i] = mask.bias.data() + mask.bias_begin[row_of(i)];
     for_runs([&](std::size_t cell, std::size_t place, std::size_t cells) {
-      for (std::size_t i = 0; i < bias.size() / count; ++i) {
-        std::memcpy(bias.data() + i * count + place, at<float>(a.mask, row_of(i)) + cell, cells * sizeof(float));
-      }
       kernels_.dots_f32(at<float>(a.q, row_of(0), head_of(0)), query_stride, together,
                         at<std::byte>(a.k, cell, kv_head), a.k->nb[1], cells, width, scores.data() + place, count);
     });
-    kernels_.soft_max(scores.data(), biases.data(), together, count, a.scale, nullptr, sums.data());
+    kernels_.soft_max(scores.data(), biases.data(), together, count, a.scale, nullptr, scratch.sums.data());
     std::ranges::fill(result, 0.0f);
     for_runs([&](std::size_t cell, std::size_t place, std::size_t cells) {
       kernels_.dots_f32(scores.data() + place, count, together, at<std::byte>(a.v, 0, kv_head) + cell * sizeof(float),
@@ -375,7 +385,7 @@ void GraphKernels::attend_rows(const Attention& a, const Mask& mask, std::size_t
     });
     for (std::size_t i = 0; i < together; ++i) {
       float* out = static_cast<float*>(a.out->data) + (row_of(i) * heads + head_of(i)) * value_width;
-      for (std::size_t j = 0; j < value_width; ++j) out[j] = result[i * value_width + j] / sums[i];
+      for (std::size_t j = 0; j < value_width; ++j) out[j] = result[i * value_width + j] / scratch.sums[i];
     }
   }
 }

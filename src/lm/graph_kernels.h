@@ -44,6 +44,18 @@ class GraphKernels {
     std::vector<std::vector<std::uint32_t>> visible;
     std::vector<std::uint32_t> all;  ///< the blocks that any tile sees
     bool alike = false;              ///< do the tiles see nearly the same blocks?
+    /// Of few rows: each one's numbers of the mask at the cells that it meets, and where they begin.
+    AlignedVector<float> bias;
+    std::vector<std::size_t> bias_begin;
+
+    /// Do all rows meet the cells that any of them sees?
+    bool meets_all() const { return alike && visible.size() > 1; }
+  };
+  /// What attention of few rows works in; kept, since a layer's takes some microseconds.
+  struct Scratch {
+    AlignedVector<float> scores, part, result;
+    std::vector<const float*> biases;
+    std::vector<float> sums;
   };
   struct Attention;
 
@@ -55,14 +67,16 @@ class GraphKernels {
                     float* panel) const;
   void attend(const Attention& attention, ThreadPool& pool);
   void attend_head(const Attention& attention, const Mask& mask, std::size_t kv_head);
-  void attend_rows(const Attention& attention, const Mask& mask, std::size_t kv_head) const;
+  void attend_rows(const Attention& attention, const Mask& mask, std::size_t kv_head, Scratch& scratch) const;
   const Mask& mask_of(const ggml_tensor& mask, std::size_t rows, std::size_t cells, std::size_t tile);
+  static void collect_bias(const ggml_tensor& mask, std::size_t rows, Mask& result);
 
   const DenseKernels& kernels_;
   Precision precision_ = Precision::F32;
   AlignedVector<float> packed_;
   AlignedVector<std::uint16_t> rounded_;
   std::map<const ggml_tensor*, Mask> masks_;  ///< layers share their mask
+  std::vector<Scratch> scratch_;              ///< one per thread
 };
 
 }  // namespace coala

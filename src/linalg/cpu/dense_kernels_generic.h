@@ -35,6 +35,10 @@ struct DenseKernelsGeneric {
   static Vector zip_high(Vector a, Vector b, std::index_sequence<I...>) {
     return __builtin_shufflevector(a, b, (I % 2 == 0 ? int(kLanes / 2 + I / 2) : int(kLanes + kLanes / 2 + I / 2))...);
   }
+  template <std::size_t... I>
+  static Vector exchange_halves(Vector a, std::index_sequence<I...>) {
+    return __builtin_shufflevector(a, a, int((I + kLanes / 2) % kLanes)...);
+  }
   /// Turns over a block of kLanes registers: each round of perfect shuffles exchanges one bit of row and column number.
   static void transpose(Vector (&block)[kLanes]) {
     constexpr auto kIndices = std::make_index_sequence<kLanes>{};
@@ -141,16 +145,19 @@ struct DenseKernelsGeneric {
     }
   }
 
-  /// The sum of the lanes of each of kLanes registers, in order: every round adds the upper half of the lanes to the
-  /// lower, of two registers at a time.
+  /// The sum of the lanes of each of Count registers, in the result's first lanes in order. Every round adds the upper
+  /// half of the lanes to the lower, of two registers at a time; where only half of the lanes are wanted, the last
+  /// round is within one register. A sum is added up in the same order either way.
+  template <std::size_t Count>
   static Vector sums_of(Vector (&block)[kLanes]) {
+    static_assert(Count == kLanes || Count == kLanes / 2);
     constexpr auto kIndices = std::make_index_sequence<kLanes>{};
-    for (std::size_t count = kLanes / 2; count > 0; count /= 2) {
+    for (std::size_t count = Count / 2; count > 0; count /= 2) {
       for (std::size_t i = 0; i < count; ++i) {
         block[i] = zip_low(block[i], block[i + count], kIndices) + zip_high(block[i], block[i + count], kIndices);
       }
     }
-    return block[0];
+    return Count == kLanes ? block[0] : block[0] + exchange_halves(block[0], kIndices);
   }
 
   /// Columns of a tile of so many rows: the sums, and what they are sums of, fit into the registers.
@@ -210,7 +217,8 @@ struct DenseKernelsGeneric {
     for (std::size_t first = 0; first < kSums; first += kLanes) {
       Vector block[kLanes];
       for (std::size_t p = 0; p < kLanes; ++p) block[p] = sum[first + p];
-      store(totals + first, sums_of(block));
+      const bool half = Rows * Columns - first <= kLanes / 2;
+      store(totals + first, half ? sums_of<kLanes / 2>(block) : sums_of<kLanes>(block));
     }
     for (std::size_t r = 0; r < Rows; ++r) {
       for (std::size_t j = 0; j < Columns; ++j) c[r * c_stride + j] = totals[r * Columns + j];
