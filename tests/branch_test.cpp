@@ -129,6 +129,22 @@ TEST(BranchGuidance, TakesTheCandidateThatTheHeadLikesBest) {
   }
 }
 
+/// Raw scores are log odds: the head's own times the slope of its calibration.
+TEST(BranchGuidance, RawScoresAreCalibrated) {
+  const EncodedPrompt prompt = chat("the hen and");
+  const auto texts_with = [&prompt](const char* slope, double scale) {
+    Head head = the_head();
+    head.metadata["probability.slope"] = slope;
+    GenerationSettings settings = guided(4, 30, {.scale = scale, .every = 1, .normalisation = Normalisation::Raw});
+    settings.reward->head = &head;
+    std::vector<std::string> texts;
+    for (const Reply& reply : replies_to(prompt, settings)) texts.push_back(reply.text);
+    return texts;
+  };
+  EXPECT_EQ(texts_with("2", 0.5), texts_with("1", 1));
+  EXPECT_NE(texts_with("2", 1), texts_with("1", 1));
+}
+
 std::vector<EncodedPrompt> hundred_prompts(const Backbone& backbone) {
   std::vector<EncodedPrompt> prompts;
   for (int i = 0; i < 100; ++i) {

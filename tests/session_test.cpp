@@ -9,6 +9,7 @@
 #include "lm/accelerator.h"
 #include "lm/hidden_states.h"
 #include "support.h"
+#include "tiny_variants.h"
 
 namespace coala {
 namespace {
@@ -228,6 +229,21 @@ TEST(Session, LogitsMayComeLater) {
       EXPECT_EQ(next.logits, keep(at_once.step({&row, 1}).front()).logits);
     }
   }
+}
+
+/// Where the logits are more than a product with the state they are evaluated in full.
+TEST(Session, LogitsWithAFactorComeAtOnce) {
+  const test::TemporaryFolder folder;
+  test::write_granite(folder / "granite.gguf", 4);
+  const Backbone granite(folder / "granite.gguf");
+  Session session(granite, {.sequences = 2, .cells = 64});
+  Session plain(granite, {.sequences = 2, .cells = 64});
+  const std::vector<Token> prompt{5, 6, 7};
+  const Session::Row row{0, 10};
+  session.start(0, prompt);
+  plain.start(0, prompt);
+  const Session::Output output = session.step_to_states({&row, 1}).front();
+  EXPECT_EQ(keep(session.completed(output)).logits, keep(plain.step({&row, 1}).front()).logits);
 }
 
 TEST(Session, AFullCacheIsAnError) {

@@ -1,14 +1,11 @@
 #include "head/token_head.h"
 
-#include <ggml.h>
-#include <gguf.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <fstream>
-#include <functional>
 
 #include "core/atomic_file.h"
 #include "core/random.h"
@@ -21,6 +18,7 @@
 #include "lm/session.h"
 #include "support.h"
 #include "tiny_pairs.h"
+#include "tiny_variants.h"
 
 namespace coala {
 namespace {
@@ -299,49 +297,6 @@ TEST(TokenHead, GuidesAsItsExportsDo) {
   EXPECT_EQ(first, second) << "it does not know the context";
 }
 
-/// The tiny model with other values and without one of its tensors.
-void write_variant(const std::filesystem::path& path, std::string_view left_out,
-                   const std::function<void(const gguf_context& tiny, gguf_context& variant)>& change) {
-  ggml_context* numbers = nullptr;
-  gguf_context* original = gguf_init_from_file(test::test_file("tiny-llama.gguf").c_str(), {false, &numbers});
-  ASSERT_NE(original, nullptr);
-  gguf_context* variant = gguf_init_empty();
-  gguf_set_kv(variant, original);
-  change(*original, *variant);
-  for (std::int64_t i = 0; i < gguf_get_n_tensors(original); ++i) {
-    const char* name = gguf_get_tensor_name(original, i);
-    if (name != left_out) gguf_add_tensor(variant, ggml_get_tensor(numbers, name));
-  }
-  ASSERT_TRUE(gguf_write_to_file(variant, path.c_str(), false));
-  gguf_free(variant);
-  gguf_free(original);
-  ggml_free(numbers);
-}
-
-/// It reads and writes with its embedding.
-void write_tied(const std::filesystem::path& path) {
-  write_variant(path, "output.weight", [](const gguf_context&, gguf_context&) {});
-}
-
-/// The same weights as a Granite, whose logits are divided by a number.
-void write_granite(const std::filesystem::path& path, float divisor) {
-  write_variant(path, "", [divisor](const gguf_context& tiny, gguf_context& variant) {
-    constexpr std::string_view kPrefix = "llama.";
-    for (std::int64_t i = 0; i < gguf_get_n_kv(&tiny); ++i) {
-      const std::string key = gguf_get_key(&tiny, i);
-      if (!key.starts_with(kPrefix)) continue;
-      const std::string renamed = "granite." + key.substr(kPrefix.size());
-      if (gguf_get_kv_type(&tiny, i) == GGUF_TYPE_UINT32) {
-        gguf_set_val_u32(&variant, renamed.c_str(), gguf_get_val_u32(&tiny, i));
-      } else {
-        gguf_set_val_f32(&variant, renamed.c_str(), gguf_get_val_f32(&tiny, i));
-      }
-    }
-    gguf_set_val_str(&variant, "general.architecture", "granite");
-    gguf_set_val_f32(&variant, "granite.logit_scale", divisor);
-  });
-}
-
 /// How far a tilt may be off: each column of its table is rounded to 16 bits of the largest number there.
 double tilt_rounding(const TokenHead& head, const OutputMatrix& output, double scale, std::span<const float> state) {
   const Matrix<float> table = output.table(head.embeddings);
@@ -362,7 +317,7 @@ double tilt_rounding(const TokenHead& head, const OutputMatrix& output, double s
 /// A model that writes with its embedding gets an output matrix of its own; what it reads stays as it was.
 TEST(TokenHead, TiedModelsAreMergedAndHaveNoAdapter) {
   const TemporaryFolder folder;
-  write_tied(folder / "tied.gguf");
+  test::write_tied(folder / "tied.gguf");
   const Backbone tied(folder / "tied.gguf");
   const OutputMatrix output(tied);
   ASSERT_TRUE(output.tied());
@@ -401,7 +356,7 @@ TEST(TokenHead, TiedModelsAreMergedAndHaveNoAdapter) {
 /// Logits that are a multiple of the product get the same tilt as others, so what is exported is that much larger.
 TEST(TokenHead, ExportsAllowForAFactorOfTheLogits) {
   const TemporaryFolder folder;
-  write_granite(folder / "granite.gguf", 4);
+  test::write_granite(folder / "granite.gguf", 4);
   const Backbone granite(folder / "granite.gguf");
   const OutputMatrix output(granite);
   EXPECT_NEAR(output.scale(), 0.25, 1e-6);
