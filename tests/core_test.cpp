@@ -130,6 +130,22 @@ TEST(ThreadPool, CoversEveryIndexOnce) {
   }
 }
 
+/// Loops shorter than it takes a thread to wake up, more threads than cores: late ones must do nothing twice.
+TEST(ThreadPool, ShortLoopsFollowEachOther) {
+  constexpr int kLoops = 20000;
+  for (const int threads : {2, 7}) {
+    ThreadPool pool(threads);
+    std::vector<std::size_t> sums(static_cast<std::size_t>(threads));
+    for (int loop = 0; loop < kLoops; ++loop) {
+      pool.for_parts(sums.size(), 1, [&](int part, std::size_t begin, std::size_t end) {
+        EXPECT_EQ(begin, static_cast<std::size_t>(part));
+        sums[begin] += end - begin;
+      });
+    }
+    for (const std::size_t sum : sums) EXPECT_EQ(sum, static_cast<std::size_t>(kLoops));
+  }
+}
+
 TEST(ThreadPool, HandsOnAnException) {
   ThreadPool pool(3);
   EXPECT_EQ(error_code_of([&] {

@@ -34,8 +34,8 @@ bool spin_until(const Condition& condition) {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int threads) {
-  const int count = threads > 0 ? threads : usable_cores();
+ThreadPool::ThreadPool(int threads) : taken_(static_cast<std::size_t>(threads > 0 ? threads : usable_cores())) {
+  const auto count = static_cast<int>(taken_.size());
   try {
     for (int worker = 1; worker < count; ++worker) workers_.emplace_back([this, worker] { work(worker); });
   } catch (const std::system_error& error) {
@@ -71,11 +71,14 @@ void ThreadPool::for_parts(std::size_t count, std::size_t grain,
     grain_ = std::max<std::size_t>(1, grain);
     body_ = &body;
     failure_ = nullptr;
-    running_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
+    running_.store(size(), std::memory_order_relaxed);
     generation_.fetch_add(1, std::memory_order_release);
   }
   start_.notify_all();
-  run_part(0);
+  const std::size_t generation = generation_.load(std::memory_order_relaxed);
+  for (int part = 0; part < size(); ++part) {
+    if (take_part(part, generation)) run_part(part);
+  }
   const auto finished = [this] { return running_.load(std::memory_order_acquire) == 0; };
   if (!spin_until(finished)) {
     std::unique_lock lock(mutex_);
@@ -95,27 +98,34 @@ void ThreadPool::work(int worker) {
     }
     if (stopping_) return;
     seen = generation_.load(std::memory_order_acquire);
-    run_part(worker);
-    if (running_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-      // Under the mutex: the caller may be between its look at the counter and its sleep.
-      const std::lock_guard lock(mutex_);
-      done_.notify_one();
-    }
+    if (take_part(worker, seen)) run_part(worker);
   }
 }
 
-void ThreadPool::run_part(int worker) noexcept {
+/// @returns  whether nobody else has begun the part. A thread that looks late, at a loop that is over, finds that the
+///   part was taken in that loop or in a later one.
+bool ThreadPool::take_part(int part, std::size_t generation) noexcept {
+  std::atomic<std::size_t>& taken = taken_[static_cast<std::size_t>(part)];
+  std::size_t last = taken.load(std::memory_order_acquire);
+  return last < generation && taken.compare_exchange_strong(last, generation, std::memory_order_acq_rel);
+}
+
+void ThreadPool::run_part(int part) noexcept {
   const auto parts = static_cast<std::size_t>(size());
   const std::size_t blocks = (count_ + grain_ - 1) / grain_;
-  const auto index = static_cast<std::size_t>(worker);
+  const auto index = static_cast<std::size_t>(part);
   const std::size_t begin = std::min(count_, blocks * index / parts * grain_);
   const std::size_t end = std::min(count_, blocks * (index + 1) / parts * grain_);
-  if (begin >= end) return;
   try {
-    (*body_)(worker, begin, end);
+    if (begin < end) (*body_)(part, begin, end);
   } catch (...) {
     const std::lock_guard lock(mutex_);
     if (!failure_) failure_ = std::current_exception();
+  }
+  if (running_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+    // Under the mutex: the caller may be between its look at the counter and its sleep.
+    const std::lock_guard lock(mutex_);
+    done_.notify_one();
   }
 }
 

@@ -27,23 +27,26 @@ class ThreadPool {
 
   int size() const { return static_cast<int>(workers_.size()) + 1; }
 
-  /// Calls body(worker, begin, end) once per worker on contiguous parts of [0, count), sized alike and cut at
-  /// multiples of `grain`, and waits. The parts depend on the number of threads only, so sums repeat bit for bit.
-  /// The first exception of a worker is rethrown here.
+  /// Calls body(part, begin, end) on contiguous parts of [0, count), as many as there are threads, sized alike and cut
+  /// at multiples of `grain`, and waits. A part is for the thread of its number; the caller takes over those that have
+  /// not been begun when it is done with its own, since a thread may still be waking up, or have no core. The parts
+  /// depend on the number of threads only, so sums repeat bit for bit. The first exception is rethrown here.
   void for_parts(std::size_t count, std::size_t grain,
-                 const std::function<void(int worker, std::size_t begin, std::size_t end)>& body);
+                 const std::function<void(int part, std::size_t begin, std::size_t end)>& body);
 
  private:
   void stop();
   void work(int worker);
-  void run_part(int worker) noexcept;
+  bool take_part(int part, std::size_t generation) noexcept;
+  void run_part(int part) noexcept;
 
   std::vector<std::thread> workers_;
   std::mutex mutex_;
   std::condition_variable start_;
   std::condition_variable done_;
-  std::atomic<std::size_t> generation_{0};  ///< counts loops; written under the mutex, read by spinning workers
-  std::atomic<int> running_{0};             ///< workers that have not finished the current loop
+  std::atomic<std::size_t> generation_{0};       ///< counts loops; written under the mutex, read by spinning workers
+  std::atomic<int> running_{0};                  ///< parts of the current loop that are not finished
+  std::vector<std::atomic<std::size_t>> taken_;  ///< by part: the last loop in which somebody began it
   std::atomic<bool> stopping_{false};
   std::size_t count_ = 0;
   std::size_t grain_ = 1;

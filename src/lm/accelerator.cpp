@@ -10,7 +10,6 @@
 #include <utility>
 #include <vector>
 
-#include "core/parallel.h"
 #include "linalg/dense_kernels.h"
 #include "lm/graph_kernels.h"
 
@@ -19,6 +18,7 @@ namespace {
 
 std::atomic<bool> g_on{true};
 thread_local Precision t_precision = Precision::F32;
+thread_local ThreadPool* t_threads = nullptr;
 
 /// What a llama.cpp context has of this backend.
 struct Instance {
@@ -67,6 +67,7 @@ ggml_status compute(ggml_backend_t backend, ggml_cgraph* graph) {
   };
   if (!g_on) return hand_on(0, graph->n_nodes);
   self.kernels.begin_graph(t_precision);
+  t_threads = self.pool.get();
   int begin = 0;  // of the nodes that are not computed yet
   for (int i = 0; i < graph->n_nodes;) {
     const std::span<ggml_tensor* const> rest(graph->nodes + i, static_cast<std::size_t>(graph->n_nodes - i));
@@ -215,6 +216,10 @@ void* function_of_registry(ggml_backend_reg_t, const char* name) {
 
 const char* precision_name(Precision precision) {
   return precision == Precision::F32 ? "f32" : "bf16";
+}
+
+ThreadPool* last_threads() {
+  return t_threads;
 }
 
 bool has_accelerator() {

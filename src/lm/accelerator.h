@@ -1,5 +1,6 @@
 #pragma once
 
+#include "core/parallel.h"
 #include "lm/precision.h"
 
 namespace coala {
@@ -12,6 +13,9 @@ namespace coala {
 /// ggml takes it for a further device, which does everything that its CPU device does, and is preferred to it. So a
 /// graph stays in one piece, and everything that we have no kernel for is handed to ggml's own CPU code.
 void register_accelerator();
+
+/// The threads that the calling thread's last evaluation used; they live as long as its context. nullptr: none of ours.
+ThreadPool* last_threads();
 
 /// Do our kernels compute: does the CPU run them, and are they switched on?
 bool has_accelerator();

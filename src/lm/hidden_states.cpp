@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <ggml-backend.h>
 #include <llama.h>
-#include <sched.h>
 
 #include <algorithm>
 #include <cmath>
@@ -12,6 +11,7 @@
 
 #include "core/error.h"
 #include "core/interrupt.h"
+#include "core/parallel.h"
 #include "lm/accelerator.h"
 #include "lm/context.h"
 #include "lm/log_sink.h"
@@ -26,12 +26,6 @@ constexpr std::size_t kMostBatchRows = 512;
 constexpr std::size_t kNoRow = static_cast<std::size_t>(-1);
 /// A matrix product with m rows runs at m / (m + this) of its best speed.
 constexpr double kHalfSpeedRows = 16;
-
-int usable_cores() {
-  cpu_set_t set;
-  if (::sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-  return std::max(1, CPU_COUNT(&set));
-}
 
 std::string layer_node(std::size_t layer) {
   return fmt::format("l_out-{}", layer - 1);

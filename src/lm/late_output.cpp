@@ -39,12 +39,12 @@ bool LateOutput::can_multiply(std::size_t states, std::size_t logits) const {
          static_cast<std::size_t>(weights_->ne[0]) == states && static_cast<std::size_t>(weights_->ne[1]) == logits;
 }
 
-void LateOutput::check(std::span<const float> state, std::span<const float> logits, int threads) {
+void LateOutput::check(std::span<const float> state, std::span<const float> logits) {
   if (checked_) return;
   checked_ = true;
-  if (!can_multiply(state.size(), logits.size())) return;
+  pool_ = last_threads();
+  if (pool_ == nullptr || !can_multiply(state.size(), logits.size())) return;
   logits_.resize(logits.size());
-  pool_ = std::make_unique<ThreadPool>(threads);
   possible_ = std::memcmp(this->logits(state).data(), logits.data(), logits.size_bytes()) == 0;
 }
 

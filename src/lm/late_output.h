@@ -3,7 +3,6 @@
 #include <llama.h>
 
 #include <cstddef>
-#include <memory>
 #include <span>
 #include <vector>
 
@@ -24,8 +23,8 @@ class LateOutput {
   /// Has the context that is made from these parameters report its nodes here.
   void attach(llama_context_params& params);
 
-  /// Looks, once, at what a decode of one row made of its state.
-  void check(std::span<const float> state, std::span<const float> logits, int threads);
+  /// Looks, once, at what the decode of one row that has just been made on this thread made of its state.
+  void check(std::span<const float> state, std::span<const float> logits);
   bool possible() const { return possible_; }
 
   /// Whether the decodes to come end at the states; llama.cpp's logits are then not set.
@@ -39,7 +38,7 @@ class LateOutput {
   bool can_multiply(std::size_t states, std::size_t logits) const;
 
   const ggml_tensor* weights_ = nullptr;  ///< the model's, learnt from the first graph
-  std::unique_ptr<ThreadPool> pool_;
+  ThreadPool* pool_ = nullptr;            ///< the context's; threads of our own would wait for cores where its spin
   std::vector<float> logits_;
   bool armed_ = false;
   bool checked_ = false;

@@ -162,7 +162,7 @@ Session::Output Session::start(int sequence, std::span<const Token> prompt, cons
     begin = end;
   }
   const Output last = output(context_->tokens.size() - 1);
-  if (context_->tokens.size() == 1) context_->late_output.check(last.state, last.logits, options_.threads);
+  if (context_->tokens.size() == 1) context_->late_output.check(last.state, last.logits);
   return last;
 }
 
