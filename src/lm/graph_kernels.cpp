@@ -68,8 +68,9 @@ bool is_scatter(const ggml_tensor* node) {
 
 /// Neighbours in the source go to places far apart, neighbours a row of the source later side by side: so a few columns
 /// at a time, all rows of them.
-void scatter(const ggml_tensor& node) {
+void scatter(const ggml_tensor& node, ThreadPool& pool) {
   constexpr std::size_t kTogether = 8;
+  constexpr std::size_t kFewNumbers = 1024;  // not worth a second thread
   const ggml_tensor* source = node.src[0];
   const auto count = static_cast<std::size_t>(source->ne[1]);
   const bool reshaped = source->op == GGML_OP_RESHAPE && source->src[0] != nullptr;
@@ -77,12 +78,14 @@ void scatter(const ggml_tensor& node) {
   const auto* from = static_cast<const float*>(source->data);
   const auto* where = static_cast<const std::int64_t*>(node.src[1]->data);
   auto* to = static_cast<float*>(node.data);
-  for (std::size_t begin = 0; begin < columns; begin += kTogether) {
-    const std::size_t end = std::min(begin + kTogether, columns);
-    for (std::size_t row = 0; row < count; row += columns) {
-      for (std::size_t i = row + begin; i < row + end; ++i) to[where[i]] = from[i];
+  pool.for_parts(columns, count < kFewNumbers ? columns : kTogether, [&](int, std::size_t first, std::size_t last) {
+    for (std::size_t begin = first; begin < last; begin += kTogether) {
+      const std::size_t end = std::min(begin + kTogether, last);
+      for (std::size_t row = 0; row < count; row += columns) {
+        for (std::size_t i = row + begin; i < row + end; ++i) to[where[i]] = from[i];
+      }
     }
-  }
+  });
 }
 
 template <class T>
@@ -172,7 +175,7 @@ int GraphKernels::match(std::span<ggml_tensor* const> nodes) const {
 
 void GraphKernels::run(std::span<ggml_tensor* const> nodes, ThreadPool& pool) {
   if (is_scatter(nodes[0])) {
-    scatter(*nodes[0]);
+    scatter(*nodes[0], pool);
     return;
   }
   if (const Attention attention = Attention::find(nodes); attention.nodes > 0) {
