@@ -47,13 +47,29 @@ ggml_backend_dev_t cpu_device() {
   return ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
 }
 
+/// Numbers that a node writes: a view none, rows of the cache only themselves and not all of the cache.
+std::int64_t written_elements(const ggml_tensor& node) {
+  switch (node.op) {
+    case GGML_OP_NONE:
+    case GGML_OP_RESHAPE:
+    case GGML_OP_VIEW:
+    case GGML_OP_PERMUTE:
+    case GGML_OP_TRANSPOSE:
+      return 0;
+    case GGML_OP_SET_ROWS:
+      return ggml_nelements(node.src[0]);
+    default:
+      return ggml_nelements(&node);
+  }
+}
+
 /// Is this less work than the threads of a pool need to meet? Norms, rotations and sums of a few rows are.
 bool is_light(const ggml_cgraph& part) {
   constexpr std::int64_t kElements = 1 << 17;
   std::int64_t elements = 0;
   for (int i = 0; i < part.n_nodes; ++i) {
     if (part.nodes[i]->op == GGML_OP_MUL_MAT || part.nodes[i]->op == GGML_OP_MUL_MAT_ID) return false;
-    elements += ggml_nelements(part.nodes[i]);
+    elements += written_elements(*part.nodes[i]);
   }
   return elements < kElements;
 }
