@@ -14,8 +14,8 @@ namespace {
 /// What the workers' caches and output buffers may take together.
 constexpr std::size_t kWorkerMemory_bytes = std::size_t{1} << 30;
 /// Models below this size get one thread per group, even when there are fewer groups than threads: their decodes take
-/// about a millisecond, and llama.cpp's threads wait for each other a hundred times in each. Measured with 7 million
-/// parameters and one prompt beside another program: 70 times slower with 2 threads than with 1. Larger ones write one
+/// half a millisecond, in which the threads wait for each other a hundred times. Measured with 7 million parameters and
+/// one prompt: with 2 threads no faster than with 1, and 0.6 times as fast beside another program. Larger ones write one
 /// group with all threads: their decodes last long enough, and weights come from memory once for all.
 constexpr std::uint64_t kThreadedParameters = 100'000'000;
 
