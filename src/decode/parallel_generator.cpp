@@ -15,8 +15,8 @@ namespace {
 constexpr std::size_t kWorkerMemory_bytes = std::size_t{1} << 30;
 /// Models below this size get one thread per group, even when there are fewer groups than threads: their decodes take
 /// half a millisecond, in which the threads wait for each other a hundred times. Measured with 7 million parameters and
-/// one prompt: with 2 threads no faster than with 1, and 0.6 times as fast beside another program. Larger ones write one
-/// group with all threads: their decodes last long enough, and weights come from memory once for all.
+/// one prompt: with 2 threads no faster than with 1, and 0.6 times as fast beside another program. Larger ones write
+/// one group with all threads: their decodes last long enough, and weights come from memory once for all.
 constexpr std::uint64_t kThreadedParameters = 100'000'000;
 
 /// Hands results on in order, whichever thread they come from. After a failure nothing more is handed on.
