@@ -103,8 +103,8 @@ def numpy_points(program):
 
 
 def skglm_points(program):
-    """A solve from zero for each tolerance. Fewer passes would give fewer points: skglm looks at its stopping rule every
-    ten of them, and its working sets begin anew when the rule is met by a factor."""
+    """A solve from zero for each tolerance. Numbers of passes would not do: skglm leaves its inner loop when the violation
+    has fallen by a factor, so that with a single outer step more passes change nothing."""
     groups, dimension = program.shape
     design = numpy.asfortranarray(numpy.concatenate([program.pattern[:, [p]] * program.x for p in range(groups)], 1))
     indices, pointers = grp_converter(dimension, groups * dimension)

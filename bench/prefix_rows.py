@@ -7,8 +7,8 @@ judge a TF-IDF classifier from those with even numbers). Usage: prefix_rows.py B
 What is scored are the model's own unguided replies to prompts that are not in the training data: correlations of a
 head's score of the first 25, 50 and 75 % of the words with its score of the whole reply and with the judge's of the
 whole reply (Pearson, pooled over seeds of data, heads and draws, with 95 % intervals over replies). Branch guidance, N
-tokens apart, all k = 15 candidates: the world's win rate over the unguided replies, the reviews' share of texts that the judge calls
-positive. Run by an environment with bench/requirements.txt, from the root of the repository.
+tokens apart, all k = 15 candidates: the world's win rate over the unguided replies, the reviews' share of texts that
+the judge calls positive. Run by an environment with bench/requirements.txt, from the root of the repository.
 """
 
 import argparse

@@ -3,10 +3,10 @@
 labelled reviews, judged by a TF-IDF classifier from the other half. Usage: sentiment.py BINARY SHARED FOLDER
 [--samples N] [--scales S,S,..] [--seeds N]
 
-Prints for each way of guiding the share of texts that the judge calls positive, with a 95 % interval over texts, and
-the perplexity under the unguided model relative to that of the unguided texts, and the share of different pairs of
-neighbouring words. Branch guidance (k = 15) with fewer and fewer of the candidates, `--guide-top-p`. Prompts are ten neutral beginnings, each
-of which is continued N times. Run by an environment with bench/requirements.txt.
+Prints for each way of guiding the share of texts that the judge calls positive, with a 95 % interval over texts, the
+perplexity under the unguided model relative to that of the unguided texts, and the share of different pairs of
+neighbouring words. Branch guidance (k = 15) with fewer and fewer of the candidates, `--guide-top-p`. Prompts are ten
+neutral beginnings, each of which is continued N times. Run by an environment with bench/requirements.txt.
 """
 
 import argparse

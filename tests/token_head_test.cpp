@@ -261,6 +261,18 @@ TEST(TokenSums, BasisIsOrthonormalAndDescribesItsSample) {
   }
 }
 
+/// The logits of guidance are those of an export, and are not those without guidance.
+void expect_guided(std::span<const float> guided, std::span<const float> exported, std::span<const float> unguided,
+                   double rounding) {
+  ASSERT_EQ(guided.size(), exported.size());
+  double moved = 0;
+  for (std::size_t c = 0; c < guided.size(); ++c) {
+    EXPECT_NEAR(guided[c], exported[c], rounding);
+    moved = std::max(moved, std::abs(static_cast<double>(guided[c]) - static_cast<double>(unguided[c])));
+  }
+  EXPECT_GT(moved, 0.1);
+}
+
 /// What an adapter on the output matrix does, a merged model does, and guidance does, is one and the same.
 TEST(TokenHead, GuidesAsItsExportsDo) {
   const TemporaryFolder folder;
@@ -281,14 +293,9 @@ TEST(TokenHead, GuidesAsItsExportsDo) {
   tilt.add(here.state, logits);
   const Session::Output there = with_adapter.start(0, tokens);
   const Session::Output apart = of_merged.start(0, tokens);
-  double moved = 0;
-  for (std::size_t c = 0; c < logits.size(); ++c) {
-    // Logits of order one in single precision, their changes of rank 6 summed in another order.
-    EXPECT_NEAR(logits[c], there.logits[c], 1e-4);
-    EXPECT_NEAR(logits[c], apart.logits[c], 1e-4);
-    moved = std::max(moved, std::abs(static_cast<double>(logits[c]) - static_cast<double>(here.logits[c])));
-  }
-  EXPECT_GT(moved, 0.1);
+  // Logits of order one in single precision, their changes of rank 6 summed in another order.
+  expect_guided(logits, there.logits, here.logits, 1e-4);
+  expect_guided(logits, apart.logits, here.logits, 1e-4);
   const BiasTilt bias(head, output, kScale);
   std::vector<float> first(logits.size());
   std::vector<float> second(logits.size());
@@ -341,12 +348,7 @@ TEST(TokenHead, TiedModelsAreMergedAndHaveNoAdapter) {
     std::vector<float> logits(here.logits.begin(), here.logits.end());
     tilt.add(here.state, logits);
     const double rounding = 1e-4 + tilt_rounding(head, output, kScale, here.state);
-    double moved = 0;
-    for (std::size_t c = 0; c < logits.size(); ++c) {
-      EXPECT_NEAR(logits[c], there.logits[c], rounding);
-      moved = std::max(moved, std::abs(static_cast<double>(logits[c]) - static_cast<double>(here.logits[c])));
-    }
-    EXPECT_GT(moved, 0.1);
+    expect_guided(logits, there.logits, here.logits, rounding);
     const Session::Row row{0, static_cast<Token>(std::ranges::max_element(logits) - logits.begin())};
     here = of_tied.step({&row, 1}).front();
     there = of_merged.step({&row, 1}).front();
@@ -376,13 +378,8 @@ TEST(TokenHead, ExportsAllowForAFactorOfTheLogits) {
   const double rounding = 1e-4 + tilt_rounding(head, output, kScale, here.state);
   const Session::Output there = with_adapter.start(0, tokens);
   const Session::Output apart = of_merged.start(0, tokens);
-  double moved = 0;
-  for (std::size_t c = 0; c < logits.size(); ++c) {
-    EXPECT_NEAR(logits[c], there.logits[c], rounding);
-    EXPECT_NEAR(logits[c], apart.logits[c], rounding);
-    moved = std::max(moved, std::abs(static_cast<double>(logits[c]) - static_cast<double>(here.logits[c])));
-  }
-  EXPECT_GT(moved, 0.1);
+  expect_guided(logits, there.logits, here.logits, rounding);
+  expect_guided(logits, apart.logits, here.logits, rounding);
 }
 
 TEST(TokenHead, MergedModelsAreChangedWhereTheyShouldBe) {

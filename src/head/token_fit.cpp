@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <utility>
 
 #include "core/error.h"
 #include "features/feature_subset.h"
@@ -96,15 +97,6 @@ std::optional<Matrix<double>> enter_row_space(FeatureSet& sums, ThreadPool& pool
   return basis;
 }
 
-/// sum_k w_k basis_k
-std::vector<double> combination(const Matrix<double>& basis, const std::vector<double>& w) {
-  std::vector<double> sum(basis.cols());
-  for (std::size_t k = 0; k < w.size(); ++k) {
-    for (std::size_t j = 0; j < sum.size(); ++j) sum[j] += w[k] * basis(k, j);
-  }
-  return sum;
-}
-
 TokenProgram fit_program(const FeatureSet& set, const Columns& columns, const TokenFitSettings& settings,
                          ThreadPool& pool) {
   FeatureSet sums = sums_of(set, columns);
@@ -128,7 +120,12 @@ TokenProgram fit_program(const FeatureSet& set, const Columns& columns, const To
   program.certificate = certify_linear(rows.design(), rows.targets(), weights.w.row(0), weights.bias, !rows.pairwise(),
                                        selected.candidate.penalty);
   for (const float w : weights.w.row(0)) program.weights.push_back(static_cast<double>(w) * static_cast<double>(scale));
-  if (span) program.weights = combination(*span, program.weights);
+  if (span) {
+    const MatrixView<const double> in_span(program.weights.data(), 1, span->rows());
+    std::vector<double> in_columns(columns.count);
+    gemm(false, false, 1.0, in_span, span->view(), 0.0, MatrixView<double>(in_columns.data(), 1, columns.count));
+    program.weights = std::move(in_columns);
+  }
   program.bias = weights.bias;
   program.flops = cost.flops + f.flops();
   return program;

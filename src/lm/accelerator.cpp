@@ -47,20 +47,10 @@ ggml_backend_dev_t cpu_device() {
   return ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
 }
 
-/// Numbers that a node writes: a view none, rows of the cache only themselves and not all of the cache.
+/// Numbers that a node writes: rows of the cache are only themselves and not all of the cache.
 std::int64_t written_elements(const ggml_tensor& node) {
-  switch (node.op) {
-    case GGML_OP_NONE:
-    case GGML_OP_RESHAPE:
-    case GGML_OP_VIEW:
-    case GGML_OP_PERMUTE:
-    case GGML_OP_TRANSPOSE:
-      return 0;
-    case GGML_OP_SET_ROWS:
-      return ggml_nelements(node.src[0]);
-    default:
-      return ggml_nelements(&node);
-  }
+  if (is_no_operation(node)) return 0;
+  return ggml_nelements(node.op == GGML_OP_SET_ROWS ? node.src[0] : &node);
 }
 
 /// Is this less work than the threads of a pool need to meet? Norms, rotations and sums of a few rows are.

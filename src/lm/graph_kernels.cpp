@@ -23,11 +23,6 @@ bool in_plain_memory(const ggml_tensor* tensor) {
   return owner->buffer != nullptr && ggml_backend_buffer_is_host(owner->buffer);
 }
 
-bool is_no_operation(const ggml_tensor* node) {
-  return node->op == GGML_OP_NONE || node->op == GGML_OP_RESHAPE || node->op == GGML_OP_VIEW ||
-         node->op == GGML_OP_PERMUTE || node->op == GGML_OP_TRANSPOSE;
-}
-
 /// Weights that are stored one by one.
 bool is_plain_type(ggml_type type) {
   return type == GGML_TYPE_F32 || type == GGML_TYPE_F16 || type == GGML_TYPE_BF16;
@@ -100,6 +95,11 @@ std::size_t round_up(std::size_t value, std::size_t to) {
 
 }  // namespace
 
+bool is_no_operation(const ggml_tensor& node) {
+  return node.op == GGML_OP_NONE || node.op == GGML_OP_RESHAPE || node.op == GGML_OP_VIEW ||
+         node.op == GGML_OP_PERMUTE || node.op == GGML_OP_TRANSPOSE;
+}
+
 DenseKernels::Dots few_rows_kernel(const DenseKernels& kernels, const ggml_tensor& weights) {
   switch (weights.type) {
     case GGML_TYPE_F32:
@@ -128,7 +128,7 @@ struct GraphKernels::Attention {
     std::vector<const ggml_tensor*> found;
     std::size_t last = 0;
     for (std::size_t i = 0; i < nodes.size() && found.size() < 4; ++i) {
-      if (is_no_operation(nodes[i])) continue;
+      if (is_no_operation(*nodes[i])) continue;
       found.push_back(nodes[i]);
       last = i;
     }

@@ -16,6 +16,9 @@ struct ggml_tensor;
 
 namespace coala {
 
+/// Is nothing computed for the node: is it another view of numbers that are there?
+bool is_no_operation(const ggml_tensor& node);
+
 /// The kernel for products of a few rows with such weights; nullptr: there is none.
 DenseKernels::Dots few_rows_kernel(const DenseKernels& kernels, const ggml_tensor& weights);
 
