@@ -31,6 +31,7 @@ bool has_space_prefix(const GgufFile& file) {
 llama_model* load(const std::filesystem::path& path, const GgufFile& file) {
   llama_model_params params = llama_model_default_params();
   params.n_gpu_layers = 0;
+  params.use_extra_bufts = false;
   std::array<llama_model_kv_override, 2> overrides{};  // ends with an empty key
   if (has_space_prefix(file)) {
     overrides[0].tag = LLAMA_KV_OVERRIDE_TYPE_BOOL;

@@ -167,10 +167,17 @@ struct DenseKernelsGeneric {
     return Bytes == 64 ? kLarge[rows - 1] : kSmall[rows - 1];
   }
 
+  /// What a tile of dots does with its weights, besides reading them: nothing; keep them as single numbers, for the
+  /// rows that follow; or they are such numbers, and what follows them in memory is nothing to fetch.
+  enum class Weights { Read, Keep, Kept };
+  /// Numbers between one row of kept weights and the next.
+  static constexpr std::size_t kept_stride(std::size_t k) { return (k + kLanes - 1) / kLanes * kLanes; }
+
   /// Rows rows times Columns rows of stored weights; the registers of sums run along k.
-  template <class Store, std::size_t Rows, std::size_t Columns>
+  /// @param kept  where the weights are kept, if they are
+  template <class Store, std::size_t Rows, std::size_t Columns, Weights kWeights>
   static void dots_tile(const float* __restrict x, std::size_t x_stride, const std::byte* __restrict w,
-                        std::size_t w_stride, std::size_t k, float* c, std::size_t c_stride) {
+                        std::size_t w_stride, std::size_t k, float* c, std::size_t c_stride, float* __restrict kept) {
     using Stored = typename Store::Stored;
     constexpr std::size_t kSums = (Rows * Columns + kLanes - 1) / kLanes * kLanes;
     Vector sum[kSums] = {};
@@ -199,10 +206,17 @@ struct DenseKernelsGeneric {
     };
     const auto row = [&](std::size_t j) { return reinterpret_cast<const Stored*>(w + j * w_stride); };
     std::size_t i = 0;
+    const auto weights_at = [&](const Stored* from, std::size_t j) {
+      const Vector weights = Store::template load<Vector, kLanes>(from);
+      if constexpr (kWeights == Weights::Keep) store(kept + j * kept_stride(k) + i, weights);
+      return weights;
+    };
     for (; i + kLanes <= k; i += kLanes) {
+      if constexpr (kWeights != Weights::Kept) {
 #pragma GCC unroll 16
-      for (std::size_t j = 0; j < Columns; ++j) __builtin_prefetch(row(j + Columns) + i);
-      add(x + i, x_stride, [&](std::size_t j) { return Store::template load<Vector, kLanes>(row(j) + i); });
+        for (std::size_t j = 0; j < Columns; ++j) __builtin_prefetch(row(j + Columns) + i);
+      }
+      add(x + i, x_stride, [&](std::size_t j) { return weights_at(row(j) + i, j); });
     }
     if (i < k) {  // what does not fill a register, by way of one
       float rest[Rows][kLanes] = {};
@@ -211,7 +225,7 @@ struct DenseKernelsGeneric {
         for (std::size_t r = 0; r < Rows; ++r) rest[r][p - i] = x[r * x_stride + p];
         for (std::size_t j = 0; j < Columns; ++j) last[j][p - i] = row(j)[p];
       }
-      add(rest[0], kLanes, [&](std::size_t j) { return Store::template load<Vector, kLanes>(last[j]); });
+      add(rest[0], kLanes, [&](std::size_t j) { return weights_at(last[j], j); });
     }
     float totals[kSums];
     for (std::size_t first = 0; first < kSums; first += kLanes) {
@@ -225,42 +239,61 @@ struct DenseKernelsGeneric {
     }
   }
 
-  using DotsTile = void (*)(const float*, std::size_t, const std::byte*, std::size_t, std::size_t, float*, std::size_t);
+  using DotsTile = void (*)(const float*, std::size_t, const std::byte*, std::size_t, std::size_t, float*, std::size_t,
+                            float*);
+  /// A tile of all rows of a group, and one of a row less.
+  struct DotsPair {
+    DotsTile all;
+    DotsTile less;
+    DotsTile of(bool is_less) const { return is_less ? less : all; }
+  };
+  template <class Store, std::size_t Rows, std::size_t Columns, Weights kWeights>
+  static constexpr DotsPair dots_pair() {
+    return {&dots_tile<Store, Rows, Columns, kWeights>,
+            &dots_tile<Store, (Rows == 1 ? 1 : Rows - 1), Columns, kWeights>};
+  }
   struct DotsTiles {
     std::size_t columns;
-    DotsTile whole;   ///< of all rows
-    DotsTile less;    ///< of a row less
-    DotsTile single;  ///< a column of all rows
-    DotsTile single_less;
+    DotsPair read, keep, kept;
+    DotsPair single;  ///< column
   };
 
   /// By the rows of a tile.
   template <class Store, std::size_t... Rows>
   static const DotsTiles& dots_tiles(std::size_t rows, std::index_sequence<Rows...>) {
-    static constexpr DotsTiles kTiles[] = {{dot_columns(Rows + 1), &dots_tile<Store, Rows + 1, dot_columns(Rows + 1)>,
-                                            &dots_tile<Store, (Rows == 0 ? 1 : Rows), dot_columns(Rows + 1)>,
-                                            &dots_tile<Store, Rows + 1, 1>,
-                                            &dots_tile<Store, (Rows == 0 ? 1 : Rows), 1>}...};
+    static constexpr DotsTiles kTiles[] = {{dot_columns(Rows + 1),
+                                            dots_pair<Store, Rows + 1, dot_columns(Rows + 1), Weights::Read>(),
+                                            dots_pair<Store, Rows + 1, dot_columns(Rows + 1), Weights::Keep>(),
+                                            dots_pair<Single, Rows + 1, dot_columns(Rows + 1), Weights::Kept>(),
+                                            dots_pair<Store, Rows + 1, 1, Weights::Read>()}...};
     return kTiles[rows - 1];
   }
 
   /// Groups of rows of about equal size, the weights of some columns for all groups before the next: they come from
-  /// memory once, then from the nearest cache.
+  /// memory once, then from the nearest cache, where they are single numbers if they were none.
   template <class Store>
   static void dots(const float* x, std::size_t x_stride, std::size_t rows, const std::byte* w, std::size_t w_stride,
                    std::size_t columns, std::size_t k, float* c, std::size_t c_stride) {
     const std::size_t groups = (rows + kDotRows - 1) / kDotRows;
     const std::size_t most = (rows + groups - 1) / groups;  // of a group; the others have a row less
     const DotsTiles& tiles = dots_tiles<Store>(most, std::make_index_sequence<kDotRows>{});
-    for (std::size_t j = 0; j < columns;) {
-      const bool whole = columns - j >= tiles.columns;
+    constexpr std::size_t kKept = 6 * 4096;
+    alignas(64) float kept[kKept];
+    const std::size_t stride = kept_stride(k);
+    const bool keeps = sizeof(typename Store::Stored) < sizeof(float) && groups > 1 && tiles.columns * stride <= kKept;
+    const bool whole = columns >= tiles.columns;
+    for (std::size_t j = 0; j < columns; j += whole ? tiles.columns : 1) {
+      // Columns that do not fill a tile are computed together with some before them, which they do not change.
+      if (whole && columns - j < tiles.columns) j = columns - tiles.columns;
       for (std::size_t g = 0; g < groups; ++g) {
         const std::size_t begin = rows * g / groups;
         const bool less = rows * (g + 1) / groups - begin < most;
-        const DotsTile multiply = whole ? (less ? tiles.less : tiles.whole) : (less ? tiles.single_less : tiles.single);
-        multiply(x + begin * x_stride, x_stride, w + j * w_stride, w_stride, k, c + begin * c_stride + j, c_stride);
+        const bool from_kept = whole && keeps && g > 0;
+        const DotsPair& pair = !whole ? tiles.single : !keeps ? tiles.read : g == 0 ? tiles.keep : tiles.kept;
+        pair.of(less)(x + begin * x_stride, x_stride,
+                      from_kept ? reinterpret_cast<const std::byte*>(kept) : w + j * w_stride,
+                      from_kept ? stride * sizeof(float) : w_stride, k, c + begin * c_stride + j, c_stride, kept);
       }
-      j += whole ? tiles.columns : 1;
     }
   }
 
