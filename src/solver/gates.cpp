@@ -13,9 +13,7 @@ namespace {
 
 template <class T>
 bool open(std::span<const T> gate, std::span<const T> x) noexcept {
-  double sum = 0;
-  for (std::size_t j = 0; j < x.size(); ++j) sum += static_cast<double>(gate[j]) * static_cast<double>(x[j]);
-  return sum >= 0;
+  return dot(gate, x) >= 0;
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 #include <utility>
 
 #include "linalg/cpu/gated_kernels_generic.h"
@@ -10,6 +11,45 @@
 
 namespace coala {
 namespace {
+
+/// Blocks of 32 numbers of 8 bits behind the half-precision number that is their common factor: ggml's Q8_0.
+struct Blocks8 {
+  static constexpr std::size_t kNumbers = 32;
+  static constexpr std::size_t kBytes = 2 + kNumbers;
+
+  /// Lanes numbers, without the factor. (GCC 12 converts whole registers of bytes one by one.)
+  template <class Vector, int Lanes>
+  static Vector load(const std::byte* from) {
+#ifdef __AVX512F__
+    if constexpr (Lanes == 16) {
+      constexpr __mmask16 kAll = 0xffff;  // as for Half
+      const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+      return reinterpret_cast<Vector>(_mm512_maskz_cvtepi32_ps(kAll, _mm512_maskz_cvtepi8_epi32(kAll, bytes)));
+    }
+#endif
+#ifdef __AVX2__
+    if constexpr (Lanes == 8) {
+      const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
+      return reinterpret_cast<Vector>(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)));
+    }
+#endif
+    Vector numbers{};
+    for (int i = 0; i < Lanes; ++i) numbers[i] = static_cast<float>(static_cast<std::int8_t>(from[i]));
+    return numbers;
+  }
+
+  static float factor_of(const std::byte* block) {
+    using Word __attribute__((aligned(1), may_alias)) = std::uint16_t;
+    const std::uint16_t bits = *reinterpret_cast<const Word*>(block);
+#ifdef __F16C__
+    return _cvtsh_ss(bits);
+#else
+    using Two __attribute__((vector_size(8))) = float;
+    const std::uint16_t twice[2] = {bits, bits};
+    return Half::load<Two, 2>(twice)[0];
+#endif
+  }
+};
 
 /// @tparam T, Word  float and an integer as wide (parameters, because GCC 12 ignores the attributes below on types that
 ///                  are none)
@@ -173,12 +213,36 @@ struct DenseKernelsGeneric {
   /// Numbers between one row of kept weights and the next.
   static constexpr std::size_t kept_stride(std::size_t k) { return (k + kLanes - 1) / kLanes * kLanes; }
 
+  template <class Store>
+  static constexpr bool kInBlocks = std::is_same_v<Store, Blocks8>;
+  /// Numbers of a stored row that are read in one go.
+  template <class Store>
+  static constexpr std::size_t kStep = kInBlocks<Store> ? Blocks8::kNumbers : kLanes;
+
+  /// Where number i, the first of a step, is.
+  template <class Store>
+  static const std::byte* stored_at(const std::byte* row, std::size_t i) {
+    if constexpr (kInBlocks<Store>) {
+      return row + i / Blocks8::kNumbers * Blocks8::kBytes;
+    } else {
+      return row + i * sizeof(typename Store::Stored);
+    }
+  }
+  /// The part'th register of a step.
+  template <class Store>
+  static Vector load_stored(const std::byte* step, std::size_t part) {
+    if constexpr (kInBlocks<Store>) {
+      return Blocks8::load<Vector, static_cast<int>(kLanes)>(step + 2 + part * kLanes) * Blocks8::factor_of(step);
+    } else {
+      return Store::template load<Vector, kLanes>(reinterpret_cast<const typename Store::Stored*>(step));
+    }
+  }
+
   /// Rows rows times Columns rows of stored weights; the registers of sums run along k.
   /// @param kept  where the weights are kept, if they are
   template <class Store, std::size_t Rows, std::size_t Columns, Weights kWeights>
   static void dots_tile(const float* __restrict x, std::size_t x_stride, const std::byte* __restrict w,
                         std::size_t w_stride, std::size_t k, float* c, std::size_t c_stride, float* __restrict kept) {
-    using Stored = typename Store::Stored;
     constexpr std::size_t kSums = (Rows * Columns + kLanes - 1) / kLanes * kLanes;
     Vector sum[kSums] = {};
     const auto add = [&](const float* rows, std::size_t stride, const auto& weights_of) {
@@ -204,28 +268,39 @@ struct DenseKernelsGeneric {
         }
       }
     };
-    const auto row = [&](std::size_t j) { return reinterpret_cast<const Stored*>(w + j * w_stride); };
-    std::size_t i = 0;
-    const auto weights_at = [&](const Stored* from, std::size_t j) {
-      const Vector weights = Store::template load<Vector, kLanes>(from);
+    const auto keep = [&](std::size_t i, std::size_t j, Vector weights) {
       if constexpr (kWeights == Weights::Keep) store(kept + j * kept_stride(k) + i, weights);
       return weights;
     };
-    for (; i + kLanes <= k; i += kLanes) {
+    std::size_t i = 0;
+    for (; i + kStep<Store> <= k; i += kStep<Store>) {
       if constexpr (kWeights != Weights::Kept) {
 #pragma GCC unroll 16
-        for (std::size_t j = 0; j < Columns; ++j) __builtin_prefetch(row(j + Columns) + i);
+        for (std::size_t j = 0; j < Columns; ++j) {
+          __builtin_prefetch(stored_at<Store>(w + (j + Columns) * w_stride, i));
+        }
       }
-      add(x + i, x_stride, [&](std::size_t j) { return weights_at(row(j) + i, j); });
+#pragma GCC unroll 8
+      for (std::size_t part = 0; part < kStep<Store> / kLanes; ++part) {
+        add(x + i + part * kLanes, x_stride, [&](std::size_t j) {
+          return keep(i + part * kLanes, j, load_stored<Store>(stored_at<Store>(w + j * w_stride, i), part));
+        });
+      }
     }
-    if (i < k) {  // what does not fill a register, by way of one
-      float rest[Rows][kLanes] = {};
-      Stored last[Columns][kLanes] = {};
-      for (std::size_t p = i; p < k; ++p) {
-        for (std::size_t r = 0; r < Rows; ++r) rest[r][p - i] = x[r * x_stride + p];
-        for (std::size_t j = 0; j < Columns; ++j) last[j][p - i] = row(j)[p];
+    if constexpr (!kInBlocks<Store>) {
+      if (i < k) {  // what does not fill a register, by way of one
+        using Stored = typename Store::Stored;
+        float rest[Rows][kLanes] = {};
+        Stored last[Columns][kLanes] = {};
+        for (std::size_t p = i; p < k; ++p) {
+          for (std::size_t r = 0; r < Rows; ++r) rest[r][p - i] = x[r * x_stride + p];
+          for (std::size_t j = 0; j < Columns; ++j) {
+            last[j][p - i] = *reinterpret_cast<const Stored*>(stored_at<Store>(w + j * w_stride, p));
+          }
+        }
+        add(rest[0], kLanes,
+            [&](std::size_t j) { return keep(i, j, Store::template load<Vector, kLanes>(last[j])); });
       }
-      add(rest[0], kLanes, [&](std::size_t j) { return weights_at(last[j], j); });
     }
     float totals[kSums];
     for (std::size_t first = 0; first < kSums; first += kLanes) {
@@ -280,7 +355,7 @@ struct DenseKernelsGeneric {
     constexpr std::size_t kKept = 6 * 4096;
     alignas(64) float kept[kKept];
     const std::size_t stride = kept_stride(k);
-    const bool keeps = sizeof(typename Store::Stored) < sizeof(float) && groups > 1 && tiles.columns * stride <= kKept;
+    const bool keeps = !std::is_same_v<Store, Single> && groups > 1 && tiles.columns * stride <= kKept;
     const bool whole = columns >= tiles.columns;
     for (std::size_t j = 0; j < columns; j += whole ? tiles.columns : 1) {
       // Columns that do not fill a tile are computed together with some before them, which they do not change.
@@ -359,6 +434,7 @@ constexpr DenseKernels dense_kernels_generic() {
           &Kernels::template dots<Single>,
           &Kernels::template dots<Half>,
           &Kernels::template dots<BFloat>,
+          &Kernels::template dots<Blocks8>,
           &Kernels::soft_max};
 }
 
