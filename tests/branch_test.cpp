@@ -297,6 +297,39 @@ TEST(BranchGuidance, ScoresWhatHasTheMassAtTheTemperature) {
   }
 }
 
+/// Candidates without a branch count as the mean of those with one: what all texts have in common, such as a head's
+/// bias, moves no draw away from them or towards them.
+TEST(BranchGuidance, WhatAllScoresHaveInCommonChangesNoDraw) {
+  const EncodedPrompt prompt = chat("the hen");
+  Head moved = the_head();
+  moved.network.bias -= 64;
+  constexpr int kMost = 3;
+  constexpr int kDraws = 60;
+  std::vector<Token> drawn;
+  for (const Head* head : {&the_head(), static_cast<const Head*>(&moved)}) {
+    const RewardHead own{head, {}};
+    Session session(tiny(), {.sequences = 2 + kMost, .cells = 256});
+    const BranchSettings settings{.scale = 1, .every = 1, .candidates = kMost, .normalisation = Normalisation::Raw};
+    BranchGuide guide(tiny(), session, own, settings, 2, nullptr);
+    const auto output = session.start(0, prompt.tokens);
+    const std::vector<float> logits(output.logits.begin(), output.logits.end());
+    Sampler sampler({.temperature = 1.5, .top_p = 1, .top_k = 0}, 8);
+    std::set<Token> different;
+    for (int i = 0; i < kDraws; ++i) {
+      session.fork(0, 1);
+      const BranchChoice choice = guide.choose(1, PooledState(Pooling::Mean, 32), sampler, logits);
+      session.drop(1);
+      different.insert(choice.token);
+      if (head == &moved) {
+        EXPECT_EQ(choice.token, drawn[static_cast<std::size_t>(i)]);
+      } else {
+        drawn.push_back(choice.token);
+      }
+    }
+    EXPECT_GT(different.size(), static_cast<std::size_t>(kMost));  // some of them had no branch
+  }
+}
+
 /// Adds a number to one token's logit, whatever the state.
 class OneTokenTilt : public LogitTilt {
  public:

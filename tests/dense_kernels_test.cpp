@@ -124,9 +124,10 @@ TEST(DenseKernels, DotsOfAFewRowsAreThoseOfDoublePrecisionWhateverTheNeighbours)
   for (const KernelSet* set : kernel_sets()) {
     const DenseKernels& kernels = set->dense;
     for (int trial = 0; trial < 40; ++trial) {
-      const std::size_t m = 1 + random.below(19);
+      const std::size_t m = trial == 0 ? 13 : 1 + random.below(19);
       const std::size_t n = 1 + random.below(40);
-      const std::size_t k = 1 + random.below(trial % 2 == 0 ? 700 : 40);
+      // Of rows that are longer than 4096 nothing is kept.
+      const std::size_t k = trial == 0 ? 5001 : 1 + random.below(trial % 2 == 0 ? 700 : 40);
       const std::size_t gap = random.below(5);  // x and c are parts of wider matrices
       const auto x = random_numbers(m * (k + gap), 100u + trial);
       const auto w = random_numbers(n * k, 200u + trial);

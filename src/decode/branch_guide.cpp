@@ -42,6 +42,16 @@ std::size_t nucleus(std::span<const TokenLogit> candidates, std::span<const std:
   return count;
 }
 
+/// Candidates that were not scored count as the mean of those that were: without it, what is outside of the nucleus
+/// would lose to the worst of those inside.
+void add_scores(std::span<TokenLogit> candidates, std::span<const std::size_t> places, std::span<const double> scores,
+                double scale) {
+  const double mean = std::accumulate(scores.begin(), scores.end(), 0.0) / static_cast<double>(scores.size());
+  std::vector<double> added(candidates.size(), scale * mean);
+  for (std::size_t i = 0; i < places.size(); ++i) added[places[i]] = scale * scores[i];
+  for (std::size_t i = 0; i < candidates.size(); ++i) candidates[i].logit += static_cast<float>(added[i]);
+}
+
 double slope_of(const Head& head) {
   const std::string slope = head.value("probability.slope");
   return slope.empty() ? 1 : std::strtod(slope.c_str(), nullptr);
@@ -92,10 +102,7 @@ BranchChoice BranchGuide::choose(int sequence, const PooledState& text, Sampler&
   const std::vector<double> raw = scores(grown, text);
   std::vector<double> calibrated = raw;
   for (double& score : calibrated) score *= slope_;
-  const std::vector<double> added = normalised(calibrated, settings_.normalisation);
-  for (std::size_t i = 0; i < places.size(); ++i) {
-    candidates[places[i]].logit += static_cast<float>(settings_.scale * added[i]);
-  }
+  add_scores(candidates, places, normalised(calibrated, settings_.normalisation), settings_.scale);
   choice.token = sampler.draw_from(candidates);
   for (std::size_t i = 0; i < grown.size(); ++i) {
     if (grown[i].token != choice.token) continue;

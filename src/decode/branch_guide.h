@@ -25,9 +25,9 @@ struct BranchChoice {
 /// one decode; the branch of the one that is drawn becomes the sequence, so that its own decode is done already.
 ///
 /// The order: what Sampler::filter() does to the untilted distribution, then the scores of the k most probable
-/// survivors, or of fewer that are nearly all of what could be drawn without guidance, then temperature and draw.
-/// Survivors beyond these keep their logits. A token that ends the reply needs no branch: it has the score of the text
-/// so far, or the lowest of the others when there is no text yet.
+/// survivors, or of fewer that have most of the mass without guidance, then temperature and draw.
+/// Survivors beyond these count as the mean of these. A token that ends the reply needs no branch: it has the score of
+/// the text so far, or the lowest of the others when there is no text yet.
 class BranchGuide {
  public:
   /// @param first_branch  sequences of the session from this on are free for branches

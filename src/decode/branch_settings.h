@@ -18,7 +18,7 @@ struct BranchSettings {
   double scale = 2;     ///< lambda, times which a score is added to its token's logit; 0: plain steps
   int every = 5;        ///< N; the N-th, 2 N-th ... token of a reply is guided
   int candidates = 15;  ///< k: how many of the tokens that can still be drawn are scored, the most probable first
-  double top_p = 0.9;   ///< of these, score the most probable that have this mass in the draw; in (0, 1], 1: all
+  double top_p = 0.8;   ///< of these, score the most probable that have this mass in the draw; in (0, 1], 1: all
   Normalisation normalisation = Normalisation::MinMax;
   int look_ahead = 1;  ///< L: tokens that are scored, the candidate and L - 1 greedy ones after it
 

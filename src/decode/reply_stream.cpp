@@ -34,6 +34,7 @@ void ReplyStream::take(const DrawnToken& drawn) {
     // Not part of the reply, neither for its text nor for its score.
     reply_.finish = Finish::Stop;
     finished_ = true;
+    if (!settings_.stops.empty()) follow_text();  // a broken character at the end is one now
     return;
   }
   reply_.tokens.push_back(drawn.token);
@@ -72,7 +73,8 @@ void ReplyStream::chosen(std::optional<double> score) {
 /// Ends the reply before a stop string, and shows what is sure to be in it.
 void ReplyStream::follow_text() {
   std::string text = backbone_.decode_response(prompt_, reply_.tokens);
-  const std::size_t stop = find_stop(text, settings_.stops);
+  const std::size_t sure = text.size() - (finished_ ? 0 : broken_bytes(text));
+  const std::size_t stop = find_stop(std::string_view(text).substr(0, sure), settings_.stops);
   if (feature_) earlier_.push_back(*feature_);
   if (stop != std::string::npos) {
     text.resize(stop);

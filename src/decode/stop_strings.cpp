@@ -10,9 +10,13 @@ std::size_t find_stop(std::string_view text, std::span<const std::string> stops)
   return first;
 }
 
-std::size_t unsettled_bytes(std::string_view text, std::span<const std::string> stops) {
+std::size_t broken_bytes(std::string_view text) {
   constexpr std::string_view kReplacement = "\xef\xbf\xbd";
-  const std::size_t broken = text.ends_with(kReplacement) ? kReplacement.size() : 0;
+  return text.ends_with(kReplacement) ? kReplacement.size() : 0;
+}
+
+std::size_t unsettled_bytes(std::string_view text, std::span<const std::string> stops) {
+  const std::size_t broken = broken_bytes(text);
   const std::string_view whole = text.substr(0, text.size() - broken);
   std::size_t longest = 0;
   for (const std::string& stop : stops) {

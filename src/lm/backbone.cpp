@@ -31,7 +31,7 @@ bool has_space_prefix(const GgufFile& file) {
 llama_model* load(const std::filesystem::path& path, const GgufFile& file) {
   llama_model_params params = llama_model_default_params();
   params.n_gpu_layers = 0;
-  params.use_extra_bufts = false;
+  params.use_extra_bufts = false;  // weights in layouts of ggml's own kernels would be out of reach of ours
   std::array<llama_model_kv_override, 2> overrides{};  // ends with an empty key
   if (has_space_prefix(file)) {
     overrides[0].tag = LLAMA_KV_OVERRIDE_TYPE_BOOL;

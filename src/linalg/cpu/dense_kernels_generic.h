@@ -211,7 +211,9 @@ struct DenseKernelsGeneric {
   /// rows that follow; or they are such numbers, and what follows them in memory is nothing to fetch.
   enum class Weights { Read, Keep, Kept };
   /// Numbers between one row of kept weights and the next.
-  static constexpr std::size_t kept_stride(std::size_t k) { return (k + kLanes - 1) / kLanes * kLanes; }
+  static constexpr std::size_t kept_stride(std::size_t k) {
+    return (k + kLanes - 1) / kLanes * kLanes;
+  }
 
   template <class Store>
   static constexpr bool kInBlocks = std::is_same_v<Store, Blocks8>;
@@ -298,8 +300,7 @@ struct DenseKernelsGeneric {
             last[j][p - i] = *reinterpret_cast<const Stored*>(stored_at<Store>(w + j * w_stride, p));
           }
         }
-        add(rest[0], kLanes,
-            [&](std::size_t j) { return keep(i, j, Store::template load<Vector, kLanes>(last[j])); });
+        add(rest[0], kLanes, [&](std::size_t j) { return keep(i, j, Store::template load<Vector, kLanes>(last[j])); });
       }
     }
     float totals[kSums];
