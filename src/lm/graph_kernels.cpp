@@ -35,19 +35,19 @@ bool is_packable(ggml_type type) {
                                  static_cast<std::int64_t>(kPanelDepth) % ggml_blck_size(type) == 0);
 }
 
-/// Are there kernels for products of this many rows?
-bool is_count(std::int64_t rows, ggml_type type, Precision precision) {
+/// Is there a kernel for products of this many rows?
+bool is_count(std::int64_t rows, const ggml_tensor& w, const DenseKernels& kernels, Precision precision) {
   if (rows == 0) return false;  // nobody wants the logits
   // Numbers must not depend on how many rows there are, so what is rounded is so for every count.
-  return rows >= kManyRows || precision == Precision::BF16 ? is_packable(type)
-                                                           : is_plain_type(type) || type == GGML_TYPE_Q8_0;
+  if (rows >= kManyRows || precision == Precision::BF16) return is_packable(w.type);
+  return few_rows_kernel(kernels, w) != nullptr;
 }
 
-bool is_product(const ggml_tensor* node, Precision precision) {
+bool is_product(const ggml_tensor* node, const DenseKernels& kernels, Precision precision) {
   if (node->op != GGML_OP_MUL_MAT) return false;
   const ggml_tensor* w = node->src[0];
   const ggml_tensor* x = node->src[1];
-  return is_count(x->ne[1], w->type, precision) && x->type == GGML_TYPE_F32 && node->type == GGML_TYPE_F32 &&
+  return is_count(x->ne[1], *w, kernels, precision) && x->type == GGML_TYPE_F32 && node->type == GGML_TYPE_F32 &&
          ggml_is_matrix(w) && ggml_is_matrix(x) && w->nb[0] == ggml_type_size(w->type) && x->nb[0] == sizeof(float) &&
          x->nb[1] % sizeof(float) == 0 && ggml_is_contiguous(node) && w->ne[1] >= kFewestColumns &&
          node->op_params[1] != GGML_HINT_SRC0_IS_HADAMARD && in_plain_memory(w);
@@ -175,7 +175,7 @@ int GraphKernels::match(std::span<ggml_tensor* const> nodes) const {
   if (is_scatter(nodes[0])) return 1;
   if (nodes[0]->op != GGML_OP_MUL_MAT) return 0;
   if (const int attention = Attention::find(nodes).nodes; attention > 0) return attention;
-  return is_product(nodes[0], precision_) ? 1 : 0;
+  return is_product(nodes[0], kernels_, precision_) ? 1 : 0;
 }
 
 void GraphKernels::run(std::span<ggml_tensor* const> nodes, ThreadPool& pool) {

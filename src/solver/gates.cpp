@@ -9,14 +9,6 @@
 #include "linalg/blas.h"
 
 namespace coala {
-namespace {
-
-template <class T>
-bool open(std::span<const T> gate, std::span<const T> x) noexcept {
-  return dot(gate, x) >= 0;
-}
-
-}  // namespace
 
 Matrix<float> draw_gates(std::size_t count, std::size_t dimension, std::uint64_t seed) {
   Random random(seed);
@@ -26,10 +18,10 @@ Matrix<float> draw_gates(std::size_t count, std::size_t dimension, std::uint64_t
 }
 
 bool gate_open(std::span<const float> gate, std::span<const float> x) noexcept {
-  return open(gate, x);
+  return dot(gate, x) >= 0;
 }
 bool gate_open(std::span<const double> gate, std::span<const double> x) noexcept {
-  return open(gate, x);
+  return dot(gate, x) >= 0;
 }
 
 Matrix<float> refine_gates(const Matrix<float>& gates, const Matrix<float>& w) {
@@ -77,7 +69,7 @@ Matrix<std::uint8_t> gate_pattern(const DesignRows<T>& rows, const StoredRows& s
         for (std::size_t p = 0; p < count; ++p) {
           const T product = products(i, p);
           const bool sure = std::abs(product) > reach * sizes[p];  // false for NaN and infinite bounds as well
-          pattern(at + i, p) = (sure ? product > 0 : open<T>(gates.row(p), row)) ? 1 : 0;
+          pattern(at + i, p) = (sure ? product > 0 : gate_open(gates.row(p), row)) ? 1 : 0;
         }
       }
     }

@@ -15,7 +15,8 @@ namespace {
 /// Blocks of 32 numbers of 8 bits behind the half-precision number that is their common factor: ggml's Q8_0.
 struct Blocks8 {
   static constexpr std::size_t kNumbers = 32;
-  static constexpr std::size_t kBytes = 2 + kNumbers;
+  static constexpr std::size_t kFactorBytes = 2;
+  static constexpr std::size_t kBytes = kFactorBytes + kNumbers;
 
   /// Lanes numbers, without the factor. (GCC 12 converts whole registers of bytes one by one.)
   template <class Vector, int Lanes>
@@ -234,7 +235,8 @@ struct DenseKernelsGeneric {
   template <class Store>
   static Vector load_stored(const std::byte* step, std::size_t part) {
     if constexpr (kInBlocks<Store>) {
-      return Blocks8::load<Vector, static_cast<int>(kLanes)>(step + 2 + part * kLanes) * Blocks8::factor_of(step);
+      const std::byte* numbers = step + Blocks8::kFactorBytes + part * kLanes;
+      return Blocks8::load<Vector, static_cast<int>(kLanes)>(numbers) * Blocks8::factor_of(step);
     } else {
       return Store::template load<Vector, kLanes>(reinterpret_cast<const typename Store::Stored*>(step));
     }
