@@ -18,6 +18,7 @@ namespace {
 
 std::atomic<bool> g_on{true};
 thread_local Precision t_precision = Precision::F32;
+thread_local bool t_states_only = false;
 thread_local ThreadPool* t_threads = nullptr;
 
 /// What a llama.cpp context has of this backend.
@@ -44,7 +45,8 @@ Instance& instance(ggml_backend_t backend) {
 }
 
 ggml_backend_dev_t cpu_device() {
-  return ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
+  static ggml_backend_dev_t device = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
+  return device;
 }
 
 /// Numbers that a node writes: rows of the cache are only themselves and not all of the cache.
@@ -88,6 +90,12 @@ ggml_status compute(ggml_backend_t backend, ggml_cgraph* graph) {
     begin = i;
   }
   return hand_on(begin, graph->n_nodes);
+}
+
+/// Nothing is under way here when a call returns, so this copies at once.
+void get_tensor(ggml_backend_t, const ggml_tensor* tensor, void* data, std::size_t offset, std::size_t size) {
+  if (t_states_only && std::strcmp(tensor->name, "result_output") == 0) return;
+  ggml_backend_tensor_get(tensor, data, offset, size);
 }
 
 /// Without a pool of its own, ggml would set one up for every piece of the graph.
@@ -142,6 +150,7 @@ ggml_backend_t init_backend(ggml_backend_dev_t device, const char*) {
   interface.get_name = &name_of_backend;
   interface.free = &free_backend;
   interface.graph_compute = &compute;
+  interface.get_tensor_async = &get_tensor;
   return new ggml_backend{guid(), interface, device, self.release()};
 }
 
@@ -236,6 +245,12 @@ PrecisionScope::PrecisionScope(Precision precision) : before_(std::exchange(t_pr
 
 PrecisionScope::~PrecisionScope() {
   t_precision = before_;
+}
+
+StatesOnlyScope::StatesOnlyScope(bool states_only) : before_(std::exchange(t_states_only, states_only)) {}
+
+StatesOnlyScope::~StatesOnlyScope() {
+  t_states_only = before_;
 }
 
 void register_accelerator() {

@@ -32,6 +32,19 @@ class PrecisionScope {
   Precision before_;
 };
 
+/// While it lives, what this thread has llama.cpp evaluate is stopped before the output matrix, if so it says.
+/// llama.cpp copies rows times vocabulary logits all the same, set or not; this leaves the copy out.
+class StatesOnlyScope {
+ public:
+  explicit StatesOnlyScope(bool states_only);
+  ~StatesOnlyScope();
+  StatesOnlyScope(const StatesOnlyScope&) = delete;
+  StatesOnlyScope& operator=(const StatesOnlyScope&) = delete;
+
+ private:
+  bool before_;
+};
+
 /// Switches the kernels off and on, for comparisons; affects all models.
 void use_accelerator(bool on);
 

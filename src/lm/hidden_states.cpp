@@ -331,6 +331,7 @@ void StateEvaluator::decode(const Group& group, std::size_t begin, std::size_t e
   context_->stopper.armed = skips_output_;
   clear_llama_log();
   const PrecisionScope precision(options_.precision);
+  const StatesOnlyScope states_only(skips_output_);
   int status = 0;
   try {
     status = llama_decode(context_->handle, batch);

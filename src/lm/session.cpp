@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "core/interrupt.h"
+#include "lm/accelerator.h"
 #include "lm/context.h"
 #include "lm/late_output.h"
 #include "lm/log_sink.h"
@@ -310,6 +311,7 @@ void Session::decode(Wanted wanted) {
   batch.logits = context.wanted.data();
   llama_set_embeddings(context.handle, with_outputs);
   context.late_output.stop_at_states(wanted == Wanted::States);
+  const StatesOnlyScope states_only(wanted == Wanted::States);
   clear_llama_log();
   int status = 0;
   try {
