@@ -103,7 +103,8 @@ int main(int count, char** arguments) {
   all[3].tilt = &tilt;
   for (const std::size_t i : {1u, 2u}) {
     all[i].reward = RewardHead{&head, {}};
-    all[i].branch = BranchSettings{.every = i == 1 ? 5 : 1, .top_p = pruned ? BranchSettings{}.top_p : 1};
+    all[i].branch =
+        BranchSettings{.every = i == 1 ? 5 : 1, .top_p = pruned ? BranchSettings{}.top_p : 1, .score_all = !pruned};
   }
   // A few tokens of the rival are enough; the others' prompt is evaluated once, outside of their rate.
   GenerationSettings few = all[1];

@@ -160,7 +160,7 @@ def run(options, domain):
                 pairs.setdefault((kind, part), []).extend(scored)
             for every, scale in BRANCHES:
                 texts = trial.generate("--head", head, "--guidance", "branch", "--guide-every", every,
-                                       "--guidance-scale", scale, "--guide-top-p", 1)
+                                       "--guidance-scale", scale, "--guide-top-p", 1, "--score-all")
                 success.setdefault((kind, every, scale), []).extend(
                     domain.success(domain.judge(trial.prompts, texts), trial.judged))
     print(f"\n{domain.name}, {options.seeds} seeds, rows every {domain.every} tokens")

@@ -5,8 +5,9 @@ labelled reviews, judged by a TF-IDF classifier from the other half. Usage: sent
 
 Prints for each way of guiding the share of texts that the judge calls positive, with a 95 % interval over texts, the
 perplexity under the unguided model relative to that of the unguided texts, and the share of different pairs of
-neighbouring words. Branch guidance (k = 15) with fewer and fewer of the candidates, `--guide-top-p`. Prompts are ten
-neutral beginnings, each of which is continued N times. Run by an environment with bench/requirements.txt.
+neighbouring words. Branch guidance (k = 15) as published (`--guide-top-p 1 --score-all`), and with fewer of the
+candidates scored. Prompts are ten neutral beginnings, each of which is continued N times. Run by an environment with
+bench/requirements.txt.
 """
 
 import argparse
@@ -72,7 +73,7 @@ def main():
     beginnings = [text for text in BEGINNINGS for _ in range(options.samples)]
 
     def run(name, *arguments):
-        positive, log_probability, tokens, seconds, rows, guided = 0, 0.0, 0, 0.0, 0, 0
+        positive, log_probability, tokens, seconds, rows = 0, 0.0, 0, 0.0, 0
         pairs, words = set(), 0
         for seed in range(options.seeds):
             done = subprocess.run([options.binary, "generate", "--model", model, "--head", head, "--data", prompts,
@@ -86,7 +87,6 @@ def main():
             tokens += sum(reply["log_probability_tokens"] for reply in answer["replies"])
             seconds += answer["timings"]["seconds"]
             rows += answer["timings"]["evaluated_rows"]
-            guided += answer["timings"]["guided_steps"]
             for reply in answer["replies"]:
                 own = reply["text"].split()
                 pairs.update(zip(own, own[1:]))
@@ -95,10 +95,9 @@ def main():
         low, high = wilson(positive / count, count)
         perplexity = math.exp(-log_probability / tokens)
         base.setdefault("perplexity", perplexity)
-        print(f"{name:28s} {100 * positive / count:5.1f} % [{100 * low:.1f}, {100 * high:.1f}]  perplexity "
+        print(f"{name:42s} {100 * positive / count:5.1f} % [{100 * low:.1f}, {100 * high:.1f}]  perplexity "
               f"{perplexity:6.2f} x {perplexity / base['perplexity']:.3f}  distinct-2 {len(pairs) / words:.3f}  "
-              f"{tokens / seconds:.0f} tokens/s" + (f"  {rows / guided:.1f} rows a guided step" if guided else ""),
-              flush=True)
+              f"{tokens / seconds:.0f} tokens/s  {rows / tokens:.1f} rows a token", flush=True)
 
     base = {}
     run("unguided", "--guidance", "none")
@@ -106,10 +105,13 @@ def main():
         run(f"token {scale}", "--guidance", "token", "--guidance-scale", scale)
     for scale in options.scales.split(","):
         run(f"bias {scale}", "--guidance", "bias", "--guidance-scale", scale)
-    for every, scale in ((1, 2), (5, 6)):
-        for mass in ("1", "0.9", "0.8", "0.7"):
-            run(f"branch, N = {every}, mass {mass}", "--guidance", "branch", "--guide-every", str(every),
-                "--guidance-scale", str(scale), "--guide-top-p", mass)
+    for every, scales, published in ((1, ("1", "1.5", "2"), "2"), (5, ("3", "6"), "6")):
+        branch = ["--guidance", "branch", "--guide-every", str(every), "--guidance-scale"]
+        run(f"branch, N = {every}, scale {published}, all", *branch, published, "--guide-top-p", "1", "--score-all")
+        run(f"branch, N = {every}, scale {published}, mass 0.8", *branch, published, "--score-all")
+        for mass in ("1", "0.9", "0.8"):
+            for scale in scales:
+                run(f"branch, N = {every}, scale {scale}, mass {mass}, drawable", *branch, scale, "--guide-top-p", mass)
 
 
 if __name__ == "__main__":

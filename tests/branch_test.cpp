@@ -44,7 +44,7 @@ TEST(BranchGuidance, FeaturesEqualFullReevaluation) {
   for (const Pooling pooling : {Pooling::Mean, Pooling::Last}) {
     for (const PoolOver over : {PoolOver::Response, PoolOver::All}) {
       for (const int every : {1, 3}) {
-        GenerationSettings settings = guided(4, 40, {.every = every});
+        GenerationSettings settings = guided(4, 40, {.scale = 4, .every = every});
         settings.reward = reward(pooling, over);
         for (const Reply& reply : replies_to(prompt, settings)) {
           for (std::size_t t = 0; t < reply.tokens.size(); ++t) {
@@ -185,14 +185,18 @@ Comparison compare_with_plain(const Backbone& backbone, const RewardHead& head, 
   return result;
 }
 
-/// A scale of 0 leaves nothing to score. With one too small to change a float32 logit the branches do run, and the
-/// random numbers must still mean the same tokens.
+/// A scale of 0 leaves nothing to score, and with a tiny one no other candidate can be drawn. When all are scored the
+/// branches do run, and the random numbers must still mean the same tokens.
 TEST(BranchGuidance, WithoutAScaleItIsThePlainSampler) {
   for (const int every : {1, 5}) {
     const Comparison zero = compare_with_plain(tiny(), reward(), {.scale = 0, .every = every});
     EXPECT_EQ(zero.same, zero.replies);
     EXPECT_EQ(zero.guided_steps, 0u);
-    const Comparison tiny_scale = compare_with_plain(tiny(), reward(), {.scale = 1e-30, .every = every});
+    const Comparison settled = compare_with_plain(tiny(), reward(), {.scale = 1e-30, .every = every});
+    EXPECT_EQ(settled.same, settled.replies);
+    EXPECT_EQ(settled.guided_steps, 0u);
+    const Comparison tiny_scale =
+        compare_with_plain(tiny(), reward(), {.scale = 1e-30, .every = every, .score_all = true});
     EXPECT_EQ(tiny_scale.same, tiny_scale.replies);
     EXPECT_EQ(tiny_scale.replies, 300);
     EXPECT_GT(tiny_scale.guided_steps, 1000u / static_cast<unsigned>(every));
@@ -211,7 +215,7 @@ TEST(BranchGuidance, WithoutAScaleItIsThePlainSamplerOfTheDemosModel) {
   EXPECT_EQ(zero.same, zero.replies);
   // F16 weights: a row's last bits depend on how many rows are evaluated with it, so that a draw may turn out
   // otherwise.
-  const Comparison tiny_scale = compare_with_plain(tutor, {&head, {}}, {.scale = 1e-30});
+  const Comparison tiny_scale = compare_with_plain(tutor, {&head, {}}, {.scale = 1e-30, .score_all = true});
   std::printf("%d of %d replies are the same\n", tiny_scale.same, tiny_scale.replies);
   EXPECT_GE(tiny_scale.same, 285);
   EXPECT_GT(tiny_scale.guided_steps, 100u);
@@ -275,7 +279,8 @@ TEST(BranchGuidance, ScoresWhatHasTheMassAtTheTemperature) {
     for (const double top_p : {0.3, 0.7, 0.95}) {
       constexpr int kMost = 40;
       Session session(tiny(), {.sequences = 2 + kMost, .cells = 256});
-      BranchGuide guide(tiny(), session, head, {.every = 1, .candidates = kMost, .top_p = top_p}, 2, nullptr);
+      BranchGuide guide(tiny(), session, head, {.every = 1, .candidates = kMost, .top_p = top_p, .score_all = true}, 2,
+                        nullptr);
       const auto output = session.start(0, prompt.tokens);
       const std::vector<float> logits(output.logits.begin(), output.logits.end());
       session.fork(0, 1);
@@ -293,6 +298,75 @@ TEST(BranchGuidance, ScoresWhatHasTheMassAtTheTemperature) {
       const std::uint64_t rows = session.counts().rows - before;
       EXPECT_LE(rows, expected);
       EXPECT_GE(rows + 1, expected);
+    }
+  }
+}
+
+/// Which candidates a score can bring forward far enough is known from the race; they and no others get a branch, and
+/// the one that is then the first, by scores that are computed here, is drawn.
+TEST(BranchGuidance, ScoresWhatTheDrawCanStillChoose) {
+  const EncodedPrompt prompt = chat("the hen");
+  constexpr int kMost = 12;
+  const RewardHead head = reward();
+  int behind = 0;
+  int overtaken = 0;
+  for (const double scale : {0.5, 2.0, -2.0}) {
+    Session session(tiny(), {.sequences = 2 + kMost, .cells = 256});
+    BranchGuide guide(tiny(), session, head, {.scale = scale, .every = 1, .candidates = kMost, .top_p = 1}, 2, nullptr);
+    const auto output = session.start(0, prompt.tokens);
+    const std::vector<float> logits(output.logits.begin(), output.logits.end());
+    for (std::uint64_t seed = 0; seed < 40; ++seed) {
+      Sampler sampler({.temperature = 1, .top_p = 1, .top_k = kMost}, seed);
+      Sampler same = sampler;
+      const auto candidates = same.filter(logits);
+      const std::vector<double> lags = same.race(candidates);
+      std::vector<double> leads;
+      std::vector<Token> tokens;
+      std::vector<double> raw;
+      std::size_t rows = 0;
+      for (std::size_t c = 0; c < candidates.size(); ++c) {
+        if (lags[c] > std::abs(scale)) continue;
+        const Token token = candidates[c].token;
+        ASSERT_FALSE(tiny().tokenizer().is_end(token));
+        ++rows;
+        leads.push_back(-lags[c]);
+        tokens.push_back(token);
+        raw.push_back(extracted_score(tiny(), the_head(), prompt, {&token, 1}, {}));
+      }
+      behind += static_cast<int>(candidates.size() - rows);
+      const std::vector<double> scores = normalised(raw, Normalisation::MinMax);
+      for (std::size_t i = 0; i < leads.size(); ++i) leads[i] += scale * scores[i];
+      const auto first = static_cast<std::size_t>(std::ranges::max_element(leads) - leads.begin());
+      session.fork(0, 1);
+      const std::uint64_t before = session.counts().rows;
+      const BranchChoice choice = guide.choose(1, PooledState(Pooling::Mean, 32), sampler, logits);
+      EXPECT_EQ(session.counts().rows - before, rows > 1 ? rows : 0);
+      EXPECT_EQ(choice.guided, rows > 1);
+      EXPECT_EQ(choice.token, tokens[first]) << "scale " << scale << ", seed " << seed;
+      const auto plain = static_cast<std::size_t>(std::ranges::min_element(lags) - lags.begin());
+      overtaken += choice.token != candidates[plain].token ? 1 : 0;
+      session.drop(1);
+    }
+  }
+  EXPECT_GT(behind, 0);
+  EXPECT_GT(overtaken, 0);
+}
+
+/// The penalties know of the token.
+TEST(BranchGuidance, RemembersWhatItDrew) {
+  const EncodedPrompt prompt = chat("the hen");
+  const RewardHead head = reward();
+  for (const bool score_all : {false, true}) {
+    Session session(tiny(), {.sequences = 6, .cells = 256});
+    BranchGuide guide(tiny(), session, head, {.every = 1, .candidates = 4, .score_all = score_all}, 2, nullptr);
+    const auto output = session.start(0, prompt.tokens);
+    const std::vector<float> logits(output.logits.begin(), output.logits.end());
+    session.fork(0, 1);
+    Sampler sampler({.temperature = 1, .top_p = 1, .top_k = 0, .presence_penalty = 3}, 8);
+    const Token drawn = guide.choose(1, PooledState(Pooling::Mean, 32), sampler, logits).token;
+    for (const TokenLogit& candidate : sampler.filter(logits)) {
+      const float penalty = candidate.token == drawn ? 3 : 0;
+      EXPECT_EQ(candidate.logit, logits[static_cast<std::size_t>(candidate.token)] - penalty);
     }
   }
 }
@@ -349,7 +423,7 @@ TEST(BranchGuidance, AnEndAmongTheCandidatesIsScoredByTheTextSoFar) {
   ASSERT_TRUE(tiny().tokenizer().is_end(kEnd));
   const EncodedPrompt prompt = chat("the hen");
   const OneTokenTilt likes_to_end(kEnd, 4);
-  GenerationSettings settings = guided(150, 30, {.scale = 1, .every = 1});
+  GenerationSettings settings = guided(150, 30, {.scale = 1, .every = 1, .score_all = true});
   settings.tilt = &likes_to_end;
   int empty = 0;
   int compared = 0;

@@ -111,6 +111,17 @@ TEST(Random, IsTheSameEverywhere) {
   // Five standard errors: 1/sqrt(n) for the mean, sqrt(2/n) for the variance.
   EXPECT_LT(std::abs(sum / kDraws), 5 / std::sqrt(kDraws));
   EXPECT_LT(std::abs(squares / kDraws - 1), 5 * std::sqrt(2.0 / kDraws));
+  sum = 0;
+  int above_one = 0;
+  for (int i = 0; i < kDraws; ++i) {
+    const double x = random.exponential();
+    EXPECT_GT(x, 0);
+    sum += x;
+    above_one += x > 1 ? 1 : 0;
+  }
+  EXPECT_LT(std::abs(sum / kDraws - 1), 5 / std::sqrt(kDraws));
+  const double expected = std::exp(-1);
+  EXPECT_LT(std::abs(above_one / double{kDraws} - expected), 5 * std::sqrt(expected * (1 - expected) / kDraws));
   std::vector<int> counts(7);
   for (int i = 0; i < 70000; ++i) ++counts[random.below(7)];
   for (const int count : counts) EXPECT_NEAR(count, 10000, 5 * std::sqrt(10000));

@@ -177,6 +177,68 @@ TEST(Sampler, FilteringAndDrawingIsTheSameInTwoSteps) {
   }
 }
 
+TEST(Sampler, ARaceWithoutAdditionsIsWonByTheDraw) {
+  for (const double temperature : {0.0, 0.5, 1.0}) {
+    const SamplerOptions options{.temperature = temperature, .top_p = 0.95, .top_k = 0, .repeat_penalty = 1.2};
+    Sampler one(options, 5);
+    Sampler two(options, 5);
+    for (std::uint64_t i = 0; i < 300; ++i) {
+      const std::vector<float> logits = random_logits(2000, i);
+      const Token expected = one.draw(logits);
+      const auto candidates = two.filter(logits);
+      const std::vector<double> lags = two.race(candidates);
+      ASSERT_EQ(lags.size(), candidates.size());
+      const auto first = std::ranges::min_element(lags) - lags.begin();
+      EXPECT_EQ(lags[static_cast<std::size_t>(first)], 0);
+      EXPECT_EQ(candidates[static_cast<std::size_t>(first)].token, expected) << "draw " << i;
+      two.take(expected);  // both remember it for the penalties
+    }
+  }
+}
+
+/// With additions it is the distribution of the logits with these: the one that draw_from() would draw from.
+TEST(Sampler, ARaceWithAdditionsHasTheirDistribution) {
+  constexpr int kDraws = 20000;
+  for (const double temperature : {0.4, 1.0, 2.5}) {
+    for (const double size : {0.3, 2.0, 8.0}) {
+      SCOPED_TRACE("temperature " + std::to_string(temperature) + ", additions up to " + std::to_string(size));
+      const SamplerOptions options{.temperature = temperature, .top_p = 1, .top_k = 0};
+      const std::vector<float> logits = random_logits(60, 9);
+      const std::vector<float> additions = random_logits(60, 10, size / 3);
+      std::vector<float> sums = logits;
+      for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += additions[i];
+      Sampler sampler(options, 17);
+      std::map<Token, int> counts;
+      for (int i = 0; i < kDraws; ++i) {
+        const auto candidates = sampler.filter(logits);
+        const std::vector<double> lags = sampler.race(candidates);
+        double best = -std::numeric_limits<double>::infinity();
+        Token winner = -1;
+        for (std::size_t c = 0; c < lags.size(); ++c) {
+          const auto token = static_cast<std::size_t>(candidates[c].token);
+          const double lead = static_cast<double>(additions[token]) - lags[c];
+          if (lead > best) winner = candidates[c].token;
+          best = std::max(best, lead);
+        }
+        ++counts[winner];
+      }
+      expect_distribution(expected_probabilities(sums, options), counts, kDraws);
+    }
+  }
+}
+
+TEST(Sampler, ACopyRunsTheSameRace) {
+  const std::vector<float> logits = random_logits(50, 4);
+  Sampler one({}, 5);
+  one.race(one.filter(logits));
+  Sampler two = one;
+  EXPECT_EQ(one.race(one.filter(logits)), two.race(two.filter(logits)));
+  two.reseed(6);
+  EXPECT_NE(one.race(one.filter(logits)), two.race(two.filter(logits)));
+  Sampler published({.published_order = true}, 5);
+  EXPECT_EQ(error_code_of([&] { published.race(published.filter(logits)); }), ErrorCode::Internal);
+}
+
 TEST(Sampler, PenalisesByPresenceAndFrequency) {
   SamplerOptions options{.temperature = 1, .top_p = 1, .top_k = 0, .repeat_penalty = 1.5};
   options.presence_penalty = 0.7;

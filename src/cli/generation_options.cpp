@@ -78,6 +78,8 @@ void add_guidance_options(CLI::App& command, GenerationOptions& options) {
       .add_option("--guide-top-p", options.branch.top_p,
                   "branch: of these, score the most probable that have this mass at the temperature; 1: all")
       ->capture_default_str();
+  command.add_flag("--score-all", options.branch.score_all,
+                   "branch: of these, also those that the draw can no longer choose whatever their scores are");
   add_choice(command, "--guidance-normalise", options.branch.normalisation, "what makes scores comparable",
              kNormalisations);
   command
@@ -106,6 +108,7 @@ void apply_published_preset(GenerationOptions& options, const CLI::App& command)
   set("--guide-every", options.branch.every, 6);
   set("--num-candidates", options.branch.candidates, 15);
   set("--guide-top-p", options.branch.top_p, 1.0);
+  options.branch.score_all = true;  // its filters come behind the scores
 }
 
 }  // namespace
@@ -189,7 +192,7 @@ Guidance guidance_of(const GenerationOptions& options, const CLI::App& command, 
                 "add --guidance token or branch");
   }
   for (const char* option :
-       {"--guide-every", "--guide-top-p", "--guidance-normalise", "--look-ahead", "--guidance-preset"}) {
+       {"--guide-every", "--guide-top-p", "--score-all", "--guidance-normalise", "--look-ahead", "--guidance-preset"}) {
     if (guidance == Guidance::Branch || command.count(option) == 0) continue;
     throw Error(ErrorCode::BadUsage, fmt::format("{} does not go with the guidance {}", option, name),
                 "add --guidance branch");
@@ -283,6 +286,7 @@ Json settings_fields(const GenerationOptions& options, Guidance guidance) {
     fields["guide_every"] = settings.branch->every;
     fields["branches"] = settings.branch->candidates;
     fields["branch_top_p"] = settings.branch->top_p;
+    fields["score_all"] = settings.branch->score_all;
     fields["normalise"] = name_of(kNormalisations, settings.branch->normalisation);
     fields["look_ahead"] = settings.branch->look_ahead;
   }

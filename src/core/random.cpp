@@ -56,4 +56,8 @@ double Random::normal() noexcept {
   }
 }
 
+double Random::exponential() noexcept {
+  return -std::log((static_cast<double>(next() >> 11) + 0.5) * 0x1p-53);
+}
+
 }  // namespace coala

@@ -14,6 +14,7 @@ class Random {
   double uniform() noexcept;                          ///< in [0, 1), 53 bits
   std::uint64_t below(std::uint64_t bound) noexcept;  ///< in [0, bound), unbiased; bound >= 1
   double normal() noexcept;                           ///< standard normal (Marsaglia's polar method)
+  double exponential() noexcept;                      ///< of mean 1, above 0
 
  private:
   std::uint64_t state_[4];

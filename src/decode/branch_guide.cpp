@@ -42,14 +42,14 @@ std::size_t nucleus(std::span<const TokenLogit> candidates, std::span<const std:
   return count;
 }
 
-/// Candidates that were not scored count as the mean of those that were: without it, what is outside of the nucleus
-/// would lose to the worst of those inside.
-void add_scores(std::span<TokenLogit> candidates, std::span<const std::size_t> places, std::span<const double> scores,
-                double scale) {
+/// What each candidate's logit gets. Candidates that were not scored count as the mean of those that were: without it,
+/// they would lose to the worst of those that were, or win against it.
+std::vector<double> additions(std::size_t candidates, std::span<const std::size_t> places,
+                              std::span<const double> scores, double scale) {
   const double mean = std::accumulate(scores.begin(), scores.end(), 0.0) / static_cast<double>(scores.size());
-  std::vector<double> added(candidates.size(), scale * mean);
+  std::vector<double> added(candidates, scale * mean);
   for (std::size_t i = 0; i < places.size(); ++i) added[places[i]] = scale * scores[i];
-  for (std::size_t i = 0; i < candidates.size(); ++i) candidates[i].logit += static_cast<float>(added[i]);
+  return added;
 }
 
 double slope_of(const Head& head) {
@@ -90,20 +90,33 @@ BranchChoice BranchGuide::choose(int sequence, const PooledState& text, Sampler&
   const auto most = static_cast<std::size_t>(branches(backbone_, settings_));
   std::vector<std::size_t> places = leading(candidates, most);
   places.resize(nucleus(candidates, places, sampler.temperature(), settings_.top_p));
+  std::vector<double> lags;
+  if (!settings_.score_all) {
+    lags = sampler.race(candidates);
+    std::erase_if(places, [&](std::size_t i) { return lags[i] > settings_.most_added(); });
+  }
   BranchChoice choice;
   choice.guided = places.size() > 1;
-  if (!choice.guided) {
-    choice.token = sampler.draw_from(candidates);
-    return choice;
+  std::vector<Branch> grown;
+  std::vector<double> raw;
+  std::vector<double> added(candidates.size());
+  if (choice.guided) {
+    std::vector<Token> tokens;
+    for (const std::size_t place : places) tokens.push_back(candidates[place].token);
+    grown = grow(sequence, text, tokens);
+    raw = scores(grown, text);
+    std::vector<double> calibrated = raw;
+    for (double& score : calibrated) score *= slope_;
+    added = additions(candidates.size(), places, normalised(calibrated, settings_.normalisation), settings_.scale);
   }
-  std::vector<Token> tokens;
-  for (const std::size_t place : places) tokens.push_back(candidates[place].token);
-  std::vector<Branch> grown = grow(sequence, text, tokens);
-  const std::vector<double> raw = scores(grown, text);
-  std::vector<double> calibrated = raw;
-  for (double& score : calibrated) score *= slope_;
-  add_scores(candidates, places, normalised(calibrated, settings_.normalisation), settings_.scale);
-  choice.token = sampler.draw_from(candidates);
+  if (settings_.score_all) {
+    for (std::size_t i = 0; i < candidates.size(); ++i) candidates[i].logit += static_cast<float>(added[i]);
+    choice.token = sampler.draw_from(candidates);
+  } else {
+    for (std::size_t i = 0; i < candidates.size(); ++i) added[i] -= lags[i];
+    choice.token = candidates[static_cast<std::size_t>(std::ranges::max_element(added) - added.begin())].token;
+    sampler.take(choice.token);
+  }
   for (std::size_t i = 0; i < grown.size(); ++i) {
     if (grown[i].token != choice.token) continue;
     choice.score = raw[i];

@@ -25,9 +25,10 @@ struct BranchChoice {
 /// one decode; the branch of the one that is drawn becomes the sequence, so that its own decode is done already.
 ///
 /// The order: what Sampler::filter() does to the untilted distribution, then the scores of the k most probable
-/// survivors, or of fewer that have most of the mass without guidance, then temperature and draw.
-/// Survivors beyond these count as the mean of these. A token that ends the reply needs no branch: it has the score of
-/// the text so far, or the lowest of the others when there is no text yet.
+/// survivors, then temperature and draw. Where scores have bounds the random numbers come first, and only those are
+/// scored, and compared, that can still be drawn with them: one that is further behind than a score can bring it
+/// forward needs no branch. Survivors without a score count as the mean of the scores. A token that ends the reply
+/// needs no branch: it has the score of the text so far, or the lowest of the others when there is no text yet.
 class BranchGuide {
  public:
   /// @param first_branch  sequences of the session from this on are free for branches

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "core/error.h"
 
@@ -24,6 +25,10 @@ void BranchSettings::validate() const {
   check_range("num-candidates", candidates, candidates >= 2 && candidates <= 254, "2 to 254");
   check_range("guide-top-p", top_p, top_p > 0 && top_p <= 1, "above 0 and at most 1");
   check_range("look-ahead", look_ahead, look_ahead >= 1 && look_ahead <= 64, "1 to 64");
+}
+
+double BranchSettings::most_added() const {
+  return normalisation == Normalisation::MinMax ? std::abs(scale) : std::numeric_limits<double>::infinity();
 }
 
 std::vector<double> normalised(std::span<const double> scores, Normalisation normalisation) {

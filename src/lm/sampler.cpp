@@ -172,7 +172,7 @@ struct Sampler::Chain {
 };
 
 Sampler::Sampler(const SamplerOptions& options, std::uint64_t seed, const Grammar* grammar)
-    : options_(options), chain_(std::make_unique<Chain>()) {
+    : options_(options), chain_(std::make_unique<Chain>()), behind_(seed) {
   options.validate();
   const bool penalises = options.repeat_penalty != 1 || options.presence_penalty != 0 || options.frequency_penalty != 0;
   memory_tokens_ = penalises ? options.repeat_last_tokens : 0;
@@ -201,12 +201,14 @@ Sampler::Sampler(const Sampler& other)
     : options_(other.options_),
       memory_tokens_(other.memory_tokens_),
       recent_(other.recent_),
-      chain_(std::make_unique<Chain>(*other.chain_)) {}
+      chain_(std::make_unique<Chain>(*other.chain_)),
+      behind_(other.behind_) {}
 Sampler::Sampler(Sampler&&) noexcept = default;
 Sampler& Sampler::operator=(Sampler&&) noexcept = default;
 
 void Sampler::reseed(std::uint64_t seed) {
   if (options_.temperature == 0) return;  // there are none
+  behind_ = Random(seed);
   const int last = llama_sampler_chain_n(chain_->choice) - 1;
   llama_sampler_free(llama_sampler_chain_remove(chain_->choice, last));
   llama_sampler_chain_add(chain_->choice, llama_sampler_init_dist(fold(seed)));
@@ -215,7 +217,9 @@ void Sampler::reseed(std::uint64_t seed) {
 Token Sampler::draw(std::span<const float> logits) {
   // The most probable token is the most probable one of any filter's choice.
   collect(logits, options_.temperature == 0 ? 1 : static_cast<std::size_t>(options_.top_k));
-  return draw_collected();
+  const Token token = pick_collected();
+  take(token);
+  return token;
 }
 
 std::span<TokenLogit> Sampler::filter(std::span<const float> logits) {
@@ -228,10 +232,42 @@ std::span<TokenLogit> Sampler::filter(std::span<const float> logits) {
 }
 
 Token Sampler::draw_from(std::span<const TokenLogit> candidates) {
+  const Token token = pick(candidates);
+  take(token);
+  return token;
+}
+
+std::vector<double> Sampler::race(std::span<const TokenLogit> candidates) {
+  if (options_.published_order) {
+    throw Error(ErrorCode::Internal, "filters that come behind the additions are no part of a race");
+  }
+  const Token first = pick(candidates);
+  const auto winner = std::ranges::find(candidates, first, &TokenLogit::token);
+  const double temperature = options_.temperature;
+  const auto above_winner = [&](const TokenLogit& candidate) {
+    return static_cast<double>(candidate.logit) - static_cast<double>(winner->logit);
+  };
+  std::vector<double> lags;
+  if (temperature == 0) {
+    for (const TokenLogit& candidate : candidates) lags.push_back(-above_winner(candidate));
+    return lags;
+  }
+  double all = 0;  // rates, of which the winner's is 1
+  for (const TokenLogit& candidate : candidates) all += std::exp(above_winner(candidate) / temperature);
+  const double first_arrival = behind_.exponential() / all;
+  for (const TokenLogit& candidate : candidates) {
+    const double later = behind_.exponential() / std::exp(above_winner(candidate) / temperature);
+    lags.push_back(candidate.token == first ? 0 : temperature * std::log1p(later / first_arrival));
+  }
+  return lags;
+}
+
+/// Draws without remembering.
+Token Sampler::pick(std::span<const TokenLogit> candidates) {
   chain_->candidates.clear();
   for (const TokenLogit& candidate : candidates) chain_->candidates.push_back({candidate.token, candidate.logit, 0});
   chain_->array = {chain_->candidates.data(), chain_->candidates.size(), /*selected=*/-1, /*sorted=*/false};
-  return draw_collected();
+  return pick_collected();
 }
 
 /// The candidates that the filters leave of the `keep` most probable tokens; 0: of all.
@@ -250,16 +286,18 @@ void Sampler::collect(std::span<const float> logits, std::size_t keep) {
   llama_sampler_apply(chain_->filters, &chain_->array);
 }
 
-Token Sampler::draw_collected() {
+Token Sampler::pick_collected() {
   llama_token_data_array& array = chain_->array;
   llama_sampler_apply(chain_->choice, &array);
   if (array.selected < 0 || static_cast<std::size_t>(array.selected) >= array.size) {
     throw Error(ErrorCode::Internal, "the sampler chose no token");
   }
-  const Token token = array.data[array.selected].id;
+  return array.data[array.selected].id;
+}
+
+void Sampler::take(Token token) {
   accept({&token, 1});
   if (chain_->grammar != nullptr) llama_sampler_accept(chain_->grammar, token);
-  return token;
 }
 
 /// Logits with biases, penalties and grammar: a copy where any of them has something to change.

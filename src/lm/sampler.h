@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "core/random.h"
 #include "lm/grammar.h"
 #include "lm/tokenizer.h"
 
@@ -67,6 +68,20 @@ class Sampler {
   /// The temperature that draw_from() divides the candidates' logits by.
   double temperature() const { return options_.temperature; }
 
+  /// draw_from() as a race: how far each candidate is behind the one that would be drawn, which is the first with 0.
+  /// The token with the largest addition - lag is distributed as what draw_from() draws with the additions, and is the
+  /// token that it draws without any where all are 0. So what can be added at most says who can still be drawn.
+  ///
+  /// Candidate i arrives after an exponential time of rate p_i, so that it is the first with probability p_i, and
+  /// multiplying p_i divides the time; given who is first, the others' remaining times are exponential again (in
+  /// logarithms the Gumbel variables of Maddison, Tarlow and Minka, "A* sampling", 2014).
+  ///
+  /// Not with the published order, whose filters come behind the additions. Nothing is remembered: see take().
+  /// @return  in logits, as many as candidates
+  std::vector<double> race(std::span<const TokenLogit> candidates);
+  /// Remembers a token that race() led to, as draw() does.
+  void take(Token token);
+
   /// Draws from here on with other random numbers.
   void reseed(std::uint64_t seed);
 
@@ -78,7 +93,8 @@ class Sampler {
   std::span<const float> adjust(std::span<const float> logits);
   void penalise();
   void collect(std::span<const float> logits, std::size_t keep);
-  Token draw_collected();
+  Token pick(std::span<const TokenLogit> candidates);
+  Token pick_collected();
 
   SamplerOptions options_;
   std::size_t memory_tokens_;    ///< repeat_last_tokens, or 0 when nothing is penalised
@@ -86,6 +102,7 @@ class Sampler {
   std::vector<float> adjusted_;  ///< logits, when a bias, a penalty or a grammar changes them
   std::vector<TokenLogit> candidates_;
   std::unique_ptr<Chain> chain_;
+  Random behind_;  ///< of those that are not drawn
 };
 
 /// Log-probability of a token under the logits' softmax: no filter, temperature 1.
