@@ -82,11 +82,12 @@ TEST(Fit, PlantedGatesBeatTheBaseline) {
       settings.loss = loss;
       settings.seed = seed;
       const FitResult result = fit(seen, settings);
-      // Within 0.03 of the best possible: accuracies of 3,000 rows have a standard deviation of 0.0065, and what Phase
-      // II makes of the fold's networks must be as good as what selection saw of them.
+      // Within 0.03 of the best possible: accuracies of 3,000 rows have a standard deviation of 0.0065. And what Phase
+      // II makes of the fold's networks must be as good as what selection saw of them on 1,500 rows, whose accuracy has
+      // one of 0.0095: four of the difference's are 0.047.
       const double head = accuracy(result.transform, result.network, unseen);
       EXPECT_GE(head, bayes_accuracy(unseen, bent_truth) - 0.03) << seed;
-      EXPECT_GE(head, result.chosen.held_out_accuracy - 0.03) << seed;
+      EXPECT_GE(head, result.chosen.held_out_accuracy - 0.047) << seed;
       EXPECT_GE(head, accuracy(result.baseline_transform, result.baseline, unseen) + 0.15);
       EXPECT_FALSE(result.chosen.linear);
       EXPECT_TRUE(result.network.gated());

@@ -90,7 +90,7 @@ BranchChoice BranchGuide::choose(int sequence, const PooledState& text, Sampler&
   const auto most = static_cast<std::size_t>(branches(backbone_, settings_));
   std::vector<std::size_t> places = leading(candidates, most);
   places.resize(nucleus(candidates, places, sampler.temperature(), settings_.top_p));
-  std::vector<double> lags;
+  std::vector<double> lags;  // behind the draw; none where all are scored
   if (!settings_.score_all) {
     lags = sampler.race(candidates);
     std::erase_if(places, [&](std::size_t i) { return lags[i] > settings_.most_added(); });

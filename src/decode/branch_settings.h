@@ -17,7 +17,7 @@ enum class Normalisation {
 struct BranchSettings {
   double scale = 1.5;      ///< lambda, times which a score is added to its token's logit; 0: plain steps
   int every = 5;           ///< N; the N-th, 2 N-th ... token of a reply is guided
-  int candidates = 15;     ///< k: how many of the tokens that can still be drawn are scored, the most probable first
+  int candidates = 15;     ///< k: of the tokens that the filters leave, score at most so many, the most probable
   double top_p = 0.8;      ///< of these, score the most probable that have this mass in the draw; in (0, 1], 1: all
   bool score_all = false;  ///< of these, also those that the draw cannot choose any more whatever their scores are
   Normalisation normalisation = Normalisation::MinMax;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/parallel.h"
 #include "linalg/blas.h"
 #include "linalg/factorisation.h"
 
@@ -12,65 +13,112 @@ namespace {
 /// Tokens whose coordinates are kept beside the basis.
 constexpr std::size_t kKeptTokens = 2048;
 
-/// Second moments of states and of residuals; what is evaluated together is added in one product.
-class Moments : public TokenConsumer {
+/// Batches at once: each holds logits of 32 MB, twice.
+constexpr int kMostThreads = 8;
+
+/// Tokens that are evaluated together, with what is summed over them.
+class Batch {
  public:
-  Moments(const OutputMatrix& output, std::span<const EncodedResponse* const> responses)
+  explicit Batch(const OutputMatrix& output)
       : output_(output),
         mean_(output),
-        responses_(responses),
         states_(mean_.batch_rows(), output.dimension()),
         residuals_(mean_.batch_rows(), output.dimension()),
+        of_states(output.dimension(), output.dimension()),
+        of_residuals(output.dimension(), output.dimension()) {}
+
+  void add(std::span<const float> state, Token next) {
+    std::ranges::copy(state, states_.row(next_.size()).begin());
+    next_.push_back(next);
+  }
+  bool full() const { return next_.size() == states_.rows(); }
+  void clear() { next_.clear(); }
+
+  MatrixView<const float> states() const { return {states_.data(), next_.size(), states_.cols()}; }
+  MatrixView<const float> residuals() const { return {residuals_.data(), next_.size(), residuals_.cols()}; }
+
+  void evaluate() {
+    const MatrixView<float> residuals(residuals_.data(), next_.size(), residuals_.cols());
+    mean_.evaluate_rows(states(), residuals);
+    std::vector<float> row(output_.dimension());
+    for (std::size_t i = 0; i < next_.size(); ++i) {
+      output_.read(static_cast<std::size_t>(next_[i]), row);
+      for (std::size_t j = 0; j < row.size(); ++j) residuals(i, j) = row[j] - residuals(i, j);
+    }
+    gemm(true, false, 1.0f, states(), states(), 0.0f, of_states.view());
+    gemm(true, false, 1.0f, this->residuals(), this->residuals(), 0.0f, of_residuals.view());
+  }
+
+ private:
+  const OutputMatrix& output_;
+  NextTokenMean mean_;
+  std::vector<Token> next_;
+  Matrix<float> states_;
+  Matrix<float> residuals_;
+
+ public:
+  Matrix<float> of_states;     ///< [d, d]; sums
+  Matrix<float> of_residuals;  ///< [d, d]
+};
+
+/// Second moments of states and of residuals. The same whatever the number of threads: a batch is one thread's, and
+/// batches are added in their order.
+class Moments : public TokenConsumer {
+ public:
+  Moments(const OutputMatrix& output, std::span<const EncodedResponse* const> responses, int threads)
+      : responses_(responses),
+        pool_(std::min(threads > 0 ? threads : usable_cores(), kMostThreads)),
         of_states(output.dimension(), output.dimension()),
         of_residuals(output.dimension(), output.dimension()) {
     std::size_t tokens = 0;
     for (const EncodedResponse* response : responses) tokens += response->tokens.size() - response->prompt_tokens;
     stride_ = std::max<std::size_t>(1, tokens / kKeptTokens);
+    for (int i = 0; i < pool_.size(); ++i) batches_.emplace_back(output);
   }
 
   void take(const EvaluatedToken& token) override {
     const EncodedResponse& response = *responses_[token.response];
     const std::size_t next = token.position + 1;
     if (next < response.prompt_tokens || next >= response.tokens.size() - response.closing_tokens) return;
-    std::ranges::copy(token.state, states_.row(next_.size()).begin());
-    next_.push_back(response.tokens[next]);
-    if (next_.size() == states_.rows()) flush();
+    batches_[current_].add(token.state, response.tokens[next]);
+    if (batches_[current_].full() && ++current_ == batches_.size()) flush();
   }
 
   void flush() {
-    const std::size_t n = next_.size();
-    if (n == 0) return;
-    const MatrixView<const float> states(states_.data(), n, states_.cols());
-    const MatrixView<float> residuals(residuals_.data(), n, residuals_.cols());
-    mean_.evaluate_rows(states, residuals);
-    std::vector<float> row(output_.dimension());
-    for (std::size_t i = 0; i < n; ++i) {
-      output_.read(static_cast<std::size_t>(next_[i]), row);
-      for (std::size_t j = 0; j < row.size(); ++j) residuals(i, j) = row[j] - residuals(i, j);
-      if ((count + i) % stride_ != 0) continue;
-      kept_states.insert(kept_states.end(), states.row(i).begin(), states.row(i).end());
-      kept_residuals.insert(kept_residuals.end(), residuals.row(i).begin(), residuals.row(i).end());
+    pool_.for_parts(batches_.size(), 1, [&](int, std::size_t begin, std::size_t end) {
+      for (std::size_t i = begin; i < end; ++i) {
+        if (batches_[i].states().rows > 0) batches_[i].evaluate();
+      }
+    });
+    for (Batch& batch : batches_) {
+      const std::size_t n = batch.states().rows;
+      if (n == 0) continue;
+      for (std::size_t i = 0; i < n; ++i) {
+        if ((count + i) % stride_ != 0) continue;
+        append(batch.states().row(i), kept_states);
+        append(batch.residuals().row(i), kept_residuals);
+      }
+      add(batch.of_states, of_states);
+      add(batch.of_residuals, of_residuals);
+      count += n;
+      batch.clear();
     }
-    add(states, of_states);
-    add(residuals, of_residuals);
-    count += n;
-    next_.clear();
+    current_ = 0;
   }
 
  private:
-  static void add(MatrixView<const float> rows, Matrix<double>& to) {
-    Matrix<float> gram(rows.cols, rows.cols);
-    gemm(true, false, 1.0f, rows, rows, 0.0f, gram.view());
+  static void append(std::span<const float> row, std::vector<float>& to) {
+    to.insert(to.end(), row.begin(), row.end());
+  }
+  static void add(const Matrix<float>& gram, Matrix<double>& to) {
     for (std::size_t k = 0; k < gram.values().size(); ++k) to.values()[k] += static_cast<double>(gram.values()[k]);
   }
 
-  const OutputMatrix& output_;
-  NextTokenMean mean_;
   std::span<const EncodedResponse* const> responses_;
-  std::vector<Token> next_;
-  Matrix<float> states_;
-  Matrix<float> residuals_;
-  std::size_t stride_ = 1;  ///< every so manieth token is kept
+  ThreadPool pool_;
+  std::vector<Batch> batches_;  ///< by thread
+  std::size_t current_ = 0;     ///< the batch that is filled
+  std::size_t stride_ = 1;      ///< every so manieth token is kept
 
  public:
   Matrix<double> of_states;     ///< [d, d]; sums
@@ -106,10 +154,10 @@ Matrix<float> coordinates(const std::vector<float>& vectors, const Matrix<float>
 }  // namespace
 
 TokenBasis fit_token_basis(FeatureExtractor& extractor, const OutputMatrix& output,
-                           std::span<const EncodedResponse> sample, std::size_t rank) {
+                           std::span<const EncodedResponse> sample, std::size_t rank, int threads) {
   std::vector<const EncodedResponse*> responses;
   for (const EncodedResponse& response : sample) responses.push_back(&response);
-  Moments moments(output, responses);
+  Moments moments(output, responses, threads);
   TokenConsumer* const consumer = &moments;
   extractor.stream(responses, {&consumer, 1});
   moments.flush();

@@ -109,7 +109,7 @@ std::shared_ptr<const TokenProjection> set_up_tokens(const Backbone& backbone, c
     }
     return std::make_shared<const TokenProjection>(output, *options.token_basis, share);
   }
-  FeatureExtractor extractor(backbone, options.features, /*threads=*/0);
+  FeatureExtractor extractor(backbone, options.features, options.threads);
   const Metadata description = describe_features(extractor, FeatureKind::Pairs, options.dtype, options.data);
   const std::string key = fmt::format("{} {}", description.at("fingerprint"), rank);
   std::optional<TokenBasis> basis;
@@ -117,7 +117,7 @@ std::shared_ptr<const TokenProjection> set_up_tokens(const Backbone& backbone, c
   if (!basis) basis = basis_in(token_basis_path(out), key, description, rank);
   if (!basis) {
     log_line("fitting the token head's basis to a sample");
-    basis = fit_token_basis(extractor, *output, sample_responses(extractor, data), rank);
+    basis = fit_token_basis(extractor, *output, sample_responses(extractor, data), rank, options.threads);
     save_basis(*basis, key, token_basis_path(out));
   }
   return std::make_shared<const TokenProjection>(output, std::move(*basis), share);

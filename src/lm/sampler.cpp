@@ -7,6 +7,7 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "core/error.h"
 #include "core/vectorise.h"
@@ -252,13 +253,14 @@ std::vector<double> Sampler::race(std::span<const TokenLogit> candidates) {
     for (const TokenLogit& candidate : candidates) lags.push_back(-above_winner(candidate));
     return lags;
   }
-  double all = 0;  // rates, of which the winner's is 1
-  for (const TokenLogit& candidate : candidates) all += std::exp(above_winner(candidate) / temperature);
+  for (const TokenLogit& candidate : candidates) lags.push_back(std::exp(above_winner(candidate) / temperature));
+  const double all = std::accumulate(lags.begin(), lags.end(), 0.0);  // they are rates so far, the winner's is 1
   const double first_arrival = behind_.exponential() / all;
-  for (const TokenLogit& candidate : candidates) {
-    const double later = behind_.exponential() / std::exp(above_winner(candidate) / temperature);
-    lags.push_back(candidate.token == first ? 0 : temperature * std::log1p(later / first_arrival));
+  for (double& lag : lags) {
+    const double later = behind_.exponential() / lag;
+    lag = temperature * std::log1p(later / first_arrival);
   }
+  lags[static_cast<std::size_t>(winner - candidates.begin())] = 0;
   return lags;
 }
 
