@@ -17,8 +17,7 @@ namespace coala {
 namespace {
 
 std::atomic<bool> g_on{true};
-thread_local Precision t_precision = Precision::F32;
-thread_local bool t_states_only = false;
+thread_local Evaluation t_evaluation;
 thread_local ThreadPool* t_threads = nullptr;
 
 /// What a llama.cpp context has of this backend.
@@ -74,7 +73,7 @@ ggml_status compute(ggml_backend_t backend, ggml_cgraph* graph) {
     return ggml_backend_graph_compute(is_light(part) ? self.alone : self.cpu, &part);
   };
   if (!g_on) return hand_on(0, graph->n_nodes);
-  self.kernels.begin_graph(t_precision);
+  self.kernels.begin_graph(t_evaluation.precision);
   t_threads = self.pool.get();
   int begin = 0;  // of the nodes that are not computed yet
   for (int i = 0; i < graph->n_nodes;) {
@@ -94,7 +93,7 @@ ggml_status compute(ggml_backend_t backend, ggml_cgraph* graph) {
 
 /// Nothing is under way here when a call returns, so this copies at once.
 void get_tensor(ggml_backend_t, const ggml_tensor* tensor, void* data, std::size_t offset, std::size_t size) {
-  if (t_states_only && std::strcmp(tensor->name, "result_output") == 0) return;
+  if (t_evaluation.states_only && std::strcmp(tensor->name, "result_output") == 0) return;
   ggml_backend_tensor_get(tensor, data, offset, size);
 }
 
@@ -241,16 +240,10 @@ bool has_accelerator() {
   return g_on && dense_kernels() != nullptr;
 }
 
-PrecisionScope::PrecisionScope(Precision precision) : before_(std::exchange(t_precision, precision)) {}
+EvaluationScope::EvaluationScope(const Evaluation& evaluation) : before_(std::exchange(t_evaluation, evaluation)) {}
 
-PrecisionScope::~PrecisionScope() {
-  t_precision = before_;
-}
-
-StatesOnlyScope::StatesOnlyScope(bool states_only) : before_(std::exchange(t_states_only, states_only)) {}
-
-StatesOnlyScope::~StatesOnlyScope() {
-  t_states_only = before_;
+EvaluationScope::~EvaluationScope() {
+  t_evaluation = before_;
 }
 
 void register_accelerator() {

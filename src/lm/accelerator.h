@@ -20,29 +20,24 @@ ThreadPool* last_threads();
 /// Do our kernels compute: does the CPU run them, and are they switched on?
 bool has_accelerator();
 
-/// While it lives, what this thread has llama.cpp evaluate is computed in this precision.
-class PrecisionScope {
- public:
-  explicit PrecisionScope(Precision precision);
-  ~PrecisionScope();
-  PrecisionScope(const PrecisionScope&) = delete;
-  PrecisionScope& operator=(const PrecisionScope&) = delete;
-
- private:
-  Precision before_;
+/// How a thread has llama.cpp evaluate.
+struct Evaluation {
+  Precision precision = Precision::F32;  ///< of products
+  /// It is stopped before the output matrix. llama.cpp copies rows times vocabulary logits all the same, set or not;
+  /// the copy is left out.
+  bool states_only = false;
 };
 
-/// While it lives, what this thread has llama.cpp evaluate is stopped before the output matrix, if so it says.
-/// llama.cpp copies rows times vocabulary logits all the same, set or not; this leaves the copy out.
-class StatesOnlyScope {
+/// While it lives, this thread's evaluations are of this kind.
+class EvaluationScope {
  public:
-  explicit StatesOnlyScope(bool states_only);
-  ~StatesOnlyScope();
-  StatesOnlyScope(const StatesOnlyScope&) = delete;
-  StatesOnlyScope& operator=(const StatesOnlyScope&) = delete;
+  explicit EvaluationScope(const Evaluation& evaluation);
+  ~EvaluationScope();
+  EvaluationScope(const EvaluationScope&) = delete;
+  EvaluationScope& operator=(const EvaluationScope&) = delete;
 
  private:
-  bool before_;
+  Evaluation before_;
 };
 
 /// Switches the kernels off and on, for comparisons; affects all models.

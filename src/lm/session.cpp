@@ -311,7 +311,7 @@ void Session::decode(Wanted wanted) {
   batch.logits = context.wanted.data();
   llama_set_embeddings(context.handle, with_outputs);
   context.late_output.stop_at_states(wanted == Wanted::States);
-  const StatesOnlyScope states_only(wanted == Wanted::States);
+  const EvaluationScope evaluation({.states_only = wanted == Wanted::States});
   clear_llama_log();
   int status = 0;
   try {
