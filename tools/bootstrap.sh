@@ -4,7 +4,7 @@
 set -euo pipefail
 
 packages=(
-  g++ cmake make ninja-build ccache git ca-certificates
+  g++ cmake make ninja-build ccache git patch ca-certificates
   python3 python3-pip python3-venv
   libopenblas-pthread-dev nlohmann-json3-dev libcli11-dev libfmt-dev libxxhash-dev zlib1g-dev libgtest-dev
 )
@@ -15,7 +15,7 @@ for package in "${packages[@]}"; do
   # A command that is already there need not come from Debian.
   case $package in
     clang) command -v clang++ >/dev/null && continue ;;
-    cmake | make | ccache | git | python3) command -v "$package" >/dev/null && continue ;;
+    cmake | make | ccache | git | patch | python3) command -v "$package" >/dev/null && continue ;;
     g++) command -v c++ >/dev/null && continue ;;
     ninja-build) command -v ninja >/dev/null && continue ;;
     python3-pip) python3 -m pip --version >/dev/null 2>&1 && continue ;;

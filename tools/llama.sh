@@ -6,7 +6,7 @@
 # links, and prints the installation prefix on standard output (everything else goes to standard error).
 #
 # The result lives outside the checkout, under a name made from everything that decides its content: the sdist's
-# hash, the build recipe, the compiler, and this machine's CPU features (the build is for this CPU, see
+# hash, the build recipe, our changes, the compiler, and this machine's CPU features (the build is for this CPU, see
 # cmake/llama/CMakeLists.txt). A second call with the same content prints the prefix and does nothing else.
 set -euo pipefail
 
@@ -18,6 +18,7 @@ sdist=llama_cpp_python-$version.tar.gz
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=${COALA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/coala}
 recipe=$here/cmake/llama/CMakeLists.txt
+changes=$here/cmake/llama/threads.patch
 jobs=${COALA_JOBS:-$(nproc)}
 
 say() { printf 'llama.sh: %s\n' "$*" >&2; }
@@ -56,7 +57,7 @@ fi
 
 key=$({
   echo "$sha256"
-  cat "$recipe"
+  cat "$recipe" "$changes"
   "${CC:-cc}" --version
   "${CXX:-c++}" --version
   cmake --version
@@ -88,6 +89,8 @@ top=llama_cpp_python-$version/vendor/llama.cpp
 tar -xzf "$archive" -C "$work/source" --strip-components=3 \
   "$top/CMakeLists.txt" "$top/LICENSE" "$top/cmake" "$top/include" "$top/src" "$top/ggml" "$top/vendor" \
   "$top/common" "$top/licenses" "$top/examples/simple"
+
+patch --quiet --strip=1 --directory="$work/source" <"$changes" >&2 || die "$changes does not fit the source"
 
 say "building llama.cpp for this machine ($jobs jobs, about 4 minutes on 2 cores, once)"
 generator=()

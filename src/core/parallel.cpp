@@ -40,8 +40,8 @@ bool spin_until(const Condition& condition) {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int threads) : taken_(static_cast<std::size_t>(threads > 0 ? threads : usable_cores())) {
-  const auto count = static_cast<int>(taken_.size());
+ThreadPool::ThreadPool(int threads) {
+  const int count = threads > 0 ? threads : usable_cores();
   try {
     for (int worker = 1; worker < count; ++worker) workers_.emplace_back([this, worker] { work(worker); });
   } catch (const std::system_error& error) {
@@ -65,26 +65,35 @@ void ThreadPool::stop() {
   for (std::thread& thread : workers_) thread.join();
 }
 
-void ThreadPool::for_parts(std::size_t count, std::size_t grain,
-                           const std::function<void(int, std::size_t, std::size_t)>& body) {
+void ThreadPool::for_parts(std::size_t count, std::size_t grain, const Body& body) {
+  loop(static_cast<std::size_t>(size()), count, grain, Index::Part, body);
+}
+
+void ThreadPool::for_chunks(std::size_t count, std::size_t grain, const Body& body) {
+  constexpr std::size_t kPerThread = 8;
+  const std::size_t blocks = (count + std::max<std::size_t>(1, grain) - 1) / std::max<std::size_t>(1, grain);
+  loop(std::min(blocks, kPerThread * static_cast<std::size_t>(size())), count, grain, Index::Thread, body);
+}
+
+void ThreadPool::loop(std::size_t pieces, std::size_t count, std::size_t grain, Index index, const Body& body) {
   if (workers_.empty() || count <= grain) {  // nothing to share out: waking the others would cost more than the work
     if (count > 0) body(0, 0, count);
     return;
   }
   {
     const std::lock_guard lock(mutex_);
+    pieces_ = pieces;
     count_ = count;
     grain_ = std::max<std::size_t>(1, grain);
+    index_ = index;
     body_ = &body;
     failure_ = nullptr;
-    running_.store(size(), std::memory_order_relaxed);
+    running_.store(pieces, std::memory_order_relaxed);
+    untaken_.store(static_cast<std::int64_t>(pieces), std::memory_order_release);
     generation_.fetch_add(1, std::memory_order_release);
   }
   start_.notify_all();
-  const std::size_t generation = generation_.load(std::memory_order_relaxed);
-  for (int part = 0; part < size(); ++part) {
-    if (take_part(part, generation)) run_part(part);
-  }
+  take_pieces(0);
   const auto finished = [this] { return running_.load(std::memory_order_acquire) == 0; };
   if (!spin_until(finished)) {
     std::unique_lock lock(mutex_);
@@ -104,26 +113,26 @@ void ThreadPool::work(int worker) {
     }
     if (stopping_) return;
     seen = generation_.load(std::memory_order_acquire);
-    if (take_part(worker, seen)) run_part(worker);
+    take_pieces(worker);
   }
 }
 
-/// @returns  whether nobody else has begun the part. A thread that looks late, at a loop that is over, finds that the
-///   part was taken in that loop or in a later one.
-bool ThreadPool::take_part(int part, std::size_t generation) noexcept {
-  std::atomic<std::size_t>& taken = taken_[static_cast<std::size_t>(part)];
-  std::size_t last = taken.load(std::memory_order_acquire);
-  return last < generation && taken.compare_exchange_strong(last, generation, std::memory_order_acq_rel);
+/// A thread that comes late finds no piece, or one of the next loop, whose fields were written before its pieces became
+/// untaken: it may run that one as well as any other.
+void ThreadPool::take_pieces(int worker) noexcept {
+  for (;;) {
+    const std::int64_t left = untaken_.fetch_sub(1, std::memory_order_acq_rel);
+    if (left <= 0) return;
+    run_piece(pieces_ - static_cast<std::size_t>(left), worker);
+  }
 }
 
-void ThreadPool::run_part(int part) noexcept {
-  const auto parts = static_cast<std::size_t>(size());
+void ThreadPool::run_piece(std::size_t piece, int worker) noexcept {
   const std::size_t blocks = (count_ + grain_ - 1) / grain_;
-  const auto index = static_cast<std::size_t>(part);
-  const std::size_t begin = std::min(count_, blocks * index / parts * grain_);
-  const std::size_t end = std::min(count_, blocks * (index + 1) / parts * grain_);
+  const std::size_t begin = std::min(count_, blocks * piece / pieces_ * grain_);
+  const std::size_t end = std::min(count_, blocks * (piece + 1) / pieces_ * grain_);
   try {
-    if (begin < end) (*body_)(part, begin, end);
+    if (begin < end) (*body_)(index_ == Index::Part ? static_cast<int>(piece) : worker, begin, end);
   } catch (...) {
     const std::lock_guard lock(mutex_);
     if (!failure_) failure_ = std::current_exception();

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <functional>
 #include <mutex>
@@ -16,8 +17,13 @@ int usable_cores() noexcept;
 
 /// A fixed set of threads for loops over row blocks. One loop at a time; not for nested use. The loops of the solver
 /// last about a millisecond and follow each other closely, so threads spin for some microseconds before they sleep.
+///
+/// Nobody waits for a thread that has not come: a loop is cut into pieces, and whoever is awake takes the next one. So a
+/// thread that is still waking up, or has lost its core to another program, holds the others up by one piece at most.
 class ThreadPool {
  public:
+  using Body = std::function<void(int index, std::size_t begin, std::size_t end)>;
+
   /// @param threads  how many work, the caller included; 0 means all cores this process may use
   /// @throws Error{OutOfMemory} when they cannot be started
   explicit ThreadPool(int threads = 0);
@@ -28,29 +34,37 @@ class ThreadPool {
   int size() const { return static_cast<int>(workers_.size()) + 1; }
 
   /// Calls body(part, begin, end) on contiguous parts of [0, count), as many as there are threads, sized alike and cut
-  /// at multiples of `grain`, and waits. A part is for the thread of its number; the caller takes over those that have
-  /// not been begun when it is done with its own, since a thread may still be waking up, or have no core. The parts
-  /// depend on the number of threads only, so sums repeat bit for bit. The first exception is rethrown here.
-  void for_parts(std::size_t count, std::size_t grain,
-                 const std::function<void(int part, std::size_t begin, std::size_t end)>& body);
+  /// at multiples of `grain`, and waits. The parts depend on the number of threads only, so sums by part repeat bit for
+  /// bit; which thread runs a part is anybody's guess. The first exception is rethrown here.
+  void for_parts(std::size_t count, std::size_t grain, const Body& body);
+
+  /// The same in several pieces per thread, which balances threads of unequal speed; for loops whose pieces do not
+  /// depend on how [0, count) is cut. body(thread, begin, end) gets the number of the thread that runs it, for its
+  /// scratch memory.
+  void for_chunks(std::size_t count, std::size_t grain, const Body& body);
 
  private:
+  enum class Index { Part, Thread };
+
+  void loop(std::size_t pieces, std::size_t count, std::size_t grain, Index index, const Body& body);
   void stop();
   void work(int worker);
-  bool take_part(int part, std::size_t generation) noexcept;
-  void run_part(int part) noexcept;
+  void take_pieces(int worker) noexcept;
+  void run_piece(std::size_t piece, int worker) noexcept;
 
   std::vector<std::thread> workers_;
   std::mutex mutex_;
   std::condition_variable start_;
   std::condition_variable done_;
-  std::atomic<std::size_t> generation_{0};       ///< counts loops; written under the mutex, read by spinning workers
-  std::atomic<int> running_{0};                  ///< parts of the current loop that are not finished
-  std::vector<std::atomic<std::size_t>> taken_;  ///< by part: the last loop in which somebody began it
+  std::atomic<std::size_t> generation_{0};  ///< counts loops; written under the mutex, read by spinning workers
+  std::atomic<std::int64_t> untaken_{0};    ///< pieces of the current loop; below zero when threads came in vain
+  std::atomic<std::size_t> running_{0};     ///< pieces of the current loop that are not finished
   std::atomic<bool> stopping_{false};
+  std::size_t pieces_ = 0;
   std::size_t count_ = 0;
   std::size_t grain_ = 1;
-  const std::function<void(int, std::size_t, std::size_t)>* body_ = nullptr;
+  Index index_ = Index::Part;
+  const Body* body_ = nullptr;
   std::exception_ptr failure_;
 };
 

@@ -4,6 +4,8 @@
 #include <ggml-cpu.h>
 #include <ggml-impl.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstring>
 #include <memory>
@@ -12,6 +14,11 @@
 
 #include "linalg/dense_kernels.h"
 #include "lm/graph_kernels.h"
+
+/// Added to ggml by cmake/llama/threads.patch: the part'th of `parts` parts of a node's work, on the calling thread.
+/// @returns  how many nodes are computed: the one that follows too where ggml computes both together
+extern "C" int ggml_cpu_compute_part(const ggml_cgraph* graph, int node, int part, int parts, void* work,
+                                     std::size_t work_size, ggml_threadpool* threads);
 
 namespace coala {
 namespace {
@@ -22,17 +29,18 @@ thread_local ThreadPool* t_threads = nullptr;
 
 /// What a llama.cpp context has of this backend.
 struct Instance {
-  ggml_backend_t cpu = nullptr;    ///< ggml's own, for everything else
-  ggml_backend_t alone = nullptr;  ///< the same on the caller's thread, for what is not worth waking others
-  ggml_threadpool_t threads = nullptr;
-  ggml_threadpool_t caller = nullptr;  ///< of the calling thread alone
+  ggml_backend_t cpu = nullptr;         ///< ggml's own, for operations whose threads wait for each other
+  ggml_threadpool_t threads = nullptr;  ///< its threads
+  ggml_threadpool_t caller = nullptr;   ///< of the calling thread alone
   std::unique_ptr<ThreadPool> pool = std::make_unique<ThreadPool>(1);
+  std::vector<std::byte> work;  ///< what ggml's operations work in
   GraphKernels kernels;
+  ggml_abort_callback abort = nullptr;
+  void* abort_data = nullptr;
 
   Instance() : kernels(*dense_kernels()) {}
   ~Instance() {
     ggml_backend_free(cpu);
-    ggml_backend_free(alone);
     for (ggml_threadpool_t each : {threads, caller}) {
       if (each != nullptr) ggml_threadpool_free(each);
     }
@@ -55,40 +63,76 @@ std::int64_t written_elements(const ggml_tensor& node) {
 }
 
 /// Is this less work than the threads of a pool need to meet? Norms, rotations and sums of a few rows are.
-bool is_light(const ggml_cgraph& part) {
-  constexpr std::int64_t kElements = 1 << 17;
-  std::int64_t elements = 0;
-  for (int i = 0; i < part.n_nodes; ++i) {
-    if (part.nodes[i]->op == GGML_OP_MUL_MAT || part.nodes[i]->op == GGML_OP_MUL_MAT_ID) return false;
-    elements += written_elements(*part.nodes[i]);
+bool is_light(const ggml_tensor& node) {
+  constexpr std::int64_t kElements = 1 << 15;
+  constexpr std::int64_t kProducts = 1 << 18;
+  if (node.op == GGML_OP_MUL_MAT) return ggml_nelements(&node) * node.src[0]->ne[0] < kProducts;
+  if (node.op == GGML_OP_MUL_MAT_ID) return false;
+  return written_elements(node) < kElements;
+}
+
+/// Operations whose parts ggml computes without waiting for each other, so that they may run one after the other.
+bool has_free_parts(const ggml_tensor& node) {
+  constexpr std::array kFree{
+      GGML_OP_ADD,      GGML_OP_SUB,      GGML_OP_MUL,    GGML_OP_DIV,  GGML_OP_SCALE,    GGML_OP_SQR,
+      GGML_OP_NORM,     GGML_OP_RMS_NORM, GGML_OP_UNARY,  GGML_OP_GLU,  GGML_OP_L2_NORM,  GGML_OP_ROPE,
+      GGML_OP_SOFT_MAX, GGML_OP_CPY,      GGML_OP_CONT,   GGML_OP_DUP,  GGML_OP_GET_ROWS, GGML_OP_SET_ROWS,
+      GGML_OP_SSM_CONV, GGML_OP_SSM_SCAN, GGML_OP_REPEAT, GGML_OP_CLAMP};
+  return std::ranges::find(kFree, node.op) != kFree.end();
+}
+
+int most_parts(const Instance& self) {
+  constexpr int kPerThread = 4;
+  return kPerThread * self.pool->size();
+}
+
+/// Computes a node that none of our kernels takes, and maybe the next: on the calling thread, in parts on our threads,
+/// or on ggml's.
+/// @param[out] done  how many nodes are computed
+ggml_status compute_node(Instance& self, ggml_cgraph* graph, int node, int& done) {
+  const bool alone = self.pool->size() == 1 || is_light(*graph->nodes[node]);
+  if (!alone && !has_free_parts(*graph->nodes[node])) {
+    ggml_cgraph view = ggml_graph_view(graph, node, node + 1);
+    done = 1;
+    return ggml_backend_graph_compute(self.cpu, &view);
   }
-  return elements < kElements;
+  const int parts = alone ? 1 : most_parts(self);
+  std::atomic<int> computed{1};
+  self.pool->for_chunks(static_cast<std::size_t>(parts), 1, [&](int, std::size_t begin, std::size_t end) {
+    for (std::size_t part = begin; part < end; ++part) {
+      computed.store(ggml_cpu_compute_part(graph, node, static_cast<int>(part), parts, self.work.data(),
+                                           self.work.size(), self.caller),
+                     std::memory_order_relaxed);
+    }
+  });
+  done = computed;
+  return GGML_STATUS_SUCCESS;
 }
 
 ggml_status compute(ggml_backend_t backend, ggml_cgraph* graph) {
   Instance& self = instance(backend);
-  const auto hand_on = [&](int begin, int end) {
-    if (begin == end) return GGML_STATUS_SUCCESS;
-    ggml_cgraph part = ggml_graph_view(graph, begin, end);
-    return ggml_backend_graph_compute(is_light(part) ? self.alone : self.cpu, &part);
-  };
-  if (!g_on) return hand_on(0, graph->n_nodes);
+  if (!g_on) return ggml_backend_graph_compute(self.cpu, graph);
   self.kernels.begin_graph(t_evaluation.precision);
   t_threads = self.pool.get();
-  int begin = 0;  // of the nodes that are not computed yet
+  const std::size_t work_size = ggml_graph_plan(graph, most_parts(self), self.caller).work_size;
+  if (self.work.size() < work_size) self.work.resize(work_size);
   for (int i = 0; i < graph->n_nodes;) {
-    const std::span<ggml_tensor* const> rest(graph->nodes + i, static_cast<std::size_t>(graph->n_nodes - i));
-    const int taken = self.kernels.match(rest);
-    if (taken == 0) {
+    const ggml_tensor& node = *graph->nodes[i];
+    if (is_no_operation(node) || (node.flags & GGML_TENSOR_FLAG_COMPUTE) == 0) {
       ++i;
       continue;
     }
-    if (const ggml_status status = hand_on(begin, i); status != GGML_STATUS_SUCCESS) return status;
-    self.kernels.run(rest.first(static_cast<std::size_t>(taken)), *self.pool);
-    i += taken;
-    begin = i;
+    const GraphTail tail{graph, i};
+    int done = self.kernels.match(tail);
+    if (done > 0) {
+      self.kernels.run(tail, *self.pool);
+    } else if (const ggml_status status = compute_node(self, graph, i, done); status != GGML_STATUS_SUCCESS) {
+      return status;
+    }
+    i += done;
+    if (self.abort != nullptr && self.abort(self.abort_data)) return GGML_STATUS_ABORTED;
   }
-  return hand_on(begin, graph->n_nodes);
+  return GGML_STATUS_SUCCESS;
 }
 
 /// Nothing is under way here when a call returns, so this copies at once.
@@ -116,9 +160,10 @@ void set_threads(ggml_backend_t backend, int count) {
 }
 
 void set_abort_callback(ggml_backend_t backend, ggml_abort_callback callback, void* data) {
-  for (ggml_backend_t each : {instance(backend).cpu, instance(backend).alone}) {
-    ggml_backend_cpu_set_abort_callback(each, callback, data);
-  }
+  Instance& self = instance(backend);
+  self.abort = callback;
+  self.abort_data = data;
+  ggml_backend_cpu_set_abort_callback(self.cpu, callback, data);
 }
 
 const char* name_of_backend(ggml_backend_t) {
@@ -139,12 +184,10 @@ ggml_guid_t guid() {
 ggml_backend_t init_backend(ggml_backend_dev_t device, const char*) {
   auto self = std::make_unique<Instance>();
   self->caller = new_threads(1);
-  for (ggml_backend_t* each : {&self->cpu, &self->alone}) {
-    *each = ggml_backend_dev_init(cpu_device(), nullptr);
-    if (*each == nullptr) return nullptr;
-    ggml_backend_cpu_set_n_threads(*each, 1);
-    ggml_backend_cpu_set_threadpool(*each, self->caller);
-  }
+  self->cpu = ggml_backend_dev_init(cpu_device(), nullptr);
+  if (self->cpu == nullptr) return nullptr;
+  ggml_backend_cpu_set_n_threads(self->cpu, 1);
+  ggml_backend_cpu_set_threadpool(self->cpu, self->caller);
   ggml_backend_i interface {};
   interface.get_name = &name_of_backend;
   interface.free = &free_backend;

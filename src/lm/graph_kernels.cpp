@@ -1,7 +1,8 @@
 #include "lm/graph_kernels.h"
 
 #include <ggml-backend.h>
-#include <ggml.h>
+#include <ggml-cpu.h>
+#include <ggml-impl.h>
 
 #include <algorithm>
 #include <array>
@@ -35,19 +36,27 @@ bool is_packable(ggml_type type) {
                                  static_cast<std::int64_t>(kPanelDepth) % ggml_blck_size(type) == 0);
 }
 
-/// Is there a kernel for products of this many rows?
-bool is_count(std::int64_t rows, const ggml_tensor& w, const DenseKernels& kernels, Precision precision) {
+/// ggml's inner product of a row of such weights with a row in the numbers that belong to them; nullptr: there is none.
+const ggml_type_traits_cpu* quantised_dots(ggml_type type) {
+  const ggml_type_traits_cpu* traits = ggml_get_type_traits_cpu(type);
+  const bool usable = ggml_is_quantized(type) && traits->vec_dot != nullptr &&
+                      ggml_get_type_traits_cpu(traits->vec_dot_type)->from_float != nullptr;
+  return usable ? traits : nullptr;
+}
+
+/// Is there a kernel for products of this many rows with such weights?
+bool has_kernel(std::int64_t rows, const ggml_tensor& w, const DenseKernels& kernels, Precision precision) {
   if (rows == 0) return false;  // nobody wants the logits
   // Numbers must not depend on how many rows there are, so what is rounded is so for every count.
   if (rows >= kManyRows || precision == Precision::BF16) return is_packable(w.type);
-  return few_rows_kernel(kernels, w) != nullptr;
+  return few_rows_kernel(kernels, w) != nullptr || quantised_dots(w.type) != nullptr;
 }
 
 bool is_product(const ggml_tensor* node, const DenseKernels& kernels, Precision precision) {
   if (node->op != GGML_OP_MUL_MAT) return false;
   const ggml_tensor* w = node->src[0];
   const ggml_tensor* x = node->src[1];
-  return is_count(x->ne[1], *w, kernels, precision) && x->type == GGML_TYPE_F32 && node->type == GGML_TYPE_F32 &&
+  return has_kernel(x->ne[1], *w, kernels, precision) && x->type == GGML_TYPE_F32 && node->type == GGML_TYPE_F32 &&
          ggml_is_matrix(w) && ggml_is_matrix(x) && w->nb[0] == ggml_type_size(w->type) && x->nb[0] == sizeof(float) &&
          x->nb[1] % sizeof(float) == 0 && ggml_is_contiguous(node) && w->ne[1] >= kFewestColumns &&
          node->op_params[1] != GGML_HINT_SRC0_IS_HADAMARD && in_plain_memory(w);
@@ -75,7 +84,7 @@ void scatter(const ggml_tensor& node, ThreadPool& pool) {
   const auto* from = static_cast<const float*>(source->data);
   const auto* where = static_cast<const std::int64_t*>(node.src[1]->data);
   auto* to = static_cast<float*>(node.data);
-  pool.for_parts(columns, count < kFewNumbers ? columns : kTogether, [&](int, std::size_t first, std::size_t last) {
+  pool.for_chunks(columns, count < kFewNumbers ? columns : kTogether, [&](int, std::size_t first, std::size_t last) {
     for (std::size_t begin = first; begin < last; begin += kTogether) {
       const std::size_t end = std::min(begin + kTogether, last);
       for (std::size_t row = 0; row < count; row += columns) {
@@ -96,6 +105,10 @@ std::size_t round_up(std::size_t value, std::size_t to) {
 }
 
 }  // namespace
+
+std::span<ggml_tensor* const> GraphTail::nodes() const {
+  return {graph->nodes + first, static_cast<std::size_t>(graph->n_nodes - first)};
+}
 
 bool is_no_operation(const ggml_tensor& node) {
   return node.op == GGML_OP_NONE || node.op == GGML_OP_RESHAPE || node.op == GGML_OP_VIEW ||
@@ -128,23 +141,25 @@ struct GraphKernels::Attention {
   int nodes = 0;
 
   /// The pattern that llama.cpp writes when flash attention is off; without nodes when it is something else.
-  static Attention find(std::span<ggml_tensor* const> nodes) {
-    std::array<const ggml_tensor*, 4> found{};
+  static Attention find(const GraphTail& tail) {
+    constexpr std::array kPattern{GGML_OP_MUL_MAT, GGML_OP_SOFT_MAX, GGML_OP_MUL_MAT, GGML_OP_CONT};
+    const std::span<ggml_tensor* const> nodes = tail.nodes();
+    std::array<const ggml_tensor*, kPattern.size()> found{};
     std::size_t count = 0;
     std::size_t last = 0;
     for (std::size_t i = 0; i < nodes.size() && count < found.size(); ++i) {
       if (is_no_operation(*nodes[i])) continue;
+      if (nodes[i]->op != kPattern[count] || (nodes[i]->flags & GGML_TENSOR_FLAG_COMPUTE) == 0) return {};
+      // All but the last are not written, so nobody else may want them.
+      const bool inner = count + 1 < found.size();
+      if (inner && !ggml_node_has_n_uses(tail.graph, tail.first + static_cast<int>(i), 1)) return {};
       found[count++] = nodes[i];
       last = i;
     }
     if (count < found.size()) return {};
-    const ggml_tensor* scores = found[0];
-    const ggml_tensor* weights = found[1];
-    const ggml_tensor* values = found[2];
-    const ggml_tensor* out = found[3];
-    if (scores->op != GGML_OP_MUL_MAT || weights->op != GGML_OP_SOFT_MAX || values->op != GGML_OP_MUL_MAT ||
-        out->op != GGML_OP_CONT || weights->src[0] != scores || values->src[1] != weights ||
-        out->src[0]->view_src != values || weights->src[1] == nullptr || weights->src[2] != nullptr) {
+    const auto [scores, weights, values, out] = found;
+    if (weights->src[0] != scores || values->src[1] != weights || out->src[0]->view_src != values ||
+        weights->src[1] == nullptr || weights->src[2] != nullptr) {
       return {};
     }
     Attention a{scores->src[1], scores->src[0], values->src[0], weights->src[1], out, 1, static_cast<int>(last) + 1};
@@ -171,26 +186,28 @@ struct GraphKernels::Attention {
   }
 };
 
-int GraphKernels::match(std::span<ggml_tensor* const> nodes) const {
-  if (is_scatter(nodes[0])) return 1;
-  if (nodes[0]->op != GGML_OP_MUL_MAT) return 0;
-  if (const int attention = Attention::find(nodes).nodes; attention > 0) return attention;
-  return is_product(nodes[0], kernels_, precision_) ? 1 : 0;
+int GraphKernels::match(const GraphTail& tail) const {
+  const ggml_tensor* node = tail.nodes().front();
+  if (is_scatter(node)) return 1;
+  if (node->op != GGML_OP_MUL_MAT) return 0;
+  if (const int attention = Attention::find(tail).nodes; attention > 0) return attention;
+  return is_product(node, kernels_, precision_) ? 1 : 0;
 }
 
-void GraphKernels::run(std::span<ggml_tensor* const> nodes, ThreadPool& pool) {
-  if (is_scatter(nodes[0])) {
-    scatter(*nodes[0], pool);
-    return;
-  }
-  if (const Attention attention = Attention::find(nodes); attention.nodes > 0) {
+void GraphKernels::run(const GraphTail& tail, ThreadPool& pool) {
+  const ggml_tensor& node = *tail.nodes().front();
+  if (is_scatter(&node)) {
+    scatter(node, pool);
+  } else if (const Attention attention = Attention::find(tail); attention.nodes > 0) {
     attend(attention, pool);
   } else if (precision_ == Precision::BF16) {
-    multiply_rounded(*nodes[0], pool);
-  } else if (nodes[0]->src[1]->ne[1] >= kManyRows) {
-    multiply(*nodes[0], pool);
+    multiply_rounded(node, pool);
+  } else if (node.src[1]->ne[1] >= kManyRows) {
+    multiply(node, pool);
+  } else if (few_rows_kernel(kernels_, *node.src[0]) != nullptr) {
+    multiply_few(node, pool);
   } else {
-    multiply_few(*nodes[0], pool);
+    multiply_quantised(node, pool);
   }
 }
 
@@ -199,9 +216,35 @@ void GraphKernels::multiply_few(const ggml_tensor& node, ThreadPool& pool) {
   const ggml_tensor* x = node.src[1];
   const auto columns = static_cast<std::size_t>(w->ne[1]);
   const DenseKernels::Dots dots = few_rows_kernel(kernels_, *w);
-  pool.for_parts(columns, kDotGrain, [&](int, std::size_t begin, std::size_t end) {
+  pool.for_chunks(columns, kDotGrain, [&](int, std::size_t begin, std::size_t end) {
     dots(at<float>(x, 0), x->nb[1] / sizeof(float), static_cast<std::size_t>(x->ne[1]), at<std::byte>(w, begin),
          w->nb[1], end - begin, static_cast<std::size_t>(w->ne[0]), static_cast<float*>(node.data) + begin, columns);
+  });
+}
+
+/// Each row of weights comes from memory once and meets all rows from the nearest cache.
+void GraphKernels::multiply_quantised(const ggml_tensor& node, ThreadPool& pool) {
+  const ggml_tensor* w = node.src[0];
+  const ggml_tensor* x = node.src[1];
+  const auto columns = static_cast<std::size_t>(w->ne[1]);
+  const auto rows = static_cast<std::size_t>(x->ne[1]);
+  const ggml_type_traits_cpu* traits = quantised_dots(w->type);
+  const auto quantise = ggml_get_type_traits_cpu(traits->vec_dot_type)->from_float;
+  const std::size_t size = ggml_row_size(traits->vec_dot_type, w->ne[0]);
+  quantised_.resize(std::max(quantised_.size(), rows * size));
+  constexpr std::size_t kFewNumbers = 8192;  // not worth a second thread
+  const bool few = rows * static_cast<std::size_t>(w->ne[0]) < kFewNumbers;
+  pool.for_chunks(rows, few ? rows : 1, [&](int, std::size_t begin, std::size_t end) {
+    for (std::size_t r = begin; r < end; ++r) quantise(at<float>(x, r), quantised_.data() + r * size, w->ne[0]);
+  });
+  auto* c = static_cast<float*>(node.data);
+  pool.for_chunks(columns, kDotGrain, [&](int, std::size_t begin, std::size_t end) {
+    for (std::size_t j = begin; j < end; ++j) {
+      for (std::size_t r = 0; r < rows; ++r) {
+        traits->vec_dot(static_cast<int>(w->ne[0]), c + r * columns + j, 0, at<std::byte>(w, j), 0,
+                        quantised_.data() + r * size, 0, 1);
+      }
+    }
   });
 }
 
@@ -215,12 +258,12 @@ void GraphKernels::multiply(const ggml_tensor& node, ThreadPool& pool) {
   auto* c = static_cast<float*>(node.data);
   for (std::size_t from = 0; from < depth; from += kPanelDepth) {
     const std::size_t step = std::min(kPanelDepth, depth - from);
-    pool.for_parts(rows, kernels_.row_tile, [&](int, std::size_t begin, std::size_t end) {
+    pool.for_chunks(rows, kernels_.row_tile, [&](int, std::size_t begin, std::size_t end) {
       if (begin == end) return;
       kernels_.pack_rows(at<float>(x, begin) + from, x->nb[1] / sizeof(float), end - begin, step,
                          packed_.data() + begin * step);
     });
-    pool.for_parts(columns, kPanelColumns, [&](int, std::size_t begin, std::size_t end) {
+    pool.for_chunks(columns, kPanelColumns, [&](int, std::size_t begin, std::size_t end) {
       alignas(64) float panel[kPanelDepth * kPanelColumns];
       for (std::size_t j = begin; j < end; j += kPanelColumns) {
         const std::size_t here = std::min(kPanelColumns, end - j);
@@ -243,12 +286,12 @@ void GraphKernels::multiply_rounded(const ggml_tensor& node, ThreadPool& pool) {
   for (std::size_t from = 0; from < all; from += kPanelDepth) {
     const std::size_t step = std::min(kPanelDepth, all - from);
     const std::size_t depth = round_up(step, kBFloatDepth);
-    pool.for_parts(rows, kBFloatRows, [&](int, std::size_t begin, std::size_t end) {
+    pool.for_chunks(rows, kBFloatRows, [&](int, std::size_t begin, std::size_t end) {
       if (begin == end) return;
       kernels.round_rows(at<float>(x, begin) + from, x->nb[1] / sizeof(float), end - begin, step,
                          rounded_.data() + begin * depth);
     });
-    pool.for_parts(columns, kPanelColumns, [&](int, std::size_t begin, std::size_t end) {
+    pool.for_chunks(columns, kPanelColumns, [&](int, std::size_t begin, std::size_t end) {
       alignas(64) float panel[kPanelDepth * kPanelColumns];
       alignas(64) std::uint16_t pairs[kPanelDepth * kPanelColumns];
       for (std::size_t j = begin; j < end; j += kPanelColumns) {
@@ -331,8 +374,10 @@ void GraphKernels::attend(const Attention& a, ThreadPool& pool) {
   const auto rows = static_cast<std::size_t>(a.q->ne[1]);
   const bool many = a.q->ne[1] >= kManyRows;
   const Mask& mask = mask_of(*a.mask, rows, static_cast<std::size_t>(a.k->ne[1]), many ? kernels_.row_tile : 1);
+  const auto width = static_cast<std::size_t>(a.out->ne[0]);
+  attended_.resize(std::max(attended_.size(), rows * width));
   scratch_.resize(static_cast<std::size_t>(pool.size()));
-  pool.for_parts(static_cast<std::size_t>(a.k->ne[2]), 1, [&](int worker, std::size_t begin, std::size_t end) {
+  pool.for_chunks(static_cast<std::size_t>(a.k->ne[2]), 1, [&](int worker, std::size_t begin, std::size_t end) {
     for (std::size_t head = begin; head < end; ++head) {
       if (many) {
         attend_head(a, mask, head);
@@ -341,11 +386,16 @@ void GraphKernels::attend(const Attention& a, ThreadPool& pool) {
       }
     }
   });
+  constexpr std::size_t kCopiedRows = 64;
+  pool.for_chunks(rows, kCopiedRows, [&](int, std::size_t begin, std::size_t end) {
+    std::memcpy(static_cast<float*>(a.out->data) + begin * width, attended_.data() + begin * width,
+                (end - begin) * width * sizeof(float));
+  });
 }
 
 /// Keys and values as they lie in the cache, which are read once for the heads of a row that share them; where rows see
 /// nearly the same cells, as branches of a text do, once for the rows of a head.
-void GraphKernels::attend_rows(const Attention& a, const Mask& mask, std::size_t kv_head, Scratch& scratch) const {
+void GraphKernels::attend_rows(const Attention& a, const Mask& mask, std::size_t kv_head, Scratch& scratch) {
   const auto width = static_cast<std::size_t>(a.k->ne[0]);
   const auto value_width = static_cast<std::size_t>(a.v->ne[1]);
   const auto heads = static_cast<std::size_t>(a.q->ne[2]);
@@ -392,7 +442,7 @@ void GraphKernels::attend_rows(const Attention& a, const Mask& mask, std::size_t
       for (std::size_t j = 0; j < part.size(); ++j) result[j] += part[j];
     });
     for (std::size_t i = 0; i < together; ++i) {
-      float* out = static_cast<float*>(a.out->data) + (row_of(i) * heads + head_of(i)) * value_width;
+      float* out = attended_.data() + (row_of(i) * heads + head_of(i)) * value_width;
       for (std::size_t j = 0; j < value_width; ++j) out[j] = result[i * value_width + j] / scratch.sums[i];
     }
   }
@@ -459,7 +509,7 @@ void GraphKernels::attend_head(const Attention& a, const Mask& mask, std::size_t
         }
       }
       for (std::size_t r = 0; r < here; ++r) {
-        float* to = static_cast<float*>(a.out->data) + (begin + r) * heads * value_width + head * value_width;
+        float* to = attended_.data() + (begin + r) * heads * value_width + head * value_width;
         const float inverse = 1 / sums[r];
         for (std::size_t j = 0; j < value_width; ++j) to[j] = result[r * stride + j] * inverse;
       }

@@ -12,6 +12,7 @@
 #include "linalg/dense_kernels.h"
 #include "lm/precision.h"
 
+struct ggml_cgraph;
 struct ggml_tensor;
 
 namespace coala {
@@ -22,11 +23,23 @@ bool is_no_operation(const ggml_tensor& node);
 /// The kernel for products of a few rows with such weights; nullptr: there is none.
 DenseKernels::Dots few_rows_kernel(const DenseKernels& kernels, const ggml_tensor& weights);
 
+/// Nodes of a graph from one on.
+struct GraphTail {
+  const ggml_cgraph* graph;
+  int first;
+
+  std::span<ggml_tensor* const> nodes() const;
+};
+
 /// Nodes of a ggml graph that our kernels compute: products of a matrix of weights with rows, attention without the
 /// detour over its scores in memory, and the scattering of a transposed cache.
 ///
 /// A row's product does not depend on the other rows. In attention a row meets blocks of 32 cells of the cache, and
 /// leaves out those in which it (of many rows: it and its neighbours) sees nothing.
+///
+/// ggml's allocator knows nodes one by one. Where several are computed together, the last one's result may lie over
+/// anything that an earlier one was the last to read, so it is put there when all reading is over. A node by itself
+/// never lies over what it reads, unless ggml could compute it in place, and of ours none can be.
 class GraphKernels {
  public:
   explicit GraphKernels(const DenseKernels& kernels) : kernels_(kernels) {}
@@ -38,8 +51,8 @@ class GraphKernels {
   }
 
   /// How many nodes at the front run() would compute; 0 when it has no kernel for the first.
-  int match(std::span<ggml_tensor* const> nodes) const;
-  void run(std::span<ggml_tensor* const> nodes, ThreadPool& pool);
+  int match(const GraphTail& tail) const;
+  void run(const GraphTail& tail, ThreadPool& pool);
 
  private:
   /// For each tile of rows, the blocks of cells that some row of it sees.
@@ -64,13 +77,14 @@ class GraphKernels {
 
   void multiply(const ggml_tensor& node, ThreadPool& pool);
   void multiply_few(const ggml_tensor& node, ThreadPool& pool);
+  void multiply_quantised(const ggml_tensor& node, ThreadPool& pool);
   void multiply_rounded(const ggml_tensor& node, ThreadPool& pool);
   /// `count` rows of weights from `first` on, `step` numbers of each from `from` on.
   void pack_weights(const ggml_tensor& w, std::size_t first, std::size_t count, std::size_t from, std::size_t step,
                     float* panel) const;
   void attend(const Attention& attention, ThreadPool& pool);
   void attend_head(const Attention& attention, const Mask& mask, std::size_t kv_head);
-  void attend_rows(const Attention& attention, const Mask& mask, std::size_t kv_head, Scratch& scratch) const;
+  void attend_rows(const Attention& attention, const Mask& mask, std::size_t kv_head, Scratch& scratch);
   const Mask& mask_of(const ggml_tensor& mask, std::size_t rows, std::size_t cells, std::size_t tile);
   static void collect_bias(const ggml_tensor& mask, std::size_t rows, Mask& result);
 
@@ -78,6 +92,8 @@ class GraphKernels {
   Precision precision_ = Precision::F32;
   AlignedVector<float> packed_;
   AlignedVector<std::uint16_t> rounded_;
+  std::vector<std::byte> quantised_;  ///< rows in the numbers that a type of weights is multiplied with
+  AlignedVector<float> attended_;     ///< [rows][heads][value width]: what attention found, until all is read
   std::map<const ggml_tensor*, Mask> masks_;  ///< layers share their mask
   std::vector<Scratch> scratch_;              ///< one per thread
 };

@@ -51,7 +51,7 @@ void LateOutput::check(std::span<const float> state, std::span<const float> logi
 std::span<const float> LateOutput::logits(std::span<const float> state) {
   const DenseKernels::Dots dots = few_rows_kernel(*dense_kernels(), *weights_);
   const auto* rows = static_cast<const std::byte*>(weights_->data);
-  pool_->for_parts(logits_.size(), kGrain, [&](int, std::size_t begin, std::size_t end) {
+  pool_->for_chunks(logits_.size(), kGrain, [&](int, std::size_t begin, std::size_t end) {
     dots(state.data(), state.size(), 1, rows + begin * weights_->nb[1], weights_->nb[1], end - begin, state.size(),
          logits_.data() + begin, logits_.size());
   });
