@@ -3,6 +3,8 @@
 // tokens per second of both.
 // Usage: bench_session MODEL [PROMPT_TOKENS = 256] [NEW_TOKENS = 96] [SEQUENCES = 1] [THREADS = 1]
 
+#include "lm/session.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -11,7 +13,6 @@
 
 #include "core/resources.h"
 #include "lm/hidden_states.h"
-#include "lm/session.h"
 
 namespace {
 

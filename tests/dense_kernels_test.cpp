@@ -188,6 +188,7 @@ TEST(DenseKernels, DotsWithBlocksOfEightBitsAreThoseOfDoublePrecisionWhateverThe
   Random random(6);
   for (const KernelSet* set : kernel_sets()) {
     const DenseKernels::Dots dots = set->dense.dots_q8_0;
+    if (dots == nullptr) continue;
     for (int trial = 0; trial < 30; ++trial) {
       const std::size_t m = 1 + random.below(19);
       const std::size_t n = 1 + random.below(40);
@@ -256,6 +257,27 @@ TEST(DenseKernels, SoftMaxIsThatOfDoublePrecision) {
         }
       }
       EXPECT_NEAR(sums[r], sum, 1e-5 * sum);
+    }
+  }
+}
+
+TEST(DenseKernels, GeluIsThatOfDoublePrecision) {
+  for (const KernelSet* set : kernel_sets()) {
+    if (set->dense.gelu == nullptr) continue;
+    std::vector<float> x;
+    for (int i = -2000; i <= 2001; ++i) x.push_back(static_cast<float>(i) * 0.0123f);
+    x.insert(x.end(), {0.0f, -0.0f, 1e-30f, -1e-30f, 80.0f, -80.0f, 1e4f, -1e4f});
+    const auto gate = random_numbers(x.size(), 9);
+    std::vector<float> plain(x.size());
+    std::vector<float> gated = gate;
+    set->dense.gelu(x.data(), nullptr, x.size(), plain.data());
+    set->dense.gelu(x.data(), gated.data(), x.size(), gated.data());
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const double v = x[i];
+      const double exact = v / (1 + std::exp(-2 * std::sqrt(2 / M_PI) * (v + 0.044715 * v * v * v)));
+      // Far out the exponent's own rounding counts: its size is up to 87.
+      ASSERT_NEAR(plain[i], exact, 2e-6 * std::abs(exact) * (1 + std::abs(v)) + 1e-30) << set->name << " at " << v;
+      ASSERT_EQ(gated[i], plain[i] * gate[i]) << set->name << " at " << v;
     }
   }
 }

@@ -18,8 +18,8 @@ int usable_cores() noexcept;
 /// A fixed set of threads for loops over row blocks. One loop at a time; not for nested use. The loops of the solver
 /// last about a millisecond and follow each other closely, so threads spin for some microseconds before they sleep.
 ///
-/// Nobody waits for a thread that has not come: a loop is cut into pieces, and whoever is awake takes the next one. So a
-/// thread that is still waking up, or has lost its core to another program, holds the others up by one piece at most.
+/// Nobody waits for a thread that has not come: a loop is cut into pieces, and whoever is awake takes the next one. So
+/// a thread that is still waking up, or has lost its core to another program, holds the others up by one piece at most.
 class ThreadPool {
  public:
   using Body = std::function<void(int index, std::size_t begin, std::size_t end)>;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/hash.h"
+#include "core/version.h"
 
 namespace coala {
 namespace {
@@ -17,11 +18,12 @@ struct Decisive {
 };
 
 /// Everything that decides the numbers or the layout of a feature file.
-constexpr std::array<Decisive, 24> kDecisive{{{"coala.format", "file format"},
+constexpr std::array<Decisive, 25> kDecisive{{{"coala.format", "file format"},
                                               {"backbone.hash", "backbone"},
                                               {"adapter.hash", "adapter"},
                                               {"adapter.scale", "adapter's scale"},
                                               {"backbone.engine", "engine"},
+                                              {"backbone.states", "version of the states"},
                                               {"tokenizer.hash", "tokenizer"},
                                               {"template", "template"},
                                               {"template.hash", "template text"},
@@ -80,6 +82,7 @@ Metadata describe_features(const FeatureExtractor& extractor, FeatureKind kind, 
                     {"backbone.quantization", backbone.quantization},
                     {"backbone.hash", backbone.hash},
                     {"backbone.engine", backbone.engine},
+                    {"backbone.states", kStatesVersion},
                     {"tokenizer.hash", backbone.tokenizer_hash},
                     {"template", raw ? "raw" : backbone.template_source},
                     {"template.hash", raw ? hash_text(kRawRule) : backbone.template_hash},

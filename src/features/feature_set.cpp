@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "core/safetensors.h"
 #include "features/feature_index.h"
+#include "features/states_version.h"
 
 namespace coala {
 namespace {
@@ -29,6 +30,8 @@ class Loader {
     set.path = file_.path().string();
     set.metadata = file_.metadata();
     check_data();
+    // Only what coala extracted names its engine; features that another program made are taken as they are.
+    if (set.metadata.contains("backbone.engine")) check_states_version(set.metadata, set.path, "file");
     set.metadata.erase(kDataChecksum);  // of the file, not of what it describes
     const bool pairs = file_.contains("chosen") || file_.contains("rejected");
     const bool labelled = file_.contains("features") || file_.contains("labels");

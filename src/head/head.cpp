@@ -11,6 +11,7 @@
 #include "core/error.h"
 #include "core/safetensors.h"
 #include "core/version.h"
+#include "features/states_version.h"
 #include "solver/loss.h"
 
 namespace coala {
@@ -33,10 +34,11 @@ constexpr std::array<std::pair<const char*, const char*>, 12> kBinding{{{"backbo
                                                                         {"max_length", "maximum length"}}};
 
 /// Metadata that a head takes over from the feature file.
-constexpr std::array<const char*, 19> kInherited{"backbone.name",
+constexpr std::array<const char*, 20> kInherited{"backbone.name",
                                                  "backbone.architecture",
                                                  "backbone.quantization",
                                                  "backbone.hash",
+                                                 "backbone.states",
                                                  "adapter.name",
                                                  "adapter.hash",
                                                  "adapter.scale",
@@ -241,6 +243,8 @@ void check_head_matches(const Head& head, const std::filesystem::path& head_path
                     head.bound() ? other_name : head_path.string(), head.bound() ? head_path.string() : other_name),
         "pass --allow-unbound if you know that they belong together");
   }
+  check_states_version(head.metadata, head_path.string(), "head");
+  check_states_version(metadata, other_name, "file");
   for (const auto& [key, name] : kBinding) {
     const auto found = metadata.find(key);
     const std::string other = found == metadata.end() ? "" : found->second;

@@ -40,7 +40,9 @@ struct DenseKernels {
   Dots dots_f32;
   Dots dots_f16;
   Dots dots_bf16;
-  Dots dots_q8_0;  ///< k a multiple of 32
+  /// k a multiple of 32. Null where registers hold eight numbers: to make single numbers of 32 of 8 bits takes sixteen
+  /// instructions there, and ggml's products of 8 bits ten.
+  Dots dots_q8_0;
 
   /// x[i] = exp(x[i] * scale + bias[i] - their maximum), rows of `count` (a multiple of 32) numbers; `sums` gets each
   /// row's sum. At most row_tile rows are also written as packed rows [count][row_tile], unless that is null. A bias
@@ -49,6 +51,11 @@ struct DenseKernels {
   /// @param bias  per row, `count` numbers; null rows are not computed
   void (*soft_max)(float* x, const float* const* bias, std::size_t rows, std::size_t count, float scale, float* packed,
                    float* sums);
+
+  /// out[i] = gate[i] x[i] / (1 + exp(-2 u)), u = sqrt(2/pi) (x[i] + 0.044715 x[i]^3): the Gaussian error linear unit by
+  /// its hyperbolic tangent (Hendrycks and Gimpel 2016). Relative error below 2e-6. `out` may be x or gate.
+  /// @param gate  null: all ones
+  void (*gelu)(const float* x, const float* gate, std::size_t count, float* out);
 };
 
 /// The fastest that this CPU runs, or null when it has no vector instructions that would make them worth while.

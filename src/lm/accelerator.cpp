@@ -73,11 +73,11 @@ bool is_light(const ggml_tensor& node) {
 
 /// Operations whose parts ggml computes without waiting for each other, so that they may run one after the other.
 bool has_free_parts(const ggml_tensor& node) {
-  constexpr std::array kFree{
-      GGML_OP_ADD,      GGML_OP_SUB,      GGML_OP_MUL,    GGML_OP_DIV,  GGML_OP_SCALE,    GGML_OP_SQR,
-      GGML_OP_NORM,     GGML_OP_RMS_NORM, GGML_OP_UNARY,  GGML_OP_GLU,  GGML_OP_L2_NORM,  GGML_OP_ROPE,
-      GGML_OP_SOFT_MAX, GGML_OP_CPY,      GGML_OP_CONT,   GGML_OP_DUP,  GGML_OP_GET_ROWS, GGML_OP_SET_ROWS,
-      GGML_OP_SSM_CONV, GGML_OP_SSM_SCAN, GGML_OP_REPEAT, GGML_OP_CLAMP};
+  constexpr std::array kFree{GGML_OP_ADD,     GGML_OP_SUB,      GGML_OP_MUL,      GGML_OP_DIV,      GGML_OP_SCALE,
+                             GGML_OP_SQR,     GGML_OP_NORM,     GGML_OP_RMS_NORM, GGML_OP_UNARY,    GGML_OP_GLU,
+                             GGML_OP_L2_NORM, GGML_OP_ROPE,     GGML_OP_SOFT_MAX, GGML_OP_CPY,      GGML_OP_CONT,
+                             GGML_OP_DUP,     GGML_OP_GET_ROWS, GGML_OP_SET_ROWS, GGML_OP_SSM_CONV, GGML_OP_SSM_SCAN,
+                             GGML_OP_REPEAT,  GGML_OP_CLAMP};
   return std::ranges::find(kFree, node.op) != kFree.end();
 }
 

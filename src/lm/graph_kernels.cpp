@@ -1,7 +1,6 @@
 #include "lm/graph_kernels.h"
 
 #include <ggml-backend.h>
-#include <ggml-cpu.h>
 #include <ggml-impl.h>
 
 #include <algorithm>
@@ -15,8 +14,6 @@ namespace {
 /// From so many rows on it pays to turn weights, keys and values over.
 constexpr std::int64_t kManyRows = 16;
 constexpr std::int64_t kFewestColumns = 32;
-/// A thread's part of the columns is a multiple of this; no result depends on it.
-constexpr std::size_t kDotGrain = 24;
 /// Rows meet the cells that any of them sees when these are at most so many times those that they see on average.
 constexpr double kAlike = 1.25;
 
@@ -36,27 +33,19 @@ bool is_packable(ggml_type type) {
                                  static_cast<std::int64_t>(kPanelDepth) % ggml_blck_size(type) == 0);
 }
 
-/// ggml's inner product of a row of such weights with a row in the numbers that belong to them; nullptr: there is none.
-const ggml_type_traits_cpu* quantised_dots(ggml_type type) {
-  const ggml_type_traits_cpu* traits = ggml_get_type_traits_cpu(type);
-  const bool usable = ggml_is_quantized(type) && traits->vec_dot != nullptr &&
-                      ggml_get_type_traits_cpu(traits->vec_dot_type)->from_float != nullptr;
-  return usable ? traits : nullptr;
-}
-
 /// Is there a kernel for products of this many rows with such weights?
-bool has_kernel(std::int64_t rows, const ggml_tensor& w, const DenseKernels& kernels, Precision precision) {
+bool has_kernel(std::int64_t rows, const ggml_tensor& w, const FewRows& few_rows, Precision precision) {
   if (rows == 0) return false;  // nobody wants the logits
   // Numbers must not depend on how many rows there are, so what is rounded is so for every count.
   if (rows >= kManyRows || precision == Precision::BF16) return is_packable(w.type);
-  return few_rows_kernel(kernels, w) != nullptr || quantised_dots(w.type) != nullptr;
+  return few_rows.can_multiply(w);
 }
 
-bool is_product(const ggml_tensor* node, const DenseKernels& kernels, Precision precision) {
+bool is_product(const ggml_tensor* node, const FewRows& few_rows, Precision precision) {
   if (node->op != GGML_OP_MUL_MAT) return false;
   const ggml_tensor* w = node->src[0];
   const ggml_tensor* x = node->src[1];
-  return has_kernel(x->ne[1], *w, kernels, precision) && x->type == GGML_TYPE_F32 && node->type == GGML_TYPE_F32 &&
+  return has_kernel(x->ne[1], *w, few_rows, precision) && x->type == GGML_TYPE_F32 && node->type == GGML_TYPE_F32 &&
          ggml_is_matrix(w) && ggml_is_matrix(x) && w->nb[0] == ggml_type_size(w->type) && x->nb[0] == sizeof(float) &&
          x->nb[1] % sizeof(float) == 0 && ggml_is_contiguous(node) && w->ne[1] >= kFewestColumns &&
          node->op_params[1] != GGML_HINT_SRC0_IS_HADAMARD && in_plain_memory(w);
@@ -94,6 +83,38 @@ void scatter(const ggml_tensor& node, ThreadPool& pool) {
   });
 }
 
+/// GELU by itself, or times a gate: ggml looks it up in a table by x in half precision, so that states differ by 1e-4
+/// as soon as the last bit of an x does.
+bool is_gelu(const ggml_tensor* node) {
+  const bool unary = node->op == GGML_OP_UNARY && ggml_get_unary_op(node) == GGML_UNARY_OP_GELU;
+  const bool gated = node->op == GGML_OP_GLU && ggml_get_glu_op(node) == GGML_GLU_OP_GEGLU;
+  if (!unary && !gated) return false;
+  const auto is_plain = [](const ggml_tensor* t) { return t->type == GGML_TYPE_F32 && ggml_is_contiguous_1(t); };
+  return is_plain(node) && is_plain(node->src[0]) && (node->src[1] == nullptr || is_plain(node->src[1]));
+}
+
+/// Rows as ggml counts them: without a second source the gate is the second half of each row, or the first.
+void gelu(const ggml_tensor& node, const DenseKernels& kernels, ThreadPool& pool) {
+  const ggml_tensor* x = node.src[0];
+  const ggml_tensor* gate = node.src[1];
+  const auto width = static_cast<std::size_t>(node.ne[0]);
+  const bool halves = node.op == GGML_OP_GLU && gate == nullptr;
+  const std::size_t swapped = halves && ggml_get_op_params_i32(&node, 1) != 0 ? width : 0;
+  const auto rows = static_cast<std::size_t>(ggml_nrows(&node));
+  const auto row_of = [](const ggml_tensor* tensor, std::size_t row) {
+    return reinterpret_cast<float*>(static_cast<std::byte*>(tensor->data) + row * tensor->nb[1]);
+  };
+  constexpr std::size_t kFewNumbers = 1 << 14;  // not worth a second thread
+  const std::size_t grain = std::max<std::size_t>(1, kFewNumbers / std::max<std::size_t>(1, width));
+  pool.for_chunks(rows, grain, [&](int, std::size_t begin, std::size_t end) {
+    for (std::size_t r = begin; r < end; ++r) {
+      const float* from = row_of(x, r);
+      const float* gates = gate != nullptr ? row_of(gate, r) : halves ? from + width - swapped : nullptr;
+      kernels.gelu(from + swapped, gates, width, row_of(&node, r));
+    }
+  });
+}
+
 template <class T>
 const T* at(const ggml_tensor* tensor, std::size_t i1, std::size_t i2 = 0) {
   return reinterpret_cast<const T*>(static_cast<const std::byte*>(tensor->data) + i1 * tensor->nb[1] +
@@ -113,21 +134,6 @@ std::span<ggml_tensor* const> GraphTail::nodes() const {
 bool is_no_operation(const ggml_tensor& node) {
   return node.op == GGML_OP_NONE || node.op == GGML_OP_RESHAPE || node.op == GGML_OP_VIEW ||
          node.op == GGML_OP_PERMUTE || node.op == GGML_OP_TRANSPOSE;
-}
-
-DenseKernels::Dots few_rows_kernel(const DenseKernels& kernels, const ggml_tensor& weights) {
-  switch (weights.type) {
-    case GGML_TYPE_F32:
-      return kernels.dots_f32;
-    case GGML_TYPE_F16:
-      return kernels.dots_f16;
-    case GGML_TYPE_BF16:
-      return kernels.dots_bf16;
-    case GGML_TYPE_Q8_0:
-      return kernels.dots_q8_0;
-    default:
-      return nullptr;
-  }
 }
 
 /// The nodes of one layer's attention: scores, weights, weighted values, and those put in order.
@@ -188,64 +194,29 @@ struct GraphKernels::Attention {
 
 int GraphKernels::match(const GraphTail& tail) const {
   const ggml_tensor* node = tail.nodes().front();
-  if (is_scatter(node)) return 1;
+  if (is_scatter(node) || is_gelu(node)) return 1;
   if (node->op != GGML_OP_MUL_MAT) return 0;
   if (const int attention = Attention::find(tail).nodes; attention > 0) return attention;
-  return is_product(node, kernels_, precision_) ? 1 : 0;
+  return is_product(node, few_rows_, precision_) ? 1 : 0;
 }
 
 void GraphKernels::run(const GraphTail& tail, ThreadPool& pool) {
   const ggml_tensor& node = *tail.nodes().front();
   if (is_scatter(&node)) {
     scatter(node, pool);
+  } else if (is_gelu(&node)) {
+    gelu(node, kernels_, pool);
   } else if (const Attention attention = Attention::find(tail); attention.nodes > 0) {
     attend(attention, pool);
   } else if (precision_ == Precision::BF16) {
     multiply_rounded(node, pool);
   } else if (node.src[1]->ne[1] >= kManyRows) {
     multiply(node, pool);
-  } else if (few_rows_kernel(kernels_, *node.src[0]) != nullptr) {
-    multiply_few(node, pool);
   } else {
-    multiply_quantised(node, pool);
+    const ggml_tensor& x = *node.src[1];
+    few_rows_.multiply(*node.src[0], at<float>(&x, 0), x.nb[1] / sizeof(float), static_cast<std::size_t>(x.ne[1]),
+                       static_cast<float*>(node.data), pool);
   }
-}
-
-void GraphKernels::multiply_few(const ggml_tensor& node, ThreadPool& pool) {
-  const ggml_tensor* w = node.src[0];
-  const ggml_tensor* x = node.src[1];
-  const auto columns = static_cast<std::size_t>(w->ne[1]);
-  const DenseKernels::Dots dots = few_rows_kernel(kernels_, *w);
-  pool.for_chunks(columns, kDotGrain, [&](int, std::size_t begin, std::size_t end) {
-    dots(at<float>(x, 0), x->nb[1] / sizeof(float), static_cast<std::size_t>(x->ne[1]), at<std::byte>(w, begin),
-         w->nb[1], end - begin, static_cast<std::size_t>(w->ne[0]), static_cast<float*>(node.data) + begin, columns);
-  });
-}
-
-/// Each row of weights comes from memory once and meets all rows from the nearest cache.
-void GraphKernels::multiply_quantised(const ggml_tensor& node, ThreadPool& pool) {
-  const ggml_tensor* w = node.src[0];
-  const ggml_tensor* x = node.src[1];
-  const auto columns = static_cast<std::size_t>(w->ne[1]);
-  const auto rows = static_cast<std::size_t>(x->ne[1]);
-  const ggml_type_traits_cpu* traits = quantised_dots(w->type);
-  const auto quantise = ggml_get_type_traits_cpu(traits->vec_dot_type)->from_float;
-  const std::size_t size = ggml_row_size(traits->vec_dot_type, w->ne[0]);
-  quantised_.resize(std::max(quantised_.size(), rows * size));
-  constexpr std::size_t kFewNumbers = 8192;  // not worth a second thread
-  const bool few = rows * static_cast<std::size_t>(w->ne[0]) < kFewNumbers;
-  pool.for_chunks(rows, few ? rows : 1, [&](int, std::size_t begin, std::size_t end) {
-    for (std::size_t r = begin; r < end; ++r) quantise(at<float>(x, r), quantised_.data() + r * size, w->ne[0]);
-  });
-  auto* c = static_cast<float*>(node.data);
-  pool.for_chunks(columns, kDotGrain, [&](int, std::size_t begin, std::size_t end) {
-    for (std::size_t j = begin; j < end; ++j) {
-      for (std::size_t r = 0; r < rows; ++r) {
-        traits->vec_dot(static_cast<int>(w->ne[0]), c + r * columns + j, 0, at<std::byte>(w, j), 0,
-                        quantised_.data() + r * size, 0, 1);
-      }
-    }
-  });
 }
 
 void GraphKernels::multiply(const ggml_tensor& node, ThreadPool& pool) {

@@ -10,6 +10,7 @@
 #include "core/parallel.h"
 #include "linalg/bfloat_kernels.h"
 #include "linalg/dense_kernels.h"
+#include "lm/few_rows.h"
 #include "lm/precision.h"
 
 struct ggml_cgraph;
@@ -20,9 +21,6 @@ namespace coala {
 /// Is nothing computed for the node: is it another view of numbers that are there?
 bool is_no_operation(const ggml_tensor& node);
 
-/// The kernel for products of a few rows with such weights; nullptr: there is none.
-DenseKernels::Dots few_rows_kernel(const DenseKernels& kernels, const ggml_tensor& weights);
-
 /// Nodes of a graph from one on.
 struct GraphTail {
   const ggml_cgraph* graph;
@@ -32,7 +30,7 @@ struct GraphTail {
 };
 
 /// Nodes of a ggml graph that our kernels compute: products of a matrix of weights with rows, attention without the
-/// detour over its scores in memory, and the scattering of a transposed cache.
+/// detour over its scores in memory, GELU, and the scattering of a transposed cache.
 ///
 /// A row's product does not depend on the other rows. In attention a row meets blocks of 32 cells of the cache, and
 /// leaves out those in which it (of many rows: it and its neighbours) sees nothing.
@@ -42,7 +40,7 @@ struct GraphTail {
 /// never lies over what it reads, unless ggml could compute it in place, and of ours none can be.
 class GraphKernels {
  public:
-  explicit GraphKernels(const DenseKernels& kernels) : kernels_(kernels) {}
+  explicit GraphKernels(const DenseKernels& kernels) : kernels_(kernels), few_rows_(kernels) {}
 
   /// What was learnt about the last graph's tensors no longer holds.
   void begin_graph(Precision precision) {
@@ -76,8 +74,6 @@ class GraphKernels {
   struct Attention;
 
   void multiply(const ggml_tensor& node, ThreadPool& pool);
-  void multiply_few(const ggml_tensor& node, ThreadPool& pool);
-  void multiply_quantised(const ggml_tensor& node, ThreadPool& pool);
   void multiply_rounded(const ggml_tensor& node, ThreadPool& pool);
   /// `count` rows of weights from `first` on, `step` numbers of each from `from` on.
   void pack_weights(const ggml_tensor& w, std::size_t first, std::size_t count, std::size_t from, std::size_t step,
@@ -89,11 +85,11 @@ class GraphKernels {
   static void collect_bias(const ggml_tensor& mask, std::size_t rows, Mask& result);
 
   const DenseKernels& kernels_;
+  FewRows few_rows_;
   Precision precision_ = Precision::F32;
   AlignedVector<float> packed_;
   AlignedVector<std::uint16_t> rounded_;
-  std::vector<std::byte> quantised_;  ///< rows in the numbers that a type of weights is multiplied with
-  AlignedVector<float> attended_;     ///< [rows][heads][value width]: what attention found, until all is read
+  AlignedVector<float> attended_;             ///< [rows][heads][value width]: what attention found, until all is read
   std::map<const ggml_tensor*, Mask> masks_;  ///< layers share their mask
   std::vector<Scratch> scratch_;              ///< one per thread
 };

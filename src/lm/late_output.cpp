@@ -8,15 +8,8 @@
 #include "linalg/dense_kernels.h"
 #include "lm/accelerator.h"
 #include "lm/context.h"
-#include "lm/graph_kernels.h"
 
 namespace coala {
-namespace {
-
-/// A thread's part of the vocabulary is a multiple of this.
-constexpr std::size_t kGrain = 256;
-
-}  // namespace
 
 void LateOutput::attach(llama_context_params& params) {
   params.cb_eval = &on_node;
@@ -35,7 +28,7 @@ bool LateOutput::on_node(ggml_tensor* node, bool ask, void* self_pointer) {
 
 bool LateOutput::can_multiply(std::size_t states, std::size_t logits) const {
   return has_accelerator() && weights_ != nullptr && weights_->buffer != nullptr &&
-         ggml_backend_buffer_is_host(weights_->buffer) && few_rows_kernel(*dense_kernels(), *weights_) != nullptr &&
+         ggml_backend_buffer_is_host(weights_->buffer) && FewRows(*dense_kernels()).can_multiply(*weights_) &&
          static_cast<std::size_t>(weights_->ne[0]) == states && static_cast<std::size_t>(weights_->ne[1]) == logits;
 }
 
@@ -44,17 +37,13 @@ void LateOutput::check(std::span<const float> state, std::span<const float> logi
   checked_ = true;
   pool_ = last_threads();
   if (pool_ == nullptr || !can_multiply(state.size(), logits.size())) return;
+  few_rows_.emplace(*dense_kernels());
   logits_.resize(logits.size());
   possible_ = std::memcmp(this->logits(state).data(), logits.data(), logits.size_bytes()) == 0;
 }
 
 std::span<const float> LateOutput::logits(std::span<const float> state) {
-  const DenseKernels::Dots dots = few_rows_kernel(*dense_kernels(), *weights_);
-  const auto* rows = static_cast<const std::byte*>(weights_->data);
-  pool_->for_chunks(logits_.size(), kGrain, [&](int, std::size_t begin, std::size_t end) {
-    dots(state.data(), state.size(), 1, rows + begin * weights_->nb[1], weights_->nb[1], end - begin, state.size(),
-         logits_.data() + begin, logits_.size());
-  });
+  few_rows_->multiply(*weights_, state.data(), state.size(), 1, logits_.data(), *pool_);
   return logits_;
 }
 

@@ -3,10 +3,12 @@
 #include <llama.h>
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "core/parallel.h"
+#include "lm/few_rows.h"
 
 struct ggml_tensor;
 
@@ -39,6 +41,7 @@ class LateOutput {
 
   const ggml_tensor* weights_ = nullptr;  ///< the model's, learnt from the first graph
   ThreadPool* pool_ = nullptr;            ///< the context's; threads of our own would wait for cores where its spin
+  std::optional<FewRows> few_rows_;       ///< once it is known that they are wanted
   std::vector<float> logits_;
   bool armed_ = false;
   bool checked_ = false;

@@ -28,12 +28,6 @@ struct Blocks8 {
       return reinterpret_cast<Vector>(_mm512_maskz_cvtepi32_ps(kAll, _mm512_maskz_cvtepi8_epi32(kAll, bytes)));
     }
 #endif
-#ifdef __AVX2__
-    if constexpr (Lanes == 8) {
-      const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
-      return reinterpret_cast<Vector>(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)));
-    }
-#endif
     Vector numbers{};
     for (int i = 0; i < Lanes; ++i) numbers[i] = static_cast<float>(static_cast<std::int8_t>(from[i]));
     return numbers;
@@ -423,6 +417,26 @@ struct DenseKernelsGeneric {
     }
     if (packed != nullptr) pack_rows(x, count, rows, count, packed);
   }
+
+  static Vector gelu_of(Vector x) {
+    const Vector twice = x * (1.5957691216f + 0.0713548163f * x * x);
+    const Bits negative = twice < Vector{};
+    const Vector small = exp_of(select(negative, twice, -twice));
+    return x * select(negative, small, all(1)) / (1.0f + small);
+  }
+
+  static void gelu(const float* x, const float* gate, std::size_t count, float* out) {
+    std::size_t i = 0;
+    for (; i + kLanes <= count; i += kLanes) {
+      const Vector value = gelu_of(load(x + i));
+      store(out + i, gate != nullptr ? value * load(gate + i) : value);
+    }
+    if (i == count) return;
+    float last[kLanes] = {};  // what does not fill a register, by way of one
+    for (std::size_t j = i; j < count; ++j) last[j - i] = x[j];
+    store(last, gelu_of(load(last)));
+    for (std::size_t j = i; j < count; ++j) out[j] = gate != nullptr ? last[j - i] * gate[j] : last[j - i];
+  }
 };
 
 template <int Bytes, std::size_t RowTile>
@@ -437,8 +451,9 @@ constexpr DenseKernels dense_kernels_generic() {
           &Kernels::template dots<Single>,
           &Kernels::template dots<Half>,
           &Kernels::template dots<BFloat>,
-          &Kernels::template dots<Blocks8>,
-          &Kernels::soft_max};
+          Bytes == 64 ? &Kernels::template dots<Blocks8> : nullptr,
+          &Kernels::soft_max,
+          &Kernels::gelu};
 }
 
 }  // namespace
