@@ -11,6 +11,7 @@
 
 #include "core/atomic_file.h"
 #include "core/deadline.h"
+#include "core/free_cores.h"
 #include "core/half.h"
 #include "core/hash.h"
 #include "core/parallel.h"
@@ -139,6 +140,56 @@ TEST(ThreadPool, CoversEveryIndexOnce) {
       for (const auto& times : seen) EXPECT_EQ(times.load(), 1);
     }
   }
+}
+
+/// Pieces are cut at multiples of the grain, and each is run once, by a thread whose number is its own at the time.
+TEST(ThreadPool, ChunksCoverEveryIndexOnce) {
+  for (const int threads : {1, 2, 5}) {
+    ThreadPool pool(threads);
+    std::vector<std::atomic<int>> inside(static_cast<std::size_t>(threads));
+    for (const std::size_t count : {0u, 1u, 7u, 64u, 1000u}) {
+      std::vector<std::atomic<int>> seen(count);
+      pool.for_chunks(count, 8, [&](int thread, std::size_t begin, std::size_t end) {
+        EXPECT_EQ(begin % 8, 0u);
+        EXPECT_EQ(inside[static_cast<std::size_t>(thread)]++, 0) << "two threads have one number";
+        for (std::size_t i = begin; i < end; ++i) ++seen[i];
+        --inside[static_cast<std::size_t>(thread)];
+      });
+      for (const auto& times : seen) EXPECT_EQ(times.load(), 1);
+    }
+  }
+}
+
+/// A thread that has lost its core holds the others up by its own piece and no more: they take all that is left.
+TEST(ThreadPool, NobodyWaitsForASlowThreadsShare) {
+  ThreadPool pool(2);
+  std::atomic<int> by_others{0};
+  std::atomic<bool> held{false};
+  pool.for_chunks(64, 1, [&](int, std::size_t, std::size_t) {
+    if (!held.exchange(true)) {  // the first piece ends when all others are done
+      while (by_others < 15) std::this_thread::yield();
+      return;
+    }
+    ++by_others;
+  });
+  EXPECT_EQ(by_others, 15) << "two threads have eight pieces each";
+}
+
+TEST(Cores, TheQuotaOfAContainerIsRead) {
+  const TemporaryFolder folder;
+  const auto write = [&](const char* name, const char* text) { std::ofstream(folder / name) << text; };
+  EXPECT_EQ(quota_of_group(folder.path()), 0);
+  write("cpu.cfs_period_us", "100000\n");
+  write("cpu.cfs_quota_us", "-1\n");
+  EXPECT_EQ(quota_of_group(folder.path()), 0);
+  write("cpu.cfs_quota_us", "250000\n");
+  EXPECT_EQ(quota_of_group(folder.path()), 2.5);
+  write("cpu.max", "max 100000\n");
+  EXPECT_EQ(quota_of_group(folder.path()), 2.5) << "version 2 has none, version 1 has one";
+  write("cpu.max", "150000 100000\n");
+  EXPECT_EQ(quota_of_group(folder.path()), 1.5);
+  EXPECT_GE(free_cores(), 1);
+  EXPECT_LE(free_cores(), usable_cores());
 }
 
 /// Loops shorter than it takes a thread to wake up, more threads than cores: late ones must do nothing twice.

@@ -30,7 +30,7 @@ void run_align(AlignCommand& command, const CLI::App& app) {
   options.fit.seed = command.common.seed;
   options.fit.phase_two.seed = command.common.seed;
   options.command = command_line(app);
-  ThreadPool pool(command.common.threads);
+  ThreadPool pool(chosen_threads(command.common));
   const AlignResult result = align(options, pool);
   if (command.common.json) {
     print_json(result.metrics);

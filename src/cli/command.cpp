@@ -1,7 +1,13 @@
 #include "cli/command.h"
 
+#include <fmt/format.h>
+
 #include <cstdio>
 #include <string>
+
+#include "core/free_cores.h"
+#include "core/parallel.h"
+#include "core/progress.h"
 
 namespace coala {
 namespace {
@@ -36,9 +42,20 @@ void add_common_options(CLI::App& command, CommonOptions& options) {
   command.add_flag("--json", options.json, "print one machine-readable object on standard output");
   command.add_flag("--quiet", options.quiet, "no progress or news on standard error");
   command.add_option("--seed", options.seed, "seed of everything random")->capture_default_str();
-  command.add_option("--threads", options.threads, "threads to use; 0: all cores")
+  command.add_option("--threads", options.threads, "threads to use; 0: as many as cores are free now")
       ->check(CLI::Range(0, 4096))
       ->capture_default_str();
+}
+
+int chosen_threads(const CommonOptions& options) {
+  if (options.threads > 0) return options.threads;
+  const int cores = usable_cores();
+  const int free = free_cores();
+  if (free < cores) {
+    log_line(fmt::format("using {} of {} cores: other programs keep the rest busy (--threads sets the number)", free,
+                         cores));
+  }
+  return free;
 }
 
 void print_json(const nlohmann::ordered_json& value) {

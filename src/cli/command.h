@@ -12,10 +12,13 @@ struct CommonOptions {
   bool json = false;       ///< print one JSON object on standard output
   bool quiet = false;      ///< no progress or news on standard error
   std::uint64_t seed = 0;  ///< of everything random
-  int threads = 0;         ///< 0: all cores
+  int threads = 0;         ///< 0: as many as cores are free, see chosen_threads()
 };
 
 void add_common_options(CLI::App& command, CommonOptions& options);
+
+/// The threads to work with. Where the machine chooses, says so when it is fewer than there are cores.
+int chosen_threads(const CommonOptions& options);
 
 /// The command line that gives a run again: what was set, not what was defaulted.
 std::string command_line(const CLI::App& command);

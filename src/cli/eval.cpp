@@ -35,7 +35,7 @@ struct EvalOptions {
 HeadFeatures rows_for(const Head& head, const std::string& path, const EvalOptions& options) {
   HeadFeatures rows;
   if (options.features.empty()) {
-    rows = features_for_head(head, path, options.input, options.common.threads);
+    rows = features_for_head(head, path, options.input, chosen_threads(options.common));
   } else {
     rows.features = whole_rows(load_features(options.features));
   }

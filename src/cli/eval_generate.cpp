@@ -171,7 +171,8 @@ Json evaluate_generated(GeneratedEvalOptions& options, const std::string& head_p
   std::vector<PromptRecord> records = read_prompts(input.data.path, input.data.reader());
   const Backbone backbone(input.model.file());
   const FeatureSettings features = check_model(head, head_path, backbone, input.model.model, input.allow_unbound);
-  const std::unique_ptr<Judge> judge = make_judge(options, head, backbone, input, common.threads);
+  const int threads = chosen_threads(common);
+  const std::unique_ptr<Judge> judge = make_judge(options, head, backbone, input, threads);
   std::vector<EncodedPrompt> prompts = encode_prompts(backbone, records, features.template_mode);
 
   GenerationOptions& generation = options.generation;
@@ -179,7 +180,7 @@ Json evaluate_generated(GeneratedEvalOptions& options, const std::string& head_p
   complete_settings(generation, Guidance::None, command);
   bind_to_model(generation, Guidance::None, backbone, nullptr);
   const GenerationSettings plain = generation.settings;
-  const Trial trial(backbone, plain, std::move(records), std::move(prompts), *judge, common.threads);
+  const Trial trial(backbone, plain, std::move(records), std::move(prompts), *judge, threads);
   const Texts unguided = trial.write("unguided", plain);
   Json result{{"judge", judge->name()}, {"head", head_path}, {"prompts", unguided.replies.size()}};
   result["unguided"] = trial.figures(unguided, nullptr);

@@ -78,7 +78,7 @@ void print_text(const ExtractCommand& command, const FileExtraction& result) {
 void run_extract(ExtractCommand& command) {
   set_quiet(command.common.quiet);
   ExtractOptions& options = command.extract;
-  options.threads = command.common.threads;
+  options.threads = chosen_threads(command.common);
   if (!command.shard.empty()) options.shard = parse_shard(command.shard);
   const Backbone backbone(command.model.file());
   const FileExtraction result =

@@ -179,7 +179,7 @@ void run_generate(GenerateCommand& command, const CLI::App& app) {
   if (command.writes_text() && as_written) settings.on_text = print_text;
   const std::vector<EncodedPrompt> prompts = encode_prompts(backbone, records, mode);
 
-  ParallelGenerator generator(backbone, settings, prompts, command.common.threads);
+  ParallelGenerator generator(backbone, settings, prompts, chosen_threads(command.common));
   ReplyWriter writer(command.common.json);
   if (!command.out.empty()) {
     const auto lines = static_cast<std::size_t>(command.chooses_best() ? 1 : settings.candidates);

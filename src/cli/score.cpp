@@ -46,7 +46,7 @@ std::vector<Json> score_lines(const Head& head, const HeadFeatures& input) {
 void run_score(const ScoreCommand& command) {
   set_quiet(command.common.quiet);
   const Head head = load_head(command.head);
-  const HeadFeatures input = features_for_head(head, command.head, command.input, command.common.threads);
+  const HeadFeatures input = features_for_head(head, command.head, command.input, chosen_threads(command.common));
   const std::vector<Json> lines = score_lines(head, input);
   if (command.common.json) {
     print_json({{"scores", lines}});

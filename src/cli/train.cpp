@@ -48,7 +48,7 @@ void run_train(const TrainOptions& options, const CLI::App& command) {
     log_warning("a control: the head learns from shuffled preferences, and should be no better than chance");
   }
 
-  ThreadPool pool(options.common.threads);
+  ThreadPool pool(chosen_threads(options.common));
   const TrainingRun run = train_over_seeds(train, plan, settings, options.seeds, pool);
   save_head(run.head, options.out);
   if (!options.report.empty()) {

@@ -5,17 +5,23 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <system_error>
 
 #include "core/error.h"
+#include "core/free_cores.h"
 
 namespace coala {
 
 int usable_cores() noexcept {
   cpu_set_t set;
   CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  const int cores = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set)
+                                                                : static_cast<int>(std::thread::hardware_concurrency());
+  // A container may see all cores of the machine and get the time of a few; more threads than that would be stopped
+  // together for the rest of every period.
+  static const double quota = std::max(quota_of_group("/sys/fs/cgroup"), quota_of_group("/sys/fs/cgroup/cpu"));
+  return std::max(1, quota > 0 ? std::min(cores, static_cast<int>(std::ceil(quota))) : cores);
 }
 
 namespace {

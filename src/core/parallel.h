@@ -12,7 +12,7 @@
 
 namespace coala {
 
-/// Cores that this process may use.
+/// Cores that this process may use: its affinity, and the quota of its container.
 int usable_cores() noexcept;
 
 /// A fixed set of threads for loops over row blocks. One loop at a time; not for nested use. The loops of the solver
