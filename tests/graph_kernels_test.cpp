@@ -193,11 +193,12 @@ TEST_P(Attention, MayOverwriteWhatItReads) {
   }
 }
 
-/// Heads with keys of their own, shared keys, one for all; few rows, one tile, several, and rows that do not fill one.
+/// Heads with keys of their own, shared keys, one for all; few rows, one tile, several, rows that do not fill one, and
+/// so many that threads share a head.
 INSTANTIATE_TEST_SUITE_P(Shapes, Attention,
-                         testing::Values(Shape{64, 9, 3, 5, 96}, Shape{64, 9, 3, 40, 96}, Shape{128, 16, 8, 33, 64},
-                                         Shape{256, 4, 1, 17, 64}, Shape{256, 4, 1, 3, 64}, Shape{80, 4, 4, 16, 128},
-                                         Shape{32, 2, 2, 1, 32}),
+                         testing::Values(Shape{64, 9, 3, 5, 96}, Shape{64, 9, 3, 40, 96}, Shape{64, 4, 1, 130, 160},
+                                         Shape{128, 16, 8, 33, 64}, Shape{256, 4, 1, 17, 64}, Shape{256, 4, 1, 3, 64},
+                                         Shape{80, 4, 4, 16, 128}, Shape{32, 2, 2, 1, 32}),
                          [](const auto& test) {
                            const Shape& s = test.param;
                            return "Width" + std::to_string(s.width) + "Heads" + std::to_string(s.heads) + "Of" +

@@ -13,13 +13,18 @@
 #include <vector>
 
 #include "core/random.h"
-#include "lm/accelerator.h"
 #include "lm/hidden_states.h"
 #include "lm/session.h"
+#include "plain_llama.h"
 #include "support.h"
 
 namespace coala {
 namespace {
+
+using test::Plain;
+using test::relative_difference;
+using test::States;
+using test::states_of_all;
 
 struct ModelShape {
   const char* name;
@@ -217,34 +222,6 @@ class ModelWriter {
   ggml_context* context_ = nullptr;
   std::uint64_t state_ = 7;
 };
-
-/// While it lives, ggml's own kernels compute.
-struct Plain {
-  Plain() { use_accelerator(false); }
-  ~Plain() { use_accelerator(true); }
-  Plain(const Plain&) = delete;
-  Plain& operator=(const Plain&) = delete;
-};
-
-using States = std::vector<std::vector<float>>;  // of a text, [tokens x d] in one piece
-
-States states_of_all(StateEvaluator& evaluator, const std::vector<TokenSequence>& texts) {
-  States states(texts.size());
-  evaluator.evaluate(texts, [&](std::size_t which, std::size_t, std::span<const float> state) {
-    states[which].insert(states[which].end(), state.begin(), state.end());
-  });
-  return states;
-}
-
-double relative_difference(std::span<const float> a, std::span<const float> b) {
-  double difference = 0;
-  double size = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    difference += std::pow(static_cast<double>(a[i]) - b[i], 2);
-    size += std::pow(static_cast<double>(b[i]), 2);
-  }
-  return std::sqrt(difference / size);
-}
 
 class PublishedShape : public testing::TestWithParam<ModelShape> {
  protected:

@@ -348,10 +348,20 @@ void GraphKernels::attend(const Attention& a, ThreadPool& pool) {
   const auto width = static_cast<std::size_t>(a.out->ne[0]);
   attended_.resize(std::max(attended_.size(), rows * width));
   scratch_.resize(static_cast<std::size_t>(pool.size()));
-  pool.for_chunks(static_cast<std::size_t>(a.k->ne[2]), 1, [&](int worker, std::size_t begin, std::size_t end) {
-    for (std::size_t head = begin; head < end; ++head) {
+  // A head's tiles of rows in several ranges, since there may be fewer heads than threads: each packs its keys anew.
+  constexpr std::size_t kUnitsPerThread = 4;
+  constexpr std::size_t kFewestTiles = 8;  // that are worth packing for
+  const auto kv_heads = static_cast<std::size_t>(a.k->ne[2]);
+  const std::size_t wanted = (kUnitsPerThread * static_cast<std::size_t>(pool.size()) + kv_heads - 1) / kv_heads;
+  const std::size_t most = std::max<std::size_t>(1, mask.visible.size() / kFewestTiles);
+  const std::size_t ranges = many && pool.size() > 1 ? std::min(wanted, most) : 1;
+  pool.for_chunks(kv_heads * ranges, 1, [&](int worker, std::size_t begin, std::size_t end) {
+    for (std::size_t unit = begin; unit < end; ++unit) {
+      const std::size_t head = unit / ranges;
+      const std::size_t range = unit % ranges;
       if (many) {
-        attend_head(a, mask, head);
+        const std::size_t tiles = mask.visible.size();
+        attend_head(a, mask, head, tiles * range / ranges, tiles * (range + 1) / ranges);
       } else {
         attend_rows(a, mask, head, scratch_[static_cast<std::size_t>(worker)]);
       }
@@ -419,7 +429,8 @@ void GraphKernels::attend_rows(const Attention& a, const Mask& mask, std::size_t
   }
 }
 
-void GraphKernels::attend_head(const Attention& a, const Mask& mask, std::size_t kv_head) {
+void GraphKernels::attend_head(const Attention& a, const Mask& mask, std::size_t kv_head, std::size_t first_tile,
+                               std::size_t end_tile) {
   const auto width = static_cast<std::size_t>(a.k->ne[0]);
   const auto value_width = static_cast<std::size_t>(a.v->ne[1]);
   const auto rows = static_cast<std::size_t>(a.q->ne[1]);
@@ -434,7 +445,10 @@ void GraphKernels::attend_head(const Attention& a, const Mask& mask, std::size_t
   const std::size_t value_size = kPanelColumns * kPanelColumns;
   AlignedVector<float> keys(blocks * key_size);
   AlignedVector<float> values(blocks * value_panels * value_size);
-  for (const std::uint32_t b : mask.all) {
+  std::vector<bool> packed(blocks);
+  const auto pack = [&](std::uint32_t b) {
+    if (packed[b]) return;
+    packed[b] = true;
     kernels_.pack_panel_f32(at<std::byte>(a.k, b * kPanelColumns, kv_head), a.k->nb[1], kPanelColumns, width,
                             keys.data() + b * key_size);
     for (std::size_t p = 0; p < value_panels; ++p) {
@@ -443,7 +457,7 @@ void GraphKernels::attend_head(const Attention& a, const Mask& mask, std::size_t
                               std::min(kPanelColumns, value_width - column), kPanelColumns,
                               values.data() + (p * blocks + b) * value_size);
     }
-  }
+  };
   const std::size_t most = blocks * kPanelColumns;
   AlignedVector<float> query(tile * width);
   AlignedVector<float> scores(tile * most);
@@ -452,8 +466,9 @@ void GraphKernels::attend_head(const Attention& a, const Mask& mask, std::size_t
   AlignedVector<float> result(tile * value_panels * kPanelColumns);
   std::vector<float> sums(tile);
   std::vector<const float*> biases(tile);
-  for (std::size_t t = 0; t < mask.visible.size(); ++t) {
+  for (std::size_t t = first_tile; t < end_tile; ++t) {
     const std::vector<std::uint32_t>& visible = mask.visible[t];
+    for (const std::uint32_t b : visible) pack(b);
     const std::size_t begin = t * tile;
     const std::size_t here = std::min(tile, rows - begin);
     const std::size_t count = visible.size() * kPanelColumns;

@@ -79,7 +79,9 @@ class GraphKernels {
   void pack_weights(const ggml_tensor& w, std::size_t first, std::size_t count, std::size_t from, std::size_t step,
                     float* panel) const;
   void attend(const Attention& attention, ThreadPool& pool);
-  void attend_head(const Attention& attention, const Mask& mask, std::size_t kv_head);
+  /// Tiles [first_tile, end_tile) of the heads that share a head of keys.
+  void attend_head(const Attention& attention, const Mask& mask, std::size_t kv_head, std::size_t first_tile,
+                   std::size_t end_tile);
   void attend_rows(const Attention& attention, const Mask& mask, std::size_t kv_head, Scratch& scratch);
   const Mask& mask_of(const ggml_tensor& mask, std::size_t rows, std::size_t cells, std::size_t tile);
   static void collect_bias(const ggml_tensor& mask, std::size_t rows, Mask& result);
