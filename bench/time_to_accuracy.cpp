@@ -39,8 +39,8 @@ void run(const std::string& train_file, const std::string& test_file, double rid
     transform = std::make_shared<const FeatureTransform>(standardising_transform(train));
     const DesignRows<float> rows{{{train.features, {}}}, transform};
     GatedOperator<float> f(rows, zero_gate.view(), pool);
-    const Matrix<double> gram = weighted_gram(rows, targets.weights, pool);
-    LinearSolver solver(f, targets, gram, /*bias=*/true);
+    const MomentSpectrum moments = row_moments(rows, targets.weights, pool);
+    LinearSolver solver(f, targets, moments, /*bias=*/true);
     solver.solve(ridge * static_cast<double>(train.rows()), kTolerance);
     weights = solver.weights();
     seconds.push_back(monotonic_s() - start_s);

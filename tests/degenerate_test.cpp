@@ -61,8 +61,8 @@ class DegenerateTest : public ::testing::TestWithParam<Loss> {
     ThreadPool pool(1);
     const Matrix<float> zero_gate(1, plain.dimension());
     GatedOperator<float> f(plain.rows(), zero_gate.view(), pool);
-    const Matrix<double> gram = weighted_gram(plain.rows(), plain.targets.weights, pool);
-    LinearSolver solver(f, plain.targets, gram, bias());
+    const MomentSpectrum moments = row_moments(plain.rows(), plain.targets.weights, pool);
+    LinearSolver solver(f, plain.targets, moments, bias());
     for (const double share : {10.0, 1e-2, 1e-5}) {
       const double lambda = share * static_cast<double>(plain.count());
       const SolveInfo info = solver.solve(lambda, 1e-5);
@@ -206,8 +206,8 @@ TEST_P(DegenerateTest, InfiniteOrNotANumber) {
     const auto linear = [&] {
       const Matrix<float> zero_gate(1, 4);
       GatedOperator<float> one(plain.rows(), zero_gate.view(), pool);
-      const Matrix<double> gram = weighted_gram(plain.rows(), plain.targets.weights, pool);
-      LinearSolver(one, plain.targets, gram, bias()).solve(1.0, 1e-4);
+      const MomentSpectrum moments = row_moments(plain.rows(), plain.targets.weights, pool);
+      LinearSolver(one, plain.targets, moments, bias()).solve(1.0, 1e-4);
     };
     EXPECT_EQ(test::error_code_of(linear), ErrorCode::BadInput) << poison;
   }

@@ -277,10 +277,10 @@ TEST(Fit, CandidatesAreJudgedAtTheirBestScale) {
   const FeatureSet set = labelled_set(150, 60, linear_truth, 23);
   const TrainingRows rows(set, standardising_transform(set), Loss::Logistic, 5, 0);
   ThreadPool pool(2);
-  const Matrix<double> gram = weighted_gram(rows.design(), rows.targets().weights, pool);
+  const MomentSpectrum moments = row_moments(rows.design(), rows.targets().weights, pool);
   std::vector<Candidate> path;
   SelectionCost cost;
-  const HeldOut best = select_linear(rows, gram, 5, SelectionRule::LowestLoss, {}, pool, path, cost);
+  const HeldOut best = select_linear(rows, moments, 5, SelectionRule::LowestLoss, {}, pool, path, cost);
   const auto loss_at = [&](double scale) {
     double sum = 0;
     for (std::size_t i = 0; i < rows.rows(); ++i) sum += loss_value(rows.targets(), i, scale * best.predictions[i]);

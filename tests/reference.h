@@ -197,7 +197,7 @@ inline Plain random_problem(Loss loss, std::size_t n, std::size_t d, std::size_t
 /// The metric that a fit of these rows would use.
 inline GatedMetric metric_for(const Plain& plain, ThreadPool& pool) {
   const std::vector<float>& weights = plain.targets.weights;
-  return gated_metric(plain.rows(), weights, weighted_gram(plain.rows(), weights, pool), pool);
+  return gated_metric(gated_moments(plain.rows(), weights, row_moments(plain.rows(), weights, pool), pool));
 }
 
 }  // namespace coala::test

@@ -351,8 +351,8 @@ TEST(LinearSolver, AgreesWithDenseNewton) {
     for (float& weight : plain.targets.weights) weight = static_cast<float>(random.below(3));
     ThreadPool pool(2);
     GatedOperator<float> f(plain.rows(), plain.gates.view(), pool);
-    const Matrix<double> gram = weighted_gram(plain.rows(), plain.targets.weights, pool);
-    LinearSolver solver(f, plain.targets, gram, bias);
+    const MomentSpectrum moments = row_moments(plain.rows(), plain.targets.weights, pool);
+    LinearSolver solver(f, plain.targets, moments, bias);
     const double start = norm(plain.gradient(Matrix<double>(1, 7), bias).values());
     for (const double lambda : {1000.0, 30.0, 1.0}) {
       const SolveInfo info = solver.solve(lambda, 1e-6);
@@ -379,8 +379,8 @@ TEST(LinearSolver, ColumnsFarFromZeroCostNoMoreSteps) {
   for (float& value : plain.segments.front().first.values()) value += 4;
   ThreadPool pool(1);
   GatedOperator<float> f(plain.rows(), plain.gates.view(), pool);
-  const Matrix<double> gram = weighted_gram(plain.rows(), plain.targets.weights, pool);
-  LinearSolver solver(f, plain.targets, gram, true);
+  const MomentSpectrum moments = row_moments(plain.rows(), plain.targets.weights, pool);
+  LinearSolver solver(f, plain.targets, moments, true);
   const SolveInfo info = solver.solve(0.1, 1e-4);
   EXPECT_EQ(info.status, SolveStatus::Solved);
   EXPECT_LE(info.iterations, 10);
@@ -463,8 +463,8 @@ TEST(Linear, ADeadlineLeavesAtLeastOneStep) {
   ThreadPool pool(1);
   const Matrix<float> zero_gate(1, 8);
   GatedOperator<float> f(plain.rows(), zero_gate.view(), pool);
-  const Matrix<double> gram = weighted_gram(plain.rows(), plain.targets.weights, pool);
-  LinearSolver solver(f, plain.targets, gram, true);
+  const MomentSpectrum moments = row_moments(plain.rows(), plain.targets.weights, pool);
+  LinearSolver solver(f, plain.targets, moments, true);
   const SolveInfo late = solver.solve(0.1, 1e-9, Deadline::after(0));
   EXPECT_EQ(late.status, SolveStatus::TimeLimit);
   EXPECT_EQ(late.iterations, 1);

@@ -148,7 +148,7 @@ struct LinearFit {
   std::vector<Candidate> path;
   GatedWeights weights;
   SolveInfo info;
-  Matrix<double> gram;
+  MomentSpectrum moments;
 };
 
 LinearFit fit_linear(const TrainingRows& rows, const FitSettings& settings, const Deadline& deadline, ThreadPool& pool,
@@ -156,10 +156,11 @@ LinearFit fit_linear(const TrainingRows& rows, const FitSettings& settings, cons
   const Matrix<float> zero_gate(1, rows.dimension());
   GatedOperator<float> f(rows.design(), zero_gate.view(), pool);
   LinearFit fit;
-  fit.gram = weighted_gram(rows.design(), rows.targets().weights, pool);
-  fit.selected = select_linear(rows, fit.gram, settings.folds, settings.rule, deadline.share(kSelectionShare), pool,
+  fit.moments = row_moments(rows.design(), rows.targets().weights, pool);
+  cost.flops += fit.moments.flops;
+  fit.selected = select_linear(rows, fit.moments, settings.folds, settings.rule, deadline.share(kSelectionShare), pool,
                                fit.path, cost);
-  LinearSolver solver(f, rows.targets(), fit.gram, !rows.pairwise());
+  LinearSolver solver(f, rows.targets(), fit.moments, !rows.pairwise());
   fit.info = solver.solve(fit.selected.candidate.penalty, 1e-6, deadline);
   fit.weights = solver.weights();
   return fit;
@@ -207,7 +208,9 @@ bool fit_gated(const TrainingRows& rows, const LinearFit& linear, const FitSetti
                                                gate_sample(rows), settings.seed);
   if (gates.rows() == 1) return false;  // the linear group alone
   std::optional<GatedOperator<float>> f(std::in_place, rows.design(), gates.view(), pool);
-  const GatedMetric metric = gated_metric(rows.design(), rows.targets().weights, linear.gram, pool);
+  const MomentSpectrum moments = gated_moments(rows.design(), rows.targets().weights, linear.moments, pool);
+  cost.flops += moments.flops;
+  const GatedMetric metric = gated_metric(moments);
   const Deadline selected = deadline.share(kSelectionShare);
   constexpr int kMostIterations = 20000;
   GatedSettings solver_settings{free_bias, settings.tolerance, kMostIterations};

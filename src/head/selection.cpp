@@ -122,8 +122,10 @@ double sum(const std::vector<float>& values) {
   return total;
 }
 
-/// Points in a row above the minimum that end a path.
+/// Points in a row above the minimum that end a path. Those of the ridge are farther apart, and the weakest penalties
+/// cost the most iterations: they were above the minimum on all stored features.
 constexpr int kTurned = 2;
+constexpr int kLinearTurned = 3;
 
 /// Folds that hold at least one row; an empty fold would fit all rows once more for nothing.
 std::vector<int> used_folds(const TrainingRows& rows, int folds) {
@@ -217,7 +219,7 @@ std::vector<double> group_weights(std::size_t groups, double linear_weight) {
   return weights;
 }
 
-HeldOut select_linear(const TrainingRows& rows, const Matrix<double>& gram, int folds, SelectionRule rule,
+HeldOut select_linear(const TrainingRows& rows, const MomentSpectrum& moments, int folds, SelectionRule rule,
                       const Deadline& deadline, ThreadPool& pool, std::vector<Candidate>& path, SelectionCost& cost) {
   const double start_s = monotonic_s();
   // lambda / (sum of weights): features have variance 1, so the range spans "almost nothing" to "almost free".
@@ -242,19 +244,25 @@ HeldOut select_linear(const TrainingRows& rows, const Matrix<double>& gram, int 
     GatedOperator<float> of_unseen;
     LinearSolver solver;
 
-    LinearFold(const TrainingRows& rows, int fold, const Matrix<float>& zero_gate, const Matrix<double>& gram,
+    LinearFold(const TrainingRows& rows, int fold, const Matrix<float>& zero_gate, const MomentSpectrum& moments,
                ThreadPool& pool)
         : seen(rows.outside_fold(fold)),
           unseen(rows.inside_fold(fold)),
           of_seen(seen.design, zero_gate.view(), pool),
           of_unseen(unseen.design, zero_gate.view(), pool),
-          solver(of_seen, seen.targets, gram, !rows.pairwise()) {}
+          solver(of_seen, seen.targets, moments, !rows.pairwise()) {}
   };
   const Matrix<float> zero_gate(1, rows.dimension());
   std::deque<LinearFold> fits;  // solvers point into their folds
-  for (const int fold : used_folds(rows, folds)) fits.emplace_back(rows, fold, zero_gate, gram, pool);
+  for (const int fold : used_folds(rows, folds)) fits.emplace_back(rows, fold, zero_gate, moments, pool);
   std::size_t judged = 0;
-  while (judged < held_out.size() && (judged == 0 || !deadline.passed())) {
+  double least = std::numeric_limits<double>::infinity();
+  int above = 0;
+  while (judged < held_out.size() && above < kLinearTurned) {
+    if (judged > 0 && deadline.passed()) {
+      cost.cut_short = true;
+      break;
+    }
     HeldOut& one = held_out[judged++];
     for (LinearFold& fit : fits) {
       throw_if_interrupted();
@@ -263,12 +271,13 @@ HeldOut select_linear(const TrainingRows& rows, const Matrix<double>& gram, int 
     }
     judge(one, rows);
     path.push_back(one.candidate);
+    above = one.candidate.held_out_loss > least ? above + 1 : 0;
+    least = std::min(least, one.candidate.held_out_loss);
   }
   for (const LinearFold& fit : fits) {
     cost.add(fit.of_seen);
     cost.add(fit.of_unseen);
   }
-  cost.cut_short = cost.cut_short || judged < held_out.size();
   held_out.resize(judged);
   cost.seconds += monotonic_s() - start_s;
   return take_by(rule, std::move(held_out));

@@ -36,10 +36,10 @@ struct SelectionCost {
 /// Factors of the groups' penalties [groups]: the linear group, which comes first, has its own.
 std::vector<double> group_weights(std::size_t groups, double linear_weight);
 
-/// Ridge models over a geometric path of penalties, each fitted once per fold; the one that the rule takes. Every
-/// candidate is appended to `path`. All three selections end at the deadline with the candidates that they have; the
+/// Ridge models over a geometric path of penalties, each fitted once per fold, until the held-out loss has turned; the
+/// one that the rule takes. Every candidate is appended to `path`. All three selections end at the deadline with the candidates that they have; the
 /// first is always judged.
-HeldOut select_linear(const TrainingRows& rows, const Matrix<double>& gram, int folds, SelectionRule rule,
+HeldOut select_linear(const TrainingRows& rows, const MomentSpectrum& moments, int folds, SelectionRule rule,
                       const Deadline& deadline, ThreadPool& pool, std::vector<Candidate>& path, SelectionCost& cost);
 
 /// The same for the gated program, from half of beta_max downwards; the path ends when the held-out loss has turned. At

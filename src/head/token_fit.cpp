@@ -108,13 +108,13 @@ TokenProgram fit_program(const FeatureSet& set, const Columns& columns, const To
   const TrainingRows rows(sums, transform, loss, settings.folds, settings.seed);
   const Matrix<float> zero_gate(1, sums.dimension());
   GatedOperator<float> f(rows.design(), zero_gate.view(), pool);
-  const Matrix<double> gram = weighted_gram(rows.design(), rows.targets().weights, pool);
+  const MomentSpectrum moments = row_moments(rows.design(), rows.targets().weights, pool);
   TokenProgram program;
   SelectionCost cost;
   const HeldOut selected =
-      select_linear(rows, gram, settings.folds, settings.rule, Deadline(), pool, program.path, cost);
+      select_linear(rows, moments, settings.folds, settings.rule, Deadline(), pool, program.path, cost);
   program.chosen = selected.candidate;
-  LinearSolver solver(f, rows.targets(), gram, !rows.pairwise());
+  LinearSolver solver(f, rows.targets(), moments, !rows.pairwise());
   program.info = solver.solve(selected.candidate.penalty, 1e-6);
   const GatedWeights& weights = solver.weights();
   program.certificate = certify_linear(rows.design(), rows.targets(), weights.w.row(0), weights.bias, !rows.pairwise(),
@@ -127,7 +127,7 @@ TokenProgram fit_program(const FeatureSet& set, const Columns& columns, const To
     program.weights = std::move(in_columns);
   }
   program.bias = weights.bias;
-  program.flops = cost.flops + f.flops();
+  program.flops = moments.flops + cost.flops + f.flops();
   return program;
 }
 

@@ -69,6 +69,12 @@ void gemm(bool transpose_a, bool transpose_b, double alpha, MatrixView<const dou
               stride(b.stride), beta, c.data, stride(c.stride));
 }
 
+void gemv(bool transpose, MatrixView<const float> a, std::span<const float> x, std::span<float> y) {
+  assert(x.size() == (transpose ? a.rows : a.cols) && y.size() == (transpose ? a.cols : a.rows));
+  cblas_sgemv(CblasRowMajor, flag(transpose), static_cast<int>(a.rows), static_cast<int>(a.cols), 1.0f, a.data,
+              stride(a.stride), x.data(), 1, 0.0f, y.data(), 1);
+}
+
 double dot(std::span<const float> x, std::span<const float> y) {
   return dot_of_floats(x.data(), y.data(), x.size());
 }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <span>
+
 #include "core/matrix.h"
 
 namespace coala {
@@ -10,6 +12,9 @@ void gemm(bool transpose_a, bool transpose_b, float alpha, MatrixView<const floa
           float beta, MatrixView<float> c);
 void gemm(bool transpose_a, bool transpose_b, double alpha, MatrixView<const double> a, MatrixView<const double> b,
           double beta, MatrixView<double> c);
+
+/// y = op(A) x on the calling thread.
+void gemv(bool transpose, MatrixView<const float> a, std::span<const float> x, std::span<float> y);
 
 /// Inner product, accumulated in double whatever the type.
 double dot(std::span<const float> x, std::span<const float> y);

@@ -6,15 +6,73 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "linalg/blas.h"
 
 // LAPACK's Fortran interface: Debian's OpenBLAS carries it without the C header.
 extern "C" {
 void dsyevd_(const char* job, const char* uplo, const int* n, double* a, const int* lda, double* w, double* work,
              const int* lwork, int* iwork, const int* liwork, int* info);
 void dpotrf_(const char* uplo, const int* n, double* a, const int* lda, int* info);
+void sgeqrf_(const int* m, const int* n, float* a, const int* lda, float* tau, float* work, const int* lwork,
+             int* info);
+void sorgqr_(const int* m, const int* n, const int* k, float* a, const int* lda, const float* tau, float* work,
+             const int* lwork, int* info);
+void slarft_(const char* direct, const char* stored, const int* n, const int* k, const float* v, const int* ldv,
+             const float* tau, float* t, const int* ldt);
 }
 
 namespace coala {
+namespace {
+
+constexpr std::size_t kBlock = 64;  ///< columns that LAPACK works on at once
+
+/// Householder reflections of the QR factorisation of `rows` transposed, in their place; row-major rows are LAPACK's
+/// columns.
+std::vector<float> reflect(Matrix<float>& rows) {
+  const int d = static_cast<int>(rows.cols());
+  const int r = static_cast<int>(rows.rows());
+  std::vector<float> tau(rows.rows());
+  std::vector<float> work(kBlock * rows.rows());
+  const int size = static_cast<int>(work.size());
+  int info = 0;
+  sgeqrf_(&d, &r, rows.data(), &d, tau.data(), work.data(), &size, &info);
+  return tau;
+}
+
+}  // namespace
+
+void orthonormalise_rows(Matrix<float>& rows) {
+  if (rows.rows() == 0) return;
+  const std::vector<float> tau = reflect(rows);
+  const int d = static_cast<int>(rows.cols());
+  const int r = static_cast<int>(rows.rows());
+  std::vector<float> work(kBlock * rows.rows());
+  const int size = static_cast<int>(work.size());
+  int info = 0;
+  sorgqr_(&d, &r, &r, rows.data(), &d, tau.data(), work.data(), &size, &info);
+}
+
+BlockReflector::BlockReflector(Matrix<float> vectors) : v_(std::move(vectors)), t_(v_.rows(), v_.rows()) {
+  if (v_.rows() == 0) return;
+  const std::vector<float> tau = reflect(v_);
+  const int d = static_cast<int>(v_.cols());
+  const int r = static_cast<int>(v_.rows());
+  slarft_("F", "C", &d, &r, v_.data(), &d, tau.data(), t_.data(), &r);
+  for (std::size_t k = 0; k < v_.rows(); ++k) {  // what LAPACK implies
+    std::fill_n(v_.row(k).begin(), k, 0.0f);
+    v_(k, k) = 1;
+  }
+}
+
+void BlockReflector::multiply(MatrixView<const float> from, bool transposed, MatrixView<float> to) const {
+  Matrix<float> inside(from.rows, rank());
+  Matrix<float> turned(from.rows, rank());
+  gemm(false, true, 1.0f, from, v_.view(), 0.0f, inside.view());
+  // In LAPACK's columns T is upper triangular, so t_ is its transpose: from Q = from - (from V') T V.
+  gemm(false, !transposed, 1.0f, inside.view(), t_.view(), 0.0f, turned.view());
+  for (std::size_t i = 0; i < from.rows; ++i) std::ranges::copy(from.row(i), to.row(i).begin());
+  gemm(false, false, -1.0f, turned.view(), v_.view(), 1.0f, to);
+}
 
 SymmetricEigen symmetric_eigen(Matrix<double> a) {
   const int n = static_cast<int>(a.rows());

@@ -117,6 +117,16 @@ GatedSolver::GatedSolver(GatedOperator<float>& f, const Targets& targets, const 
   current_.bias = bias_for(current_.z, 0.0);
 }
 
+void GatedSolver::turn(const Matrix<float>& from, Matrix<float>& to) const {
+  metric_->rotate(from, to, f_->pool());
+  f_->add_flops(metric_->flops(from.rows()));
+}
+
+void GatedSolver::turn_back(const Matrix<float>& from, Matrix<float>& to) const {
+  metric_->rotate_back(from, to, f_->pool());
+  f_->add_flops(metric_->flops(from.rows()));
+}
+
 double GatedSolver::group_weight(std::size_t p) const {
   return settings_.group_weights.empty() ? 1.0 : settings_.group_weights[p];
 }
@@ -150,7 +160,7 @@ double GatedSolver::beta_max() {
 
 void GatedSolver::start_from(const Matrix<float>& w, double curvature) {
   current_.w = w;
-  metric_->rotate(w, rotated_, f_->pool());
+  turn(w, rotated_);
   f_->forward(w.view(), current_.z);
   current_.bias = bias_for(current_.z, current_.bias);
   if (curvature > 0) set_scale(curvature);
@@ -170,12 +180,12 @@ void GatedSolver::find_scale() {
     const double size = norm(v.values());
     if (!(size > 0)) break;
     for (float& value : v.values()) value = static_cast<float>(value / size);
-    metric_->rotate_back(v, direction, f_->pool());
+    turn_back(v, direction);
     const auto weighted = [&](std::size_t, std::size_t first, std::span<float> z) {
       for (std::size_t i = 0; i < z.size(); ++i) z[i] *= targets_->weights[first + i];
     };
     f_->fused_blocks(direction.view(), weighted, product.view());
-    metric_->rotate(product, v, f_->pool());
+    turn(product, v);
     for (std::size_t p = 0; p < v.rows(); ++p) {
       for (std::size_t j = 0; j < v.cols(); ++j) v(p, j) /= metric_->scale[j];
     }
@@ -204,7 +214,7 @@ double GatedSolver::evaluate_gap(double beta, Point& at, SolveInfo& info) {
   at.bias_gradient = 0;  // at the optimum
   Matrix<float> gradient(f_->groups(), f_->dimension());
   f_->adjoint(at.r, gradient.view());
-  metric_->rotate(gradient, at.gradient, f_->pool());
+  turn(gradient, at.gradient);
   const double largest = largest_norm(gradient);
   info.objective = at.loss + beta * penalty(at.w);
   info.dual_objective = dual_value(*targets_, at.r, largest > 0 ? beta / largest : HUGE_VAL, f_->pool());
@@ -256,10 +266,10 @@ GatedSolver::Sums GatedSolver::pass(const Point& y, double factor, Point& next, 
     partial.ahead.slope += loss.slope;
   };
   Matrix<float> direction(f_->groups(), f_->dimension());
-  metric_->rotate_back(next.w, direction, f_->pool());
+  turn_back(next.w, direction);
   Matrix<float> gradient(f_->groups(), f_->dimension());
   f_->fused_blocks(direction.view(), map, gradient.view());
-  metric_->rotate(gradient, ahead.gradient, f_->pool());
+  turn(gradient, ahead.gradient);
 
   Sums total;
   ahead.loss = 0;
@@ -373,7 +383,7 @@ SolveInfo GatedSolver::solve(double beta, double tolerance, const Deadline& dead
   rotated_ = std::move(best.w);
   current_.z = std::move(best.z);
   current_.bias = best.bias;
-  if (info.iterations > 0) metric_->rotate_back(rotated_, current_.w, f_->pool());
+  if (info.iterations > 0) turn_back(rotated_, current_.w);
   info.objective = best_info.objective;
   info.dual_objective = best_info.dual_objective;
   info.passes_over_x = f_->passes() - first_pass;

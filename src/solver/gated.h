@@ -52,6 +52,9 @@ class GatedSolver {
   struct Point;
   struct Sums;
 
+  /// Into the metric's basis, and back.
+  void turn(const Matrix<float>& from, Matrix<float>& to) const;
+  void turn_back(const Matrix<float>& from, Matrix<float>& to) const;
   double group_weight(std::size_t p) const;
   double penalty(const Matrix<float>& w) const;              ///< sum_p c_p ||w_p||
   double largest_norm(const Matrix<float>& gradient) const;  ///< max_p ||gradient_p|| / c_p

@@ -52,6 +52,8 @@ class GatedOperator {
   std::uint64_t bytes_per_pass() const;
   /// Floating-point operations so far.
   double flops() const { return flops_; }
+  /// Counts operations that solvers spend beside the passes.
+  void add_flops(double flops) { flops_ += flops; }
 
  private:
   void set_patterns(const std::vector<Matrix<std::uint8_t>>& plus, const std::vector<Matrix<std::uint8_t>>& minus);

@@ -9,7 +9,6 @@
 #include "core/interrupt.h"
 #include "core/resources.h"
 #include "linalg/blas.h"
-#include "linalg/factorisation.h"
 #include "solver/prediction.h"
 
 namespace coala {
@@ -72,66 +71,167 @@ Matrix<double> weighted_gram(const DesignRows<float>& rows, std::span<const floa
   return gram;
 }
 
-LinearSolver::LinearSolver(GatedOperator<float>& f, const Targets& targets, const Matrix<double>& gram, bool bias)
-    : f_(&f), targets_(&targets), gram_(&gram), bias_(bias) {
+/// Of the loss at a point: X'(C - C 1 1'C / 1'C 1) X is the Hessian with the bias at its optimum for each w.
+struct LinearSolver::Curvature {
+  std::vector<float> c;        ///< [n], the diagonal of C
+  double sum = 0;              ///< 1'C 1
+  double mean = 0;             ///< sum over the sum of the weights
+  Matrix<float> bias_product;  ///< X'C 1 [1, d], with a bias only
+};
+
+/// A direction in the weights with what it does to the predictions.
+struct LinearSolver::Step {
+  std::vector<double> w;
+  std::vector<float> z;
+};
+
+LinearSolver::LinearSolver(GatedOperator<float>& f, const Targets& targets, const MomentSpectrum& moments, bool bias)
+    : f_(&f), targets_(&targets), moments_(&moments), bias_(bias) {
   current_.w = Matrix<float>(1, f.dimension());
   current_.z.assign(f.rows(), 0.0f);
   current_.bias = bias ? optimal_bias(targets, current_.z, 0.0, f.pool()) : 0.0;
 }
 
+double LinearSolver::evaluate(double lambda, double loss, std::vector<double>& gradient, SolveInfo& info) {
+  std::vector<float> r(f_->rows());
+  Matrix<float> pass(1, f_->dimension());
+  loss_derivatives(*targets_, current_.z, current_.bias, r, f_->pool());
+  f_->adjoint(r, pass.view());
+  const auto w = current_.w.row(0);
+  for (std::size_t j = 0; j < gradient.size(); ++j) gradient[j] = static_cast<double>(pass(0, j)) + lambda * w[j];
+  const double size = std::sqrt(dot(std::span<const double>(gradient), gradient));
+  if (!std::isfinite(size) || !std::isfinite(loss)) {
+    throw Error(ErrorCode::BadInput, "the objective is not finite: the features are too large", "scale them down");
+  }
+  if (gradient_at_zero_ == 0) gradient_at_zero_ = size;  // the first call starts at zero
+  info.objective = loss + 0.5 * lambda * dot(std::span<const float>(w), w);
+  // Dual of the ridge term: theta itself is feasible, at the cost of ||X'theta||^2 / (2 lambda).
+  const auto g = pass.row(0);
+  info.dual_objective =
+      dual_value_at(*targets_, r, 1.0, f_->pool()) - dot(std::span<const float>(g), g) / (2 * lambda);
+  return size;
+}
+
+LinearSolver::Curvature LinearSolver::curvature() {
+  const std::size_t n = f_->rows();
+  Curvature result;
+  result.c.resize(n);
+  double weight = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    result.c[i] = static_cast<float>(loss_curvature(*targets_, i, static_cast<double>(current_.z[i]) + current_.bias));
+    result.sum += static_cast<double>(result.c[i]);
+    weight += static_cast<double>(targets_->weights[i]);
+  }
+  result.mean = weight > 0 ? result.sum / weight : 0;
+  if (bias_) {
+    result.bias_product = Matrix<float>(1, f_->dimension());
+    f_->adjoint(result.c, result.bias_product.view());
+  }
+  return result;
+}
+
+void LinearSolver::precondition(double lambda, double mean_curvature, std::vector<double>& v) {
+  const std::size_t rank = moments_->rank();
+  if (rank == 0) return;
+  std::vector<float> in(v.begin(), v.end());
+  std::vector<float> inside(rank);
+  gemv(false, moments_->vectors.view(), in, inside);
+  const double beyond = moments_->whole() ? 0.0 : 1 / (mean_curvature * moments_->rest + lambda);
+  for (std::size_t k = 0; k < rank; ++k) {
+    inside[k] *= static_cast<float>(1 / (mean_curvature * moments_->values[k] + lambda) - beyond);
+  }
+  gemv(true, moments_->vectors.view(), inside, in);
+  for (std::size_t j = 0; j < v.size(); ++j) v[j] = beyond * v[j] + static_cast<double>(in[j]);
+  f_->add_flops(4 * static_cast<double>(rank * v.size()));
+}
+
+LinearSolver::Step LinearSolver::newton_step(double lambda, std::span<const double> gradient, double target,
+                                             const Deadline& deadline, SolveInfo& info) {
+  constexpr int kMostCgSteps = 200;
+  const std::size_t n = f_->rows();
+  const std::size_t d = f_->dimension();
+  const Curvature curved = curvature();
+  Step step{std::vector<double>(d), std::vector<float>(n)};
+  std::vector<double> residual(d);
+  for (std::size_t j = 0; j < d; ++j) residual[j] = -gradient[j];
+  std::vector<double> z = residual;
+  precondition(lambda, curved.mean, z);
+  std::vector<double> direction = z;
+  std::vector<double> product(d);
+  std::vector<float> predictions(n);
+  Matrix<float> in(1, d);
+  Matrix<float> out(1, d);
+  double rz = dot(std::span<const double>(residual), z);
+  for (int k = 0; k < kMostCgSteps; ++k) {
+    for (std::size_t j = 0; j < d; ++j) in(0, j) = static_cast<float>(direction[j]);
+    std::vector<double> weighted(f_->chunks());
+    const auto map = [&](std::size_t chunk, std::size_t first, std::span<float> block) {
+      for (std::size_t i = 0; i < block.size(); ++i) {
+        predictions[first + i] = block[i];
+        block[i] *= curved.c[first + i];
+        weighted[chunk] += static_cast<double>(block[i]);
+      }
+    };
+    f_->fused_blocks(in.view(), map, out.view());
+    double mean = 0;
+    for (const double sum : weighted) mean += bias_ && curved.sum > 0 ? sum / curved.sum : 0.0;
+    for (std::size_t j = 0; j < d; ++j) {
+      product[j] = static_cast<double>(out(0, j)) + lambda * direction[j];
+      if (bias_) product[j] -= mean * static_cast<double>(curved.bias_product(0, j));
+    }
+    ++info.cg_iterations;
+    const double bend = dot(std::span<const double>(direction), product);
+    if (!(bend > 0)) break;
+    const double alpha = rz / bend;
+    for (std::size_t j = 0; j < d; ++j) {
+      step.w[j] += alpha * direction[j];
+      residual[j] -= alpha * product[j];
+    }
+    for (std::size_t i = 0; i < n; ++i) step.z[i] += static_cast<float>(alpha * static_cast<double>(predictions[i]));
+    if (dot(std::span<const double>(residual), residual) <= target * target || deadline.passed()) break;
+    z = residual;
+    precondition(lambda, curved.mean, z);
+    const double next = dot(std::span<const double>(residual), z);
+    for (std::size_t j = 0; j < d; ++j) direction[j] = z[j] + next / rz * direction[j];
+    rz = next;
+  }
+  return step;
+}
+
+std::optional<double> LinearSolver::move(double lambda, std::span<const double> gradient, const Step& step,
+                                         double objective) {
+  const std::size_t n = f_->rows();
+  const std::size_t d = f_->dimension();
+  const auto w = current_.w.row(0);
+  const double slope = dot(gradient, std::span<const double>(step.w));
+  for (double t = 1; t > 1e-8; t /= 2) {  // predictions move linearly: a shorter step costs no pass over X
+    std::vector<float> z(n);
+    for (std::size_t i = 0; i < n; ++i) z[i] = static_cast<float>(current_.z[i] + t * step.z[i]);
+    std::vector<float> trial(d);
+    for (std::size_t j = 0; j < d; ++j) trial[j] = static_cast<float>(w[j] + t * step.w[j]);
+    const double bias = bias_ ? optimal_bias(*targets_, z, current_.bias, f_->pool()) : 0.0;
+    const double loss = total_loss(*targets_, z, bias, f_->pool());
+    const double value = loss + 0.5 * lambda * dot(std::span<const float>(trial), trial);
+    if (value > objective + 1e-4 * t * slope) continue;
+    std::ranges::copy(trial, w.begin());
+    current_.z = std::move(z);
+    current_.bias = bias;
+    return loss;
+  }
+  return std::nullopt;
+}
+
 SolveInfo LinearSolver::solve(double lambda, double tolerance, const Deadline& deadline) {
+  constexpr int kMostNewtonSteps = 50;
   const double start_s = monotonic_s();
   const std::uint64_t first_pass = f_->passes();
   const double first_flops = f_->flops();
-  const std::size_t n = f_->rows();
-  const std::size_t d = f_->dimension();
   SolveInfo info;
   info.status = SolveStatus::IterationLimit;
-
-  std::vector<float> r(n);
-  std::vector<float> curvature(n);
-  Matrix<float> pass(1, d);
-  // The bias is eliminated: with it at its optimum for the current w, the reduced Hessian is
-  // X'(C - C 1 1'C / 1'C 1) X + lambda I, which conjugate gradients see through its product.
-  const auto hessian = [&](std::span<const double> v, std::span<double> out) {
-    Matrix<float> direction(1, d);
-    for (std::size_t j = 0; j < d; ++j) direction(0, j) = static_cast<float>(v[j]);
-    std::vector<float> z(n);
-    f_->forward(direction.view(), z);
-    double weighted = 0;
-    double weight = 0;
-    if (bias_) {
-      for (std::size_t i = 0; i < n; ++i) {
-        weighted += static_cast<double>(curvature[i]) * z[i];
-        weight += static_cast<double>(curvature[i]);
-      }
-    }
-    const auto mean = static_cast<float>(weight > 0 ? weighted / weight : 0.0);
-    for (std::size_t i = 0; i < n; ++i) z[i] = curvature[i] * (z[i] - mean);
-    f_->adjoint(z, pass.view());
-    for (std::size_t j = 0; j < d; ++j) out[j] = static_cast<double>(pass(0, j)) + lambda * v[j];
-  };
-
-  constexpr int kMostNewtonSteps = 50;
   double loss = total_loss(*targets_, current_.z, current_.bias, f_->pool());
-  std::vector<double> gradient(d);
-  std::vector<double> step(d);
+  std::vector<double> gradient(f_->dimension());
   for (;; ++info.iterations) {
-    loss_derivatives(*targets_, current_.z, current_.bias, r, f_->pool());
-    f_->adjoint(r, pass.view());
-    const auto w = current_.w.row(0);
-    for (std::size_t j = 0; j < d; ++j) gradient[j] = static_cast<double>(pass(0, j)) + lambda * w[j];
-    const double size = std::sqrt(dot(std::span<const double>(gradient), gradient));
-    if (!std::isfinite(size) || !std::isfinite(loss)) {
-      throw Error(ErrorCode::BadInput, "the objective is not finite: the features are too large", "scale them down");
-    }
-    if (gradient_at_zero_ == 0) gradient_at_zero_ = size;  // the first call starts at zero
-    const double square = dot(std::span<const float>(w), w);
-    info.objective = loss + 0.5 * lambda * square;
-    // Dual of the ridge term: theta itself is feasible, at the cost of ||X'theta||^2 / (2 lambda).
-    const auto g = pass.row(0);
-    info.dual_objective =
-        dual_value_at(*targets_, r, 1.0, f_->pool()) - dot(std::span<const float>(g), g) / (2 * lambda);
+    const double size = evaluate(lambda, loss, gradient, info);
     if (!(size > tolerance * gradient_at_zero_)) {
       info.status = SolveStatus::Solved;
       break;
@@ -145,80 +245,15 @@ SolveInfo LinearSolver::solve(double lambda, double tolerance, const Deadline& d
       break;
     }
     if (info.iterations >= kMostNewtonSteps) break;
-
-    double mean_curvature = 0;
-    double weight = 0;
-    for (std::size_t i = 0; i < n; ++i) {
-      curvature[i] =
-          static_cast<float>(loss_curvature(*targets_, i, static_cast<double>(current_.z[i]) + current_.bias));
-      mean_curvature += static_cast<double>(curvature[i]);
-      weight += static_cast<double>(targets_->weights[i]);
-    }
-    mean_curvature = weight > 0 ? mean_curvature / weight : 0;
-    Matrix<double> system = *gram_;
-    for (double& value : system.values()) value *= mean_curvature;
-    for (std::size_t j = 0; j < d; ++j) system(j, j) += lambda;
-    const std::optional<Cholesky> factor = Cholesky::factor(std::move(system));
-    const auto precondition = [&](std::span<double> v) {
-      if (factor) factor->solve(v);
-    };
-
-    // Preconditioned conjugate gradients on H step = -gradient, only as exact as the outer iteration can use.
-    std::fill(step.begin(), step.end(), 0.0);
-    std::vector<double> residual(d);
-    for (std::size_t j = 0; j < d; ++j) residual[j] = -gradient[j];
-    std::vector<double> z = residual;
-    precondition(z);
-    std::vector<double> direction = z;
-    std::vector<double> product(d);
-    double rz = dot(std::span<const double>(residual), z);
+    // Only as exact as the outer iteration can use.
     const double target = size * std::min(0.1, std::sqrt(size / gradient_at_zero_));
-    constexpr int kMostCgSteps = 200;
-    for (int k = 0; k < kMostCgSteps; ++k) {
-      hessian(direction, product);
-      ++info.cg_iterations;
-      const double bend = dot(std::span<const double>(direction), product);
-      if (!(bend > 0)) break;
-      const double alpha = rz / bend;
-      for (std::size_t j = 0; j < d; ++j) {
-        step[j] += alpha * direction[j];
-        residual[j] -= alpha * product[j];
-      }
-      if (dot(std::span<const double>(residual), residual) <= target * target || deadline.passed()) break;
-      z = residual;
-      precondition(z);
-      const double next = dot(std::span<const double>(residual), z);
-      for (std::size_t j = 0; j < d; ++j) direction[j] = z[j] + next / rz * direction[j];
-      rz = next;
-    }
-
-    // Armijo's rule; the predictions move linearly, so a shorter step costs no pass over X.
-    Matrix<float> move(1, d);
-    for (std::size_t j = 0; j < d; ++j) move(0, j) = static_cast<float>(step[j]);
-    std::vector<float> move_z(n);
-    f_->forward(move.view(), move_z);
-    const double slope = dot(std::span<const double>(gradient), step);
-    bool moved = false;
-    for (double t = 1; t > 1e-8; t /= 2) {
-      std::vector<float> trial_z(n);
-      for (std::size_t i = 0; i < n; ++i) trial_z[i] = static_cast<float>(current_.z[i] + t * move_z[i]);
-      std::vector<float> trial(d);
-      for (std::size_t j = 0; j < d; ++j) trial[j] = static_cast<float>(w[j] + t * step[j]);
-      const double bias = bias_ ? optimal_bias(*targets_, trial_z, current_.bias, f_->pool()) : 0.0;
-      const double trial_loss = total_loss(*targets_, trial_z, bias, f_->pool());
-      const double objective = trial_loss + 0.5 * lambda * dot(std::span<const float>(trial), trial);
-      if (objective > info.objective + 1e-4 * t * slope) continue;
-      std::copy(trial.begin(), trial.end(), w.begin());
-      current_.z = std::move(trial_z);
-      current_.bias = bias;
-      loss = trial_loss;
-      moved = true;
-      break;
-    }
+    const Step step = newton_step(lambda, gradient, target, deadline, info);
+    const std::optional<double> moved = move(lambda, gradient, step, info.objective);
     if (!moved) {
       info.status = SolveStatus::Stalled;  // the objective cannot be lowered in its own rounding
       break;
     }
+    loss = *moved;
   }
   if (!std::isfinite(info.objective)) {
     throw Error(ErrorCode::BadInput, "the objective is not finite: the features are too large", "scale them down");

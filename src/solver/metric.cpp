@@ -1,34 +1,33 @@
 #include "solver/metric.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "linalg/blas.h"
-#include "linalg/factorisation.h"
-#include "solver/linear.h"
 
 namespace coala {
 namespace {
 
-/// Above it the eigenvectors (about 10 d^3 operations) cost more than they save.
-constexpr std::size_t kMostDimensions = 2048;
-
 /// Single precision knows nothing of smaller eigenvalues.
 constexpr double kFloor = 1e-6;
 
-void multiply(const Matrix<float>& from, bool transposed, const Matrix<float>& basis, Matrix<float>& to,
-              ThreadPool& pool) {
-  if (basis.rows() == 0) {
+void turn(const GatedMetric& metric, const Matrix<float>& from, bool back, Matrix<float>& to, ThreadPool& pool) {
+  const std::size_t rank = metric.basis.rows() > 0 ? metric.basis.rows() : metric.leading.rank();
+  if (rank == 0) {
     to = from;
     return;
   }
   constexpr std::size_t kRows = 8;  // fixed: how a product is summed may depend on its shape
-  const std::size_t grain = std::max<std::size_t>(1, 32 * 1024 / (basis.rows() * basis.rows()));
+  const std::size_t grain = std::max<std::size_t>(1, 32 * 1024 / (rank * metric.dimension()));
   pool.for_parts((from.rows() + kRows - 1) / kRows, grain, [&](int, std::size_t begin, std::size_t end) {
     for (std::size_t at = begin * kRows; at < std::min(end * kRows, from.rows()); at += kRows) {
-      const std::size_t to_row = std::min(at + kRows, from.rows());
-      gemm(false, transposed, 1.0f, from.view().row_range(at, to_row), basis.view(), 0.0f,
-           to.view().row_range(at, to_row));
+      const std::size_t last = std::min(at + kRows, from.rows());
+      const MatrixView<const float> in = from.view().row_range(at, last);
+      const MatrixView<float> out = to.view().row_range(at, last);
+      if (metric.basis.rows() > 0) {
+        gemm(false, !back, 1.0f, in, metric.basis.view(), 0.0f, out);
+      } else {
+        metric.leading.multiply(in, back, out);
+      }
     }
   });
 }
@@ -36,11 +35,17 @@ void multiply(const Matrix<float>& from, bool transposed, const Matrix<float>& b
 }  // namespace
 
 void GatedMetric::rotate(const Matrix<float>& from, Matrix<float>& to, ThreadPool& pool) const {
-  multiply(from, /*transposed=*/true, basis, to, pool);
+  turn(*this, from, /*back=*/false, to, pool);
 }
 
 void GatedMetric::rotate_back(const Matrix<float>& from, Matrix<float>& to, ThreadPool& pool) const {
-  multiply(from, /*transposed=*/false, basis, to, pool);
+  turn(*this, from, /*back=*/true, to, pool);
+}
+
+double GatedMetric::flops(std::size_t groups) const {
+  const double of_row = basis.rows() > 0 ? 2.0 * static_cast<double>(basis.rows())
+                                         : 4.0 * static_cast<double>(leading.rank());
+  return of_row * static_cast<double>(groups * dimension());
 }
 
 GatedMetric identity_metric(std::size_t dimension) {
@@ -49,42 +54,21 @@ GatedMetric identity_metric(std::size_t dimension) {
   return metric;
 }
 
-GatedMetric gated_metric(const DesignRows<float>& rows, std::span<const float> weights, const Matrix<double>& gram,
-                         ThreadPool& pool) {
-  const std::size_t d = rows.dimension();
-  if (d > kMostDimensions) return identity_metric(d);
-  Matrix<double> moments = gram;
-  if (rows.pairwise()) {
-    // A gate is open for both responses of a pair, which leaves their difference, or for one, which leaves that one:
-    // about half of the time each.
-    DesignRows<float> sides{{}, rows.transform};
-    std::vector<float> side_weights;
-    for (const auto& segment : rows.segments) {
-      for (const auto& side : {segment.plus, segment.minus}) sides.segments.push_back({side, {}});
-      const std::size_t first = side_weights.size() / 2;
-      for (int side = 0; side < 2; ++side) {
-        const auto own = weights.subspan(first, segment.plus.rows());
-        side_weights.insert(side_weights.end(), own.begin(), own.end());
-      }
-    }
-    const Matrix<double> single = weighted_gram(sides, side_weights, pool);
-    for (std::size_t k = 0; k < d * d; ++k) moments.values()[k] += 0.5 * single.values()[k];
-  }
-  // What is not finite or zero is the solver's to refuse, with a message of its own.
-  if (!std::ranges::all_of(moments.values(), [](double value) { return std::isfinite(value); })) {
-    return identity_metric(d);
-  }
-  SymmetricEigen eigen = symmetric_eigen(std::move(moments));
-  const double largest = *std::ranges::max_element(eigen.values);
-  if (!(largest > 0)) return identity_metric(d);
+GatedMetric gated_metric(const MomentSpectrum& moments) {
+  const std::size_t d = moments.dimension();
+  // Without eigenvectors something was not finite: the solver's to refuse, with a message of its own.
+  if (moments.rank() == 0 || !(moments.values.front() > 0)) return identity_metric(d);
   GatedMetric metric;
-  metric.largest = largest;
-  metric.basis = Matrix<float>(d, d);
-  std::ranges::transform(eigen.vectors.values(), metric.basis.values().begin(),
-                         [](double value) { return static_cast<float>(value); });
-  for (const double value : eigen.values) {
-    metric.scale.push_back(static_cast<float>(std::max(value / largest, kFloor)));
+  metric.largest = moments.values.front();
+  for (const double value : moments.values) {
+    metric.scale.push_back(static_cast<float>(std::max(value / metric.largest, kFloor)));
   }
+  if (moments.whole()) {
+    metric.basis = moments.vectors;
+    return metric;
+  }
+  metric.leading = BlockReflector(moments.vectors);
+  metric.scale.resize(d, metric.scale.back());  // no direction beyond has more
   return metric;
 }
 

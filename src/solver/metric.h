@@ -1,11 +1,11 @@
 #pragma once
 
-#include <span>
 #include <vector>
 
 #include "core/matrix.h"
 #include "core/parallel.h"
-#include "solver/design_rows.h"
+#include "linalg/factorisation.h"
+#include "solver/moment_spectrum.h"
 
 namespace coala {
 
@@ -13,9 +13,10 @@ namespace coala {
 /// overlap of the gates (docs/math.md, "the gated solver"); a step that is scaled by S leaves the conditioning of C
 /// alone, which is a few tens where that of S is thousands. In the eigenbasis of S the scaling is diagonal and the same
 /// for every group, and a group's norm does not change by the rotation, so the proximal step stays a search for one
-/// number.
+/// number. Of many dimensions only the leading eigenvectors are known; the others of the basis are any.
 struct GatedMetric {
-  Matrix<float> basis;       ///< [d, d], eigenvectors of S in its rows; without rows: the identity
+  Matrix<float> basis;       ///< [d, d], eigenvectors of S in its rows; or without rows
+  BlockReflector leading;    ///< else: its first columns are the leading eigenvectors; of rank 0: the identity
   std::vector<float> scale;  ///< [d], eigenvalues over the largest, not below a floor
   double largest = 1;        ///< the largest eigenvalue
 
@@ -23,11 +24,12 @@ struct GatedMetric {
   /// Weights or gradients [P, d] in the basis, and back.
   void rotate(const Matrix<float>& from, Matrix<float>& to, ThreadPool& pool) const;
   void rotate_back(const Matrix<float>& from, Matrix<float>& to, ThreadPool& pool) const;
+  /// Operations of one of them.
+  double flops(std::size_t groups) const;
 };
 
-/// @param gram  weighted_gram of the rows
-GatedMetric gated_metric(const DesignRows<float>& rows, std::span<const float> weights, const Matrix<double>& gram,
-                         ThreadPool& pool);
+/// @param moments  gated_moments of the rows
+GatedMetric gated_metric(const MomentSpectrum& moments);
 
 /// No model of the curvature: plain gradient steps.
 GatedMetric identity_metric(std::size_t dimension);
