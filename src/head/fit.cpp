@@ -12,6 +12,7 @@
 #include "core/interrupt.h"
 #include "head/cronos_fit.h"
 #include "head/length_control.h"
+#include "head/linear_fit.h"
 #include "head/relu_fit.h"
 #include "head/selection.h"
 #include "solver/gates.h"
@@ -22,6 +23,9 @@ namespace {
 // Of the time that is left when a stage begins:
 constexpr double kBaselineShare = 0.3;   ///< for the linear model, when a program of another kind comes after it
 constexpr double kSelectionShare = 0.7;  ///< for the fits on folds; the rest is for the fit on all rows
+
+constexpr int kMostIterations = 20000;
+constexpr std::size_t kMetricDirections = 128;  ///< that the metric of many columns knows
 
 /// The weights [P, d] of the gated program as a network: neuron p computes D_p x'w_p. Groups that are off are dropped.
 Network network_of(const Matrix<float>& w, const Matrix<float>& gates, const std::vector<std::size_t>& kept) {
@@ -131,41 +135,6 @@ std::vector<Network> networks_of_folds(const TrainingRows& rows, const HeldOut& 
   return networks;
 }
 
-/// The mean of the folds' weights: a start a few iterations away from the solution on all rows.
-Matrix<float> mean_of_folds(const std::vector<Matrix<float>>& weights) {
-  Matrix<float> mean(weights.front().rows(), weights.front().cols());
-  for (const Matrix<float>& w : weights) {
-    for (std::size_t k = 0; k < mean.values().size(); ++k) {
-      mean.values()[k] += w.values()[k] / static_cast<float>(weights.size());
-    }
-  }
-  return mean;
-}
-
-/// The linear model on all rows with its penalty selected on the folds.
-struct LinearFit {
-  HeldOut selected;
-  std::vector<Candidate> path;
-  GatedWeights weights;
-  SolveInfo info;
-  MomentSpectrum moments;
-};
-
-LinearFit fit_linear(const TrainingRows& rows, const FitSettings& settings, const Deadline& deadline, ThreadPool& pool,
-                     SelectionCost& cost) {
-  const Matrix<float> zero_gate(1, rows.dimension());
-  GatedOperator<float> f(rows.design(), zero_gate.view(), pool);
-  LinearFit fit;
-  fit.moments = row_moments(rows.design(), rows.targets().weights, pool);
-  cost.flops += fit.moments.flops;
-  fit.selected = select_linear(rows, fit.moments, settings.folds, settings.rule, deadline.share(kSelectionShare), pool,
-                               fit.path, cost);
-  LinearSolver solver(f, rows.targets(), fit.moments, !rows.pairwise());
-  fit.info = solver.solve(fit.selected.candidate.penalty, 1e-6, deadline);
-  fit.weights = solver.weights();
-  return fit;
-}
-
 /// Takes the linear model as the result of Phase I.
 void take_linear(const TrainingRows& rows, const LinearFit& linear, int folds, FitResult& result,
                  std::vector<Network>& fold_networks) {
@@ -177,6 +146,21 @@ void take_linear(const TrainingRows& rows, const LinearFit& linear, int folds, F
   result.network = network_of(linear.weights.w, zero_gate, {0});
   result.network.bias = static_cast<float>(linear.weights.bias);
   fold_networks = networks_of_folds(rows, linear.selected, {0}, folds);
+}
+
+/// What the selection of the gated program needs, on one set of rows.
+struct GatedRows {
+  const TrainingRows* rows;
+  GatedMetric metric;
+};
+
+/// The smallest penalty at which every group is zero.
+double beta_max_of(const GatedRows& on, const Matrix<float>& gates, ThreadPool& pool, SelectionCost& cost) {
+  GatedOperator<float> f(on.rows->design(), gates.view(), pool);
+  GatedSolver solver(f, on.rows->targets(), on.metric, {.bias = !on.rows->pairwise()});
+  const double beta_max = solver.beta_max();
+  cost.add(f);
+  return beta_max;
 }
 
 /// Responses spread evenly over the rows, for gates to be drawn from. A few thousand tell gates apart.
@@ -195,48 +179,67 @@ GateSample gate_sample(const TrainingRows& rows) {
   return sample;
 }
 
+/// The first gates with their weights on all rows, refined as often as the candidate's: solve, turn the gates, and so on.
+/// The solve with the last gates is left to the caller.
+void refine_on_all_rows(const GatedRows& on, const HeldOut& drawn, const Candidate& chosen, const Deadline& deadline,
+                        ThreadPool& pool, SelectionCost& cost, Matrix<float>& gates, Matrix<float>& w) {
+  w = mean_of_folds(drawn.weights);
+  const GatedSettings settings{!on.rows->pairwise(), kSelectionTolerance, kMostIterations,
+                               group_weights(gates.rows(), chosen.linear_weight)};
+  double curvature = 0;
+  for (int round = 0; round < chosen.refinements; ++round) {
+    GatedOperator<float> f(on.rows->design(), gates.view(), pool);
+    GatedSolver solver(f, on.rows->targets(), on.metric, settings);
+    solver.start_from(w, curvature);
+    const double solves_left = chosen.refinements - round + 1;
+    solver.solve(drawn.candidate.penalty, kSelectionTolerance, deadline.share(1 / solves_left));
+    w = solver.weights().w;
+    curvature = solver.curvature();
+    gates = refine_gates(gates, w);
+    cost.add(f);
+  }
+}
+
 /// Fits the gated program; false, and nothing taken, unless it is clearly better than the linear model on held-out
 /// prompts.
-bool fit_gated(const TrainingRows& rows, const LinearFit& linear, const FitSettings& settings, const Deadline& deadline,
-               ThreadPool& pool, SelectionCost& cost, FitResult& result, std::vector<Network>& fold_networks) {
+bool fit_gated(const TrainingRows& rows, const LeadingRows* leading, const LinearFit& linear,
+               const FitSettings& settings, const Deadline& deadline, ThreadPool& pool, SelectionCost& cost,
+               FitResult& result, std::vector<Network>& fold_networks) {
   if (deadline.passed()) {
     cost.cut_short = true;
     return false;
   }
-  const bool free_bias = !rows.pairwise();
+  const TrainingRows& first = leading != nullptr ? leading->rows : rows;
   Matrix<float> gates = draw_gates_with_linear(settings.gates_from, static_cast<std::size_t>(settings.gates),
-                                               gate_sample(rows), settings.seed);
+                                               gate_sample(first), settings.seed);
   if (gates.rows() == 1) return false;  // the linear group alone
-  std::optional<GatedOperator<float>> f(std::in_place, rows.design(), gates.view(), pool);
-  const MomentSpectrum moments = gated_moments(rows.design(), rows.targets().weights, linear.moments, pool);
+  const MomentSpectrum moments = gated_moments(first.design(), first.targets().weights, linear.moments, pool);
   cost.flops += moments.flops;
-  const GatedMetric metric = gated_metric(moments);
+  GatedRows on{&first, gated_metric(moments)};
   const Deadline selected = deadline.share(kSelectionShare);
-  constexpr int kMostIterations = 20000;
-  GatedSettings solver_settings{free_bias, settings.tolerance, kMostIterations};
-  std::optional<GatedSolver> solver(std::in_place, *f, rows.targets(), metric, solver_settings);
-  const HeldOut drawn =
-      select_gated(gates, solver->beta_max(), rows, metric, settings, selected, pool, result.path, cost);
-  const HeldOut best = refine_gated(drawn, rows, metric, settings, selected, pool, result.path, cost);
-  if (!clearly_better(best, linear.selected, rows)) return false;
+  const double beta_max = beta_max_of(on, gates, pool, cost);
+  const HeldOut drawn = select_gated(gates, beta_max, first, on.metric, settings, selected, pool, result.path, cost);
+  HeldOut best = refine_gated(drawn, first, on.metric, settings, selected, pool, result.path, cost);
+  if (!clearly_better(best, linear.among_leading ? *linear.among_leading : linear.selected, first)) return false;
 
-  // The same steps on all rows: solve, turn the gates, and so on; the last solve is to the full tolerance.
-  solver_settings.group_weights = group_weights(gates.rows(), best.candidate.linear_weight);
-  solver.emplace(*f, rows.targets(), metric, solver_settings);
-  solver->start_from(mean_of_folds(drawn.weights));
-  for (int round = 0; round < best.candidate.refinements; ++round) {
-    const double solves_left = best.candidate.refinements - round + 1;
-    solver->solve(drawn.candidate.penalty, kSelectionTolerance, deadline.share(1 / solves_left));
-    const Matrix<float> weights = solver->weights().w;
-    const double curvature = solver->curvature();
-    gates = refine_gates(gates, weights);
-    f.emplace(rows.design(), gates.view(), pool);
-    solver.emplace(*f, rows.targets(), metric, solver_settings);
-    solver->start_from(weights, curvature);
+  Matrix<float> w;
+  refine_on_all_rows(on, drawn, best.candidate, deadline, pool, cost, gates, w);
+  if (leading != nullptr) {
+    on = {&rows, gated_metric(leading->lift(moments, kMetricDirections))};
+    gates = leading->lift(gates);
+    w = leading->lift(w);
+    best = settle_gated(leading->lift(best), rows, on.metric, settings.folds, selected, pool, result.path, cost);
+    if (!clearly_better(best, linear.selected, rows)) return false;
   }
-  result.phase_one = solver->solve(best.candidate.penalty, settings.tolerance, deadline);
+  const bool free_bias = !rows.pairwise();
+  const GatedSettings solver_settings{free_bias, settings.tolerance, kMostIterations,
+                                      group_weights(gates.rows(), best.candidate.linear_weight)};
+  GatedOperator<float> f(rows.design(), gates.view(), pool);
+  GatedSolver solver(f, rows.targets(), on.metric, solver_settings);
+  solver.start_from(w);
+  result.phase_one = solver.solve(best.candidate.penalty, settings.tolerance, deadline);
   result.chosen = best.candidate;
-  const GatedWeights& weights = solver->weights();
+  const GatedWeights& weights = solver.weights();
   result.certificate = certify_gated(rows.design(), rows.targets(), gates.view(), weights.w.view(), weights.bias,
                                      free_bias, best.candidate.penalty, solver_settings.group_weights);
   const std::vector<std::size_t> kept = nonzero_groups(weights.w);
@@ -247,7 +250,7 @@ bool fit_gated(const TrainingRows& rows, const LinearFit& linear, const FitSetti
   const bool own_gates = best.candidate.refinements > 0;
   fold_networks = networks_of_folds(
       rows,
-      own_gates ? fit_folds(gates, weights.w, best.candidate, rows, metric, settings.folds, deadline, pool, cost)
+      own_gates ? fit_folds(gates, weights.w, best.candidate, rows, on.metric, settings.folds, deadline, pool, cost)
                 : best,
       kept, settings.folds);
   return true;
@@ -333,8 +336,10 @@ FitResult fit_head(const FeatureSet& set, const FitSettings& settings, ThreadPoo
   result.baseline_transform = standardising_transform(set);
   const TrainingRows preference_rows(set, result.baseline_transform, preference_loss, settings.folds, settings.seed);
   const bool baseline_only = settings.model_class == ModelClass::Linear && result.loss == preference_loss;
-  LinearFit linear =
-      fit_linear(preference_rows, settings, baseline_only ? deadline : deadline.share(kBaselineShare), pool, cost);
+  std::optional<LeadingRows> leading =
+      leading_rows(set, preference_rows, settings.folds, settings.seed, pool, cost);
+  LinearFit linear = fit_linear(preference_rows, leading ? &*leading : nullptr, settings.folds, settings.rule,
+                                baseline_only ? deadline : deadline.share(kBaselineShare), pool, cost);
   result.baseline = network_of(linear.weights.w, Matrix<float>(1, set.dimension()), {0});
   result.baseline.bias = static_cast<float>(linear.weights.bias);
   result.baseline_penalty_ratio = linear.selected.candidate.penalty_ratio;
@@ -357,10 +362,13 @@ FitResult fit_head(const FeatureSet& set, const FitSettings& settings, ThreadPoo
   } else {
     const bool linear_only = settings.model_class == ModelClass::Linear;
     if (own_rows) {
-      linear = fit_linear(rows, settings, linear_only ? deadline : deadline.share(kBaselineShare), pool, cost);
+      leading.reset();  // one copy at a time
+      leading = leading_rows(set, rows, settings.folds, settings.seed, pool, cost);
+      linear = fit_linear(rows, leading ? &*leading : nullptr, settings.folds, settings.rule,
+                          linear_only ? deadline : deadline.share(kBaselineShare), pool, cost);
     }
     result.path = linear.path;
-    if (linear_only || !fit_gated(rows, linear, settings, deadline, pool, cost, result, fold_networks)) {
+    if (linear_only || !fit_gated(rows, leading ? &*leading : nullptr, linear, settings, deadline, pool, cost, result, fold_networks)) {
       take_linear(rows, linear, settings.folds, result, fold_networks);
     }
     result.phase_one.objective = result.certificate->objective;
@@ -373,7 +381,7 @@ FitResult fit_head(const FeatureSet& set, const FitSettings& settings, ThreadPoo
   if (settings.as_relu) result.relu_form = take_relu_form(result.network, rows, pool);
   result.selection_seconds = cost.seconds;
   result.selection_flops = cost.flops;
-  result.selection_passes = static_cast<std::uint64_t>(std::llround(cost.rows_read / static_cast<double>(rows.rows())));
+  result.selection_passes = static_cast<std::uint64_t>(std::llround(cost.bytes_read / static_cast<double>(rows.design().bytes())));
   result.selection_cut_short = cost.cut_short;
   return result;
 }

@@ -127,6 +127,9 @@ double sum(const std::vector<float>& values) {
 constexpr int kTurned = 2;
 constexpr int kLinearTurned = 3;
 
+/// Between penalties that are tried beside the best.
+constexpr double kPenaltyStep = 0.7;
+
 /// Folds that hold at least one row; an empty fold would fit all rows once more for nothing.
 std::vector<int> used_folds(const TrainingRows& rows, int folds) {
   std::vector<int> used;
@@ -219,68 +222,145 @@ std::vector<double> group_weights(std::size_t groups, double linear_weight) {
   return weights;
 }
 
+namespace {
+
+// lambda / (sum of weights): features have variance 1, so the range spans "almost nothing" to "almost free".
+constexpr int kLinearLength = 13;
+double linear_ratio(int k) {
+  constexpr double kLargest = 10;
+  constexpr double kSmallest = 1e-5;
+  return kLargest * std::pow(kSmallest / kLargest, static_cast<double>(k) / (kLinearLength - 1));
+}
+
+/// The ridge on the rows of all folds but one.
+struct LinearFold {
+  TrainingRows::Part seen;
+  TrainingRows::Part unseen;
+  GatedOperator<float> of_seen;
+  GatedOperator<float> of_unseen;
+  LinearSolver solver;
+
+  LinearFold(const TrainingRows& rows, int fold, const Matrix<float>& zero_gate, const MomentSpectrum& moments,
+             ThreadPool& pool)
+      : seen(rows.outside_fold(fold)),
+        unseen(rows.inside_fold(fold)),
+        of_seen(seen.design, zero_gate.view(), pool),
+        of_unseen(unseen.design, zero_gate.view(), pool),
+        solver(of_seen, seen.targets, moments, !rows.pairwise()) {}
+};
+
+/// All folds, and the points of the path that they have been judged at.
+class LinearPath {
+ public:
+  LinearPath(const TrainingRows& rows, const MomentSpectrum& moments, int folds, ThreadPool& pool)
+      : rows_(&rows), zero_gate_(1, rows.dimension()) {
+    for (const int fold : used_folds(rows, folds)) folds_.emplace_back(rows, fold, zero_gate_, moments, pool);
+  }
+
+  void start_from(const std::vector<Matrix<float>>& weights) {
+    for (std::size_t k = 0; k < folds_.size(); ++k) folds_[k].solver.start_from(weights[k]);
+  }
+
+  /// Fits and judges point k of the path.
+  const Candidate& judge_at(int k, const Deadline& deadline) {
+    constexpr double kTolerance = 1e-3;  // of the gradient: far below what the held-out loss can tell apart
+    HeldOut& one = judged_[k];
+    one.candidate.linear = true;
+    one.candidate.penalty_ratio = linear_ratio(k);
+    one.candidate.penalty = one.candidate.penalty_ratio * rows_->total_weight();
+    one.candidate.active_groups = 1;
+    one.predictions.assign(rows_->rows(), 0.0);
+    for (LinearFold& fold : folds_) {
+      throw_if_interrupted();
+      fold.solver.solve(one.candidate.penalty_ratio * sum(fold.seen.targets.weights), kTolerance, deadline);
+      take_fold(one, fold.unseen, fold.of_unseen, zero_gate_, fold.solver.weights());
+    }
+    judge(one, *rows_);
+    return one.candidate;
+  }
+
+  /// By their place on the path, the strongest penalty first.
+  const std::map<int, HeldOut>& judged() const { return judged_; }
+
+  HeldOut take(SelectionRule rule, SelectionCost& cost) {
+    for (const LinearFold& fold : folds_) {
+      cost.add(fold.of_seen);
+      cost.add(fold.of_unseen);
+    }
+    std::vector<HeldOut> candidates;
+    for (auto& [k, one] : judged_) candidates.push_back(std::move(one));
+    return take_by(rule, std::move(candidates));
+  }
+
+ private:
+  const TrainingRows* rows_;
+  Matrix<float> zero_gate_;
+  std::deque<LinearFold> folds_;  // solvers point into their folds
+  std::map<int, HeldOut> judged_;
+};
+
+/// The next point to judge around the lowest loss: weaker than all when that is the weakest, stronger when it is the
+/// strongest, or the strongest is within a standard error of it and the rule asks. None when the minimum is found.
+std::optional<int> next_point(const std::map<int, HeldOut>& judged, SelectionRule rule) {
+  const auto least = std::ranges::min_element(
+      judged, {}, [](const auto& point) { return point.second.candidate.held_out_loss; });
+  const auto& [first, strongest] = *judged.begin();
+  const int last = judged.rbegin()->first;
+  if (least->first == last && last + 1 < kLinearLength) return last + 1;
+  const Candidate& best = least->second.candidate;
+  const bool may_be_stronger = rule == SelectionRule::OneStandardError &&
+                               strongest.candidate.held_out_loss <= best.held_out_loss + best.held_out_error;
+  if ((least->first == first || may_be_stronger) && first > 0) return first - 1;
+  return std::nullopt;
+}
+
+}  // namespace
+
 HeldOut select_linear(const TrainingRows& rows, const MomentSpectrum& moments, int folds, SelectionRule rule,
                       const Deadline& deadline, ThreadPool& pool, std::vector<Candidate>& path, SelectionCost& cost) {
   const double start_s = monotonic_s();
-  // lambda / (sum of weights): features have variance 1, so the range spans "almost nothing" to "almost free".
-  constexpr double kLargest = 10;
-  constexpr double kSmallest = 1e-5;
-  constexpr int kLength = 13;
-  constexpr double kTolerance = 1e-3;  // of the gradient: far below what the held-out loss can tell apart
-
-  std::vector<HeldOut> held_out(kLength);
-  for (int k = 0; k < kLength; ++k) {
-    auto& candidate = held_out[static_cast<std::size_t>(k)].candidate;
-    candidate.linear = true;
-    candidate.penalty_ratio = kLargest * std::pow(kSmallest / kLargest, static_cast<double>(k) / (kLength - 1));
-    candidate.penalty = candidate.penalty_ratio * rows.total_weight();
-    candidate.active_groups = 1;
-    held_out[static_cast<std::size_t>(k)].predictions.assign(rows.rows(), 0.0);
-  }
-  struct LinearFold {
-    TrainingRows::Part seen;
-    TrainingRows::Part unseen;
-    GatedOperator<float> of_seen;
-    GatedOperator<float> of_unseen;
-    LinearSolver solver;
-
-    LinearFold(const TrainingRows& rows, int fold, const Matrix<float>& zero_gate, const MomentSpectrum& moments,
-               ThreadPool& pool)
-        : seen(rows.outside_fold(fold)),
-          unseen(rows.inside_fold(fold)),
-          of_seen(seen.design, zero_gate.view(), pool),
-          of_unseen(unseen.design, zero_gate.view(), pool),
-          solver(of_seen, seen.targets, moments, !rows.pairwise()) {}
-  };
-  const Matrix<float> zero_gate(1, rows.dimension());
-  std::deque<LinearFold> fits;  // solvers point into their folds
-  for (const int fold : used_folds(rows, folds)) fits.emplace_back(rows, fold, zero_gate, moments, pool);
-  std::size_t judged = 0;
+  LinearPath points(rows, moments, folds, pool);
   double least = std::numeric_limits<double>::infinity();
   int above = 0;
-  while (judged < held_out.size() && above < kLinearTurned) {
-    if (judged > 0 && deadline.passed()) {
+  for (int k = 0; k < kLinearLength && above < kLinearTurned; ++k) {
+    if (k > 0 && deadline.passed()) {
       cost.cut_short = true;
       break;
     }
-    HeldOut& one = held_out[judged++];
-    for (LinearFold& fit : fits) {
-      throw_if_interrupted();
-      fit.solver.solve(one.candidate.penalty_ratio * sum(fit.seen.targets.weights), kTolerance, deadline);
-      take_fold(one, fit.unseen, fit.of_unseen, zero_gate, fit.solver.weights());
-    }
-    judge(one, rows);
-    path.push_back(one.candidate);
-    above = one.candidate.held_out_loss > least ? above + 1 : 0;
-    least = std::min(least, one.candidate.held_out_loss);
+    const Candidate& candidate = points.judge_at(k, deadline);
+    path.push_back(candidate);
+    above = candidate.held_out_loss > least ? above + 1 : 0;
+    least = std::min(least, candidate.held_out_loss);
   }
-  for (const LinearFold& fit : fits) {
-    cost.add(fit.of_seen);
-    cost.add(fit.of_unseen);
-  }
-  held_out.resize(judged);
+  HeldOut best = points.take(rule, cost);
   cost.seconds += monotonic_s() - start_s;
-  return take_by(rule, std::move(held_out));
+  return best;
+}
+
+HeldOut settle_linear(const HeldOut& start, const TrainingRows& rows, const MomentSpectrum& moments, int folds,
+                      SelectionRule rule, const Deadline& deadline, ThreadPool& pool, std::vector<Candidate>& path,
+                      SelectionCost& cost) {
+  const double start_s = monotonic_s();
+  LinearPath points(rows, moments, folds, pool);
+  points.start_from(start.weights);
+  int k = 0;
+  while (k + 1 < kLinearLength && linear_ratio(k) > 1.0001 * start.candidate.penalty_ratio) ++k;
+  for (std::optional<int> next = k; next; next = next_point(points.judged(), rule)) {
+    if (!points.judged().empty() && deadline.passed()) {
+      cost.cut_short = true;
+      break;
+    }
+    const Candidate& candidate = points.judge_at(*next, deadline);
+    const auto same = std::ranges::find(path, candidate.penalty_ratio, &Candidate::penalty_ratio);
+    if (same != path.end()) {
+      *same = candidate;
+    } else {
+      path.push_back(candidate);
+    }
+  }
+  HeldOut best = points.take(rule, cost);
+  cost.seconds += monotonic_s() - start_s;
+  return best;
 }
 
 HeldOut select_gated(const Matrix<float>& gates, double beta_max, const TrainingRows& rows, const GatedMetric& metric,
@@ -331,7 +411,6 @@ HeldOut refine_gated(HeldOut best, const TrainingRows& rows, const GatedMetric& 
                      const Deadline& deadline, ThreadPool& pool, std::vector<Candidate>& path, SelectionCost& cost) {
   const double start_s = monotonic_s();
   constexpr int kMostRounds = 10;
-  constexpr double kPenaltyStep = 0.7;
   std::deque<GatedFold> folds = gated_folds(rows, settings.folds);
   const auto start_from = [&](const std::vector<Matrix<float>>& gates, const std::vector<Matrix<float>>& w) {
     const GatedSettings solver_settings = gated_settings(rows, gates.front().rows(), best.candidate.linear_weight);
@@ -376,6 +455,38 @@ HeldOut refine_gated(HeldOut best, const TrainingRows& rows, const GatedMetric& 
     }
   }
   for (const GatedFold& fold : folds) fold.count(cost);
+  cost.seconds += monotonic_s() - start_s;
+  return best;
+}
+
+HeldOut settle_gated(const HeldOut& start, const TrainingRows& rows, const GatedMetric& metric, int folds,
+                     const Deadline& deadline, ThreadPool& pool, std::vector<Candidate>& path, SelectionCost& cost) {
+  const double start_s = monotonic_s();
+  std::deque<GatedFold> fitted = gated_folds(rows, folds);
+  const GatedSettings settings =
+      gated_settings(rows, start.gates.front().rows(), start.candidate.linear_weight);
+  const auto restart = [&](const std::vector<Matrix<float>>& weights) {
+    for (std::size_t k = 0; k < fitted.size(); ++k) {
+      fitted[k].start(start.gates[k], &weights[k], metric, settings, pool, cost);
+    }
+  };
+  restart(start.weights);
+  HeldOut best = evaluate(fitted, start.candidate, rows, deadline, path);
+  for (const double step : {kPenaltyStep, 1 / kPenaltyStep}) {
+    const double before = best.candidate.penalty;
+    restart(best.weights);
+    while (!deadline.passed()) {
+      Candidate candidate = best.candidate;
+      candidate.penalty *= step;
+      candidate.penalty_ratio *= step;
+      HeldOut next = evaluate(fitted, candidate, rows, deadline, path);
+      if (!(next.candidate.held_out_loss < best.candidate.held_out_loss)) break;
+      best = std::move(next);
+    }
+    if (best.candidate.penalty != before) break;  // the other way lies what it came from
+  }
+  for (const GatedFold& fold : fitted) fold.count(cost);
+  cost.cut_short = cost.cut_short || deadline.passed();
   cost.seconds += monotonic_s() - start_s;
   return best;
 }

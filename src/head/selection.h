@@ -24,12 +24,12 @@ inline constexpr double kSelectionTolerance = 1e-2;
 struct SelectionCost {
   double seconds = 0;
   double flops = 0;
-  double rows_read = 0;    ///< in all passes
+  double bytes_read = 0;   ///< of features, in all passes
   bool cut_short = false;  ///< by a deadline: candidates were left out
 
   void add(const GatedOperator<float>& f) {
     flops += f.flops();
-    rows_read += static_cast<double>(f.passes()) * static_cast<double>(f.rows());
+    bytes_read += static_cast<double>(f.passes()) * static_cast<double>(f.bytes_per_pass());
   }
 };
 
@@ -51,6 +51,18 @@ HeldOut select_gated(const Matrix<float>& gates, double beta_max, const Training
 /// Goes on from `best`: refines each fold's gates by its own weights (no row's label reaches the gates it is judged
 /// with) for as long as the held-out loss falls, then looks for a better penalty with these gates.
 HeldOut refine_gated(HeldOut best, const TrainingRows& rows, const GatedMetric& metric, const FitSettings& settings,
+                     const Deadline& deadline, ThreadPool& pool, std::vector<Candidate>& path, SelectionCost& cost);
+
+/// Goes on from what a selection on fewer columns has taken (fold by fold, as weights of these columns): judges its
+/// penalty on these rows, then stronger and weaker ones, on the same path, until the minimum lies between two others and
+/// the rule has what it needs. Replaces their entries in `path`.
+HeldOut settle_linear(const HeldOut& start, const TrainingRows& rows, const MomentSpectrum& moments, int folds,
+                      SelectionRule rule, const Deadline& deadline, ThreadPool& pool, std::vector<Candidate>& path,
+                      SelectionCost& cost);
+
+/// The same for the gated program, with the gates that each fold has: the penalty, then weaker and stronger ones for as
+/// long as the held-out loss falls.
+HeldOut settle_gated(const HeldOut& start, const TrainingRows& rows, const GatedMetric& metric, int folds,
                      const Deadline& deadline, ThreadPool& pool, std::vector<Candidate>& path, SelectionCost& cost);
 
 /// Every fold's weights at a chosen candidate with the gates that all folds share, starting from `w`.

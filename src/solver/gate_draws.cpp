@@ -10,7 +10,6 @@
 #include "core/random.h"
 #include "linalg/blas.h"
 #include "solver/gates.h"
-#include "solver/moment_spectrum.h"
 #include "solver/row_spectrum.h"
 
 namespace coala {
@@ -18,11 +17,6 @@ namespace {
 
 /// Rows of each class in a mean: enough for the direction to lean towards the classes', few enough for no two to agree.
 constexpr int kMeanRows = 30;
-
-/// Beyond, only the leading eigenvectors are made, with enough rounds to tell them apart: gates are a few tens.
-constexpr std::size_t kMostDimensions = 512;
-constexpr std::size_t kMoreThanGates = 48;
-constexpr int kRounds = 3;
 
 /// Draws in a row without a new pattern after which a source is taken to be dry.
 constexpr int kMostTries = 100;
@@ -42,7 +36,7 @@ std::vector<std::size_t> rows_of_class(const GateSample& sample, float label) {
 /// Candidates for gates, one after the other.
 class Draws {
  public:
-  Draws(GateSource source, std::size_t count, const GateSample& sample, std::uint64_t seed)
+  Draws(GateSource source, const GateSample& sample, std::uint64_t seed)
       : source_(source), sample_(&sample), random_(seed) {
     if (source == GateSource::ClassMeans) {
       positive_ = rows_of_class(sample, 1.0f);
@@ -50,11 +44,7 @@ class Draws {
     }
     if (source == GateSource::Principal) {
       ThreadPool one(1);  // the sums over rows would depend on the number of threads
-      if (sample.x.cols() <= kMostDimensions) {
-        principal_ = row_spectrum(sample.x.view(), one).vectors;
-      } else {
-        take_leading(leading_spectrum(sample.x.view(), count + kMoreThanGates, kRounds, one));
-      }
+      principal_ = row_spectrum(sample.x.view(), one).vectors;
     }
   }
 
@@ -85,14 +75,6 @@ class Draws {
   }
 
  private:
-  void take_leading(const MomentSpectrum& spectrum) {
-    constexpr double kRounding = 1e-6;
-    std::size_t count = 0;
-    while (count < spectrum.rank() && spectrum.values[count] > kRounding * spectrum.values.front()) ++count;
-    principal_ = Matrix<double>(count, spectrum.dimension());
-    for (std::size_t k = 0; k < count; ++k) std::ranges::copy(spectrum.vectors.row(k), principal_.row(k).begin());
-  }
-
   void add(std::size_t row, double sign, std::span<double> gate) const {
     const auto x = sample_->x.row(row);
     for (std::size_t j = 0; j < gate.size(); ++j) gate[j] += sign * static_cast<double>(x[j]);
@@ -136,7 +118,7 @@ Matrix<float> draw_gates_with_linear(GateSource source, std::size_t count, const
                                      std::uint64_t seed) {
   const std::size_t d = sample.x.cols();
   if (sample.x.rows() == 0) throw Error(ErrorCode::BadInput, "there are no rows to draw gates from");
-  Draws draws(source, count, sample, seed);
+  Draws draws(source, sample, seed);
   AlignedVector<float> gates(d);  // the zero gate
   std::set<std::vector<bool>> patterns{std::vector<bool>(sample.x.rows())};
   std::vector<double> drawn(d);

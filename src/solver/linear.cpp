@@ -92,6 +92,17 @@ LinearSolver::LinearSolver(GatedOperator<float>& f, const Targets& targets, cons
   current_.bias = bias ? optimal_bias(targets, current_.z, 0.0, f.pool()) : 0.0;
 }
 
+void LinearSolver::start_from(const Matrix<float>& w) {
+  if (gradient_at_zero_ == 0) {
+    std::vector<double> gradient(f_->dimension());
+    SolveInfo info;
+    evaluate(1.0, total_loss(*targets_, current_.z, current_.bias, f_->pool()), gradient, info);
+  }
+  current_.w = w;
+  f_->forward(w.view(), current_.z);
+  current_.bias = bias_ ? optimal_bias(*targets_, current_.z, current_.bias, f_->pool()) : 0.0;
+}
+
 double LinearSolver::evaluate(double lambda, double loss, std::vector<double>& gradient, SolveInfo& info) {
   std::vector<float> r(f_->rows());
   Matrix<float> pass(1, f_->dimension());

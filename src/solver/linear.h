@@ -27,6 +27,8 @@ class LinearSolver {
   /// deadline it ends the step that it is at, which is at least one.
   SolveInfo solve(double lambda, double tolerance, const Deadline& deadline = {});
   const GatedWeights& weights() const { return current_; }
+  /// Continues from these weights [1, d] instead of the last solution.
+  void start_from(const Matrix<float>& w);
 
  private:
   struct Curvature;

@@ -12,12 +12,8 @@
 namespace coala {
 namespace {
 
-/// Up to here all eigenvectors are made.
-constexpr std::size_t kWholeDimensions = 512;
-/// Beyond, this many. Iterations hardly fall with more, while products with them cost more (docs/benchmarks.md).
-constexpr std::size_t kRank = 192;
-/// Rows that the leading eigenvectors are estimated from: they shape steps and precondition, no result rests on them.
-constexpr std::size_t kSampleRows = 2048;
+/// Rows, of pairs a third as many pairs, that leading eigenvectors are estimated from.
+constexpr std::size_t kSampleRows = 3072;
 constexpr int kRounds = 1;
 
 /// All eigenpairs of a matrix; an empty spectrum when it is not finite, which is the solver's to refuse.
@@ -39,16 +35,15 @@ MomentSpectrum whole_spectrum(Matrix<double> moments) {
   return spectrum;
 }
 
-/// Some of the rows, spread evenly, each times the root of its weight: what A'A is to be of.
-/// @param sides  0: x (differences), 1: also both responses of a pair, at half the weight
-Matrix<float> sample_rows(const DesignRows<float>& rows, std::span<const float> weights, bool sides) {
+/// Some of the rows, each times the root of its weight: what A'A is to be of. A pair gives its difference, and both
+/// responses at half the weight.
+Matrix<float> sample_rows(const DesignRows<float>& rows, std::span<const float> weights) {
   const std::size_t d = rows.dimension();
   const std::size_t n = rows.rows();
-  const std::size_t count = std::min(n, kSampleRows);
-  const std::size_t each = sides ? 3 : 1;
+  const bool pairs = rows.pairwise();
+  const std::size_t each = pairs ? 3 : 1;
+  const std::size_t count = std::min(n, kSampleRows / each);
   Matrix<float> sample(each * count, d);
-  std::vector<float> plus(d);
-  std::vector<float> minus(d);
   std::size_t first = 0;
   std::size_t k = 0;
   for (const auto& segment : rows.segments) {
@@ -57,29 +52,24 @@ Matrix<float> sample_rows(const DesignRows<float>& rows, std::span<const float> 
       const double weight = static_cast<double>(weights[i]) * static_cast<double>(n) / static_cast<double>(count);
       const auto root = static_cast<float>(std::sqrt(weight));
       const auto half = static_cast<float>(std::sqrt(0.5 * weight));
-      rows.read(segment.plus, i - first, 0, plus);
-      if (segment.minus.rows() > 0) rows.read(segment.minus, i - first, 0, minus);
-      const auto difference = sample.row(each * k);
-      for (std::size_t j = 0; j < d; ++j) difference[j] = root * (plus[j] - minus[j]);
-      for (std::size_t j = 0; sides && j < d; ++j) {
-        sample(each * k + 1, j) = half * plus[j];
-        sample(each * k + 2, j) = half * minus[j];
+      const auto x = sample.row(each * k);
+      rows.read(segment.plus, i - first, 0, x);
+      if (pairs) {
+        const auto plus = sample.row(each * k + 1);
+        const auto minus = sample.row(each * k + 2);
+        std::ranges::copy(x, plus.begin());
+        rows.read(segment.minus, i - first, 0, minus);
+        for (std::size_t j = 0; j < d; ++j) {
+          x[j] -= minus[j];
+          plus[j] *= half;
+          minus[j] *= half;
+        }
       }
+      for (float& value : x) value *= root;
     }
     first += segment.plus.rows();
   }
   return sample;
-}
-
-MomentSpectrum sampled_spectrum(const DesignRows<float>& rows, std::span<const float> weights, bool sides,
-                                ThreadPool& pool) {
-  const Matrix<float> sample = sample_rows(rows, weights, sides);
-  if (!std::ranges::all_of(sample.values(), [](float value) { return std::isfinite(value); })) {
-    MomentSpectrum none;
-    none.vectors = Matrix<float>(0, rows.dimension());
-    return none;
-  }
-  return leading_spectrum(sample.view(), spectrum_rank(rows.dimension()), kRounds, pool);
 }
 
 /// S from all of its eigenpairs.
@@ -130,12 +120,7 @@ void multiply_across(const Matrix<float>& left, MatrixView<const float> right, M
 
 }  // namespace
 
-std::size_t spectrum_rank(std::size_t dimension) {
-  return dimension <= kWholeDimensions ? dimension : kRank;
-}
-
 MomentSpectrum row_moments(const DesignRows<float>& rows, std::span<const float> weights, ThreadPool& pool) {
-  if (spectrum_rank(rows.dimension()) < rows.dimension()) return sampled_spectrum(rows, weights, false, pool);
   MomentSpectrum spectrum = whole_spectrum(weighted_gram(rows, weights, pool));
   spectrum.flops += gram_flops(rows);
   return spectrum;
@@ -148,7 +133,6 @@ MomentSpectrum gated_moments(const DesignRows<float>& rows, std::span<const floa
     same.flops = 0;
     return same;
   }
-  if (!of_rows.whole()) return sampled_spectrum(rows, weights, true, pool);
   DesignRows<float> sides{{}, rows.transform};
   std::vector<float> side_weights;
   for (const auto& segment : rows.segments) {
@@ -162,6 +146,17 @@ MomentSpectrum gated_moments(const DesignRows<float>& rows, std::span<const floa
   MomentSpectrum spectrum = whole_spectrum(std::move(moments));
   spectrum.flops += gram_flops(sides);
   return spectrum;
+}
+
+MomentSpectrum sampled_moments(const DesignRows<float>& rows, std::span<const float> weights, std::size_t rank,
+                               ThreadPool& pool) {
+  const Matrix<float> sample = sample_rows(rows, weights);
+  if (!std::ranges::all_of(sample.values(), [](float value) { return std::isfinite(value); })) {
+    MomentSpectrum none;
+    none.vectors = Matrix<float>(0, rows.dimension());
+    return none;
+  }
+  return leading_spectrum(sample.view(), rank, kRounds, pool);
 }
 
 MomentSpectrum leading_spectrum(MatrixView<const float> a, std::size_t rank, int rounds, ThreadPool& pool) {

@@ -24,17 +24,24 @@ struct MomentSpectrum {
   bool whole() const { return rank() == dimension(); }
 };
 
-/// How many eigenvectors of a dimension are made: all where that is cheap (X'X and its eigenvectors cost n d^2 + 20 d^3
-/// operations and serve every later product), else as many as pay for the products with them.
-std::size_t spectrum_rank(std::size_t dimension);
+/// Up to here all eigenvectors are made: n d^2 operations for X'X and about 10 d^3 in double for them are less than what
+/// the passes of a fit take.
+inline constexpr std::size_t kWholeDimensions = 512;
+/// Beyond, at most this many leading ones are.
+inline constexpr std::size_t kLeadingDirections = 384;
 
-/// Of x_i x_i' (for pairs of their differences), as the linear model meets them.
+/// Of x_i x_i' (for pairs of their differences), as the linear model meets them. All eigenvectors: for few columns.
 MomentSpectrum row_moments(const DesignRows<float>& rows, std::span<const float> weights, ThreadPool& pool);
 
 /// As the groups of the gated program meet them: a gate is open for both responses of a pair, which leaves their
 /// difference, or for one, which leaves that one, about half of the time each. Of pointwise rows it is `of_rows`.
 MomentSpectrum gated_moments(const DesignRows<float>& rows, std::span<const float> weights,
                              const MomentSpectrum& of_rows, ThreadPool& pool);
+
+/// The leading directions of the gated program's moments, estimated from some of the rows, spread evenly. Without any
+/// when a row is not finite, which is the solver's to refuse.
+MomentSpectrum sampled_moments(const DesignRows<float>& rows, std::span<const float> weights, std::size_t rank,
+                               ThreadPool& pool);
 
 /// The leading `rank` eigenpairs of A'A by randomised subspace iteration (Halko, Martinsson & Tropp 2011, algorithms
 /// 4.4 and 5.3): 2 m d rank (2 rounds + 1) operations in single precision. The same bits for any number of threads.

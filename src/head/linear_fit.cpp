@@ -1,0 +1,45 @@
+#include "head/linear_fit.h"
+
+namespace coala {
+namespace {
+
+constexpr double kSelectionShare = 0.7;     ///< of the time, for the fits on folds
+constexpr std::size_t kPreconditioner = 128;  ///< directions of a preconditioner for many columns
+
+}  // namespace
+
+Matrix<float> mean_of_folds(const std::vector<Matrix<float>>& weights) {
+  Matrix<float> mean(weights.front().rows(), weights.front().cols());
+  for (const Matrix<float>& w : weights) {
+    for (std::size_t k = 0; k < mean.values().size(); ++k) {
+      mean.values()[k] += w.values()[k] / static_cast<float>(weights.size());
+    }
+  }
+  return mean;
+}
+
+LinearFit fit_linear(const TrainingRows& rows, const LeadingRows* leading, int folds, SelectionRule rule,
+                     const Deadline& deadline, ThreadPool& pool, SelectionCost& cost) {
+  const TrainingRows& first = leading != nullptr ? leading->rows : rows;
+  const Deadline selected = deadline.share(kSelectionShare);
+  LinearFit fit;
+  fit.moments = row_moments(first.design(), first.targets().weights, pool);
+  cost.flops += fit.moments.flops;
+  fit.selected = select_linear(first, fit.moments, folds, rule, selected, pool, fit.path, cost);
+  std::optional<MomentSpectrum> lifted;
+  if (leading != nullptr) {
+    lifted = leading->lift(fit.moments, kPreconditioner);
+    fit.among_leading = fit.selected;
+    fit.selected = settle_linear(leading->lift(*fit.among_leading), rows, *lifted, folds, rule, selected, pool,
+                                 fit.path, cost);
+  }
+  const Matrix<float> zero_gate(1, rows.dimension());
+  GatedOperator<float> f(rows.design(), zero_gate.view(), pool);
+  LinearSolver solver(f, rows.targets(), lifted ? *lifted : fit.moments, !rows.pairwise());
+  solver.start_from(mean_of_folds(fit.selected.weights));
+  fit.info = solver.solve(fit.selected.candidate.penalty, 1e-6, deadline);
+  fit.weights = solver.weights();
+  return fit;
+}
+
+}  // namespace coala
