@@ -263,7 +263,9 @@ class LinearPath {
 
   /// Fits and judges point k of the path.
   const Candidate& judge_at(int k, const Deadline& deadline) {
-    constexpr double kTolerance = 1e-3;  // of the gradient: far below what the held-out loss can tell apart
+    // Far below what the held-out loss can tell apart.
+    constexpr double kTolerance = 1e-3;  // of the gradient
+    constexpr double kGap = 1e-4;
     HeldOut& one = judged_[k];
     one.candidate.linear = true;
     one.candidate.penalty_ratio = linear_ratio(k);
@@ -272,7 +274,7 @@ class LinearPath {
     one.predictions.assign(rows_->rows(), 0.0);
     for (LinearFold& fold : folds_) {
       throw_if_interrupted();
-      fold.solver.solve(one.candidate.penalty_ratio * sum(fold.seen.targets.weights), kTolerance, deadline);
+      fold.solver.solve(one.candidate.penalty_ratio * sum(fold.seen.targets.weights), kTolerance, deadline, kGap);
       take_fold(one, fold.unseen, fold.of_unseen, zero_gate_, fold.solver.weights());
     }
     judge(one, *rows_);

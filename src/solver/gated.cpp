@@ -215,7 +215,11 @@ double GatedSolver::evaluate_gap(double beta, Point& at, SolveInfo& info) {
   Matrix<float> gradient(f_->groups(), f_->dimension());
   f_->adjoint(at.r, gradient.view());
   turn(gradient, at.gradient);
-  const double largest = largest_norm(gradient);
+  return gap_at(beta, at, info);
+}
+
+double GatedSolver::gap_at(double beta, const Point& at, SolveInfo& info) const {
+  const double largest = largest_norm(at.gradient);
   info.objective = at.loss + beta * penalty(at.w);
   info.dual_objective = dual_value(*targets_, at.r, largest > 0 ? beta / largest : HUGE_VAL, f_->pool());
   return info.relative_gap();
@@ -306,6 +310,7 @@ SolveInfo GatedSolver::solve(double beta, double tolerance, const Deadline& dead
   GatedWeights best{rotated_, current_.bias, current_.z};
   double momentum = 1;
   std::int64_t check_at = kFirstCheck;
+  double gap_at_check = best_gap;
   int checks_without_gain = 0;
 
   info.status = best_gap <= tolerance ? SolveStatus::Solved : SolveStatus::IterationLimit;
@@ -361,22 +366,26 @@ SolveInfo GatedSolver::solve(double beta, double tolerance, const Deadline& dead
     std::swap(y, ahead);
 
     const bool late = deadline.passed();
-    if (info.iterations < check_at && info.iterations < settings_.max_iterations && !late) continue;
-    check_at = next_check(info.iterations);
-    const double gap = evaluate_gap(beta, checked, info);
+    const bool check = info.iterations >= check_at || info.iterations >= settings_.max_iterations || late;
+    if (settings_.bias && !check) continue;
+    // Without a bias all that a gap needs is known of the point ahead; with one its best bias takes a pass.
+    const double gap = settings_.bias ? evaluate_gap(beta, checked, info) : gap_at(beta, y, info);
+    if (gap < best_gap) {
+      best_gap = gap;
+      best_info = info;
+      best = settings_.bias ? GatedWeights{rotated_, checked.bias, current_.z} : GatedWeights{y.w, 0.0, y.z};
+    }
     if (gap <= tolerance) {
       info.status = SolveStatus::Solved;
     } else if (late) {
       info.status = SolveStatus::TimeLimit;
-    } else if (gap < 0.999 * best_gap) {
-      checks_without_gain = 0;
-    } else if (++checks_without_gain >= 30) {
-      info.status = SolveStatus::Stalled;  // single precision has given what it can
     }
-    if (gap < best_gap) {
-      best_gap = gap;
-      best_info = info;
-      best = {rotated_, checked.bias, current_.z};
+    if (!check) continue;
+    check_at = next_check(info.iterations);
+    checks_without_gain = best_gap < 0.999 * gap_at_check ? 0 : checks_without_gain + 1;
+    gap_at_check = best_gap;
+    if (info.status == SolveStatus::IterationLimit && checks_without_gain >= 30) {
+      info.status = SolveStatus::Stalled;  // single precision has given what it can
     }
   }
   // The best point that was checked; without an iteration it is the start, as it was.

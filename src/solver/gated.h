@@ -59,8 +59,10 @@ class GatedSolver {
   double penalty(const Matrix<float>& w) const;              ///< sum_p c_p ||w_p||
   double largest_norm(const Matrix<float>& gradient) const;  ///< max_p ||gradient_p|| / c_p
   double bias_for(std::span<const float> z, double start) const;
-  /// Gap at the current point with its bias at the optimum; leaves gradient and derivatives there in `at`.
+  /// Gap at the current point with its bias at the optimum; leaves gradient and derivatives there in `at`. One pass.
   double evaluate_gap(double beta, Point& at, SolveInfo& info);
+  /// Gap of a point whose loss, derivatives and gradient are known, at its best bias. No pass.
+  double gap_at(double beta, const Point& at, SolveInfo& info) const;
   void find_scale();
   /// Takes a curvature, and scales the bias to it.
   void set_scale(double curvature);

@@ -232,7 +232,7 @@ std::optional<double> LinearSolver::move(double lambda, std::span<const double> 
   return std::nullopt;
 }
 
-SolveInfo LinearSolver::solve(double lambda, double tolerance, const Deadline& deadline) {
+SolveInfo LinearSolver::solve(double lambda, double tolerance, const Deadline& deadline, double gap) {
   constexpr int kMostNewtonSteps = 50;
   const double start_s = monotonic_s();
   const std::uint64_t first_pass = f_->passes();
@@ -243,7 +243,7 @@ SolveInfo LinearSolver::solve(double lambda, double tolerance, const Deadline& d
   std::vector<double> gradient(f_->dimension());
   for (;; ++info.iterations) {
     const double size = evaluate(lambda, loss, gradient, info);
-    if (!(size > tolerance * gradient_at_zero_)) {
+    if (!(size > tolerance * gradient_at_zero_) || info.relative_gap() <= gap) {
       info.status = SolveStatus::Solved;
       break;
     }
