@@ -53,7 +53,8 @@ void run(const std::string& features, const std::string& loss, double ratio, con
   for (const double tolerance : {1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6, 3e-7, 1e-7}) {
     const double start_s = monotonic_s();
     GatedOperator<float> f(rows, gates.view(), pool);
-    const GatedMetric metric = gated_metric(gated_moments(rows, targets.weights, row_moments(rows, targets.weights, pool), pool));
+    const GatedMetric metric =
+        gated_metric(gated_moments(rows, targets.weights, row_moments(rows, targets.weights, pool), pool));
     GatedSolver solver(f, targets, metric, {.bias = false});
     beta = ratio * solver.beta_max();
     const SolveInfo info = solver.solve(beta, tolerance);

@@ -65,7 +65,8 @@ void run(std::size_t n) {
   const double start_s = monotonic_s();
   const Matrix<float> gates = draw_gates(kGates, kDimension, 0);
   GatedOperator<float> f(rows, gates.view(), pool);
-  const GatedMetric metric = gated_metric(gated_moments(rows, targets.weights, row_moments(rows, targets.weights, pool), pool));
+  const GatedMetric metric =
+      gated_metric(gated_moments(rows, targets.weights, row_moments(rows, targets.weights, pool), pool));
   const double set_up_s = monotonic_s() - start_s;
   GatedSolver solver(f, targets, metric, {.bias = true, .max_iterations = kIterations});
   const SolveInfo info = solver.solve(0.1 * solver.beta_max(), /*tolerance=*/0);

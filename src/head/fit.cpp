@@ -179,8 +179,8 @@ GateSample gate_sample(const TrainingRows& rows) {
   return sample;
 }
 
-/// The first gates with their weights on all rows, refined as often as the candidate's: solve, turn the gates, and so on.
-/// The solve with the last gates is left to the caller.
+/// The first gates with their weights on all rows, refined as often as the candidate's: solve, turn the gates, and so
+/// on. The solve with the last gates is left to the caller.
 void refine_on_all_rows(const GatedRows& on, const HeldOut& drawn, const Candidate& chosen, const Deadline& deadline,
                         ThreadPool& pool, SelectionCost& cost, Matrix<float>& gates, Matrix<float>& w) {
   w = mean_of_folds(drawn.weights);
@@ -336,8 +336,7 @@ FitResult fit_head(const FeatureSet& set, const FitSettings& settings, ThreadPoo
   result.baseline_transform = standardising_transform(set);
   const TrainingRows preference_rows(set, result.baseline_transform, preference_loss, settings.folds, settings.seed);
   const bool baseline_only = settings.model_class == ModelClass::Linear && result.loss == preference_loss;
-  std::optional<LeadingRows> leading =
-      leading_rows(set, preference_rows, settings.folds, settings.seed, pool, cost);
+  std::optional<LeadingRows> leading = leading_rows(set, preference_rows, settings.folds, settings.seed, pool, cost);
   LinearFit linear = fit_linear(preference_rows, leading ? &*leading : nullptr, settings.folds, settings.rule,
                                 baseline_only ? deadline : deadline.share(kBaselineShare), pool, cost);
   result.baseline = network_of(linear.weights.w, Matrix<float>(1, set.dimension()), {0});
@@ -368,7 +367,8 @@ FitResult fit_head(const FeatureSet& set, const FitSettings& settings, ThreadPoo
                           linear_only ? deadline : deadline.share(kBaselineShare), pool, cost);
     }
     result.path = linear.path;
-    if (linear_only || !fit_gated(rows, leading ? &*leading : nullptr, linear, settings, deadline, pool, cost, result, fold_networks)) {
+    if (linear_only || !fit_gated(rows, leading ? &*leading : nullptr, linear, settings, deadline, pool, cost, result,
+                                  fold_networks)) {
       take_linear(rows, linear, settings.folds, result, fold_networks);
     }
     result.phase_one.objective = result.certificate->objective;
@@ -381,7 +381,8 @@ FitResult fit_head(const FeatureSet& set, const FitSettings& settings, ThreadPoo
   if (settings.as_relu) result.relu_form = take_relu_form(result.network, rows, pool);
   result.selection_seconds = cost.seconds;
   result.selection_flops = cost.flops;
-  result.selection_passes = static_cast<std::uint64_t>(std::llround(cost.bytes_read / static_cast<double>(rows.design().bytes())));
+  result.selection_passes =
+      static_cast<std::uint64_t>(std::llround(cost.bytes_read / static_cast<double>(rows.design().bytes())));
   result.selection_cut_short = cost.cut_short;
   return result;
 }

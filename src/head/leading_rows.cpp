@@ -44,8 +44,7 @@ StoredRows coordinates_of(const TrainingRows& rows, std::size_t side, const Matr
       const std::size_t first = block * kBlockRows;
       const std::size_t count = std::min(kBlockRows, n - first);
       for (std::size_t i = 0; i < count; ++i) rows.read(side, first + i, x.row(i));
-      gemm(false, true, unit, x.view().row_range(0, count), directions.view(), 0.0f,
-           inside.view().row_range(0, count));
+      gemm(false, true, unit, x.view().row_range(0, count), directions.view(), 0.0f, inside.view().row_range(0, count));
       std::ranges::transform(inside.values().first(count * r), words->begin() + static_cast<long>(first * r),
                              [](float value) { return f32_to_f16(value); });
     }

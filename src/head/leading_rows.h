@@ -8,9 +8,9 @@
 
 namespace coala {
 
-/// The rows of many columns in the coordinates of the leading directions of their second moments: what a selection looks
-/// at first, since it needs many fits and none of them exactly. Folds and targets are those of the rows. Coordinates
-/// are kept in F16, so they take 2 r / (bytes of a stored row) of the features' memory.
+/// The rows of many columns in the coordinates of the leading directions of their second moments: what a selection
+/// looks at first, since it needs many fits and none of them exactly. Folds and targets are those of the rows.
+/// Coordinates are kept in F16, so they take 2 r / (bytes of a stored row) of the features' memory.
 struct LeadingRows {
   MomentSpectrum spectrum;  ///< of the gated program's moments, r directions [r, d]
   TrainingRows rows;        ///< [n, r]

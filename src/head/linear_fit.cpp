@@ -3,7 +3,7 @@
 namespace coala {
 namespace {
 
-constexpr double kSelectionShare = 0.7;     ///< of the time, for the fits on folds
+constexpr double kSelectionShare = 0.7;       ///< of the time, for the fits on folds
 constexpr std::size_t kPreconditioner = 128;  ///< directions of a preconditioner for many columns
 
 }  // namespace
@@ -30,8 +30,8 @@ LinearFit fit_linear(const TrainingRows& rows, const LeadingRows* leading, int f
   if (leading != nullptr) {
     lifted = leading->lift(fit.moments, kPreconditioner);
     fit.among_leading = fit.selected;
-    fit.selected = settle_linear(leading->lift(*fit.among_leading), rows, *lifted, folds, rule, selected, pool,
-                                 fit.path, cost);
+    fit.selected =
+        settle_linear(leading->lift(*fit.among_leading), rows, *lifted, folds, rule, selected, pool, fit.path, cost);
   }
   const Matrix<float> zero_gate(1, rows.dimension());
   GatedOperator<float> f(rows.design(), zero_gate.view(), pool);

@@ -304,8 +304,8 @@ class LinearPath {
 /// The next point to judge around the lowest loss: weaker than all when that is the weakest, stronger when it is the
 /// strongest, or the strongest is within a standard error of it and the rule asks. None when the minimum is found.
 std::optional<int> next_point(const std::map<int, HeldOut>& judged, SelectionRule rule) {
-  const auto least = std::ranges::min_element(
-      judged, {}, [](const auto& point) { return point.second.candidate.held_out_loss; });
+  const auto least =
+      std::ranges::min_element(judged, {}, [](const auto& point) { return point.second.candidate.held_out_loss; });
   const auto& [first, strongest] = *judged.begin();
   const int last = judged.rbegin()->first;
   if (least->first == last && last + 1 < kLinearLength) return last + 1;
@@ -465,8 +465,7 @@ HeldOut settle_gated(const HeldOut& start, const TrainingRows& rows, const Gated
                      const Deadline& deadline, ThreadPool& pool, std::vector<Candidate>& path, SelectionCost& cost) {
   const double start_s = monotonic_s();
   std::deque<GatedFold> fitted = gated_folds(rows, folds);
-  const GatedSettings settings =
-      gated_settings(rows, start.gates.front().rows(), start.candidate.linear_weight);
+  const GatedSettings settings = gated_settings(rows, start.gates.front().rows(), start.candidate.linear_weight);
   const auto restart = [&](const std::vector<Matrix<float>>& weights) {
     for (std::size_t k = 0; k < fitted.size(); ++k) {
       fitted[k].start(start.gates[k], &weights[k], metric, settings, pool, cost);

@@ -37,8 +37,8 @@ struct SelectionCost {
 std::vector<double> group_weights(std::size_t groups, double linear_weight);
 
 /// Ridge models over a geometric path of penalties, each fitted once per fold, until the held-out loss has turned; the
-/// one that the rule takes. Every candidate is appended to `path`. All three selections end at the deadline with the candidates that they have; the
-/// first is always judged.
+/// one that the rule takes. Every candidate is appended to `path`. All three selections end at the deadline with the
+/// candidates that they have; the first is always judged.
 HeldOut select_linear(const TrainingRows& rows, const MomentSpectrum& moments, int folds, SelectionRule rule,
                       const Deadline& deadline, ThreadPool& pool, std::vector<Candidate>& path, SelectionCost& cost);
 
@@ -54,8 +54,8 @@ HeldOut refine_gated(HeldOut best, const TrainingRows& rows, const GatedMetric& 
                      const Deadline& deadline, ThreadPool& pool, std::vector<Candidate>& path, SelectionCost& cost);
 
 /// Goes on from what a selection on fewer columns has taken (fold by fold, as weights of these columns): judges its
-/// penalty on these rows, then stronger and weaker ones, on the same path, until the minimum lies between two others and
-/// the rule has what it needs. Replaces their entries in `path`.
+/// penalty on these rows, then stronger and weaker ones, on the same path, until the minimum lies between two others
+/// and the rule has what it needs. Replaces their entries in `path`.
 HeldOut settle_linear(const HeldOut& start, const TrainingRows& rows, const MomentSpectrum& moments, int folds,
                       SelectionRule rule, const Deadline& deadline, ThreadPool& pool, std::vector<Candidate>& path,
                       SelectionCost& cost);

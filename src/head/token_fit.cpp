@@ -9,10 +9,10 @@
 
 #include "core/error.h"
 #include "features/feature_subset.h"
+#include "head/linear_fit.h"
 #include "head/selection.h"
 #include "head/training_rows.h"
 #include "linalg/blas.h"
-#include "solver/row_spectrum.h"
 
 namespace coala {
 namespace {
@@ -73,61 +73,29 @@ double common_scale(const FeatureSet& sums) {
   return 1 / std::sqrt(mean);
 }
 
-/// Puts rows that are fewer than their columns into coordinates of their own span: a ridge solution lies in it, and the
-/// solver's matrices of columns by columns (16,384 at rank 128) would be made for nothing.
-/// @returns  the span's orthonormal basis [m, columns]; nullopt: the rows are as they were
-std::optional<Matrix<double>> enter_row_space(FeatureSet& sums, ThreadPool& pool) {
-  const std::size_t n = sums.rows();
-  const std::size_t d = sums.dimension();
-  if (n >= d) return std::nullopt;
-  Matrix<float> rows(n, d);
-  std::vector<float> scratch(d);
-  for (std::size_t i = 0; i < n; ++i) read_row(sums, i, rows.row(i), scratch);
-  Matrix<double> basis = row_spectrum(rows.view(), pool).vectors;
-  Matrix<float> rounded(basis.rows(), d);
-  std::ranges::transform(basis.values(), rounded.values().begin(), [](double v) { return static_cast<float>(v); });
-  Matrix<float> coordinates(n, basis.rows());
-  gemm(false, true, 1.0f, rows.view(), rounded.view(), 0.0f, coordinates.view());
-  if (sums.kind == FeatureKind::Pairs) {
-    sums.chosen = std::move(coordinates);
-    sums.rejected = Matrix<float>(n, basis.rows());
-  } else {
-    sums.features = std::move(coordinates);
-  }
-  return basis;
-}
-
 TokenProgram fit_program(const FeatureSet& set, const Columns& columns, const TokenFitSettings& settings,
                          ThreadPool& pool) {
   FeatureSet sums = sums_of(set, columns);
   const auto scale = static_cast<float>(common_scale(sums));
-  const std::optional<Matrix<double>> span = enter_row_space(sums, pool);
   FeatureTransform transform = FeatureTransform::identity(sums.dimension());
   transform.scale.assign(sums.dimension(), scale);
   const Loss loss = set.kind == FeatureKind::Pairs ? Loss::BradleyTerry : Loss::Logistic;
   const TrainingRows rows(sums, transform, loss, settings.folds, settings.seed);
-  const Matrix<float> zero_gate(1, sums.dimension());
-  GatedOperator<float> f(rows.design(), zero_gate.view(), pool);
-  const MomentSpectrum moments = row_moments(rows.design(), rows.targets().weights, pool);
-  TokenProgram program;
   SelectionCost cost;
-  const HeldOut selected =
-      select_linear(rows, moments, settings.folds, settings.rule, Deadline(), pool, program.path, cost);
-  program.chosen = selected.candidate;
-  LinearSolver solver(f, rows.targets(), moments, !rows.pairwise());
-  program.info = solver.solve(selected.candidate.penalty, 1e-6);
-  const GatedWeights& weights = solver.weights();
+  // 16,384 columns at rank 128: no matrix of columns by columns is made, and with few rows their span is all there is.
+  const std::optional<LeadingRows> leading = leading_rows(sums, rows, settings.folds, settings.seed, pool, cost);
+  LinearFit fit =
+      fit_linear(rows, leading ? &*leading : nullptr, settings.folds, settings.rule, Deadline(), pool, cost);
+  TokenProgram program;
+  program.path = std::move(fit.path);
+  program.chosen = fit.selected.candidate;
+  program.info = fit.info;
+  const GatedWeights& weights = fit.weights;
   program.certificate = certify_linear(rows.design(), rows.targets(), weights.w.row(0), weights.bias, !rows.pairwise(),
-                                       selected.candidate.penalty);
+                                       program.chosen.penalty);
   for (const float w : weights.w.row(0)) program.weights.push_back(static_cast<double>(w) * static_cast<double>(scale));
-  if (span) {
-    const MatrixView<const double> in_span(program.weights.data(), 1, span->rows());
-    std::vector<double> in_columns(columns.count);
-    gemm(false, false, 1.0, in_span, span->view(), 0.0, MatrixView<double>(in_columns.data(), 1, columns.count));
-    program.weights = std::move(in_columns);
-  }
   program.bias = weights.bias;
-  program.flops = moments.flops + cost.flops + f.flops();
+  program.flops = cost.flops + fit.info.flops;
   return program;
 }
 

@@ -2,6 +2,7 @@
 
 #include <cblas.h>
 
+#include <algorithm>
 #include <cassert>
 
 #include "core/vectorise.h"
@@ -53,6 +54,26 @@ COALA_WIDEST_LANES double dot_of_floats(const float* x, const float* y, std::siz
   return lane[0];
 }
 
+/// In one order, as above.
+COALA_WIDEST_LANES double dot_with_doubles(const float* x, const double* y, std::size_t n) {
+  constexpr std::size_t kLanes = 16;
+  double lane[kLanes] = {};
+  const std::size_t whole = n - n % kLanes;
+  for (std::size_t i = 0; i < whole; i += kLanes) {
+    for (std::size_t j = 0; j < kLanes; ++j) lane[j] += static_cast<double>(x[i + j]) * y[i + j];
+  }
+  for (std::size_t i = whole; i < n; ++i) lane[i - whole] += static_cast<double>(x[i]) * y[i];
+  for (std::size_t width = kLanes / 2; width > 0; width /= 2) {
+    for (std::size_t j = 0; j < width; ++j) lane[j] += lane[j + width];
+  }
+  return lane[0];
+}
+
+/// y += factor x
+COALA_WIDEST_LANES void add_floats(double factor, const float* x, double* y, std::size_t n) {
+  for (std::size_t i = 0; i < n; ++i) y[i] += factor * static_cast<double>(x[i]);
+}
+
 }  // namespace
 
 void gemm(bool transpose_a, bool transpose_b, float alpha, MatrixView<const float> a, MatrixView<const float> b,
@@ -69,10 +90,14 @@ void gemm(bool transpose_a, bool transpose_b, double alpha, MatrixView<const dou
               stride(b.stride), beta, c.data, stride(c.stride));
 }
 
-void gemv(bool transpose, MatrixView<const float> a, std::span<const float> x, std::span<float> y) {
+void gemv(bool transpose, MatrixView<const float> a, std::span<const double> x, std::span<double> y) {
   assert(x.size() == (transpose ? a.rows : a.cols) && y.size() == (transpose ? a.cols : a.rows));
-  cblas_sgemv(CblasRowMajor, flag(transpose), static_cast<int>(a.rows), static_cast<int>(a.cols), 1.0f, a.data,
-              stride(a.stride), x.data(), 1, 0.0f, y.data(), 1);
+  if (!transpose) {
+    for (std::size_t k = 0; k < a.rows; ++k) y[k] = dot_with_doubles(a.row(k).data(), x.data(), a.cols);
+    return;
+  }
+  std::fill(y.begin(), y.end(), 0.0);
+  for (std::size_t k = 0; k < a.rows; ++k) add_floats(x[k], a.row(k).data(), y.data(), a.cols);
 }
 
 double dot(std::span<const float> x, std::span<const float> y) {

@@ -13,8 +13,8 @@ void gemm(bool transpose_a, bool transpose_b, float alpha, MatrixView<const floa
 void gemm(bool transpose_a, bool transpose_b, double alpha, MatrixView<const double> a, MatrixView<const double> b,
           double beta, MatrixView<double> c);
 
-/// y = op(A) x on the calling thread.
-void gemv(bool transpose, MatrixView<const float> a, std::span<const float> x, std::span<float> y);
+/// y = op(A) x on the calling thread, in double: numbers of A in single precision, x and y may span many magnitudes.
+void gemv(bool transpose, MatrixView<const float> a, std::span<const double> x, std::span<double> y);
 
 /// Inner product, accumulated in double whatever the type.
 double dot(std::span<const float> x, std::span<const float> y);

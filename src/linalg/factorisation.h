@@ -28,13 +28,13 @@ class Cholesky {
   Matrix<double> factor_;
 };
 
-/// Replaces the rows [r, d], r <= d, by an orthonormal basis of their span, by Householder reflections: also of rows that
-/// depend on each other, when it spans more.
+/// Replaces the rows [r, d], r <= d, by an orthonormal basis of their span, by Householder reflections: also of rows
+/// that depend on each other, when it spans more.
 void orthonormalise_rows(Matrix<float>& rows);
 
-/// An orthogonal matrix Q [d, d] whose first r columns are given orthonormal vectors, up to their signs, as a product of
-/// r Householder reflections in compact form, Q = I - V' T V (Schreiber & Van Loan 1989): a product with it costs
-/// 4 d r operations, not 2 d^2.
+/// An orthogonal matrix Q [d, d] whose first r columns are given orthonormal vectors, up to their signs, as a product
+/// of r Householder reflections in compact form, Q = I - V' T V (Schreiber & Van Loan 1989): a product with it costs 4
+/// d r operations, not 2 d^2.
 class BlockReflector {
  public:
   BlockReflector() = default;

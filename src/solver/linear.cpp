@@ -12,6 +12,13 @@
 #include "solver/prediction.h"
 
 namespace coala {
+namespace {
+
+[[noreturn]] void refuse_large_features() {
+  throw Error(ErrorCode::BadInput, "the objective is not finite: the features are too large", "scale them down");
+}
+
+}  // namespace
 
 Matrix<double> weighted_gram(const DesignRows<float>& rows, std::span<const float> weights, ThreadPool& pool) {
   constexpr std::size_t kBlockRows = 256;
@@ -111,15 +118,12 @@ double LinearSolver::evaluate(double lambda, double loss, std::vector<double>& g
   const auto w = current_.w.row(0);
   for (std::size_t j = 0; j < gradient.size(); ++j) gradient[j] = static_cast<double>(pass(0, j)) + lambda * w[j];
   const double size = std::sqrt(dot(std::span<const double>(gradient), gradient));
-  if (!std::isfinite(size) || !std::isfinite(loss)) {
-    throw Error(ErrorCode::BadInput, "the objective is not finite: the features are too large", "scale them down");
-  }
+  if (!std::isfinite(size) || !std::isfinite(loss)) refuse_large_features();
   if (gradient_at_zero_ == 0) gradient_at_zero_ = size;  // the first call starts at zero
   info.objective = loss + 0.5 * lambda * dot(std::span<const float>(w), w);
   // Dual of the ridge term: theta itself is feasible, at the cost of ||X'theta||^2 / (2 lambda).
   const auto g = pass.row(0);
-  info.dual_objective =
-      dual_value_at(*targets_, r, 1.0, f_->pool()) - dot(std::span<const float>(g), g) / (2 * lambda);
+  info.dual_objective = dual_value_at(*targets_, r, 1.0, f_->pool()) - dot(std::span<const float>(g), g) / (2 * lambda);
   return size;
 }
 
@@ -144,15 +148,15 @@ LinearSolver::Curvature LinearSolver::curvature() {
 void LinearSolver::precondition(double lambda, double mean_curvature, std::vector<double>& v) {
   const std::size_t rank = moments_->rank();
   if (rank == 0) return;
-  std::vector<float> in(v.begin(), v.end());
-  std::vector<float> inside(rank);
-  gemv(false, moments_->vectors.view(), in, inside);
+  std::vector<double> inside(rank);
+  std::vector<double> along(v.size());
+  gemv(false, moments_->vectors.view(), v, inside);
   const double beyond = moments_->whole() ? 0.0 : 1 / (mean_curvature * moments_->rest + lambda);
   for (std::size_t k = 0; k < rank; ++k) {
-    inside[k] *= static_cast<float>(1 / (mean_curvature * moments_->values[k] + lambda) - beyond);
+    inside[k] *= 1 / (mean_curvature * moments_->values[k] + lambda) - beyond;
   }
-  gemv(true, moments_->vectors.view(), inside, in);
-  for (std::size_t j = 0; j < v.size(); ++j) v[j] = beyond * v[j] + static_cast<double>(in[j]);
+  gemv(true, moments_->vectors.view(), inside, along);
+  for (std::size_t j = 0; j < v.size(); ++j) v[j] = beyond * v[j] + along[j];
   f_->add_flops(4 * static_cast<double>(rank * v.size()));
 }
 
@@ -192,6 +196,7 @@ LinearSolver::Step LinearSolver::newton_step(double lambda, std::span<const doub
     }
     ++info.cg_iterations;
     const double bend = dot(std::span<const double>(direction), product);
+    if (!std::isfinite(bend)) refuse_large_features();
     if (!(bend > 0)) break;
     const double alpha = rz / bend;
     for (std::size_t j = 0; j < d; ++j) {
@@ -243,7 +248,7 @@ SolveInfo LinearSolver::solve(double lambda, double tolerance, const Deadline& d
   std::vector<double> gradient(f_->dimension());
   for (;; ++info.iterations) {
     const double size = evaluate(lambda, loss, gradient, info);
-    if (!(size > tolerance * gradient_at_zero_) || info.relative_gap() <= gap) {
+    if (!(size > tolerance * gradient_at_zero_) || (gap > 0 && info.relative_gap() <= gap)) {
       info.status = SolveStatus::Solved;
       break;
     }
@@ -266,9 +271,7 @@ SolveInfo LinearSolver::solve(double lambda, double tolerance, const Deadline& d
     }
     loss = *moved;
   }
-  if (!std::isfinite(info.objective)) {
-    throw Error(ErrorCode::BadInput, "the objective is not finite: the features are too large", "scale them down");
-  }
+  if (!std::isfinite(info.objective)) refuse_large_features();
   info.passes_over_x = f_->passes() - first_pass;
   info.flops = f_->flops() - first_flops;
   info.seconds = monotonic_s() - start_s;

@@ -24,7 +24,8 @@ class LinearSolver {
   LinearSolver(GatedOperator<float>& f, const Targets& targets, const MomentSpectrum& moments, bool bias);
 
   /// Solves at `lambda` > 0 from the current weights until the gradient is `tolerance` times the one at zero, or the
-  /// relative duality gap is at most `gap`. After the deadline it ends the step that it is at, which is at least one.
+  /// relative duality gap is at most `gap` (0: whatever it is). After the deadline it ends the step that it is at,
+  /// which is at least one.
   SolveInfo solve(double lambda, double tolerance, const Deadline& deadline = {}, double gap = 0);
   const GatedWeights& weights() const { return current_; }
   /// Continues from these weights [1, d] instead of the last solution.

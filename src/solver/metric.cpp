@@ -43,8 +43,8 @@ void GatedMetric::rotate_back(const Matrix<float>& from, Matrix<float>& to, Thre
 }
 
 double GatedMetric::flops(std::size_t groups) const {
-  const double of_row = basis.rows() > 0 ? 2.0 * static_cast<double>(basis.rows())
-                                         : 4.0 * static_cast<double>(leading.rank());
+  const double of_row =
+      basis.rows() > 0 ? 2.0 * static_cast<double>(basis.rows()) : 4.0 * static_cast<double>(leading.rank());
   return of_row * static_cast<double>(groups * dimension());
 }
 

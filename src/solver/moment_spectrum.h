@@ -24,8 +24,8 @@ struct MomentSpectrum {
   bool whole() const { return rank() == dimension(); }
 };
 
-/// Up to here all eigenvectors are made: n d^2 operations for X'X and about 10 d^3 in double for them are less than what
-/// the passes of a fit take.
+/// Up to here all eigenvectors are made: n d^2 operations for X'X and about 10 d^3 in double for them are less than
+/// what the passes of a fit take.
 inline constexpr std::size_t kWholeDimensions = 512;
 /// Beyond, at most this many leading ones are.
 inline constexpr std::size_t kLeadingDirections = 384;
