@@ -28,7 +28,9 @@ std::vector<EncodedPrompt> encode_prompts(const Backbone& backbone, std::span<co
       throw Error(ErrorCode::BadInput,
                   fmt::format("record '{}': the prompt has {} tokens, the context of {} is {}: no room for a reply",
                               record.id, tokens, backbone.identity().name, context),
-                  "shorten the prompt, or use a model with a longer context");
+                  backbone.identity().context_reason.empty()
+                      ? "shorten the prompt, or use a model with a longer context"
+                      : "shorten the prompt; " + backbone.identity().context_reason);
     }
   }
   return prompts;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 
 #include "core/error.h"
 #include "extract/pooled_features.h"
@@ -18,7 +19,8 @@ std::size_t choose_limit(const BackboneIdentity& backbone, std::size_t asked) {
     throw Error(ErrorCode::BadUsage,
                 fmt::format("the maximum length is {} tokens; {} to {} are possible with {}", asked,
                             kSmallestMaxLength_tokens, backbone.context_tokens, backbone.name),
-                "choose another --max-length");
+                backbone.context_reason.empty() ? "choose another --max-length"
+                                                : "choose another --max-length; " + backbone.context_reason);
   }
   return asked;
 }
@@ -108,11 +110,21 @@ std::size_t FeatureExtractor::features_of(const EncodedResponse& response) const
 
 std::vector<EncodedResponse> FeatureExtractor::encode(const Prompt& prompt, std::span<const std::string_view> responses,
                                                       FeatureCounts& counts) const {
-  EncodedPrompt encoded = backbone_.encode_prompt(prompt, settings_.template_mode);
+  // Responses share the prompt but for its end: one that brings thoughts of its own gets none from the template.
+  std::optional<EncodedPrompt> plain, thinking;
+  std::vector<EncodedPrompt*> prompts;
   std::vector<std::vector<Token>> answers;
   std::size_t longest = 0;
+  std::size_t longest_prompt = 0;
   for (std::size_t k = 0; k < responses.size(); ++k) {
-    answers.push_back(backbone_.encode_response(encoded, responses[k]));
+    const bool thinks = backbone_.brings_thoughts(prompt, responses[k], settings_.template_mode);
+    std::optional<EncodedPrompt>& encoded = thinks ? thinking : plain;
+    if (!encoded) {
+      encoded = backbone_.encode_prompt(prompt, settings_.template_mode, thinks ? Thinking::On : Thinking::Off);
+      longest_prompt = std::max(longest_prompt, encoded->tokens.size());
+    }
+    prompts.push_back(&*encoded);
+    answers.push_back(backbone_.encode_response(*encoded, responses[k]));
     if (responses[k].empty() || answers.back().empty()) {
       throw Error(ErrorCode::BadInput, fmt::format("response {} of {} has no tokens", k + 1, responses.size()),
                   "every response needs some text; drop the record or fill it in");
@@ -120,23 +132,31 @@ std::vector<EncodedResponse> FeatureExtractor::encode(const Prompt& prompt, std:
     longest = std::max(longest, answers.back().size());
   }
   const std::span<const Token> closing = backbone_.closing();
-  const Truncation fit = fit_tokens(encoded.tokens.size(), encoded.fixed_tokens, longest, limit_ - closing.size());
-  if (const std::size_t dropped = encoded.tokens.size() - fit.prompt_tokens; dropped > 0) {
+  const Truncation fit =
+      fit_tokens(longest_prompt, prompts.front()->fixed_tokens, longest, limit_ - closing.size());
+  if (const std::size_t dropped = longest_prompt - fit.prompt_tokens; dropped > 0) {
     ++counts.truncated_prompts;
     counts.dropped_prompt_tokens += dropped;
-    const auto first = encoded.tokens.begin() + static_cast<std::ptrdiff_t>(encoded.fixed_tokens);
-    encoded.tokens.erase(first, first + static_cast<std::ptrdiff_t>(dropped));
+    for (std::optional<EncodedPrompt>* encoded : {&plain, &thinking}) {
+      if (!*encoded) continue;
+      std::vector<Token>& tokens = (*encoded)->tokens;
+      const std::size_t fixed = (*encoded)->fixed_tokens;
+      const auto first = tokens.begin() + static_cast<std::ptrdiff_t>(fixed);
+      tokens.erase(first, first + static_cast<std::ptrdiff_t>(std::min(dropped, tokens.size() - fixed)));
+    }
   }
   ++counts.records;
   std::vector<EncodedResponse> result;
-  for (auto& answer : answers) {
+  for (std::size_t k = 0; k < answers.size(); ++k) {
+    std::vector<Token>& answer = answers[k];
+    const std::vector<Token>& begun = prompts[k]->tokens;
     const bool complete = answer.size() <= fit.response_tokens;
     if (!complete) {
       ++counts.truncated_responses;
       counts.dropped_response_tokens += answer.size() - fit.response_tokens;
       answer.resize(fit.response_tokens);
     }
-    EncodedResponse response{encoded.tokens, encoded.tokens.size(), closing.size(), complete};
+    EncodedResponse response{begun, begun.size(), closing.size(), complete};
     response.tokens.insert(response.tokens.end(), answer.begin(), answer.end());
     response.tokens.insert(response.tokens.end(), closing.begin(), closing.end());
     ++counts.responses;

@@ -7,8 +7,8 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
-#include "core/error.h"
 #include "core/hash.h"
 #include "lm/accelerator.h"
 #include "lm/gguf_file.h"
@@ -22,23 +22,51 @@ namespace {
 constexpr std::array<std::string_view, 8> kEncoders{"bert",         "nomic-bert",  "nomic-bert-moe", "jina-bert-v2",
                                                     "jina-bert-v3", "modern-bert", "neo-bert",       "eurobert"};
 
+constexpr const char* kOriginalContext = ".rope.scaling.original_context_length";
+
 /// Whether llama.cpp would put a space in front of texts. Only SentencePiece models of the "llama" kind do so in the
 /// way that Tokenizer takes over.
 bool has_space_prefix(const GgufFile& file) {
   return file.text("tokenizer.ggml.model") == "llama" && file.integer("tokenizer.ggml.add_space_prefix", 1) != 0;
 }
 
+/// Length of the texts that the first of a model's two kinds of position factors were made for (LongRoPE); 0 for a
+/// model with one kind. llama.cpp chooses by the size of the context, which here depends on what is evaluated beside a
+/// text. A text's numbers must not.
+std::size_t two_kinds_of_positions(const GgufFile& file) {
+  const bool has_long = std::ranges::any_of(file.tensors, [](const GgufTensor& tensor) {
+    return tensor.name.find("rope_factors_long") != std::string::npos;
+  });
+  const std::string architecture = file.text("general.architecture");
+  const std::int64_t trained = file.integer(architecture + ".context_length", 0);
+  if (!has_long || trained < 1) return 0;
+  const std::int64_t original = file.integer(architecture + kOriginalContext, trained);
+  return static_cast<std::size_t>(original < 1 ? trained : std::min(original, trained));
+}
+
+llama_model_kv_override* next_override(std::array<llama_model_kv_override, 3>& overrides, const std::string& key) {
+  const auto place = std::ranges::find_if(overrides, [](const auto& one) { return one.key[0] == '\0'; });
+  std::strncpy(place->key, key.c_str(), sizeof place->key - 1);
+  return &*place;
+}
+
 llama_model* load(const std::filesystem::path& path, const GgufFile& file) {
   llama_model_params params = llama_model_default_params();
   params.n_gpu_layers = 0;
   params.use_extra_bufts = false;  // weights in layouts of ggml's own kernels would be out of reach of ours
-  std::array<llama_model_kv_override, 2> overrides{};  // ends with an empty key
+  std::array<llama_model_kv_override, 3> overrides{};  // ends with an empty key
   if (has_space_prefix(file)) {
-    overrides[0].tag = LLAMA_KV_OVERRIDE_TYPE_BOOL;
-    std::strncpy(overrides[0].key, "tokenizer.ggml.add_space_prefix", sizeof overrides[0].key - 1);
-    overrides[0].val_bool = false;
-    params.kv_overrides = overrides.data();
+    llama_model_kv_override* prefix = next_override(overrides, "tokenizer.ggml.add_space_prefix");
+    prefix->tag = LLAMA_KV_OVERRIDE_TYPE_BOOL;
+    prefix->val_bool = false;
   }
+  if (two_kinds_of_positions(file) > 0) {
+    // No context is larger, so the factors for short texts are used; contexts are given the true value again.
+    llama_model_kv_override* original = next_override(overrides, file.text("general.architecture") + kOriginalContext);
+    original->tag = LLAMA_KV_OVERRIDE_TYPE_INT;
+    original->val_i64 = std::numeric_limits<std::int32_t>::max();
+  }
+  params.kv_overrides = overrides.data();
   clear_llama_log();
   llama_model* model = nullptr;
   std::string reason;
@@ -91,46 +119,15 @@ Backbone::Backbone(const ModelFile& model_file) : path_(model_file.path), file_(
   identity_.name = file.text("general.name");
   if (identity_.name.empty()) identity_.name = path.stem().string();
 
+  original_context_ = two_kinds_of_positions(file);
   model_.reset(load(path, file));
-  const llama_model* model = model_.get();
-  const llama_vocab* vocab = llama_model_get_vocab(model);
-  if (llama_vocab_type(vocab) == LLAMA_VOCAB_TYPE_NONE || llama_vocab_n_tokens(vocab) <= 0) {
-    throw Error(ErrorCode::BadInput, fmt::format("{} has no vocabulary", path.string()));
-  }
-  if (llama_model_has_encoder(model) || !llama_model_has_decoder(model) || llama_model_is_diffusion(model)) {
-    throw Error(ErrorCode::BadInput,
-                fmt::format("{} ({}) is not a causal language model", path.string(), identity_.architecture),
-                "use a decoder-only model, such as a Llama, Qwen, Gemma or Mistral, or a BERT");
-  }
-  tokenizer_ = std::make_unique<Tokenizer>(vocab, has_space_prefix(file));
+  warnings_ = llama_warnings();
+  check_kind();
+  tokenizer_ = std::make_unique<Tokenizer>(llama_model_get_vocab(model_.get()), has_space_prefix(file));
   identity_.encoder = std::ranges::find(kEncoders, identity_.architecture) != kEncoders.end();
   if (identity_.encoder && tokenizer_->separator() >= 0) closing_.push_back(tokenizer_->separator());
-  const char* own_template = llama_model_chat_template(model, nullptr);
-  const char* const fallback = identity_.encoder ? ChatTemplate::contents_source() : ChatTemplate::plain_source();
-  const std::string source = own_template != nullptr ? own_template : fallback;
-  template_ = std::make_unique<ChatTemplate>(source, tokenizer_->bos_text(), tokenizer_->eos_text(),
-                                             tokenizer_->control_texts());
-
-  identity_.quantization = llama_ftype_name(llama_model_ftype(model));
-  identity_.hash = hash_file(path);
-  Hasher tokenizer;
-  tokenizer.add(tokenizer_->hash()).add(file.text("tokenizer.ggml.model")).add(file.text("tokenizer.ggml.pre"));
-  const auto merges = file.array_hashes.find("tokenizer.ggml.merges");
-  tokenizer.add(merges == file.array_hashes.end() ? "" : merges->second);
-  identity_.tokenizer_hash = tokenizer.hex();
-  identity_.template_hash = hash_text(source);
-  identity_.template_source = own_template != nullptr ? "model" : identity_.encoder ? "contents" : "plain";
-  identity_.engine = fmt::format("llama.cpp {}", llama_version());
-  identity_.dimension = static_cast<std::size_t>(llama_model_n_embd(model));
-  identity_.layers = static_cast<std::size_t>(llama_model_n_layer(model));
-  identity_.vocabulary = tokenizer_->size();
-  identity_.context_tokens = static_cast<std::size_t>(llama_model_n_ctx_train(model));
-  const std::int64_t heads = llama_model_n_head(model);
-  const std::int64_t head_dimension =
-      file.integer(identity_.architecture + ".attention.key_length", heads > 0 ? llama_model_n_embd(model) / heads : 0);
-  identity_.attention_width = static_cast<std::size_t>(std::max<std::int64_t>(0, heads * head_dimension));
-  identity_.parameters = llama_model_n_params(model);
-  identity_.active_parameters = count_active_parameters(file, file);
+  set_up_template(model_file.chat_template);
+  describe();
   if (!model_file.lora.empty()) {
     adapter_ = std::make_unique<Adapter>(model_file.lora, model_file.lora_scale, model_.get(), file,
                                          /*writes=*/!identity_.encoder);
@@ -141,9 +138,113 @@ Backbone::Backbone(const ModelFile& model_file) : path_(model_file.path), file_(
   }
 }
 
+/// @throws Error{BadInput} when no features can be taken from it
+void Backbone::check_kind() const {
+  const llama_model* model = model_.get();
+  const llama_vocab* vocab = llama_model_get_vocab(model);
+  if (llama_vocab_type(vocab) == LLAMA_VOCAB_TYPE_NONE || llama_vocab_n_tokens(vocab) <= 0) {
+    throw Error(ErrorCode::BadInput, fmt::format("{} has no vocabulary", path_.string()));
+  }
+  const bool encoder = std::ranges::find(kEncoders, identity_.architecture) != kEncoders.end();
+  const bool looks_ahead = !encoder && file_.integer(identity_.architecture + ".attention.causal", 1) == 0;
+  if (llama_model_has_encoder(model) || !llama_model_has_decoder(model) || llama_model_is_diffusion(model) ||
+      looks_ahead) {
+    throw Error(ErrorCode::BadInput,
+                fmt::format("{} ({}) is not a causal language model{}", path_.string(), identity_.architecture,
+                            looks_ahead ? ": its tokens see those after them" : ""),
+                "use a decoder-only model, such as a Llama, Qwen, Gemma or Mistral, or a BERT");
+  }
+  if (llama_model_n_embd_out(model) != llama_model_n_embd(model)) {
+    throw Error(ErrorCode::BadInput,
+                fmt::format("{} ({}) gives states of {} numbers and is made of {}: its last layer is for embeddings",
+                            path_.string(), identity_.architecture, llama_model_n_embd_out(model),
+                            llama_model_n_embd(model)),
+                "use the language model that it was made from");
+  }
+}
+
+/// The template that is named, the file's own, or one for models without; and what the tokenizer learns from it.
+void Backbone::set_up_template(const std::optional<std::string>& named) {
+  const char* const own = llama_model_chat_template(model_.get(), nullptr);
+  const char* const fallback = identity_.encoder ? ChatTemplate::contents_source() : ChatTemplate::plain_source();
+  const std::string source = named ? *named : own != nullptr ? own : fallback;
+  identity_.template_source = named            ? "file"
+                              : own != nullptr ? "model"
+                                               : (identity_.encoder ? "contents" : "plain");
+  identity_.template_hash = hash_text(source);
+  try {
+    template_ = std::make_unique<ChatTemplate>(source, tokenizer_->bos_text(), tokenizer_->eos_text(),
+                                               tokenizer_->control_texts());
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::BadInput) throw;
+    template_error_ = error;  // who goes without it does not care
+    return;
+  }
+  tokenizer_->take_marks(template_->own_text());
+  if (tokenizer_->has_marks()) template_->cover(tokenizer_->control_texts());
+  const Token end = tokenizer_->leading_control(template_->turn_end());
+  if (end >= 0 && end != tokenizer_->end()) tokenizer_->end_turns_with(end);
+  if (!template_->answer_lead().empty()) {
+    identity_.template_hash = Hasher().add(source).add(template_->answer_lead()).hex();
+  }
+}
+
+void Backbone::describe() {
+  const GgufFile& file = file_;
+  const llama_model* model = model_.get();
+  identity_.quantization = llama_ftype_name(llama_model_ftype(model));
+  identity_.hash = hash_file(path_);
+  Hasher tokenizer;
+  tokenizer.add(tokenizer_->hash()).add(file.text("tokenizer.ggml.model")).add(file.text("tokenizer.ggml.pre"));
+  const auto merges = file.array_hashes.find("tokenizer.ggml.merges");
+  tokenizer.add(merges == file.array_hashes.end() ? "" : merges->second);
+  identity_.tokenizer_hash = tokenizer.hex();
+  identity_.engine = fmt::format("llama.cpp {}", llama_version());
+  identity_.dimension = static_cast<std::size_t>(llama_model_n_embd(model));
+  identity_.layers = static_cast<std::size_t>(llama_model_n_layer(model));
+  identity_.vocabulary = tokenizer_->size();
+  identity_.context_tokens = static_cast<std::size_t>(llama_model_n_ctx_train(model));
+  if (original_context_ > 0) {
+    identity_.engine += ", short position factors";
+    if (original_context_ < identity_.context_tokens) {
+      identity_.context_reason = fmt::format(
+          "the file says {}, but beyond {} it has other position factors (LongRoPE), which are not used: all numbers "
+          "of a text would change with its length",
+          identity_.context_tokens, original_context_);
+      identity_.context_tokens = original_context_;
+    }
+  }
+  const std::int64_t heads = llama_model_n_head(model);
+  const std::int64_t head_dimension =
+      file.integer(identity_.architecture + ".attention.key_length", heads > 0 ? llama_model_n_embd(model) / heads : 0);
+  identity_.attention_width = static_cast<std::size_t>(std::max<std::int64_t>(0, heads * head_dimension));
+  identity_.parameters = llama_model_n_params(model);
+  identity_.active_parameters = count_active_parameters(file, file);
+  const bool says_bos = file.integers.contains("tokenizer.ggml.add_bos_token");
+  if (file.text("tokenizer.ggml.model") == "gpt2" && file.text("tokenizer.ggml.pre").empty()) {
+    warnings_.push_back(fmt::format(
+        "{} does not say how its tokenizer splits texts (tokenizer.ggml.pre), so tokens may be others than those that it "
+        "was trained on{}; convert it again with a newer llama.cpp",
+        identity_.name,
+        !says_bos && !tokenizer_->adds_bos() && tokenizer_->bos() >= 0
+            ? fmt::format(", and texts are evaluated without '{}' in front", tokenizer_->bos_text())
+            : ""));
+  }
+}
+
+const ChatTemplate& Backbone::chat_template() const {
+  if (template_error_) throw *template_error_;
+  return *template_;
+}
+
+StateRoute Backbone::state_route() const {
+  std::call_once(route_once_, [this] { route_ = find_state_route(*this); });
+  return route_;
+}
+
 Backbone::~Backbone() = default;
 
-EncodedPrompt Backbone::encode_prompt(const Prompt& prompt, TemplateMode mode) const {
+EncodedPrompt Backbone::encode_prompt(const Prompt& prompt, TemplateMode mode, Thinking thinking) const {
   EncodedPrompt encoded;
   std::vector<TextPart> parts;
   if (prompt.messages.empty()) {
@@ -151,8 +252,11 @@ EncodedPrompt Backbone::encode_prompt(const Prompt& prompt, TemplateMode mode) c
   } else if (mode == TemplateMode::Raw) {
     for (const Message& message : prompt.messages) parts.push_back({message.content + "\n", true});
   } else {
-    parts = template_->render_prompt(prompt.messages);
-    encoded.response_lead = template_->response_lead();
+    const ChatTemplate& chat = chat_template();
+    parts = chat.render_prompt(prompt.messages, thinking);
+    if (thinking == Thinking::Off) encoded.response_lead = chat.response_lead();
+    encoded.in_thoughts = thinking == Thinking::On && chat.starts_thinking();
+    if (identity_.template_source == "plain") encoded.stops.emplace_back(ChatTemplate::plain_turn());
   }
   if (tokenizer_->adds_bos()) {
     // Most templates write the BOS token out as text; it is added here as a token, so the text goes.
@@ -173,8 +277,23 @@ EncodedPrompt Backbone::encode_prompt(const Prompt& prompt, TemplateMode mode) c
   return encoded;
 }
 
+bool Backbone::brings_thoughts(const Prompt& prompt, std::string_view response, TemplateMode mode) const {
+  if (mode != TemplateMode::Model || prompt.messages.empty() || !template_) return false;
+  const ReplyFormat& format = template_->reply_format();
+  return !opening_tag(format.open).empty() && trimmed(response).starts_with(format.open);
+}
+
 std::vector<Token> Backbone::encode_response(const EncodedPrompt& prompt, std::string_view response) const {
   if (response.empty()) return {};
+  if (prompt.in_thoughts && template_) {
+    // The prompt has opened the thoughts already.
+    const std::string& open = template_->reply_format().open;
+    const std::size_t begin = response.find_first_not_of(" \t\r\n");
+    if (!open.empty() && begin != std::string_view::npos && response.substr(begin).starts_with(open)) {
+      response.remove_prefix(begin + open.size());
+      response.remove_prefix(std::min(response.find_first_not_of(" \t\r\n"), response.size()));
+    }
+  }
   const std::array<TextPart, 1> parts{{{prompt.response_lead + std::string(response), true}}};
   return tokenizer_->encode(parts, starts_text(prompt));
 }
@@ -185,8 +304,42 @@ std::string Backbone::decode_response(const EncodedPrompt& prompt, std::span<con
   return text;
 }
 
+ReplyText Backbone::decode_reply(const EncodedPrompt& prompt, std::span<const Token> response) const {
+  const ReplyFormat format = template_ ? template_->reply_format() : ReplyFormat();
+  std::vector<ReplyPiece> pieces;
+  std::vector<Token> plain;  // up to the next mark
+  const auto end_plain = [&] {
+    if (plain.empty()) return;
+    const bool first = pieces.empty();
+    pieces.push_back({first ? decode_response(prompt, plain) : tokenizer_->decode(plain, !first), false});
+    plain.clear();
+  };
+  for (const Token token : response) {
+    if (!tokenizer_->is_control(token)) {
+      plain.push_back(token);
+      continue;
+    }
+    end_plain();
+    pieces.push_back({tokenizer_->control_text(token), true});
+  }
+  end_plain();
+  return format.split(pieces, prompt.in_thoughts);
+}
+
+bool Backbone::may_become_thoughts(std::string_view answer) const {
+  return (template_ ? template_->reply_format() : ReplyFormat()).may_change(answer);
+}
+
+bool Backbone::ends_thoughts_only(const EncodedPrompt& prompt, std::span<const Token> response, Token token) const {
+  if (!template_) return false;
+  const std::string mark = tokenizer_->control_text(token);
+  if (mark.empty() || !template_->reply_format().between.starts_with(mark)) return false;
+  const ReplyText reply = decode_reply(prompt, response);
+  return !reply.reasoning.empty() && trimmed(reply.answer).empty();
+}
+
 bool Backbone::starts_text(const EncodedPrompt& prompt) const {
-  return prompt.tokens.empty() || tokenizer_->is_control(prompt.tokens.back());
+  return prompt.tokens.empty() || tokenizer_->is_special(prompt.tokens.back());
 }
 
 }  // namespace coala

@@ -4,15 +4,19 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "core/error.h"
 #include "data/record.h"
 #include "lm/adapter.h"
 #include "lm/chat_template.h"
 #include "lm/gguf_file.h"
+#include "lm/state_route.h"
 #include "lm/tokenizer.h"
 
 struct llama_adapter_lora;
@@ -26,6 +30,7 @@ struct ModelFile {
   std::filesystem::path path;
   std::filesystem::path lora;  ///< an adapter whose product is added to the weights; empty: none
   double lora_scale = 1;
+  std::optional<std::string> chat_template = {};  ///< source of a template to use instead of the file's own
 
   ModelFile(std::filesystem::path model_path) : path(std::move(model_path)) {}  // NOLINT: a model without more
   ModelFile(std::filesystem::path model_path, std::filesystem::path lora_path, double scale)
@@ -39,9 +44,9 @@ struct BackboneIdentity {
   std::string quantization;  ///< as llama.cpp names it: "F16", "Q8_0", "Q4_K - Medium"
   std::string hash;          ///< of the whole file
   std::string tokenizer_hash;
-  std::string template_hash;    ///< of the template's source
-  std::string template_source;  ///< "model", or when the file has none "plain", or "contents" for an encoder
-  std::string engine;           ///< name and version of the program that evaluates it
+  std::string template_hash;    ///< of the template's source, and of what is put behind its prompts
+  std::string template_source;  ///< "model", "file", or without any "plain", or "contents" for an encoder
+  std::string engine;           ///< name and version of the program that evaluates it, and what it was told to do
   std::string adapter_name;     ///< of the LoRA adapter's file; "" without one, as the next two
   std::string adapter_hash;     ///< of that whole file
   std::string adapter_scale;    ///< as a number
@@ -49,7 +54,8 @@ struct BackboneIdentity {
   std::size_t dimension = 0;  ///< of a hidden state
   std::size_t layers = 0;
   std::size_t vocabulary = 0;
-  std::size_t context_tokens = 0;   ///< longest sequence that the model was trained on
+  std::size_t context_tokens = 0;   ///< longest sequence that is evaluated: what the model was trained on
+  std::string context_reason;       ///< why it is less than the file says; "" when it is not
   std::size_t attention_width = 0;  ///< heads times head dimension
   bool encoder = false;             ///< a token sees those after it too; such a model cannot write
   std::uint64_t parameters = 0;
@@ -68,6 +74,10 @@ struct EncodedPrompt {
   std::vector<Token> tokens;
   std::size_t fixed_tokens = 0;  ///< how many at the front truncation must keep: the BOS token, when there is one
   std::string response_lead;     ///< white space that the template puts in front of the response
+  bool in_thoughts = false;      ///< the template opened thoughts, and the response begins inside of them
+  /// Text with which somebody else's turn begins: a response ends before it. Of models without a template, which have
+  /// no token for that.
+  std::vector<std::string> stops = {};
 };
 
 /// A frozen language model in memory, with or without a LoRA adapter: a causal one, or an encoder of the BERT family.
@@ -89,12 +99,20 @@ class Backbone {
 
   const BackboneIdentity& identity() const { return identity_; }
   const Tokenizer& tokenizer() const { return *tokenizer_; }
-  const ChatTemplate& chat_template() const { return *template_; }
+  /// @throws Error{BadInput} when the file's template cannot be used
+  const ChatTemplate& chat_template() const;
+  /// What to tell the user about the model, a sentence each: llama.cpp's warnings, and ours.
+  const std::vector<std::string>& warnings() const { return warnings_; }
 
   /// Exactly one BOS token in front when the model wants one; else what the template writes.
   /// A prompt without messages and text gives the BOS token alone, or nothing.
-  /// @throws Error{BadInput} when the template refuses the messages
-  EncodedPrompt encode_prompt(const Prompt& prompt, TemplateMode mode = TemplateMode::Model) const;
+  /// @throws Error{BadInput} when the template cannot be used or refuses the messages
+  EncodedPrompt encode_prompt(const Prompt& prompt, TemplateMode mode = TemplateMode::Model,
+                              Thinking thinking = Thinking::Off) const;
+
+  /// Does a response begin with thoughts of its own, as the template writes them? Its prompt is then one with thinking:
+  /// there would be two thoughts otherwise, the template's empty ones first.
+  bool brings_thoughts(const Prompt& prompt, std::string_view response, TemplateMode mode) const;
 
   /// What follows a response when it is evaluated: an encoder's token between texts, nothing for other models.
   std::span<const Token> closing() const { return closing_; }
@@ -106,11 +124,22 @@ class Backbone {
   /// what its tokenizer would: without the template's white space in front.
   std::string decode_response(const EncodedPrompt& prompt, std::span<const Token> response) const;
 
+  /// The same taken apart: thoughts, and the answer that follows them.
+  ReplyText decode_reply(const EncodedPrompt& prompt, std::span<const Token> response) const;
+  /// Might the answer of decode_reply() vanish into thoughts as the response goes on?
+  bool may_become_thoughts(std::string_view answer) const;
+  /// Does the token end thoughts, and not the reply? Some templates end both with the same one.
+  bool ends_thoughts_only(const EncodedPrompt& prompt, std::span<const Token> response, Token token) const;
+
   /// For src/lm only.
   llama_model* handle() const { return model_.get(); }
   const Adapter* adapter() const { return adapter_.get(); }  ///< nullptr: none
   const std::filesystem::path& path() const { return path_; }
   const GgufFile& file() const { return file_; }  ///< its header
+  /// Tokens that the model's position factors were made for, when llama.cpp would choose between two kinds of them; 0.
+  std::size_t original_context() const { return original_context_; }
+  /// Looked for when it is asked for first. @throws what find_state_route() throws
+  StateRoute state_route() const;
 
  private:
   struct Free {
@@ -118,13 +147,21 @@ class Backbone {
   };
   /// Whether what follows the prompt starts a text for the tokenizer.
   bool starts_text(const EncodedPrompt& prompt) const;
+  void set_up_template(const std::optional<std::string>& own);
+  void check_kind() const;
+  void describe();
 
   std::filesystem::path path_;
   GgufFile file_;
   std::unique_ptr<llama_model, Free> model_;
   std::unique_ptr<Adapter> adapter_;
   std::unique_ptr<Tokenizer> tokenizer_;
-  std::unique_ptr<ChatTemplate> template_;
+  std::unique_ptr<ChatTemplate> template_;  ///< nullptr: there is an error instead
+  std::optional<Error> template_error_;
+  std::vector<std::string> warnings_;
+  std::size_t original_context_ = 0;
+  mutable std::once_flag route_once_;
+  mutable StateRoute route_ = StateRoute::Embeddings;
   std::vector<Token> closing_;
   BackboneIdentity identity_;
 };

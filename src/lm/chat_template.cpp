@@ -10,6 +10,7 @@
 #include <cctype>
 
 #include "core/error.h"
+#include "lm/answer_form.h"
 #include "lm/content_shield.h"
 #include "lm/probe.h"
 
@@ -28,7 +29,7 @@ constexpr std::time_t kDate = 1721995200;
 
 Error bad_template(const std::string& what) {
   return Error(ErrorCode::BadInput, fmt::format("the model's chat template cannot be used: {}", what),
-               "use --template raw to go without it");
+               "use --template raw to go without it, or --template FILE with another");
 }
 
 std::string first_line(const std::string& text) {
@@ -94,10 +95,15 @@ void check_nesting(const jinja::lexer_result& lexed) {
   }
 }
 
-std::string join(const std::vector<TextPart>& parts) {
-  std::string text;
-  for (const TextPart& part : parts) text += part.text;
-  return text;
+/// Why the engine gave up: behind the place in the source, which it draws first.
+std::string reason_of(const std::exception& error) {
+  const std::string text = error.what();
+  constexpr std::string_view kError = "Error: ";
+  constexpr std::string_view kRaised = "Jinja Exception: ";
+  const std::size_t at = text.find("\n" + std::string(kError));
+  std::string reason = at == std::string::npos ? text : text.substr(at + 1 + kError.size());
+  if (reason.starts_with(kRaised)) reason.erase(0, kRaised.size());
+  return first_line(reason);
 }
 
 bool is_word(const std::string& role) {
@@ -138,7 +144,8 @@ ChatTemplate::ChatTemplate(const std::string& source, std::string bos, std::stri
     : program_(std::make_unique<Program>()),
       bos_(std::move(bos)),
       eos_(std::move(eos)),
-      control_texts_(std::move(control_texts)) {
+      control_texts_(std::move(control_texts)),
+      control_matcher_(control_texts_) {
   if (source.size() > kLongestTemplate_bytes) {
     throw bad_template(fmt::format("it has {} bytes, {} are allowed", source.size(), kLongestTemplate_bytes));
   }
@@ -151,7 +158,7 @@ ChatTemplate::ChatTemplate(const std::string& source, std::string bos, std::stri
     // A macro that calls itself without end, or a loop over a huge range, cannot be seen in the text.
     if (!survives_in_child([this] {
           program_->capabilities = jinja::caps_get(program_->code);
-          find_response_lead();
+          find_form();
         })) {
       throw bad_template("it does not come to an end");
     }
@@ -159,22 +166,35 @@ ChatTemplate::ChatTemplate(const std::string& source, std::string bos, std::stri
   } catch (const Error&) {
     throw;
   } catch (const std::exception& error) {
-    throw bad_template(first_line(error.what()));
+    throw bad_template(reason_of(error));
   }
-  response_lead_ = find_response_lead();
+  form_ = find_form();
 }
 
 ChatTemplate::~ChatTemplate() = default;
 ChatTemplate::ChatTemplate(ChatTemplate&&) noexcept = default;
 
-std::vector<TextPart> ChatTemplate::render(const std::vector<Message>& messages, bool add_generation_prompt) const {
-  std::vector<Message> turns = messages;
+/// What is rendered.
+struct ChatTemplate::Request {
+  std::vector<Message> messages;
+  bool generation_prompt = false;
+  Thinking thinking = Thinking::Off;
+  std::string thoughts = {};  ///< of the last message, an answer; "": none
+};
+
+void ChatTemplate::cover(std::vector<std::string> control_texts) {
+  control_texts_ = std::move(control_texts);
+  control_matcher_ = TextMatcher(control_texts_);
+}
+
+std::vector<TextPart> ChatTemplate::render(const Request& request) const {
+  std::vector<Message> turns = request.messages;
   if (!program_->capabilities.supports_system_role && turns.size() > 1 && turns.front().role == "system") {
     // As llama.cpp and the model authors do it: the instruction goes in front of the first turn.
     turns[1].content = turns[0].content + "\n" + turns[1].content;
     turns.erase(turns.begin());
   }
-  ContentShield shield(control_texts_);
+  ContentShield shield(control_texts_, control_matcher_);
   for (Message& turn : turns) {
     turn.content = shield.cover(turn.content);
     if (!is_word(turn.role)) turn.role = shield.cover(turn.role);
@@ -197,6 +217,12 @@ std::vector<TextPart> ChatTemplate::render(const std::vector<Message>& messages,
         pieces->push_back(piece);
         entry->insert("content", pieces);
       }
+      if (&turn == &turns.back() && !request.thoughts.empty()) {
+        // The names that templates have for it.
+        for (const char* name : {"reasoning_content", "thinking", "reasoning"}) {
+          entry->insert(name, text_value(request.thoughts, true));
+        }
+      }
       list->push_back(entry);
     }
     jinja::context context(program_->source);
@@ -204,8 +230,10 @@ std::vector<TextPart> ChatTemplate::render(const std::vector<Message>& messages,
     context.set_val("messages", list);
     context.set_val("bos_token", text_value(bos_, false));
     context.set_val("eos_token", text_value(eos_, false));
-    context.set_val("enable_thinking", jinja::mk_val<jinja::value_bool>(false));
-    context.set_val("add_generation_prompt", jinja::mk_val<jinja::value_bool>(add_generation_prompt));
+    const bool thinks = request.thinking == Thinking::On;
+    context.set_val("enable_thinking", jinja::mk_val<jinja::value_bool>(thinks));
+    if (thinks) context.set_val("thinking", jinja::mk_val<jinja::value_bool>(true));  // DeepSeek's and Granite's name
+    context.set_val("add_generation_prompt", jinja::mk_val<jinja::value_bool>(request.generation_prompt));
     jinja::runtime runtime(context);
     const jinja::value result = runtime.execute(program_->code);
     const jinja::value_string text = jinja::runtime::gather_string_parts(result);
@@ -216,31 +244,56 @@ std::vector<TextPart> ChatTemplate::render(const std::vector<Message>& messages,
     throw;
   } catch (const std::exception& error) {
     throw Error(ErrorCode::BadInput,
-                fmt::format("the model's chat template refuses the conversation: {}", first_line(error.what())),
-                "bring the turns into the order that the model expects, or use --template raw");
+                fmt::format("the model's chat template refuses the conversation: {}", reason_of(error)),
+                "bring the turns into the form that the model expects, use --template raw, or leave such records out "
+                "with --skip-bad");
   }
   return shield.uncover(std::move(parts));
 }
 
-std::vector<TextPart> ChatTemplate::render_prompt(const std::vector<Message>& messages) const {
-  return render(messages, true);
+std::vector<TextPart> ChatTemplate::render_prompt(const std::vector<Message>& messages, Thinking thinking) const {
+  std::vector<TextPart> parts = render({messages, true, thinking});
+  if (thinking == Thinking::Off && !form_.lead.empty()) parts.push_back({form_.lead, false});
+  return parts;
 }
 
-std::string ChatTemplate::find_response_lead() const {
-  const Message question{"user", "Q"};
-  const Message answer{"assistant", "A"};
+/// @param own_text  gets the template's own text as well
+/// @returns  nothing when the template refuses: it is for other conversations, and has its say when it is used
+std::optional<std::string> ChatTemplate::try_render(const Request& request, std::string& own_text) const {
   try {
-    const std::string prompt = join(render({question}, true));
-    const std::string whole = join(render({question, answer}, false));
-    if (!whole.starts_with(prompt)) return "";
-    const auto at = whole.find('A', prompt.size());
-    if (at == std::string::npos) return "";
-    const std::string lead = whole.substr(prompt.size(), at - prompt.size());
-    const bool blank = std::all_of(lead.begin(), lead.end(), [](unsigned char c) { return std::isspace(c) != 0; });
-    return blank ? lead : "";
+    std::string text;
+    for (const TextPart& part : render(request)) {
+      text += part.text;
+      own_text += part.from_user ? "\n" : part.text;
+    }
+    return text;
   } catch (const Error&) {
-    return "";  // a template for other conversations than this one; it has its say when it is used
+    return std::nullopt;
   }
+}
+
+ChatTemplate::AnswerForm ChatTemplate::find_form() const {
+  const std::vector<Message> asked{{"user", kQuestion}};
+  const std::vector<Message> answered{{"user", kQuestion}, {"assistant", kAnswer}};
+  AnswerForm form;
+  std::string& own = form.own_text;
+  const auto prompt = try_render({asked, true}, own);
+  const auto answer = try_render({answered, false}, own);
+  if (!prompt || !answer) return form;
+  const std::string thinking = try_render({asked, true, Thinking::On}, own).value_or(*prompt);
+  const std::string thought = try_render({answered, false, Thinking::On, kThoughts}, own).value_or("");
+  const std::string gone_on =
+      try_render({{answered[0], answered[1], {"user", kNextQuestion}}, false}, own).value_or("");
+  try_render({{{"system", kQuestion}, asked[0]}, true}, own);
+  const RenderedAnswers rendered{*prompt, thinking, *answer, thought, gone_on};
+  const AnswerLead lead = find_answer_lead(rendered);
+  form.lead = lead.text;
+  form.space = lead.space;
+  form.starts_thinking = opens_thoughts(rendered);
+  form.reply = find_reply_format(rendered);
+  form.reply.channels = own.find("<|channel|>") != std::string::npos && own.find("<|message|>") != std::string::npos;
+  form.end = find_turn_end(rendered);
+  return form;
 }
 
 }  // namespace coala

@@ -26,12 +26,8 @@ std::optional<std::size_t> stand_in_number(std::string_view text) {
 
 }  // namespace
 
-ContentShield::ContentShield(std::span<const std::string> control_texts)
-    : control_texts_(control_texts), first_bytes_("\xF3") {
-  for (const std::string& text : control_texts) {
-    if (first_bytes_.find(text.front()) == std::string::npos) first_bytes_ += text.front();
-  }
-}
+ContentShield::ContentShield(std::span<const std::string> control_texts, const TextMatcher& matcher)
+    : control_texts_(control_texts), matcher_(matcher) {}
 
 const std::string& ContentShield::stand_in(std::string_view text) {
   if (const auto found = stand_ins_.find(text); found != stand_ins_.end()) return found->second;
@@ -46,24 +42,26 @@ const std::string& ContentShield::stand_in(std::string_view text) {
 
 std::string ContentShield::cover(const std::string& content) {
   std::string result;
-  for (std::size_t at = 0; at < content.size();) {
-    const std::size_t next = std::min(content.find_first_of(first_bytes_, at), content.size());
-    result.append(content, at, next - at);
+  const std::string_view text = content;
+  const auto own_from = [text](std::size_t at) { return std::min(text.find('\xF3', at), text.size()); };
+  std::size_t own = own_from(0);  // where the next stand-in of the user's may be
+  for (std::size_t at = 0; at < text.size();) {
+    if (own < at) own = own_from(at);
+    const std::size_t next = std::min(matcher_.next_start(text, at), own);
+    result.append(text, at, next - at);
     at = next;
-    const std::string_view rest = std::string_view(content).substr(at);
-    const auto control =
-        std::ranges::find_if(control_texts_, [&](const std::string& text) { return rest.starts_with(text); });
+    if (at == text.size()) break;
     std::size_t bytes = 0;
-    if (control != control_texts_.end()) {
-      bytes = control->size();
-    } else if (stand_in_number(rest)) {
+    if (const auto control = matcher_.longest_at(text, at)) {
+      bytes = control_texts_[*control].size();
+    } else if (stand_in_number(text.substr(at))) {
       bytes = kStandIn_bytes;  // one that the user wrote: it stands for itself
     }
     if (bytes > 0) {
-      result += stand_in(rest.substr(0, bytes));
-    } else if (!rest.empty()) {
+      result += stand_in(text.substr(at, bytes));
+    } else {
+      result += text[at];
       bytes = 1;
-      result += rest.front();
     }
     at += bytes;
   }

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "lm/text_matcher.h"
 #include "lm/text_part.h"
 
 namespace coala {
@@ -15,8 +16,8 @@ namespace coala {
 /// as the user's. For one conversation.
 class ContentShield {
  public:
-  /// @param control_texts  none empty, longest first; must outlive the object
-  explicit ContentShield(std::span<const std::string> control_texts);
+  /// @param control_texts  what is covered, and how it is found; both must outlive the object
+  ContentShield(std::span<const std::string> control_texts, const TextMatcher& matcher);
 
   /// @throws Error{BadInput} when there are more different texts to replace than characters for them
   std::string cover(const std::string& content);
@@ -27,7 +28,7 @@ class ContentShield {
   const std::string& stand_in(std::string_view text);
 
   std::span<const std::string> control_texts_;
-  std::string first_bytes_;           ///< with which a text to cover may start
+  const TextMatcher& matcher_;
   std::vector<std::string> covered_;  ///< by number of the character
   std::map<std::string, std::string, std::less<>> stand_ins_;
 };

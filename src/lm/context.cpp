@@ -37,8 +37,9 @@ llama_context* open_context(const Backbone& backbone, const llama_context_params
   clear_llama_log();
   llama_context* context = nullptr;
   llama_context_params own = params;
-  // Encoders name a pooling in their file; we pool ourselves.
-  if (backbone.identity().encoder) own.pooling_type = LLAMA_POOLING_TYPE_NONE;
+  // Encoders and models for embeddings name a pooling in their file; we pool ourselves.
+  own.pooling_type = LLAMA_POOLING_TYPE_NONE;
+  own.yarn_orig_ctx = static_cast<std::uint32_t>(backbone.original_context());
   try {
     context = llama_init_from_model(backbone.handle(), own);
   } catch (const std::exception& error) {

@@ -2,6 +2,8 @@
 
 #include <llama.h>
 
+#include <algorithm>
+#include <cctype>
 #include <mutex>
 
 namespace coala {
@@ -9,19 +11,40 @@ namespace {
 
 std::mutex g_mutex;
 std::string g_first_error;
-std::string g_current;  ///< an error whose line is not complete yet
-bool g_current_is_error = false;
+std::vector<std::string> g_warnings;
+std::string g_current;  ///< a line that is not complete yet
+ggml_log_level g_level = GGML_LOG_LEVEL_NONE;
+
+/// "load: missing pre-tokenizer type": without the function; "" for a line without words.
+std::string warning_of(const std::string& line) {
+  const auto colon = line.find(": ");
+  const bool has_function = colon != std::string::npos && line.find(' ') > colon;
+  std::string text = has_function ? line.substr(colon + 2) : line;
+  text.erase(0, std::min(text.find_first_not_of(" \t*"), text.size()));
+  text.erase(text.find_last_not_of(" \t*") + 1);
+  const bool has_word = std::ranges::any_of(text, [](unsigned char c) { return std::isalpha(c) != 0; });
+  return has_word ? text : std::string();
+}
+
+void take_line(const std::string& line) {
+  if (g_level == GGML_LOG_LEVEL_ERROR && g_first_error.empty()) g_first_error = line;
+  if (g_level != GGML_LOG_LEVEL_WARN) return;
+  const std::string warning = warning_of(line);
+  if (!warning.empty() && std::ranges::find(g_warnings, warning) == g_warnings.end()) g_warnings.push_back(warning);
+}
 
 void on_log(ggml_log_level level, const char* text, void*) {
   const std::lock_guard lock(g_mutex);
   if (level != GGML_LOG_LEVEL_CONT) {
     g_current.clear();
-    g_current_is_error = level == GGML_LOG_LEVEL_ERROR;
+    g_level = level;
   }
-  if (!g_current_is_error || !g_first_error.empty()) return;
+  if (g_level != GGML_LOG_LEVEL_ERROR && g_level != GGML_LOG_LEVEL_WARN) return;
   g_current += text;
-  const auto end = g_current.find('\n');
-  if (end != std::string::npos) g_first_error = g_current.substr(0, end);
+  for (std::size_t end = 0; (end = g_current.find('\n')) != std::string::npos;) {
+    take_line(g_current.substr(0, end));
+    g_current.erase(0, end + 1);
+  }
 }
 
 }  // namespace
@@ -37,13 +60,19 @@ void start_llama() {
 void clear_llama_log() {
   const std::lock_guard lock(g_mutex);
   g_first_error.clear();
+  g_warnings.clear();
   g_current.clear();
-  g_current_is_error = false;
+  g_level = GGML_LOG_LEVEL_NONE;
 }
 
 std::string llama_error() {
   const std::lock_guard lock(g_mutex);
   return g_first_error;
+}
+
+std::vector<std::string> llama_warnings() {
+  const std::lock_guard lock(g_mutex);
+  return g_warnings;
 }
 
 }  // namespace coala

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 namespace coala {
 
@@ -13,5 +14,9 @@ void clear_llama_log();
 /// The first error that llama.cpp logged since clear_llama_log(), in one line; "" when there was none. The first one
 /// is the cause, later ones only report that loading failed.
 std::string llama_error();
+
+/// What llama.cpp warned of since clear_llama_log(), each line once, without the names of its functions and without
+/// ornaments.
+std::vector<std::string> llama_warnings();
 
 }  // namespace coala

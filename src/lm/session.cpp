@@ -11,6 +11,7 @@
 #include "lm/context.h"
 #include "lm/late_output.h"
 #include "lm/log_sink.h"
+#include "lm/state_tap.h"
 
 namespace coala {
 namespace {
@@ -37,6 +38,7 @@ std::size_t padded_cells(const SessionOptions& options) {
 /// The context and the arrays of a batch, kept so that a step allocates nothing here.
 struct Session::Context {
   LateOutput late_output;
+  StateTap tap;  ///< for models that give no logits beside their states
   llama_context* handle = nullptr;
   std::vector<Token> tokens;
   std::vector<llama_pos> positions;
@@ -97,6 +99,8 @@ Session::Session(const Backbone& backbone, const SessionOptions& options)
   params.n_seq_max = static_cast<std::uint32_t>(options.sequences);
   params.n_outputs_max = static_cast<std::uint32_t>(output_rows(options));
   context_->late_output.attach(params);
+  taps_states_ = backbone.state_route() == StateRoute::FinalNorm;
+  if (taps_states_) context_->tap.attach(params);
   context_->handle =
       open_context(backbone, params, options.cells, "use fewer candidates, a smaller --max-tokens or a smaller model");
   lengths_.resize(static_cast<std::size_t>(options.sequences));
@@ -309,7 +313,8 @@ void Session::decode(Wanted wanted) {
   batch.n_seq_id = context.sequence_counts.data();
   batch.seq_id = context.sequence_lists.data();
   batch.logits = context.wanted.data();
-  llama_set_embeddings(context.handle, with_outputs);
+  llama_set_embeddings(context.handle, with_outputs && !taps_states_);
+  context.tap.begin(with_outputs && taps_states_);
   context.late_output.stop_at_states(wanted == Wanted::States);
   const EvaluationScope evaluation({.states_only = wanted == Wanted::States});
   clear_llama_log();
@@ -339,7 +344,8 @@ void Session::decode(Wanted wanted) {
 
 Session::Output Session::output(std::size_t row, Wanted wanted) const {
   const float* logits = llama_get_logits_ith(context_->handle, static_cast<std::int32_t>(row));
-  const float* state = llama_get_embeddings_ith(context_->handle, static_cast<std::int32_t>(row));
+  const float* state = taps_states_ ? context_->tap.state(row, backbone_.identity().dimension).data()
+                                    : llama_get_embeddings_ith(context_->handle, static_cast<std::int32_t>(row));
   if (logits == nullptr || state == nullptr) throw Error(ErrorCode::Internal, "llama.cpp gave no logits or no state");
   const std::size_t width = wanted == Wanted::States ? 0 : backbone_.identity().vocabulary;
   return {{logits, width}, {state, backbone_.identity().dimension}};

@@ -128,7 +128,8 @@ class Session {
   std::unique_ptr<Context> context_;
   std::vector<std::size_t> lengths_;  ///< of the sequences, in tokens
   std::vector<Copy> copies_;
-  bool has_parts_;  ///< else a sequence is copied as a whole or not at all
+  bool taps_states_ = false;  ///< see StateRoute
+  bool has_parts_;            ///< else a sequence is copied as a whole or not at all
   std::vector<Output> outputs_;
   SessionCounts counts_;
 };

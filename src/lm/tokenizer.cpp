@@ -7,6 +7,7 @@
 #include <cctype>
 #include <limits>
 #include <optional>
+#include <utility>
 
 #include "core/error.h"
 #include "core/hash.h"
@@ -20,22 +21,30 @@ std::string token_text(const llama_vocab* vocab, Token token) {
   return text == nullptr ? std::string() : std::string(text);
 }
 
-void strip_left(std::string& text) {
-  const auto is_text = [](unsigned char c) { return std::isspace(c) == 0; };
-  text.erase(text.begin(), std::find_if(text.begin(), text.end(), is_text));
+/// Could the text be part of a template's structure, such as "<|im_start|>"? Words and white space are none, and what
+/// surrounds thoughts stands in answers too.
+bool may_be_mark(const std::string& text) {
+  const auto first = static_cast<unsigned char>(text.front());
+  if (text.size() < 3 || std::isalnum(first) != 0 || std::isspace(first) != 0) return false;
+  std::string lower;
+  for (const char c : text) lower += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return lower.find("think") == std::string::npos && lower.find("thought") == std::string::npos;
 }
 
-void strip_right(std::string& text) {
-  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back())) != 0) text.pop_back();
-}
+}  // namespace
 
-/// A stretch of text without control tokens, or one control token.
-struct Run {
-  std::optional<Token> control;
+/// A stretch of text without special tokens, or one special token.
+struct Tokenizer::Run {
+  std::optional<Token> special;
   std::string text;
 };
 
-}  // namespace
+void Tokenizer::Specials::prepare() {
+  std::ranges::stable_sort(all, std::ranges::greater{}, [](const Special& special) { return special.text.size(); });
+  std::vector<std::string> texts;
+  for (const Special& special : all) texts.push_back(special.text);
+  matcher = TextMatcher(texts);
+}
 
 Tokenizer::Tokenizer(const llama_vocab* vocab, bool space_prefix)
     : vocab_(vocab),
@@ -48,70 +57,166 @@ Tokenizer::Tokenizer(const llama_vocab* vocab, bool space_prefix)
   for (std::size_t i = 0; i < size_; ++i) {
     const auto token = static_cast<Token>(i);
     const int attributes = llama_vocab_get_attr(vocab, token);
-    if ((attributes & (LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_UNKNOWN)) == 0) continue;
+    const bool control = (attributes & (LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_UNKNOWN)) != 0;
+    if (!control && (attributes & LLAMA_TOKEN_ATTR_USER_DEFINED) == 0) continue;
     std::string text = token_text(vocab, token);
     if (text.empty()) continue;
-    controls_.push_back({token, std::move(text), (attributes & LLAMA_TOKEN_ATTR_LSTRIP) != 0,
-                         (attributes & LLAMA_TOKEN_ATTR_RSTRIP) != 0});
+    (control ? controls_ : user_defined_)
+        .all.push_back({token, std::move(text), (attributes & LLAMA_TOKEN_ATTR_LSTRIP) != 0,
+                        (attributes & LLAMA_TOKEN_ATTR_RSTRIP) != 0});
   }
-  std::stable_sort(controls_.begin(), controls_.end(),
-                   [](const Control& a, const Control& b) { return a.text.size() > b.text.size(); });
+  controls_.prepare();
+  user_defined_.prepare();
+}
+
+void Tokenizer::take_marks(std::string_view own_text) {
+  std::vector<bool> found(user_defined_.all.size());
+  for (const TextMatcher::Match& match : user_defined_.matcher.all_in(own_text)) found[match.number] = true;
+  Specials rest;
+  for (std::size_t k = 0; k < found.size(); ++k) {
+    Special& special = user_defined_.all[k];
+    if (!found[k] || !may_be_mark(special.text)) {
+      rest.all.push_back(std::move(special));
+      continue;
+    }
+    marks_.resize(size_);
+    marks_[static_cast<std::size_t>(special.token)] = true;
+    marks_only_.all.push_back(special);
+    controls_.all.push_back(std::move(special));
+  }
+  user_defined_ = std::move(rest);
+  for (Specials* specials : {&controls_, &user_defined_, &marks_only_}) specials->prepare();
 }
 
 bool Tokenizer::is_control(Token token) const {
-  return token >= 0 && static_cast<std::size_t>(token) < size_ && llama_vocab_is_control(vocab_, token);
+  if (token < 0 || static_cast<std::size_t>(token) >= size_) return false;
+  return llama_vocab_is_control(vocab_, token) || (!marks_.empty() && marks_[static_cast<std::size_t>(token)]);
+}
+
+bool Tokenizer::is_special(Token token) const {
+  if (token < 0 || static_cast<std::size_t>(token) >= size_) return false;
+  // Where no space is put in front of a text it makes no difference, and users' tokens may hold words.
+  return is_control(token) ||
+         (space_prefix_ && (llama_vocab_get_attr(vocab_, token) & LLAMA_TOKEN_ATTR_USER_DEFINED) != 0);
+}
+
+std::string Tokenizer::control_text(Token token) const {
+  return is_control(token) ? token_text(vocab_, token) : std::string();
 }
 
 std::vector<std::string> Tokenizer::control_texts() const {
   std::vector<std::string> texts;
-  for (const Control& control : controls_) texts.push_back(control.text);
+  for (const Special& control : controls_.all) texts.push_back(control.text);
   return texts;
 }
 
-std::vector<Token> Tokenizer::encode(std::span<const TextPart> parts, bool at_start) const {
-  // Cut the template's text at its control tokens, longest first as llama.cpp does it, then join what is left with the
-  // user's text beside it, so that the result is that of tokenising one text.
+Token Tokenizer::leading_control(std::string_view template_text) const {
+  const std::size_t begin = std::min(template_text.find_first_not_of(" \t\r\n"), template_text.size());
+  const auto control = controls_.matcher.longest_at(template_text, begin);
+  return control ? controls_.all[*control].token : -1;
+}
+
+/// Cuts a text at special tokens as llama.cpp does it: the longest first, each from the left, in what is left of the
+/// text; white space beside those that strip it goes.
+std::vector<Tokenizer::Run> Tokenizer::cut(std::string_view text, const Specials& specials) {
+  std::vector<TextMatcher::Match> matches = specials.matcher.all_in(text);
+  std::ranges::sort(matches, {}, [](const TextMatcher::Match& match) { return std::pair(match.number, match.begin); });
+  std::vector<bool> taken(text.size());
+  std::vector<TextMatcher::Match> cuts;
+  const auto is_blank = [&](std::size_t at) {
+    return !taken[at] && std::isspace(static_cast<unsigned char>(text[at])) != 0;
+  };
+  for (const TextMatcher::Match& match : matches) {
+    const Special& special = specials.all[match.number];
+    const std::size_t end = match.begin + special.text.size();
+    const auto first = taken.begin() + static_cast<std::ptrdiff_t>(match.begin);
+    const auto last = taken.begin() + static_cast<std::ptrdiff_t>(end);
+    if (std::find(first, last, true) != last) continue;
+    std::fill(first, last, true);
+    for (std::size_t at = match.begin; special.strips_left && at > 0 && is_blank(at - 1); --at) taken[at - 1] = true;
+    for (std::size_t at = end; special.strips_right && at < text.size() && is_blank(at); ++at) taken[at] = true;
+    cuts.push_back(match);
+  }
+  std::ranges::sort(cuts, {}, &TextMatcher::Match::begin);
   std::vector<Run> runs;
-  const auto add = [&](Run run) {
-    if (run.control || runs.empty() || runs.back().control) {
-      if (run.control || !run.text.empty()) runs.push_back(std::move(run));
+  std::string rest;
+  const auto add_text = [&](std::size_t begin, std::size_t end) {
+    for (std::size_t at = begin; at < end; ++at) {
+      if (!taken[at]) rest += text[at];
+    }
+    if (!rest.empty()) runs.push_back({std::nullopt, std::move(rest)});
+    rest.clear();
+  };
+  std::size_t done = 0;
+  for (const TextMatcher::Match& match : cuts) {
+    const Special& special = specials.all[match.number];
+    add_text(done, match.begin);
+    runs.push_back({special.token, {}});
+    done = match.begin + special.text.size();
+  }
+  add_text(done, text.size());
+  return runs;
+}
+
+std::vector<Token> Tokenizer::encode(std::span<const TextPart> parts, bool at_start) const {
+  // Cut the template's text at its control tokens, then join what is left with the user's text beside it, so that the
+  // result is that of tokenising one text.
+  std::vector<Run> runs;
+  const auto add = [&](Run&& run) {
+    if (run.special || runs.empty() || runs.back().special) {
+      if (run.special || !run.text.empty()) runs.push_back(std::move(run));
     } else {
       runs.back().text += run.text;
     }
   };
   for (const TextPart& part : parts) {
-    std::vector<Run> pieces{{std::nullopt, part.text}};
-    for (const Control& control : controls_) {
-      if (part.from_user) break;
-      if (part.text.find(control.text) == std::string::npos) continue;
-      std::vector<Run> cut;
-      for (Run& piece : pieces) {
-        std::size_t at = std::string::npos;
-        while (!piece.control && (at = piece.text.find(control.text)) != std::string::npos) {
-          std::string left = piece.text.substr(0, at);
-          if (control.strips_left) strip_right(left);
-          cut.push_back({std::nullopt, std::move(left)});
-          cut.push_back({control.token, {}});
-          piece.text.erase(0, at + control.text.size());
-          if (control.strips_right) strip_left(piece.text);
-        }
-        cut.push_back(std::move(piece));
-      }
-      pieces = std::move(cut);
+    if (part.from_user) {
+      add({std::nullopt, part.text});
+    } else {
+      for (Run& run : cut(part.text, controls_)) add(std::move(run));
     }
-    for (Run& piece : pieces) add(std::move(piece));
   }
   std::vector<Token> tokens;
   bool starts = at_start;
   for (const Run& run : runs) {
-    if (run.control) {
-      tokens.push_back(*run.control);
+    if (run.special) {
+      tokens.push_back(*run.special);
     } else {
-      encode_plain(run.text, starts, tokens);
+      encode_run(run.text, starts, tokens);
     }
-    starts = run.control.has_value();
+    starts = run.special.has_value();
   }
   return tokens;
+}
+
+/// A text without control tokens. What reads like a mark is somebody's text: llama.cpp is not shown it as a whole.
+void Tokenizer::encode_run(const std::string& text, bool at_start, std::vector<Token>& to) const {
+  std::size_t done = 0;
+  const auto encode_piece = [&](std::size_t end) {
+    if (end == done) return;
+    const std::string piece = text.substr(done, end - done);
+    done = end;
+    if (!space_prefix_) return encode_plain(piece, at_start && end == piece.size(), to);
+    // llama.cpp finds user-defined tokens first, and puts the space in front of what follows them too.
+    bool starts = at_start && end == piece.size();
+    for (const Run& run : cut(piece, user_defined_)) {
+      if (run.special) {
+        to.push_back(*run.special);
+      } else {
+        encode_plain(run.text, starts, to);
+      }
+      starts = run.special.has_value();
+    }
+  };
+  const auto is_inside_character = [&](std::size_t at) {
+    return at < text.size() && (static_cast<unsigned char>(text[at]) & 0xc0u) == 0x80u;
+  };
+  for (const TextMatcher::Match& match : marks_only_.matcher.all_in(text)) {
+    std::size_t second = match.begin + 1;
+    while (is_inside_character(second)) ++second;
+    if (second > done) encode_piece(second);
+  }
+  encode_piece(text.size());
 }
 
 void Tokenizer::encode_plain(const std::string& text, bool at_start, std::vector<Token>& to) const {
@@ -150,12 +255,14 @@ Token Tokenizer::separator() const {
 }
 
 Token Tokenizer::end() const {
+  if (turn_end_ >= 0) return turn_end_;
   const Token end_of_turn = llama_vocab_eot(vocab_);
   return end_of_turn >= 0 ? end_of_turn : llama_vocab_eos(vocab_);
 }
 
 bool Tokenizer::is_end(Token token) const {
-  return token >= 0 && static_cast<std::size_t>(token) < size_ && llama_vocab_is_eog(vocab_, token);
+  if (token < 0 || static_cast<std::size_t>(token) >= size_) return false;
+  return token == turn_end_ || llama_vocab_is_eog(vocab_, token);
 }
 
 std::string Tokenizer::decode(std::span<const Token> tokens, bool at_start) const {
@@ -170,6 +277,7 @@ void Tokenizer::append_piece(Token token, std::string& to) const {
     throw Error(ErrorCode::Internal, fmt::format("token {} is not in a vocabulary of {}", token, size_));
   }
   constexpr std::size_t kUsual_bytes = 32;
+  if (is_control(token)) return;
   const std::size_t before = to.size();
   std::size_t room = kUsual_bytes;
   for (int attempt = 0; attempt < 2; ++attempt) {
@@ -199,6 +307,8 @@ std::string Tokenizer::hash() const {
     hasher.add(static_cast<std::int64_t>(token));
   }
   hasher.add(static_cast<std::int64_t>(adds_bos_)).add(static_cast<std::int64_t>(space_prefix_));
+  if (turn_end_ >= 0) hasher.add("turn end").add(static_cast<std::int64_t>(turn_end_));
+  for (const Special& mark : marks_only_.all) hasher.add("mark").add(static_cast<std::int64_t>(mark.token));
   return hasher.hex();
 }
 

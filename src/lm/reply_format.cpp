@@ -1,0 +1,143 @@
+#include "lm/reply_format.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+
+namespace coala {
+namespace {
+
+constexpr std::string_view kBlank = " \t\r\n";
+constexpr std::size_t kNone = std::string_view::npos;
+
+/// Names of tags that surround thoughts; part of the name is enough ("mm:think", "seed:think").
+constexpr std::array<std::string_view, 3> kThoughts{"think", "thought", "reason"};
+
+std::string_view without_blank_front(std::string_view text) {
+  const std::size_t begin = text.find_first_not_of(kBlank);
+  return begin == kNone ? std::string_view() : text.substr(begin);
+}
+
+/// The pieces as one text, marks included, and which of its bytes are of marks.
+struct MarkedText {
+  std::string text;
+  std::vector<bool> is_mark;
+
+  explicit MarkedText(std::span<const ReplyPiece> pieces) {
+    for (const ReplyPiece& piece : pieces) {
+      text += piece.text;
+      is_mark.resize(text.size(), piece.is_mark);
+    }
+  }
+  std::string plain(std::size_t begin, std::size_t end) const {
+    std::string result;
+    for (std::size_t at = begin; at < end; ++at) {
+      if (!is_mark[at]) result += text[at];
+    }
+    return result;
+  }
+};
+
+/// Messages, each "<|channel|>NAME<|message|>TEXT<|end|>"; those on the channel "final", or on none, are the answer.
+ReplyText split_channels(std::span<const ReplyPiece> pieces, bool thinking) {
+  ReplyText reply;
+  std::string header = thinking ? "analysis" : "final";
+  bool in_header = false;
+  const auto add = [&](std::string& to, std::string_view text, bool starts) {
+    if (starts && !to.empty() && !trimmed(text).empty()) to += "\n";
+    to += text;
+  };
+  bool starts = true;
+  for (const ReplyPiece& piece : pieces) {
+    if (piece.text == "<|start|>" || piece.text == "<|channel|>") {
+      if (!in_header || piece.text == "<|channel|>") header.clear();
+      in_header = true;
+    } else if (piece.text == "<|message|>") {
+      in_header = false;
+      starts = true;
+    } else if (piece.text == "<|end|>" || piece.text == "<|return|>" || piece.text == "<|call|>") {
+      header = "none";
+      starts = true;
+    } else if (in_header) {
+      header += piece.is_mark ? std::string(" ") : piece.text;
+    } else if (!piece.is_mark) {
+      const bool is_answer = header.find("final") != kNone || trimmed(header) == "none" || trimmed(header) == "assistant";
+      add(is_answer ? reply.answer : reply.reasoning, piece.text, starts);
+      starts = false;
+    }
+  }
+  return reply;
+}
+
+}  // namespace
+
+std::string_view trimmed(std::string_view text) {
+  text = without_blank_front(text);
+  return text.substr(0, text.find_last_not_of(kBlank) + 1);
+}
+
+std::string_view opening_tag(std::string_view text) {
+  const std::string_view core = trimmed(text);
+  if (core.empty() || (core.back() != '>' && core.back() != ']')) return {};
+  const std::size_t begin = core.rfind(core.back() == '>' ? '<' : '[');
+  if (begin == kNone) return {};
+  const std::string_view tag = core.substr(begin);
+  std::string name;
+  for (const char c : tag) name += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  const bool closes = name.size() < 3 || name[1] == '/' || name.find("end") != kNone || name.find("close") != kNone;
+  const bool is_thought =
+      std::ranges::any_of(kThoughts, [&](std::string_view thought) { return name.find(thought) != kNone; });
+  if (closes || !is_thought) return {};
+  return text.substr(static_cast<std::size_t>(tag.data() - text.data()));
+}
+
+std::string closing_tag(std::string_view tag) {
+  tag = trimmed(tag);
+  if (tag.size() < 3 || (tag.front() != '<' && tag.front() != '[')) return {};
+  if (const std::size_t start = tag.find("START"); start != kNone) {
+    return std::string(tag.substr(0, start)) + "END" + std::string(tag.substr(start + 5));
+  }
+  return std::string(1, tag.front()) + "/" + std::string(tag.substr(1));
+}
+
+ReplyText ReplyFormat::split(std::span<const ReplyPiece> pieces, bool thinking) const {
+  if (channels) return split_channels(pieces, thinking);
+  const MarkedText marked(pieces);
+  const std::string_view text = marked.text;
+  const std::size_t first = std::min(text.find_first_not_of(kBlank), text.size());
+  // What the template writes, and what most models write whatever their template says.
+  const std::array<std::string, 2> opens{open, "<think>"};
+  std::array<std::vector<std::string>, 2> ends;
+  if (!between.empty()) {
+    ends[0].push_back(between);
+    // A model may leave the header out: the part up to the end of the first tag does as well.
+    const std::size_t tag_end = between.find_first_of(">]");
+    if (tag_end != kNone && tag_end + 1 < between.size()) ends[0].push_back(between.substr(0, tag_end + 1));
+  } else if (const std::string tag = closing_tag(open); !tag.empty()) {
+    ends[0].push_back(tag);
+  }
+  ends[1].push_back("</think>");
+  for (std::size_t kind = 0; kind < opens.size(); ++kind) {
+    const bool opened = !opens[kind].empty() && text.substr(first).starts_with(opens[kind]);
+    const std::size_t begin = opened ? first + opens[kind].size() : 0;
+    for (const std::string& end : ends[kind]) {
+      const std::size_t at = text.find(end, begin);
+      // A tag that closes what nobody opened here was opened in the prompt.
+      const bool closes_prompts = thinking || (kind == 0 && closing_tag(open) == end);
+      if (at == kNone || (!opened && !closes_prompts)) continue;
+      std::string answer = marked.plain(at + end.size(), text.size());
+      return {std::string(trimmed(marked.plain(begin, at))), std::string(without_blank_front(answer))};
+    }
+    if (opened) return {std::string(trimmed(marked.plain(begin, text.size()))), ""};
+  }
+  const std::string whole = marked.plain(0, text.size());
+  if (thinking) return {std::string(trimmed(whole)), ""};
+  return {"", whole};
+}
+
+bool ReplyFormat::may_change(std::string_view answer) const {
+  const std::string_view begun = without_blank_front(answer);
+  return begun.empty() || (!open.empty() && open.starts_with(begun)) || std::string_view("<think>").starts_with(begun);
+}
+
+}  // namespace coala
