@@ -94,9 +94,11 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
 
   log_line(fmt::format("stage 1 of 3: features of {}", options.data.path.string()));
   const Backbone backbone(options.model);
+  for (const std::string& warning : backbone.warnings(options.features.template_mode)) log_warning(warning);
   ExtractOptions extract;
   extract.features = options.features;
   extract.threads = pool.size();
+  extract.skip_bad = options.skip_bad;
   extract.token_rank = possible_rank(backbone, options);
   extract.replace = true;  // the folder belongs to the run: features of another model or data are of no use in it
   const FileExtraction train_extraction = extract_file(backbone, options.data, paths.train_features, extract);
@@ -150,7 +152,9 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
   metrics["run"] = {{"key", key.hex()}, {"head_hash", hash_file(paths.head)}, {"command", options.command}};
   constexpr std::size_t kExamples = 10;  // of each kind
   Examples examples = surest_rows(run.evaluated, kExamples);
-  add_texts(examples, options.eval_data.empty() ? options.data : DataFile{options.eval_data, options.data.reader});
+  const std::vector<LeftOutRecord>& left_out = (eval_totals ? *eval_totals : train_extraction.totals).left_out;
+  add_texts(examples, options.eval_data.empty() ? options.data : DataFile{options.eval_data, options.data.reader},
+            left_out);
   write_file(paths.report, html_report({metrics, run.evaluated, examples, options.command}));
   write_file(paths.metrics, metrics.dump(2) + "\n");
   return {std::move(metrics), false};

@@ -33,15 +33,21 @@ void fill(Example& example, const Record& record) {
 
 }  // namespace
 
-void add_texts(Examples& examples, const DataFile& data) {
+void add_texts(Examples& examples, const DataFile& data, std::span<const LeftOutRecord> left_out) {
   std::map<std::size_t, Example*> wanted;
   for (Example& example : examples.right) wanted[example.record] = &example;
   for (Example& example : examples.wrong) wanted[example.record] = &example;
   RecordReader reader(data.path, data.reader);
   Record record;
-  std::size_t number = 0;
-  for (auto next = wanted.begin(); next != wanted.end() && reader.next(record); ++number) {
-    if (number != next->first) continue;
+  std::size_t number = 0;  // of the record among those with features
+  std::uint64_t read = 0;
+  auto bad = left_out.begin();  // in the order of the file
+  for (auto next = wanted.begin(); next != wanted.end() && reader.next(record);) {
+    if (bad != left_out.end() && bad->number == read++) {
+      ++bad;
+      continue;
+    }
+    if (number++ != next->first) continue;
     fill(*next->second, record);
     ++next;
   }

@@ -1,12 +1,15 @@
 #pragma once
 
+#include <span>
+
 #include "eval/evaluated_rows.h"
 #include "extract/extract_file.h"
 
 namespace coala {
 
 /// Fills in the texts of examples from the data that their features were made of.
+/// @param left_out  records that have no features
 /// @throws what reading throws
-void add_texts(Examples& examples, const DataFile& data);
+void add_texts(Examples& examples, const DataFile& data, std::span<const LeftOutRecord> left_out);
 
 }  // namespace coala

@@ -123,7 +123,7 @@ std::unique_ptr<Judge> make_judge(const GeneratedEvalOptions& options, const Hea
                 "train the judge on other data");
   }
   const FeatureSettings features =
-      check_model(head, options.judge_head, backbone, input.model.model, input.allow_unbound);
+      check_model(head, options.judge_head, backbone, input.model, input.allow_unbound);
   return std::make_unique<HeadJudge>(std::move(head), "the head " + options.judge_head, backbone, features, threads);
 }
 
@@ -170,10 +170,12 @@ Json evaluate_generated(GeneratedEvalOptions& options, const std::string& head_p
   for (const std::string& way : options.guidance) guidance_named(way, &head);  // before anything is generated
   std::vector<PromptRecord> records = read_prompts(input.data.path, input.data.reader());
   const Backbone backbone(input.model.file());
-  const FeatureSettings features = check_model(head, head_path, backbone, input.model.model, input.allow_unbound);
+  const FeatureSettings features = check_model(head, head_path, backbone, input.model, input.allow_unbound);
   const int threads = chosen_threads(common);
   const std::unique_ptr<Judge> judge = make_judge(options, head, backbone, input, threads);
-  std::vector<EncodedPrompt> prompts = encode_prompts(backbone, records, features.template_mode);
+  show_warnings(backbone, features.template_mode);
+  std::vector<EncodedPrompt> prompts =
+      encode_prompts(backbone, records, {features.template_mode, options.generation.thinking()}, input.model.skip_bad);
 
   GenerationOptions& generation = options.generation;
   generation.settings.seed = common.seed;

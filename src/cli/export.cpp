@@ -14,14 +14,18 @@
 namespace coala {
 namespace {
 
-enum class ExportFormat { Lora, Gguf };
+enum class ExportFormat {
+  Fitting,  ///< an adapter where the model can have one, else the whole model
+  Lora,
+  Gguf,
+};
 
 struct ExportCommand {
   CommonOptions common;
   ModelOptions model;
   std::string head;
   bool allow_unbound = false;
-  ExportFormat format = ExportFormat::Lora;
+  ExportFormat format = ExportFormat::Fitting;
   double scale = 1;
   std::string out;
 };
@@ -34,10 +38,12 @@ void run_export(const ExportCommand& command) {
                 "train one with `coala train --token-head` or `coala align`");
   }
   const Backbone backbone(command.model.file());
-  check_model(head, command.head, backbone, command.model.model, command.allow_unbound);
+  check_model(head, command.head, backbone, command.model, command.allow_unbound);
   const OutputMatrix output(backbone);
   const OutputChange change = output_change(*head.token, output, command.scale);
-  if (command.format == ExportFormat::Lora) {
+  const bool adapter =
+      command.format == ExportFormat::Lora || (command.format == ExportFormat::Fitting && !output.tied());
+  if (adapter) {
     write_lora(backbone, output, change, command.out);
   } else {
     write_merged(backbone, output, change, command.out);
@@ -45,13 +51,13 @@ void run_export(const ExportCommand& command) {
   const std::uintmax_t bytes = std::filesystem::file_size(command.out);
   if (command.common.json) {
     print_json({{"out", command.out},
-                {"format", command.format == ExportFormat::Lora ? "lora" : "gguf"},
+                {"format", adapter ? "lora" : "gguf"},
                 {"rank", head.token->rank()},
                 {"guidance_scale", command.scale},
                 {"bytes", bytes}});
   } else {
     fmt::print("{}: {} of rank {}, {} bytes\n", command.out,
-               command.format == ExportFormat::Lora ? "an adapter on the output matrix" : "the model with a change",
+               adapter ? "an adapter on the output matrix" : "the model with a change",
                head.token->rank(), bytes);
   }
 }
@@ -66,8 +72,9 @@ void add_export_command(CLI::App& app) {
   command.add_option("--head", options->head, "head file with a token head")->required();
   command.add_flag("--allow-unbound", options->allow_unbound, "accept a head that does not say which model it is for");
   add_choice(command, "--format", options->format,
-             "lora: an adapter on the output matrix; gguf: the whole model, its output matrix changed",
-             {{"lora", ExportFormat::Lora}, {"gguf", ExportFormat::Gguf}});
+             "lora: an adapter on the output matrix; gguf: the whole model, its output matrix changed; auto: lora, or gguf "
+             "where the output matrix is the embedding",
+             {{"auto", ExportFormat::Fitting}, {"lora", ExportFormat::Lora}, {"gguf", ExportFormat::Gguf}});
   command.add_option("--guidance-scale", options->scale, "how strongly the head guides, as in `coala generate`")
       ->capture_default_str();
   command.add_option("--out", options->out, "file to write")->required();

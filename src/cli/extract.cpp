@@ -43,7 +43,8 @@ ordered_json to_json(const ExtractCommand& command, const FileExtraction& result
                         {"contradictions", result.left_out.contradictions},
                         {"empty", result.left_out.empty},
                         {"identical", result.left_out.identical},
-                        {"no_shared_prompt", result.left_out.no_shared_prompt}};
+                        {"no_shared_prompt", result.left_out.no_shared_prompt},
+                        {"bad", result.totals.left_out.size()}};
   }
   json["flops"] = {{"extraction", result.totals.flops}};
   json["peak_rss_bytes"] = peak_rss_bytes();
@@ -65,6 +66,7 @@ void print_text(const ExtractCommand& command, const FileExtraction& result) {
     for (const std::uint32_t s : totals.unfinished_shards) waiting.push_back(s + 1);
     fmt::print("{}: part {} is done, waiting for {}\n", command.out, command.shard, fmt::join(waiting, ", "));
   }
+  if (!totals.left_out.empty()) fmt::print("  {} records were left out as bad\n", totals.left_out.size());
   if (totals.resumed_tokens > 0) fmt::print("  {} tokens were evaluated before\n", totals.resumed_tokens);
   fmt::print("  {} tokens, {} unique, {} evaluated; {:.0f} evaluated tokens/s, {:.1f} s\n", counts.tokens,
              counts.unique_tokens, counts.evaluated_tokens, totals.tokens_per_second, totals.seconds);
@@ -80,7 +82,10 @@ void run_extract(ExtractCommand& command) {
   ExtractOptions& options = command.extract;
   options.threads = chosen_threads(command.common);
   if (!command.shard.empty()) options.shard = parse_shard(command.shard);
+  options.features.template_mode = command.model.template_mode();
+  options.skip_bad = command.model.skip_bad;
   const Backbone backbone(command.model.file());
+  show_warnings(backbone, options.features.template_mode);
   const FileExtraction result =
       extract_file(backbone, {command.data.path, command.data.reader()}, command.out, options);
   if (command.common.json) {
@@ -97,6 +102,7 @@ void add_extract_command(CLI::App& app) {
   CLI::App& command = *app.add_subcommand("extract", "run preference data through a model and keep the features");
   add_model_options(command, options->model, /*required=*/true);
   add_data_options(command, options->data, /*required=*/true);
+  add_skip_option(command, options->model);
   command
       .add_option("--out", options->out,
                   "feature file or folder to write (safetensors); resumed when it was interrupted")

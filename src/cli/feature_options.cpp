@@ -20,9 +20,6 @@ void add_feature_options(CLI::App& command, FeatureSettings& settings) {
              "products with the model's weights: bf16 rounds weights and states, twice as fast where the CPU has "
              "instructions for it",
              {{"f32", Precision::F32}, {"bf16", Precision::BF16}});
-  add_choice(command, "--template", settings.template_mode,
-             "how messages become text: the model's chat template, or their contents alone",
-             {{"model", TemplateMode::Model}, {"raw", TemplateMode::Raw}});
   command
       .add_option("--max-length", settings.max_length_tokens,
                   fmt::format("longest prompt and response in tokens; default: {} or the model's context",

@@ -6,7 +6,7 @@
 
 namespace coala {
 
-/// Adds the options that decide what a feature is (pooling, length, template), shared by `extract` and `align`.
+/// Adds the options that decide what a feature is (pooling, layers, length), shared by `extract` and `align`.
 void add_feature_options(CLI::App& command, FeatureSettings& settings);
 
 }  // namespace coala

@@ -162,22 +162,24 @@ void run_generate(GenerateCommand& command, const CLI::App& app) {
   complete_settings(command.generation, command.guidance, app);
   GenerationSettings& settings = command.generation.settings;
   settings.seed = command.common.seed;
-  const std::vector<PromptRecord> records = gather_prompts(command);
+  std::vector<PromptRecord> records = gather_prompts(command);
   const Backbone backbone(command.model.file());
   std::size_t head_limit = backbone.identity().context_tokens;
-  TemplateMode mode = TemplateMode::Model;
+  TemplateMode mode = command.model.template_mode();
   if (head) {
-    settings.reward = {&*head, check_model(*head, command.head, backbone, command.model.model, command.allow_unbound)};
+    settings.reward = {&*head, check_model(*head, command.head, backbone, command.model, command.allow_unbound)};
     mode = settings.reward->features.template_mode;
     if (settings.reward->features.max_length_tokens > 0) head_limit = settings.reward->features.max_length_tokens;
     // The published program guides by the mean over all tokens, whatever its head was trained with.
     if (!command.generation.preset.empty()) settings.reward->features.over = PoolOver::All;
   }
+  show_warnings(backbone, mode);
   bind_to_model(command.generation, command.guidance, backbone, head ? &*head : nullptr);
   // What may still be dropped is not shown.
   const bool as_written = !command.chooses_best() && command.guidance != Guidance::Sentence;
   if (command.writes_text() && as_written) settings.on_text = print_text;
-  const std::vector<EncodedPrompt> prompts = encode_prompts(backbone, records, mode);
+  const std::vector<EncodedPrompt> prompts = 
+      encode_prompts(backbone, records, {mode, command.generation.thinking()}, command.model.skip_bad);
 
   ParallelGenerator generator(backbone, settings, prompts, chosen_threads(command.common));
   ReplyWriter writer(command.common.json);
@@ -215,6 +217,7 @@ void add_generate_command(CLI::App& app) {
   command.add_flag("--allow-unbound", options->allow_unbound, "accept a head that does not say which model it is for");
   command.add_option("--prompt", options->prompt, "one prompt: what the user says");
   add_data_options(command, options->data, /*required=*/false);
+  add_skip_option(command, options->model);
   command.add_option("--out", options->out,
                      "file for the replies, instead of standard output; what a stopped run left is gone on with");
   command.add_flag("--candidates", options->show_candidates, "list all candidates with their scores as well");

@@ -114,6 +114,9 @@ void apply_published_preset(GenerationOptions& options, const CLI::App& command)
 }  // namespace
 
 void add_sampling_options(CLI::App& command, GenerationOptions& options) {
+  command.add_flag("--thinking", options.thinks,
+                   "let a model think before it answers, where its template knows that; else the prompt ends behind "
+                   "thoughts that are empty");
   SamplerOptions& sampling = options.settings.sampling;
   command
       .add_option("--temperature", sampling.temperature, "randomness of the draw; 0: always the most probable token")
@@ -277,6 +280,7 @@ Json settings_fields(const GenerationOptions& options, Guidance guidance) {
               {"preset", options.preset},
               {"logit_bias", options.logit_bias},
               {"ignore_eos", options.ignore_end},
+              {"thinking", options.thinks},
               {"stop", settings.stops},
               {"grammar", options.grammar_file.empty() ? "" : hash_file(options.grammar_file)}};
   if (guidance == Guidance::EachToken || guidance == Guidance::Bias) fields["guidance_scale"] = options.token_scale();

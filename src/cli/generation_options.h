@@ -35,11 +35,13 @@ struct GenerationOptions {
   int samples = 1;
   std::vector<std::string> logit_bias;
   bool ignore_end = false;
+  bool thinks = false;
   std::string grammar_file;
   // What the settings point to.
   std::unique_ptr<Grammar> grammar;
   std::unique_ptr<LogitTilt> tilt;
 
+  Thinking thinking() const { return thinks ? Thinking::On : Thinking::Off; }
   double token_scale() const { return scale.value_or(1); }
 };
 

@@ -1,5 +1,7 @@
 #include "cli/model_features.h"
 
+#include <fmt/format.h>
+
 #include "core/error.h"
 #ifdef COALA_HAVE_LM
 #include "extract/extract_file.h"
@@ -9,6 +11,7 @@ namespace coala {
 
 void add_model_input_options(CLI::App& command, ModelInput& input, bool required) {
   add_model_options(command, input.model, required);
+  add_skip_option(command, input.model);
   add_data_options(command, input.data, required);
   command.add_flag("--allow-unbound", input.allow_unbound,
                    "accept a head or features that do not say which model they come from");
@@ -36,11 +39,18 @@ FeatureSettings settings_of(const Head& head) {
 }  // namespace
 
 FeatureSettings check_model(const Head& head, const std::filesystem::path& head_path, const Backbone& backbone,
-                            const std::string& model, bool allow_unbound) {
+                            const ModelOptions& model, bool allow_unbound) {
   const FeatureSettings settings = settings_of(head);
+  if (!model.chat_template.empty() && model.template_mode() != settings.template_mode) {
+    const bool raw = settings.template_mode == TemplateMode::Raw;
+    throw Error(ErrorCode::Mismatch,
+                fmt::format("{} was trained {} a chat template, and --template {} is given", head_path.string(),
+                            raw ? "without" : "with", model.chat_template),
+                "leave --template out, or train the head with it");
+  }
   const FeatureExtractor probe(backbone, settings, /*threads=*/1);
   check_head_matches(head, head_path, probe.dimension(), describe_features(probe, FeatureKind::Pairs, Dtype::F32, {}),
-                     model, allow_unbound);
+                     model.model, allow_unbound);
   return settings;
 }
 
@@ -49,7 +59,9 @@ HeadFeatures features_for_head(const Head& head, const std::filesystem::path& he
   const Backbone backbone(input.model.file());
   ExtractOptions options;
   options.threads = threads;
-  options.features = check_model(head, head_path, backbone, input.model.model, input.allow_unbound);
+  options.skip_bad = input.model.skip_bad;
+  options.features = check_model(head, head_path, backbone, input.model, input.allow_unbound);
+  show_warnings(backbone, options.features.template_mode);
   MemoryExtraction extraction = extract_to_memory(backbone, {input.data.path, input.data.reader()}, options);
   return {std::move(extraction.features), std::move(extraction.ids)};
 }

@@ -25,10 +25,11 @@ struct ModelInput {
 void add_model_input_options(CLI::App& command, ModelInput& input, bool required);
 
 #ifdef COALA_HAVE_LM
-/// The settings that a head's features were made with, after a check that the model is the one it was trained with.
+/// The settings that a head's features were made with, after a check that the model and its template are those it was
+/// trained with.
 /// @throws Error{Mismatch}
 FeatureSettings check_model(const Head& head, const std::filesystem::path& head_path, const Backbone& backbone,
-                            const std::string& model, bool allow_unbound);
+                            const ModelOptions& model, bool allow_unbound);
 #endif
 
 struct HeadFeatures {

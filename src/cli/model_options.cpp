@@ -1,5 +1,10 @@
 #include "cli/model_options.h"
 
+#ifdef COALA_HAVE_LM
+#include "core/atomic_file.h"
+#include "core/progress.h"
+#endif
+
 namespace coala {
 
 void add_model_options(CLI::App& command, ModelOptions& options, bool required) {
@@ -9,6 +14,33 @@ void add_model_options(CLI::App& command, ModelOptions& options, bool required) 
   command.add_option("--lora-scale", options.lora_scale, "factor of the adapter's weights")
       ->capture_default_str()
       ->needs(lora);
+  command
+      .add_option("--template", options.chat_template,
+                  "how messages become text: model (the model's chat template), raw (their contents alone), or a file "
+                  "with a Jinja template; default: as --head was trained, else model")
+      ->needs(model);
 }
+
+void add_skip_option(CLI::App& command, ModelOptions& options) {
+  command.add_flag("--skip-bad", options.skip_bad,
+                   "leave records out that the chat template refuses or that have no tokens, instead of stopping; they "
+                   "are counted and named");
+}
+
+#ifdef COALA_HAVE_LM
+
+ModelFile ModelOptions::file() const {
+  ModelFile result{model, lora, lora_scale};
+  if (!chat_template.empty() && chat_template != "model" && chat_template != "raw") {
+    result.chat_template = read_file(chat_template);
+  }
+  return result;
+}
+
+void show_warnings(const Backbone& backbone, TemplateMode mode) {
+  for (const std::string& warning : backbone.warnings(mode)) log_warning(warning);
+}
+
+#endif
 
 }  // namespace coala

@@ -13,15 +13,24 @@ struct ModelOptions {
   std::string model;
   std::string lora;
   double lora_scale = 1;
+  std::string chat_template;  ///< "model", "raw" or a file; "": as a head says, else "model"
+  bool skip_bad = false;
 
 #ifdef COALA_HAVE_LM
-  ModelFile file() const {
-    return {model, lora, lora_scale};
-  }
+  /// @throws Error{BadInput} when the template's file cannot be read
+  ModelFile file() const;
+  TemplateMode template_mode() const { return chat_template == "raw" ? TemplateMode::Raw : TemplateMode::Model; }
 #endif
 };
 
-/// Adds --model, --lora and --lora-scale.
+/// Adds --model, --lora, --lora-scale and --template.
 void add_model_options(CLI::App& command, ModelOptions& options, bool required);
+/// Adds --skip-bad.
+void add_skip_option(CLI::App& command, ModelOptions& options);
+
+#ifdef COALA_HAVE_LM
+/// Shows what the user should know of the model.
+void show_warnings(const Backbone& backbone, TemplateMode mode);
+#endif
 
 }  // namespace coala

@@ -19,6 +19,7 @@ Json reply_fields(const Reply& reply, const Head* head) {
               {"finish", finish_name(reply.finish)},
               {"log_probability", reply.log_probability},
               {"log_probability_tokens", reply.log_probability_tokens}};
+  if (!reply.reasoning.empty()) fields["reasoning"] = reply.reasoning;
   if (reply.score) {
     fields["score"] = *reply.score;
     fields["probability"] = head->probability(*reply.score);

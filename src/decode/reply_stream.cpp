@@ -20,9 +20,11 @@ ReplyStream::ReplyStream(const Backbone& backbone, const GenerationSettings& set
     : backbone_(backbone),
       settings_(settings),
       prompt_(prompt),
+      stops_(settings.stops),
       seed_(candidate_seed(settings.seed, prompt.tokens, static_cast<std::size_t>(candidate))),
       sampler_(settings.sampling, seed_, settings.grammar),
       feature_(std::move(feature)) {
+  stops_.insert(stops_.end(), prompt.stops.begin(), prompt.stops.end());
   sampler_.accept(prompt.tokens);
 }
 
@@ -30,11 +32,12 @@ void ReplyStream::take(const DrawnToken& drawn) {
   reply_.log_probability += drawn.log_probability;
   ++reply_.log_probability_tokens;
   if (settings_.trace) reply_.trace.push_back(drawn);
-  if (backbone_.tokenizer().is_end(drawn.token)) {
+  if (backbone_.tokenizer().is_end(drawn.token) &&
+      !backbone_.ends_thoughts_only(prompt_, reply_.tokens, drawn.token)) {
     // Not part of the reply, neither for its text nor for its score.
     reply_.finish = Finish::Stop;
     finished_ = true;
-    if (!settings_.stops.empty()) follow_text();  // a broken character at the end is one now
+    if (!stops_.empty()) follow_text();  // a broken character at the end is one now
     return;
   }
   reply_.tokens.push_back(drawn.token);
@@ -43,7 +46,7 @@ void ReplyStream::take(const DrawnToken& drawn) {
   reply_.finish = at_limit ? Finish::Length : Finish::Context;
   // The last token is evaluated for its state alone.
   waits_ = !finished_ || feature_.has_value();
-  if (!settings_.stops.empty() || settings_.on_text) follow_text();
+  if (!stops_.empty() || settings_.on_text) follow_text();
 }
 
 void ReplyStream::evaluated(std::span<const float> state) {
@@ -72,15 +75,16 @@ void ReplyStream::chosen(std::optional<double> score) {
 
 /// Ends the reply before a stop string, and shows what is sure to be in it.
 void ReplyStream::follow_text() {
-  std::string text = backbone_.decode_response(prompt_, reply_.tokens);
+  ReplyText reply = backbone_.decode_reply(prompt_, reply_.tokens);
+  std::string& text = reply.answer;
   const std::size_t sure = text.size() - (finished_ ? 0 : broken_bytes(text));
-  const std::size_t stop = find_stop(std::string_view(text).substr(0, sure), settings_.stops);
+  const std::size_t stop = find_stop(std::string_view(text).substr(0, sure), stops_);
   if (feature_) earlier_.push_back(*feature_);
   if (stop != std::string::npos) {
     text.resize(stop);
     std::size_t kept = reply_.tokens.size() - 1;
     while (kept > settled_tokens_ &&
-           backbone_.decode_response(prompt_, std::span(reply_.tokens).first(kept)).size() > stop) {
+           backbone_.decode_reply(prompt_, std::span(reply_.tokens).first(kept)).answer.size() > stop) {
       --kept;
     }
     reply_.tokens.resize(kept);
@@ -88,24 +92,27 @@ void ReplyStream::follow_text() {
     reply_.finish = Finish::Stop;
     finished_ = true;
     waits_ = false;
-    ending_ = std::move(text);
+    ending_ = std::move(reply);
     return;
   }
-  const std::size_t unsettled = unsettled_bytes(text, settings_.stops);
+  const std::size_t unsettled = unsettled_bytes(text, stops_);
   if (unsettled == 0) {
     earlier_.clear();
     settled_tokens_ = reply_.tokens.size();
   }
   const std::size_t settled = text.size() - unsettled;
-  // White space that may be the template's is not the reply's.
-  if (settings_.on_text && settled > shown_bytes_ && !prompt_.response_lead.starts_with(text)) {
+  // White space that may be the template's is not the reply's, and the beginning of thoughts none of the answer's.
+  const bool is_answer = finished_ || shown_bytes_ > 0 || !reply.reasoning.empty() || !backbone_.may_become_thoughts(text);
+  if (settings_.on_text && settled > shown_bytes_ && is_answer && !prompt_.response_lead.starts_with(text)) {
     settings_.on_text(std::string_view(text).substr(shown_bytes_, settled - shown_bytes_));
     shown_bytes_ = settled;
   }
 }
 
 Reply ReplyStream::finish() {
-  reply_.text = ending_ ? *ending_ : backbone_.decode_response(prompt_, reply_.tokens);
+  ReplyText reply = ending_ ? std::move(*ending_) : backbone_.decode_reply(prompt_, reply_.tokens);
+  reply_.text = std::move(reply.answer);
+  reply_.reasoning = std::move(reply.reasoning);
   if (settings_.on_text && reply_.text.size() > shown_bytes_) {
     settings_.on_text(std::string_view(reply_.text).substr(shown_bytes_));
   }

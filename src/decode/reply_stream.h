@@ -58,13 +58,14 @@ class ReplyStream {
   const Backbone& backbone_;
   const GenerationSettings& settings_;
   const EncodedPrompt& prompt_;
+  std::vector<std::string> stops_;  ///< of the settings and of the prompt
   std::uint64_t seed_;
   Sampler sampler_;
   std::optional<PooledState> feature_;
   Reply reply_;
   bool finished_ = false;
   bool waits_ = false;
-  std::optional<std::string> ending_;  ///< the text, when a stop string ended it
+  std::optional<ReplyText> ending_;  ///< the text, when a stop string ended it
   std::size_t shown_bytes_ = 0;        ///< of the text, to on_text
   /// Features of the last texts, without their last token: a stop string may take tokens back. The first one is that of
   /// `settled_tokens_` tokens, which no stop string can reach any more.

@@ -29,6 +29,12 @@ struct EncodedRecord {
   FeatureCounts counts;  ///< of tokens and truncation
 };
 
+/// A record that has no features and was left out.
+struct LeftOutRecord {
+  std::uint64_t number = 0;  ///< among all that were read, from 0
+  std::string reason;        ///< which names it
+};
+
 /// @throws Error{BadInput} naming the record
 EncodedRecord encode_record(const FeatureExtractor& extractor, const Pair& pair);
 EncodedRecord encode_record(const FeatureExtractor& extractor, const Labelled& labelled);

@@ -139,7 +139,7 @@ std::string files_text(std::uint64_t max_file_bytes) {
 
 /// Whether `out` holds these features already. @throws Error{Mismatch} when it holds others and may not be replaced
 bool is_up_to_date(const std::filesystem::path& out, const Metadata& description, const ExtractOptions& options,
-                   FeatureCounts& counts) {
+                   ExtractTotals& totals) {
   if (!std::filesystem::exists(out)) return false;
   const std::string hint = "remove it, or choose another --out";
   Found found;
@@ -153,7 +153,8 @@ bool is_up_to_date(const std::filesystem::path& out, const Metadata& description
   const auto fingerprint = found.metadata.find("fingerprint");
   const bool same = fingerprint != found.metadata.end() && fingerprint->second == description.at("fingerprint");
   if (same && found.max_file_bytes == options.max_file_bytes) {
-    counts = counts_of(found.metadata);
+    totals.counts = counts_of(found.metadata);
+    totals.left_out = left_out_of(found.metadata);
     return true;
   }
   if (options.replace) return false;
@@ -225,7 +226,8 @@ void make_output(const Job<Item>& job, ExtractTotals& totals) {
   PartStore parts(job.out, feature_columns(job.kind, job.options.dtype, widths),
                   job.options.projection ? tensors_of(job.options.projection->basis) : std::vector<FileTensor>());
   FeatureRows rows(job.kind, job.options.dtype, widths);
-  WindowReader<Item> reader(job.source, job.extractor.extractor(), job.extractor.pool(), 0);
+  WindowReader<Item> reader(job.source, job.extractor.extractor(), job.extractor.pool(), 0,
+                            job.options.skip_bad);
   ProgressEstimate progress(job.options);
   for (Window window; reader.next(window);) {
     evaluate_window(job, window, store, progress, totals);
@@ -235,7 +237,8 @@ void make_output(const Job<Item>& job, ExtractTotals& totals) {
   if (parts.rows() == 0) {
     throw Error(ErrorCode::BadInput, fmt::format("{} has no records", job.options.data.name), "check --data");
   }
-  parts.merge(with_counts(job.description, totals.counts), job.options.max_file_bytes);
+  totals.left_out = reader.left_out();
+  parts.merge(with_left_out(with_counts(job.description, totals.counts), totals.left_out), job.options.max_file_bytes);
   remove_unfinished(job.out);
 }
 
@@ -247,7 +250,8 @@ std::vector<std::uint32_t> make_shard(const Job<Item>& job, ExtractTotals& total
   const std::filesystem::path path = shard_path(job.out, shard);
   const OutputLock lock(path);
   const auto log = open_log(path, job.description, dimension, BlockLog::Access::Append, job.options.replace);
-  WindowReader<Item> reader(job.source, job.extractor.extractor(), job.extractor.pool(), 0);
+  WindowReader<Item> reader(job.source, job.extractor.extractor(), job.extractor.pool(), 0,
+                            job.options.skip_bad);
   ProgressEstimate progress(job.options);
   for (Window window; reader.next(window);) {
     evaluate_window(job, window, *log, progress, totals);
@@ -279,7 +283,7 @@ ExtractTotals extract_records(const Backbone& backbone, FeatureKind kind, const 
   ParallelExtractor extractor(backbone, options.features, options.threads, options.projection);
   const Metadata description = describe_features(extractor.extractor(), kind, options.dtype, options.data);
   ExtractTotals totals;
-  if (is_up_to_date(out, description, options, totals.counts)) {
+  if (is_up_to_date(out, description, options, totals)) {
     totals.up_to_date = true;
     if (lock) remove_unfinished(out);  // of a run that was killed just after it had finished
   } else {

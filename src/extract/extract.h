@@ -27,7 +27,8 @@ struct ExtractOptions {
   std::size_t token_rank = 0;
   std::shared_ptr<const TokenBasis> token_basis;      ///< whose coordinates they are in; null: one of their own
   std::shared_ptr<const TokenProjection> projection;  ///< what makes them; null: none
-  bool replace = false;  ///< an output that was made from something else is replaced instead of refused
+  bool skip_bad = false;  ///< records that the model cannot take are left out instead of thrown (ExtractTotals)
+  bool replace = false;   ///< an output that was made from something else is replaced instead of refused
   DataIdentity data;
   std::uint64_t records_expected = 0;  ///< for on_progress, 0 when not known
   /// Called now and then with the tokens that are evaluated, an earlier run's included, and an estimate of all.
@@ -37,6 +38,7 @@ struct ExtractOptions {
 
 struct ExtractTotals {
   FeatureCounts counts;                          ///< of the whole file
+  std::vector<LeftOutRecord> left_out;           ///< of the whole file; without reasons when it was up to date
   bool up_to_date = false;                       ///< the file was there already
   std::uint64_t resumed_tokens = 0;              ///< evaluated by a run that was stopped, or by other shards
   std::uint64_t evaluated_tokens = 0;            ///< by this run
@@ -54,7 +56,7 @@ struct ExtractTotals {
 /// A run without a shard takes over what shards have done, evaluates what is missing, and writes the same bytes as if
 /// it had done all.
 /// @throws Error{Mismatch} when `out` was made from something else (saying what) and `replace` is off, Error{BadInput}
-///   for a record that has no features (naming it) and for no records at all, Error{BadUsage} while another process
+///   for a record that has no features (naming it, unless it may be left out) and for no records at all, Error{BadUsage} while another process
 ///   writes the same file, Error{Interrupted}
 ExtractTotals extract_pairs(const Backbone& backbone, const PairSource& source, const std::filesystem::path& out,
                             const ExtractOptions& options);

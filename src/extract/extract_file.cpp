@@ -1,5 +1,8 @@
 #include "extract/extract_file.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -13,11 +16,24 @@
 namespace coala {
 namespace {
 
-DataIdentity identify(const DataFile& data) {
+DataIdentity identify(const DataFile& data, bool skip_bad) {
   Hasher hasher;
   hasher.add(hash_file(data.path)).add(shape_name(data.reader.shape));
   hasher.add(data.reader.alternation == Alternation::Code ? "code" : "paper");
+  if (skip_bad) hasher.add("bad records are left out");
   return {data.path.filename().string(), hasher.hex()};
+}
+
+/// Names some of the records that were left out.
+void warn_of(const std::vector<LeftOutRecord>& left_out, const DataFile& data) {
+  constexpr std::size_t kNamed = 5;
+  if (left_out.empty()) return;
+  log_warning(fmt::format("{} records of {} were left out:", left_out.size(), data.path.string()));
+  for (std::size_t i = 0; i < std::min(kNamed, left_out.size()); ++i) {
+    const LeftOutRecord& record = left_out[i];
+    log_warning(record.reason.empty() ? fmt::format("  the {}. record", record.number + 1) : "  " + record.reason);
+  }
+  if (left_out.size() > kNamed) log_warning(fmt::format("  and {} more", left_out.size() - kNamed));
 }
 
 /// Reading is cheap beside evaluating, and a progress bar without an end says little.
@@ -47,7 +63,7 @@ void collect(ParallelExtractor& extractor, const std::function<bool(Item&)>& sou
   AlignedVector<float> second;
   bool weighted = false;
   bool with_margin = false;
-  WindowReader<Item> reader(source, extractor.extractor(), extractor.pool(), 0);
+  WindowReader<Item> reader(source, extractor.extractor(), extractor.pool(), 0, options.skip_bad);
   std::uint64_t done = 0;
   for (Window window; reader.next(window);) {
     MemoryBlocks blocks;
@@ -80,6 +96,7 @@ void collect(ParallelExtractor& extractor, const std::function<bool(Item&)>& sou
     }
     result.totals.counts += window.counts;
   }
+  result.totals.left_out = reader.left_out();
   if (!weighted) set.weight.clear();
   if (!with_margin) set.margin.clear();
   const std::size_t n = result.ids.size();
@@ -108,18 +125,20 @@ FileExtraction extract_once(const Backbone& backbone, const DataFile& data, cons
 
 FileExtraction extract_file(const Backbone& backbone, const DataFile& data, const std::filesystem::path& out,
                             ExtractOptions options) {
-  options.data = identify(data);
+  options.data = identify(data, options.skip_bad);
   if (!options.on_progress) {
     options.on_progress = progress_bar();
     options.records_expected = count_records(data);
   }
   if (options.token_rank > 0) options.projection = set_up_tokens(backbone, data, out, options);
   FileExtraction result = extract_once(backbone, data, out, options);
+  warn_of(result.totals.left_out, data);
   if (options.shard.count == 1 || result.totals.up_to_date || !result.totals.unfinished_shards.empty()) return result;
   options.shard = {};
   try {
     const ExtractTotals shard = result.totals;
     result = extract_once(backbone, data, out, options);
+    warn_of(result.totals.left_out, data);
     result.totals.seconds += shard.seconds;
     result.totals.evaluated_tokens += shard.evaluated_tokens;
     result.totals.resumed_tokens -= shard.evaluated_tokens;
@@ -131,7 +150,7 @@ FileExtraction extract_file(const Backbone& backbone, const DataFile& data, cons
 }
 
 MemoryExtraction extract_to_memory(const Backbone& backbone, const DataFile& data, ExtractOptions options) {
-  options.data = identify(data);
+  options.data = identify(data, options.skip_bad);
   if (!options.on_progress) {
     options.on_progress = progress_bar();
     options.records_expected = count_records(data);
@@ -149,6 +168,7 @@ MemoryExtraction extract_to_memory(const Backbone& backbone, const DataFile& dat
     collect<Labelled>(
         extractor, [&reader](Labelled& labelled) { return reader.next(labelled); }, options, result);
   }
+  warn_of(result.totals.left_out, data);
   const FeatureCounts& counts = result.totals.counts;
   result.features.kind = kind;
   result.features.path = data.path.string();

@@ -15,12 +15,13 @@ namespace {
 
 std::size_t choose_limit(const BackboneIdentity& backbone, std::size_t asked) {
   if (asked == 0) return std::min(kDefaultMaxLength_tokens, backbone.context_tokens);
+  // Beyond it the model evaluates a text in another way; longer ones are cut, as they would be at a smaller limit.
+  if (!backbone.context_reason.empty()) asked = std::min(asked, backbone.context_tokens);
   if (asked < kSmallestMaxLength_tokens || asked > backbone.context_tokens) {
     throw Error(ErrorCode::BadUsage,
                 fmt::format("the maximum length is {} tokens; {} to {} are possible with {}", asked,
                             kSmallestMaxLength_tokens, backbone.context_tokens, backbone.name),
-                backbone.context_reason.empty() ? "choose another --max-length"
-                                                : "choose another --max-length; " + backbone.context_reason);
+                "choose another --max-length");
   }
   return asked;
 }

@@ -44,6 +44,8 @@ constexpr std::array<Decisive, 25> kDecisive{{{"coala.format", "file format"},
                                               {"token.share", "share of tokens for the token head"},
                                               {"token.basis", "basis of the token head"}}};
 
+constexpr const char* kLeftOut = "extract.left_out";
+
 /// Text instead of a template's source: what TemplateMode::Raw does.
 constexpr const char* kRawRule = "raw: each content and a line break";
 
@@ -87,7 +89,7 @@ Metadata describe_features(const FeatureExtractor& extractor, FeatureKind kind, 
                     {"template", raw ? "raw" : backbone.template_source},
                     {"template.hash", raw ? hash_text(kRawRule) : backbone.template_hash},
                     {"bos", extractor.backbone().tokenizer().adds_bos() ? "added" : "none"},
-                    {"feature.tensor", "final_norm"},
+                    {"feature.tensor", backbone.short_positions ? "final_norm, short positions" : "final_norm"},
                     {"feature.layer", layers_name(settings.layers)},
                     {"pooling", pooling_name(settings.pooling)},
                     {"pooling.over", pool_over_name(settings.over)},
@@ -125,6 +127,24 @@ Metadata describe_features(const FeatureExtractor& extractor, FeatureKind kind, 
 Metadata with_counts(Metadata metadata, const FeatureCounts& counts) {
   for (const auto& [key, field] : kCounts) metadata[key] = std::to_string(counts.*field);
   return metadata;
+}
+
+Metadata with_left_out(Metadata metadata, const std::vector<LeftOutRecord>& left_out) {
+  std::string numbers;
+  for (const LeftOutRecord& record : left_out) numbers += (numbers.empty() ? "" : ",") + std::to_string(record.number);
+  if (!numbers.empty()) metadata[kLeftOut] = numbers;
+  return metadata;
+}
+
+std::vector<LeftOutRecord> left_out_of(const Metadata& metadata) {
+  const std::string text = value_of(metadata, kLeftOut);
+  std::vector<LeftOutRecord> records;
+  for (const char *at = text.data(), *const end = at + text.size(); at < end;) {
+    LeftOutRecord record;
+    at = std::from_chars(at, end, record.number).ptr + 1;  // behind the comma
+    records.push_back(std::move(record));
+  }
+  return records;
 }
 
 FeatureCounts counts_of(const Metadata& metadata) {

@@ -2,8 +2,10 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include "core/safetensors.h"
+#include "extract/encoded_record.h"
 #include "extract/feature_extractor.h"
 #include "features/feature_set.h"
 
@@ -23,6 +25,10 @@ Metadata describe_features(const FeatureExtractor& extractor, FeatureKind kind, 
 
 /// The same completed by what was counted.
 Metadata with_counts(Metadata metadata, const FeatureCounts& counts);
+
+/// The same with the numbers of records that were left out; no entry when there are none.
+Metadata with_left_out(Metadata metadata, const std::vector<LeftOutRecord>& left_out);
+std::vector<LeftOutRecord> left_out_of(const Metadata& metadata);
 
 /// The counts of a finished file. Zero where the metadata lacks one.
 FeatureCounts counts_of(const Metadata& metadata);

@@ -55,7 +55,7 @@ std::optional<TokenBasis> basis_in(const std::filesystem::path& path, const std:
 }
 
 /// Responses of records that stand evenly spaced in the file.
-std::vector<EncodedResponse> sample_responses(const FeatureExtractor& extractor, const DataFile& data) {
+std::vector<EncodedResponse> sample_responses(const FeatureExtractor& extractor, const DataFile& data, bool skip_bad) {
   std::uint64_t count = 0;
   Record record;
   for (RecordReader reader(data.path, data.reader); reader.next(record);) ++count;
@@ -63,17 +63,21 @@ std::vector<EncodedResponse> sample_responses(const FeatureExtractor& extractor,
   const std::uint64_t stride = std::max<std::uint64_t>(1, count / wanted);
   std::vector<EncodedResponse> sample;
   RecordReader reader(data.path, data.reader);
-  const auto add = [&](EncodedRecord&& encoded) {
-    for (EncodedResponse& response : encoded.responses) sample.push_back(std::move(response));
+  const auto add = [&](const auto& item) {
+    try {
+      for (EncodedResponse& response : encode_record(extractor, item).responses) sample.push_back(std::move(response));
+    } catch (const Error& error) {
+      if (!skip_bad || error.code() != ErrorCode::BadInput) throw;
+    }
   };
   std::uint64_t i = 0;
   if (reader.kind() == RecordKind::Pair) {
     for (Pair pair; reader.next(pair); ++i) {
-      if (i % stride == 0) add(encode_record(extractor, pair));
+      if (i % stride == 0) add(pair);
     }
   } else {
     for (Labelled labelled; reader.next(labelled); ++i) {
-      if (i % stride == 0) add(encode_record(extractor, labelled));
+      if (i % stride == 0) add(labelled);
     }
   }
   std::ranges::sort(sample, {}, &EncodedResponse::tokens);  // so that prefixes are shared
@@ -117,7 +121,7 @@ std::shared_ptr<const TokenProjection> set_up_tokens(const Backbone& backbone, c
   if (!basis) basis = basis_in(token_basis_path(out), key, description, rank);
   if (!basis) {
     log_line("fitting the token head's basis to a sample");
-    basis = fit_token_basis(extractor, *output, sample_responses(extractor, data), rank, options.threads);
+    basis = fit_token_basis(extractor, *output, sample_responses(extractor, data, options.skip_bad), rank, options.threads);
     save_basis(*basis, key, token_basis_path(out));
   }
   return std::make_shared<const TokenProjection>(output, std::move(*basis), share);

@@ -4,6 +4,7 @@
 #include <exception>
 #include <utility>
 
+#include "core/error.h"
 #include "core/interrupt.h"
 #include "data/record.h"
 
@@ -28,8 +29,12 @@ std::uint32_t Window::rows_of_record(std::size_t record) const {
 
 template <class Item>
 WindowReader<Item>::WindowReader(Source source, const FeatureExtractor& extractor, ThreadPool& pool,
-                                 std::uint32_t first_window)
-    : source_(std::move(source)), extractor_(extractor), pool_(pool), next_window_(first_window) {}
+                                 std::uint32_t first_window, bool skip_bad)
+    : source_(std::move(source)),
+      extractor_(extractor),
+      pool_(pool),
+      next_window_(first_window),
+      skip_bad_(skip_bad) {}
 
 template <class Item>
 void WindowReader<Item>::encode_more() {
@@ -52,10 +57,18 @@ void WindowReader<Item>::encode_more() {
       }
     }
   });
-  for (const std::exception_ptr& failure : failures) {
-    if (failure) std::rethrow_exception(failure);
+  for (std::size_t i = 0; i < items.size(); ++i, ++read_) {
+    if (!failures[i]) {
+      encoded_.push_back(std::move(results[i]));
+      continue;
+    }
+    try {
+      std::rethrow_exception(failures[i]);
+    } catch (const Error& error) {
+      if (!skip_bad_ || error.code() != ErrorCode::BadInput) throw;
+      left_out_.push_back({read_, error.what()});
+    }
   }
-  for (EncodedRecord& result : results) encoded_.push_back(std::move(result));
 }
 
 template <class Item>
@@ -63,7 +76,7 @@ bool WindowReader<Item>::next(Window& window) {
   window = Window{};
   window.responses_per_record = std::is_same_v<Item, Pair> ? 2 : 1;
   while (window.counts.tokens < kWindow_tokens && window.rows.size() < kWindow_records) {
-    if (encoded_.empty() && more_) encode_more();
+    while (encoded_.empty() && more_) encode_more();
     if (encoded_.empty()) break;
     EncodedRecord& record = encoded_.front();
     window.rows.push_back(std::move(record.row));

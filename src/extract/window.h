@@ -39,10 +39,14 @@ class WindowReader {
  public:
   using Source = std::function<bool(Item&)>;
   /// @param first_window  index of the first window; the source must be at its first record
-  WindowReader(Source source, const FeatureExtractor& extractor, ThreadPool& pool, std::uint32_t first_window);
+  /// @param skip_bad      records that cannot be encoded are left out instead of thrown
+  WindowReader(Source source, const FeatureExtractor& extractor, ThreadPool& pool, std::uint32_t first_window,
+               bool skip_bad);
 
   /// False at the end. @throws what encode_record() throws for the first record that cannot be encoded
   bool next(Window& window);
+  /// Records that were left out so far, in their order.
+  const std::vector<LeftOutRecord>& left_out() const { return left_out_; }
 
  private:
   void encode_more();
@@ -51,7 +55,10 @@ class WindowReader {
   const FeatureExtractor& extractor_;
   ThreadPool& pool_;
   std::uint32_t next_window_;
+  bool skip_bad_;
   bool more_ = true;
+  std::uint64_t read_ = 0;
+  std::vector<LeftOutRecord> left_out_;
   std::deque<EncodedRecord> encoded_;
 };
 

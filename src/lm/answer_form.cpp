@@ -4,6 +4,8 @@
 #include <cctype>
 #include <string_view>
 
+#include "data/utf8.h"
+
 namespace coala {
 namespace {
 
@@ -109,10 +111,12 @@ ReplyFormat find_reply_format(const RenderedAnswers& rendered) {
   // A prompt that is to go without thoughts may show how they look when there are none: "<think>\n\n</think>".
   const std::string_view prompt = rendered.prompt;
   const std::string_view none = trimmed(prompt.substr(common_bytes(prompt, rendered.thinking)));
-  const std::size_t last = std::min(none.rfind('<'), none.rfind('['));
-  if (last == kNone || last == 0) return format;
-  format.open = trimmed(none.substr(0, last));
-  format.between = trimmed(none.substr(last));
+  const std::size_t last = none.find_last_of("<[");
+  const std::string_view open = trimmed(none.substr(0, last));  // of more, what begins with the tag before
+  const std::size_t tag = last == kNone ? kNone : open.find_last_of("<[");
+  if (tag == kNone || !names_thoughts(open.substr(tag))) return format;
+  format.open = open.substr(tag);
+  format.between = none.substr(last);
   return format;
 }
 

@@ -10,6 +10,7 @@
 #include <limits>
 
 #include "core/hash.h"
+#include "data/utf8.h"
 #include "lm/accelerator.h"
 #include "lm/gguf_file.h"
 #include "lm/log_sink.h"
@@ -121,7 +122,7 @@ Backbone::Backbone(const ModelFile& model_file) : path_(model_file.path), file_(
 
   original_context_ = two_kinds_of_positions(file);
   model_.reset(load(path, file));
-  warnings_ = llama_warnings();
+  for (const std::string& warning : llama_warnings()) warnings_.push_back("llama.cpp: " + warning);
   check_kind();
   tokenizer_ = std::make_unique<Tokenizer>(llama_model_get_vocab(model_.get()), has_space_prefix(file));
   identity_.encoder = std::ranges::find(kEncoders, identity_.architecture) != kEncoders.end();
@@ -205,13 +206,15 @@ void Backbone::describe() {
   identity_.vocabulary = tokenizer_->size();
   identity_.context_tokens = static_cast<std::size_t>(llama_model_n_ctx_train(model));
   if (original_context_ > 0) {
-    identity_.engine += ", short position factors";
+    identity_.short_positions = true;
     if (original_context_ < identity_.context_tokens) {
       identity_.context_reason = fmt::format(
           "the file says {}, but beyond {} it has other position factors (LongRoPE), which are not used: all numbers "
           "of a text would change with its length",
           identity_.context_tokens, original_context_);
       identity_.context_tokens = original_context_;
+      warnings_.push_back(fmt::format("texts for {} are cut at {} tokens: {}", identity_.name, original_context_,
+                                      identity_.context_reason));
     }
   }
   const std::int64_t heads = llama_model_n_head(model);
@@ -222,7 +225,7 @@ void Backbone::describe() {
   identity_.active_parameters = count_active_parameters(file, file);
   const bool says_bos = file.integers.contains("tokenizer.ggml.add_bos_token");
   if (file.text("tokenizer.ggml.model") == "gpt2" && file.text("tokenizer.ggml.pre").empty()) {
-    warnings_.push_back(fmt::format(
+    warnings_.insert(warnings_.begin(), fmt::format(
         "{} does not say how its tokenizer splits texts (tokenizer.ggml.pre), so tokens may be others than those that it "
         "was trained on{}; convert it again with a newer llama.cpp",
         identity_.name,
@@ -235,6 +238,24 @@ void Backbone::describe() {
 const ChatTemplate& Backbone::chat_template() const {
   if (template_error_) throw *template_error_;
   return *template_;
+}
+
+std::vector<std::string> Backbone::warnings(TemplateMode mode) const {
+  constexpr std::size_t kMost = 4;
+  std::vector<std::string> result;
+  for (const std::string& warning : warnings_) {
+    if (result.size() < kMost) result.push_back(warning);
+  }
+  if (warnings_.size() > kMost) {
+    result.push_back(fmt::format("llama.cpp has {} more of {}", warnings_.size() - kMost, identity_.name));
+  }
+  if (mode == TemplateMode::Model && identity_.template_source == "plain") {
+    result.push_back(
+        fmt::format("{} has no chat template (is it a base model?): messages become 'User: ..' and 'Assistant: ..', and "
+                    "a reply ends where it would go on with 'User:'; --template names another way",
+                    identity_.name));
+  }
+  return result;
 }
 
 StateRoute Backbone::state_route() const {

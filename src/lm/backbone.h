@@ -46,7 +46,7 @@ struct BackboneIdentity {
   std::string tokenizer_hash;
   std::string template_hash;    ///< of the template's source, and of what is put behind its prompts
   std::string template_source;  ///< "model", "file", or without any "plain", or "contents" for an encoder
-  std::string engine;           ///< name and version of the program that evaluates it, and what it was told to do
+  std::string engine;           ///< name and version of the program that evaluates it
   std::string adapter_name;     ///< of the LoRA adapter's file; "" without one, as the next two
   std::string adapter_hash;     ///< of that whole file
   std::string adapter_scale;    ///< as a number
@@ -57,6 +57,7 @@ struct BackboneIdentity {
   std::size_t context_tokens = 0;   ///< longest sequence that is evaluated: what the model was trained on
   std::string context_reason;       ///< why it is less than the file says; "" when it is not
   std::size_t attention_width = 0;  ///< heads times head dimension
+  bool short_positions = false;     ///< of two kinds of position factors (LongRoPE), that for short texts is used
   bool encoder = false;             ///< a token sees those after it too; such a model cannot write
   std::uint64_t parameters = 0;
   /// Without the embedding and output matrices, of expert layers only what one token uses, and with the adapter's.
@@ -102,7 +103,8 @@ class Backbone {
   /// @throws Error{BadInput} when the file's template cannot be used
   const ChatTemplate& chat_template() const;
   /// What to tell the user about the model, a sentence each: llama.cpp's warnings, and ours.
-  const std::vector<std::string>& warnings() const { return warnings_; }
+  /// @param mode  how messages become text
+  std::vector<std::string> warnings(TemplateMode mode) const;
 
   /// Exactly one BOS token in front when the model wants one; else what the template writes.
   /// A prompt without messages and text gives the BOS token alone, or nothing.

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <ggml.h>
 #include <gguf.h>
+#include <llama.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -44,6 +45,35 @@ ggml_tensor* describe(ggml_context* context, const char* name, ggml_type type, s
       ggml_new_tensor_2d(context, type, static_cast<std::int64_t>(columns), static_cast<std::int64_t>(rows));
   ggml_set_name(tensor, name);
   return tensor;
+}
+
+/// The header of the model with an output matrix of its own.
+Gguf untied_header(const Backbone& backbone, ggml_type type) {
+  ggml_context* found = nullptr;
+  const Gguf original(gguf_init_from_file(backbone.path().c_str(), {/*no_alloc=*/true, &found}));
+  const Ggml of_original(found);
+  if (!original) throw Error(ErrorCode::CorruptFile, fmt::format("cannot read {} again", backbone.path().string()));
+  const Ggml context = tensor_descriptions(1);
+  const BackboneIdentity& model = backbone.identity();
+  ggml_tensor* changed = describe(context.get(), kOutput, type, model.dimension, model.vocabulary);
+  Gguf header(gguf_init_empty());
+  gguf_set_kv(header.get(), original.get());
+  bool has_output = false;
+  for (const GgufTensor& tensor : backbone.file().tensors) {
+    const bool is_output = tensor.name == kOutput;
+    has_output = has_output || is_output;
+    gguf_add_tensor(header.get(), is_output ? changed : ggml_get_tensor(of_original.get(), tensor.name.c_str()));
+  }
+  if (!has_output) gguf_add_tensor(header.get(), changed);
+  return header;
+}
+
+Error always_tied(const Backbone& backbone) {
+  return Error(ErrorCode::BadInput,
+               fmt::format("the output matrix of {} is its embedding, and llama.cpp reads models of its architecture "
+                           "({}) in no other way: there is no file that holds the change",
+                           backbone.identity().name, backbone.identity().architecture),
+               "guide it with `coala generate --guidance token`, which needs no such file");
 }
 
 /// Writes a header, then tensors one after the other, each padded to the file's alignment.
@@ -115,6 +145,23 @@ void append_changed_matrix(const OutputMatrix& output, const OutputChange& chang
   writer.end_tensor();
 }
 
+/// Does llama.cpp find every tensor that it wants in the file, and no others?
+bool loads_without_numbers(const std::filesystem::path& path) {
+  llama_model_params params = llama_model_default_params();
+  params.n_gpu_layers = 0;
+  params.no_alloc = true;
+  params.load_mode = LLAMA_LOAD_MODE_NONE;
+  try {
+    llama_model* model = llama_model_load_from_file(path.c_str(), params);
+    if (model != nullptr) llama_model_free(model);
+    return model != nullptr;
+  } catch (const std::bad_alloc&) {
+    throw;
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
 /// Whether the written model gives the logits of the changed matrix: some architectures ignore one of their own.
 void check_merged(const std::filesystem::path& path, const OutputMatrix& output, const OutputChange& change) {
   const Backbone merged{ModelFile(path)};
@@ -137,9 +184,40 @@ void check_merged(const std::filesystem::path& path, const OutputMatrix& output,
 
 }  // namespace
 
+bool can_have_own_output(const Backbone& backbone, const std::filesystem::path& path) {
+  const Gguf header = untied_header(backbone, GGML_TYPE_F16);
+  std::uint64_t bytes = gguf_get_meta_size(header.get());
+  for (std::int64_t i = 0; i < gguf_get_n_tensors(header.get()); ++i) {
+    bytes += GGML_PAD(gguf_get_tensor_size(header.get(), i), gguf_get_alignment(header.get()));
+  }
+  const std::filesystem::path probe = path.string() + ".probe";
+  std::error_code ignored;
+  bool loads = false;
+  try {
+    AtomicFile file(probe);
+    std::vector<std::byte> meta(gguf_get_meta_size(header.get()));
+    gguf_get_meta_data(header.get(), meta.data());
+    file.write(meta.data(), meta.size());
+    file.commit();
+    std::error_code error;
+    std::filesystem::resize_file(probe, bytes, error);  // a hole: it takes no room
+    if (error) {
+      throw Error(ErrorCode::Io, fmt::format("cannot write {}: {}", probe.string(), error.message()),
+                  "name an --out in another file system");
+    }
+    loads = loads_without_numbers(probe);
+  } catch (...) {
+    std::filesystem::remove(probe, ignored);
+    throw;
+  }
+  std::filesystem::remove(probe, ignored);
+  return loads;
+}
+
 void write_lora(const Backbone& backbone, const OutputMatrix& output, const OutputChange& change,
                 const std::filesystem::path& path) {
   if (output.tied()) {
+    if (!can_have_own_output(backbone, path)) throw always_tied(backbone);
     throw Error(
         ErrorCode::BadInput,
         fmt::format("the output matrix of {} is its embedding: an adapter on it would change what the model reads "
@@ -175,22 +253,11 @@ void write_merged(const Backbone& backbone, const OutputMatrix& output, const Ou
   if (std::filesystem::equivalent(backbone.path(), path, ignored)) {
     throw Error(ErrorCode::BadUsage, fmt::format("{} is the model itself", path.string()), "name another --out");
   }
+  if (output.tied() && !can_have_own_output(backbone, path)) throw always_tied(backbone);
   const std::vector<GgufTensor>& tensors = backbone.file().tensors;
-  ggml_context* found = nullptr;
-  const Gguf original(gguf_init_from_file(backbone.path().c_str(), {/*no_alloc=*/true, &found}));
-  const Ggml of_original(found);
-  if (!original) throw Error(ErrorCode::CorruptFile, fmt::format("cannot read {} again", backbone.path().string()));
-  const Ggml context = tensor_descriptions(1);
-  const auto old = std::ranges::find(tensors, kOutput, &GgufTensor::name);
   const ggml_type type = output.type() == GGML_TYPE_F32 ? GGML_TYPE_F32 : GGML_TYPE_F16;
-  ggml_tensor* changed = describe(context.get(), kOutput, type, output.dimension(), output.vocabulary());
-  const Gguf header(gguf_init_empty());
-  gguf_set_kv(header.get(), original.get());
-  for (const GgufTensor& tensor : tensors) {
-    gguf_add_tensor(header.get(),
-                    tensor.name == kOutput ? changed : ggml_get_tensor(of_original.get(), tensor.name.c_str()));
-  }
-  if (old == tensors.end()) gguf_add_tensor(header.get(), changed);
+  const Gguf header = untied_header(backbone, type);
+  const bool has_output = std::ranges::find(tensors, kOutput, &GgufTensor::name) != tensors.end();
 
   const std::filesystem::path unchecked = path.string() + ".unchecked";
   try {
@@ -204,7 +271,7 @@ void write_merged(const Backbone& backbone, const OutputMatrix& output, const Ou
         writer.end_tensor();
       }
     }
-    if (old == tensors.end()) append_changed_matrix(output, change, type, writer);
+    if (!has_output) append_changed_matrix(output, change, type, writer);
     writer.commit();
     check_merged(unchecked, output, change);
     std::error_code error;

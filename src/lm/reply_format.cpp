@@ -4,6 +4,8 @@
 #include <array>
 #include <cctype>
 
+#include "data/utf8.h"
+
 namespace coala {
 namespace {
 
@@ -16,6 +18,12 @@ constexpr std::array<std::string_view, 3> kThoughts{"think", "thought", "reason"
 std::string_view without_blank_front(std::string_view text) {
   const std::size_t begin = text.find_first_not_of(kBlank);
   return begin == kNone ? std::string_view() : text.substr(begin);
+}
+
+std::string lower_case(std::string_view text) {
+  std::string result;
+  for (const char c : text) result += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return result;
 }
 
 /// The pieces as one text, marks included, and which of its bytes are of marks.
@@ -71,9 +79,9 @@ ReplyText split_channels(std::span<const ReplyPiece> pieces, bool thinking) {
 
 }  // namespace
 
-std::string_view trimmed(std::string_view text) {
-  text = without_blank_front(text);
-  return text.substr(0, text.find_last_not_of(kBlank) + 1);
+bool names_thoughts(std::string_view tag) {
+  const std::string name = lower_case(tag);
+  return std::ranges::any_of(kThoughts, [&](std::string_view thought) { return name.find(thought) != kNone; });
 }
 
 std::string_view opening_tag(std::string_view text) {
@@ -82,12 +90,9 @@ std::string_view opening_tag(std::string_view text) {
   const std::size_t begin = core.rfind(core.back() == '>' ? '<' : '[');
   if (begin == kNone) return {};
   const std::string_view tag = core.substr(begin);
-  std::string name;
-  for (const char c : tag) name += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  const std::string name = lower_case(tag);
   const bool closes = name.size() < 3 || name[1] == '/' || name.find("end") != kNone || name.find("close") != kNone;
-  const bool is_thought =
-      std::ranges::any_of(kThoughts, [&](std::string_view thought) { return name.find(thought) != kNone; });
-  if (closes || !is_thought) return {};
+  if (closes || !names_thoughts(tag)) return {};
   return text.substr(static_cast<std::size_t>(tag.data() - text.data()));
 }
 

@@ -35,10 +35,9 @@ struct ReplyFormat {
 
 /// The text's end, when it is a tag that opens thoughts, such as "<think>" or "[THINK]", with white space behind it.
 std::string_view opening_tag(std::string_view text);
+/// Is a tag's name that of thoughts?
+bool names_thoughts(std::string_view tag);
 /// "</think>" of "<think>"; "" when it is no tag.
 std::string closing_tag(std::string_view tag);
-
-/// Without white space around it.
-std::string_view trimmed(std::string_view text);
 
 }  // namespace coala
