@@ -380,7 +380,7 @@ TEST(Template, PutsASystemMessageFirstWhereTheModelKnowsNone) {
       "", "", {});
   std::string text;
   for (const auto& part : strict.render_prompt({{"system", "S"}, {"user", "U"}})) text += part.text;
-  EXPECT_EQ(text, "[S\nU]");
+  EXPECT_EQ(text, "[S\nU][");  // with what it writes in front of an answer
 }
 
 TEST(Template, FillsContentPartsWhereTheModelWantsThem) {

@@ -2,12 +2,14 @@
 #include <gtest/gtest.h>
 #include <llama.h>
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 
 #include "core/atomic_file.h"
 #include "extract/feature_extractor.h"
 #include "lm/hidden_states.h"
+#include "lm/output_export.h"
 #include "lm/output_matrix.h"
 #include "lm/session.h"
 #include "tiny_pairs.h"
@@ -259,6 +261,20 @@ TEST(EmbeddingModels, AreLanguageModelsThatNameAPooling) {
   EXPECT_EQ(states_of(backbone, 100, prompt).size(), 4u * 64);
 }
 
+TEST(Export, IsPossibleWhereLlamaCppReadsAnOutputMatrix) {
+  const TemporaryFolder folder;
+  test::write_tied(folder / "tied.gguf");
+  EXPECT_TRUE(can_have_own_output(Backbone{folder / "tied.gguf"}, folder / "out"));
+  COALA_NEEDS_SHARED("cases/models/gemma.gguf");
+  const Backbone gemma(shared_file("cases/models/gemma.gguf"));
+  const OutputMatrix output(gemma);
+  const OutputChange change{Matrix<float>(1, output.dimension()), Matrix<float>(output.vocabulary(), 1)};
+  EXPECT_EQ(error_code_of([&] { write_lora(gemma, output, change, folder / "out"); }), ErrorCode::BadInput);
+  EXPECT_EQ(error_code_of([&] { write_merged(gemma, output, change, folder / "out"); }), ErrorCode::BadInput);
+  std::filesystem::remove(folder / "tied.gguf");
+  EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+}
+
 TEST(Thoughts, OfAResponseAreNotPrecededByEmptyOnes) {
   const TemporaryFolder folder;
   ModelFile file(test_file("tiny-llama.gguf"));
@@ -277,8 +293,8 @@ TEST(Thoughts, OfAResponseAreNotPrecededByEmptyOnes) {
   const auto text_of = [&](const EncodedResponse& response) {
     return backbone.tokenizer().decode(response.tokens, true);
   };
-  EXPECT_EQ(text_of(encoded[0]), "the\n<think>\nhen\n</think>\n\ninn");
-  EXPECT_EQ(text_of(encoded[1]), "the\n<think>\n\n</think>\n\ninn");
+  EXPECT_EQ(text_of(encoded[0]), "the \n<think>\nhen\n</think>\n\ninn");
+  EXPECT_EQ(text_of(encoded[1]), "the \n<think>\n\n</think>\n\ninn");
 }
 
 TEST(TextMatcher, FindsTheLongestAndAll) {

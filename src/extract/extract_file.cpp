@@ -16,11 +16,10 @@
 namespace coala {
 namespace {
 
-DataIdentity identify(const DataFile& data, bool skip_bad) {
+DataIdentity identify(const DataFile& data) {
   Hasher hasher;
   hasher.add(hash_file(data.path)).add(shape_name(data.reader.shape));
   hasher.add(data.reader.alternation == Alternation::Code ? "code" : "paper");
-  if (skip_bad) hasher.add("bad records are left out");
   return {data.path.filename().string(), hasher.hex()};
 }
 
@@ -125,7 +124,7 @@ FileExtraction extract_once(const Backbone& backbone, const DataFile& data, cons
 
 FileExtraction extract_file(const Backbone& backbone, const DataFile& data, const std::filesystem::path& out,
                             ExtractOptions options) {
-  options.data = identify(data, options.skip_bad);
+  options.data = identify(data);
   if (!options.on_progress) {
     options.on_progress = progress_bar();
     options.records_expected = count_records(data);
@@ -150,7 +149,7 @@ FileExtraction extract_file(const Backbone& backbone, const DataFile& data, cons
 }
 
 MemoryExtraction extract_to_memory(const Backbone& backbone, const DataFile& data, ExtractOptions options) {
-  options.data = identify(data, options.skip_bad);
+  options.data = identify(data);
   if (!options.on_progress) {
     options.on_progress = progress_bar();
     options.records_expected = count_records(data);

@@ -26,6 +26,36 @@ std::size_t choose_limit(const BackboneIdentity& backbone, std::size_t asked) {
   return asked;
 }
 
+/// A record's prompt in front of its responses. They share it but for its end: one that brings thoughts of its own gets
+/// none from the template.
+class Prompts {
+ public:
+  const EncodedPrompt& before(const Backbone& backbone, const Prompt& prompt, std::string_view response,
+                              TemplateMode mode) {
+    const bool thinks = backbone.brings_thoughts(prompt, response, mode);
+    std::optional<EncodedPrompt>& encoded = forms_[thinks ? 1 : 0];
+    if (!encoded) encoded = backbone.encode_prompt(prompt, mode, thinks ? Thinking::On : Thinking::Off);
+    return *encoded;
+  }
+  std::size_t longest() const {
+    std::size_t most = 0;
+    for (const auto& form : forms_) most = std::max(most, form ? form->tokens.size() : 0);
+    return most;
+  }
+  /// Takes tokens off the front, behind the fixed ones.
+  void drop(std::size_t count) {
+    for (std::optional<EncodedPrompt>& form : forms_) {
+      if (!form) continue;
+      const auto first = form->tokens.begin() + static_cast<std::ptrdiff_t>(form->fixed_tokens);
+      const std::size_t most = form->tokens.size() - form->fixed_tokens;
+      form->tokens.erase(first, first + static_cast<std::ptrdiff_t>(std::min(count, most)));
+    }
+  }
+
+ private:
+  std::array<std::optional<EncodedPrompt>, 2> forms_;  ///< without thinking, and with it
+};
+
 }  // namespace
 
 FeatureCounts& FeatureCounts::operator+=(const FeatureCounts& other) {
@@ -111,21 +141,14 @@ std::size_t FeatureExtractor::features_of(const EncodedResponse& response) const
 
 std::vector<EncodedResponse> FeatureExtractor::encode(const Prompt& prompt, std::span<const std::string_view> responses,
                                                       FeatureCounts& counts) const {
-  // Responses share the prompt but for its end: one that brings thoughts of its own gets none from the template.
-  std::optional<EncodedPrompt> plain, thinking;
-  std::vector<EncodedPrompt*> prompts;
+  Prompts prompts;
   std::vector<std::vector<Token>> answers;
+  std::vector<const EncodedPrompt*> in_front;
   std::size_t longest = 0;
-  std::size_t longest_prompt = 0;
   for (std::size_t k = 0; k < responses.size(); ++k) {
-    const bool thinks = backbone_.brings_thoughts(prompt, responses[k], settings_.template_mode);
-    std::optional<EncodedPrompt>& encoded = thinks ? thinking : plain;
-    if (!encoded) {
-      encoded = backbone_.encode_prompt(prompt, settings_.template_mode, thinks ? Thinking::On : Thinking::Off);
-      longest_prompt = std::max(longest_prompt, encoded->tokens.size());
-    }
-    prompts.push_back(&*encoded);
-    answers.push_back(backbone_.encode_response(*encoded, responses[k]));
+    const EncodedPrompt& encoded = prompts.before(backbone_, prompt, responses[k], settings_.template_mode);
+    in_front.push_back(&encoded);
+    answers.push_back(backbone_.encode_response(encoded, responses[k]));
     if (responses[k].empty() || answers.back().empty()) {
       throw Error(ErrorCode::BadInput, fmt::format("response {} of {} has no tokens", k + 1, responses.size()),
                   "every response needs some text; drop the record or fill it in");
@@ -134,23 +157,17 @@ std::vector<EncodedResponse> FeatureExtractor::encode(const Prompt& prompt, std:
   }
   const std::span<const Token> closing = backbone_.closing();
   const Truncation fit =
-      fit_tokens(longest_prompt, prompts.front()->fixed_tokens, longest, limit_ - closing.size());
-  if (const std::size_t dropped = longest_prompt - fit.prompt_tokens; dropped > 0) {
+      fit_tokens(prompts.longest(), in_front.front()->fixed_tokens, longest, limit_ - closing.size());
+  if (const std::size_t dropped = prompts.longest() - fit.prompt_tokens; dropped > 0) {
     ++counts.truncated_prompts;
     counts.dropped_prompt_tokens += dropped;
-    for (std::optional<EncodedPrompt>* encoded : {&plain, &thinking}) {
-      if (!*encoded) continue;
-      std::vector<Token>& tokens = (*encoded)->tokens;
-      const std::size_t fixed = (*encoded)->fixed_tokens;
-      const auto first = tokens.begin() + static_cast<std::ptrdiff_t>(fixed);
-      tokens.erase(first, first + static_cast<std::ptrdiff_t>(std::min(dropped, tokens.size() - fixed)));
-    }
+    prompts.drop(dropped);
   }
   ++counts.records;
   std::vector<EncodedResponse> result;
   for (std::size_t k = 0; k < answers.size(); ++k) {
     std::vector<Token>& answer = answers[k];
-    const std::vector<Token>& begun = prompts[k]->tokens;
+    const std::vector<Token>& begun = in_front[k]->tokens;
     const bool complete = answer.size() <= fit.response_tokens;
     if (!complete) {
       ++counts.truncated_responses;
