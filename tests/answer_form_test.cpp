@@ -16,10 +16,13 @@ std::string prompt_of(const ChatTemplate& chat, Thinking thinking = Thinking::Of
 
 /// A template of user turns "<|user|>Q<|end|>", whose model's turn and answer are written as is said.
 ChatTemplate made(const std::string& turn, const std::string& answer) {
-  return {"{% for m in messages %}{% if m.role == 'user' %}{{ '<|user|>' + m.content + '<|end|>' }}"
-          "{% elif m.role == 'assistant' %}" +
-              answer + "{% endif %}{% endfor %}{% if add_generation_prompt %}" + turn + "{% endif %}",
-          "", "", {}};
+  return {
+      "{% for m in messages %}{% if m.role == 'user' %}{{ '<|user|>' + m.content + '<|end|>' }}"
+      "{% elif m.role == 'assistant' %}" +
+          answer + "{% endif %}{% endfor %}{% if add_generation_prompt %}" + turn + "{% endif %}",
+      "",
+      "",
+      {}};
 }
 
 // The kinds that published templates are of; named after one of each.
@@ -48,8 +51,9 @@ TEST(AnswerForm, ClosesThoughtsAsTheTemplateDoesForAnAnswerWithoutAny) {  // Ste
             "<|user|>Q<|end|><|bot|><think>\n\n</think>\n");
   EXPECT_EQ(prompt_of(made("<|bot|>", "<|bot|><think></think>{{ m.content }}<|eot|>")),
             "<|user|>Q<|end|><|bot|><think></think>");
-  EXPECT_EQ(prompt_of(made("<|bot|>", "<|bot|>{% if m.reasoning_content %}<mm:think>{{ m.reasoning_content }}{% endif %}"
-                                      "</mm:think>{{ m.content }}<|eot|>")),
+  EXPECT_EQ(prompt_of(made("<|bot|>",
+                           "<|bot|>{% if m.reasoning_content %}<mm:think>{{ m.reasoning_content }}{% endif %}"
+                           "</mm:think>{{ m.content }}<|eot|>")),
             "<|user|>Q<|end|><|bot|></mm:think>");
 }
 
@@ -65,10 +69,11 @@ TEST(AnswerForm, ClosesThoughtsThatTheTemplateLeavesOutOfAnswers) {  // DeepSeek
                                                    "<think>\n{{ m.reasoning_content }}\n</think>\n{% endif %}"
                                                    "{{ m.content }}")),
             "<|user|>Q<|end|><|bot|><think>\n\n</think>\n");
-  EXPECT_EQ(prompt_of(made("<|bot|><|START_THINKING|>", "<|bot|>" + thought +
-                                                            "<|START_THINKING|>{{ m.reasoning_content }}"
-                                                            "<|END_THINKING|>{% endif %}<|START_TEXT|>{{ m.content }}")),
-            "<|user|>Q<|end|><|bot|><|START_THINKING|><|END_THINKING|><|START_TEXT|>");
+  EXPECT_EQ(
+      prompt_of(made("<|bot|><|START_THINKING|>", "<|bot|>" + thought +
+                                                      "<|START_THINKING|>{{ m.reasoning_content }}"
+                                                      "<|END_THINKING|>{% endif %}<|START_TEXT|>{{ m.content }}")),
+      "<|user|>Q<|end|><|bot|><|START_THINKING|><|END_THINKING|><|START_TEXT|>");
   EXPECT_EQ(prompt_of(made("<|bot|>\nHere are my reasoning steps:\n",
                            "<|bot|>\n" + thought +
                                "{{ m.reasoning_content }}\n[BEGIN FINAL RESPONSE]\n{% endif %}{{ m.content }}")),
@@ -82,7 +87,8 @@ TEST(AnswerForm, AddsAHeaderBehindThoughtsThatEndAtOnce) {  // Command-R7B
 
 TEST(AnswerForm, LeavesPromptsAloneThatAreRight) {  // Qwen3, QwQ, DeepSeek-V3.2, ChatML, Llama 2
   for (const auto& [turn, answer] :
-       {std::pair{"<|bot|>\n{% if not enable_thinking %}<think>\n\n</think>\n\n{% endif %}", "<|bot|>\n{{ m.content }}"},
+       {std::pair{"<|bot|>\n{% if not enable_thinking %}<think>\n\n</think>\n\n{% endif %}",
+                  "<|bot|>\n{{ m.content }}"},
         std::pair{"<|bot|><think>\n</think>", "<|bot|>{{ m.content }}"},
         std::pair{"<|bot|><think></think>", "<|bot|></think>{{ m.content }}"},
         std::pair{"<|bot|>\n", "<|bot|>\n{{ m.content }}<|im_end|>\n"}, std::pair{"", "{{ m.content }} </s>"}}) {
@@ -110,7 +116,8 @@ void expect_reply(const ReplyText& reply, const std::string& reasoning, const st
 TEST(ReplyFormat, TakesThoughtsOffAnAnswer) {
   const ReplyFormat format{"<think>", "</think>", false};
   expect_reply(split(format, {{"<think>\nHm.\n</think>\n\nFour.", false}}), "Hm.", "Four.");
-  expect_reply(split(format, {{"<think>", true}, {"Hm.", false}, {"</think>", true}, {"\nFour.", false}}), "Hm.", "Four.");
+  expect_reply(split(format, {{"<think>", true}, {"Hm.", false}, {"</think>", true}, {"\nFour.", false}}), "Hm.",
+               "Four.");
   expect_reply(split(format, {{"<think>Hm", false}}), "Hm", "");
   expect_reply(split(format, {{"Hm.</think>Four.", false}}, /*thinking=*/true), "Hm.", "Four.");
   expect_reply(split(format, {{"Hm", false}}, /*thinking=*/true), "Hm", "");
@@ -132,14 +139,27 @@ TEST(ReplyFormat, ReadsChannels) {
   const ReplyFormat format{"", "", true};
   const ReplyPiece channel{"<|channel|>", true}, message{"<|message|>", true}, end{"<|end|>", true},
       start{"<|start|>", true};
-  const std::vector<ReplyPiece> whole{channel, {"analysis", false}, message,          {"Think", false},
-                                      end,     start,               {" assistant", false}, channel,
-                                      {"final", false}, message,    {"Four.", false}};
+  const std::vector<ReplyPiece> whole{channel,         {"analysis", false},   message, {"Think", false}, end,
+                                      start,           {" assistant", false}, channel, {"final", false}, message,
+                                      {"Four.", false}};
   expect_reply(format.split(whole, false), "Think", "Four.");
   expect_reply(format.split(std::span(whole).first(4), false), "Think", "");
   expect_reply(split(format, {{"Four.", false}}), "", "Four.");
-  expect_reply(split(format, {channel, {"commentary", false}, message, {"a", false}, end, start, {"assistant", false},
-                              channel, {"analysis", false}, message, {"b", false}}),
+  expect_reply(
+      split(format,
+            {channel, {"analysis", false}, message, {"Think", false}, end, start, {" assistantfinalFour.", false}}),
+      "Think", "Four.");
+  expect_reply(split(format, {channel,
+                              {"commentary", false},
+                              message,
+                              {"a", false},
+                              end,
+                              start,
+                              {"assistant", false},
+                              channel,
+                              {"analysis", false},
+                              message,
+                              {"b", false}}),
                "a\nb", "");
 }
 

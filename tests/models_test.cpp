@@ -123,9 +123,10 @@ TEST(Templates, ThatCannotBeUsedAreMissedOnlyByThoseWhoNeedThem) {
 }
 
 TEST(Templates, SayWhyTheyRefuse) {
-  const ChatTemplate strict("{% for m in messages %}{% if m.role == 'tool' %}"
-                            "{{ raise_exception('Roles must alternate user/assistant') }}{% endif %}{% endfor %}",
-                            "", "", {});
+  const ChatTemplate strict(
+      "{% for m in messages %}{% if m.role == 'tool' %}"
+      "{{ raise_exception('Roles must alternate user/assistant') }}{% endif %}{% endfor %}",
+      "", "", {});
   try {
     strict.render_prompt({{"tool", "x"}});
     ADD_FAILURE();
@@ -222,7 +223,7 @@ std::vector<float> plain_logits(const std::filesystem::path& path, std::vector<T
   params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
   params.type_k = params.type_v = GGML_TYPE_F32;
   const std::unique_ptr<llama_context, void (*)(llama_context*)> context(llama_init_from_model(model.get(), params),
-                                                                          &llama_free);
+                                                                         &llama_free);
   EXPECT_EQ(llama_decode(context.get(), llama_batch_get_one(prompt.data(), static_cast<int>(prompt.size()))), 0);
   const float* logits = llama_get_logits_ith(context.get(), -1);
   return {logits, logits + llama_vocab_n_tokens(llama_model_get_vocab(model.get()))};
@@ -280,7 +281,8 @@ TEST(Thoughts, OfAResponseAreNotPrecededByEmptyOnes) {
   ModelFile file(test_file("tiny-llama.gguf"));
   file.chat_template =
       "{% for m in messages %}{% if m.role == 'user' %}{{ '<|user|>' + m.content + '<|end|>' }}{% else %}"
-      "{{ '<|assistant|>\\n' }}{% if m.reasoning_content %}{{ '<think>\\n' + m.reasoning_content + '\\n</think>\\n\\n' }}"
+      "{{ '<|assistant|>\\n' }}{% if m.reasoning_content %}{{ '<think>\\n' + m.reasoning_content + '\\n</think>\\n\\n' "
+      "}}"
       "{% endif %}{{ m.content + '<|end|>' }}{% endif %}{% endfor %}"
       "{% if add_generation_prompt %}{{ '<|assistant|>\\n' }}{% if not enable_thinking %}"
       "{{ '<think>\\n\\n</think>\\n\\n' }}{% endif %}{% endif %}";

@@ -105,8 +105,8 @@ TEST(Thinking, IsKeptApartFromTheAnswer) {
              "{% for m in messages %}{% if m.role == 'user' %}{{ '<|user|>' + m.content }}{% else %}"
              "{{ '<|assistant|>' + m.content + '<|end|>' }}{% endif %}{% endfor %}"
              "{% if add_generation_prompt %}{{ '<|assistant|><think>\n' }}{% endif %}");
-  const std::string start =
-      "generate --quiet --ignore-eos --max-tokens 6 --prompt hen" + model() + " --template " + shell_quoted(folder / "t.jinja");
+  const std::string start = "generate --quiet --ignore-eos --max-tokens 6 --prompt hen" + model() + " --template " +
+                            shell_quoted(folder / "t.jinja");
   const Outcome plain = run(folder, start);
   ASSERT_EQ(plain.status, 0) << plain.err;
   const auto answer = nlohmann::json::parse(plain.out);

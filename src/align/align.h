@@ -17,7 +17,7 @@ struct AlignOptions {
   std::filesystem::path out;        ///< folder
   double eval_fraction = 0.2;
   FeatureSettings features;
-  bool skip_bad = false;            ///< see ExtractOptions
+  bool skip_bad = false;        ///< see ExtractOptions
   std::size_t token_rank = 32;  ///< of the token head; 0: none. A model that cannot have one goes without
   FitSettings fit;
   int seeds = 1;        ///< training runs, see train_over_seeds()

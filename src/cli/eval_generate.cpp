@@ -122,8 +122,7 @@ std::unique_ptr<Judge> make_judge(const GeneratedEvalOptions& options, const Hea
                             options.judge_head, head.value("data.name")),
                 "train the judge on other data");
   }
-  const FeatureSettings features =
-      check_model(head, options.judge_head, backbone, input.model, input.allow_unbound);
+  const FeatureSettings features = check_model(head, options.judge_head, backbone, input.model, input.allow_unbound);
   return std::make_unique<HeadJudge>(std::move(head), "the head " + options.judge_head, backbone, features, threads);
 }
 

@@ -57,8 +57,7 @@ void run_export(const ExportCommand& command) {
                 {"bytes", bytes}});
   } else {
     fmt::print("{}: {} of rank {}, {} bytes\n", command.out,
-               adapter ? "an adapter on the output matrix" : "the model with a change",
-               head.token->rank(), bytes);
+               adapter ? "an adapter on the output matrix" : "the model with a change", head.token->rank(), bytes);
   }
 }
 
@@ -71,10 +70,11 @@ void add_export_command(CLI::App& app) {
   add_model_options(command, options->model, /*required=*/true);
   command.add_option("--head", options->head, "head file with a token head")->required();
   command.add_flag("--allow-unbound", options->allow_unbound, "accept a head that does not say which model it is for");
-  add_choice(command, "--format", options->format,
-             "lora: an adapter on the output matrix; gguf: the whole model, its output matrix changed; auto: lora, or gguf "
-             "where the output matrix is the embedding",
-             {{"auto", ExportFormat::Fitting}, {"lora", ExportFormat::Lora}, {"gguf", ExportFormat::Gguf}});
+  add_choice(
+      command, "--format", options->format,
+      "lora: an adapter on the output matrix; gguf: the whole model, its output matrix changed; auto: lora, or gguf "
+      "where the output matrix is the embedding",
+      {{"auto", ExportFormat::Fitting}, {"lora", ExportFormat::Lora}, {"gguf", ExportFormat::Gguf}});
   command.add_option("--guidance-scale", options->scale, "how strongly the head guides, as in `coala generate`")
       ->capture_default_str();
   command.add_option("--out", options->out, "file to write")->required();

@@ -178,7 +178,7 @@ void run_generate(GenerateCommand& command, const CLI::App& app) {
   // What may still be dropped is not shown.
   const bool as_written = !command.chooses_best() && command.guidance != Guidance::Sentence;
   if (command.writes_text() && as_written) settings.on_text = print_text;
-  const std::vector<EncodedPrompt> prompts = 
+  const std::vector<EncodedPrompt> prompts =
       encode_prompts(backbone, records, {mode, command.generation.thinking()}, command.model.skip_bad);
 
   ParallelGenerator generator(backbone, settings, prompts, chosen_threads(command.common));

@@ -19,7 +19,9 @@ struct ModelOptions {
 #ifdef COALA_HAVE_LM
   /// @throws Error{BadInput} when the template's file cannot be read
   ModelFile file() const;
-  TemplateMode template_mode() const { return chat_template == "raw" ? TemplateMode::Raw : TemplateMode::Model; }
+  TemplateMode template_mode() const {
+    return chat_template == "raw" ? TemplateMode::Raw : TemplateMode::Model;
+  }
 #endif
 };
 

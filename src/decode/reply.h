@@ -29,8 +29,8 @@ struct DrawnToken {
 /// One reply to a prompt.
 struct Reply {
   std::vector<Token> tokens;  ///< without the one that ended it; before a stop string, those that are wholly before it
-  std::string text;       ///< the answer
-  std::string reasoning;  ///< what the model thought before it; "" for most
+  std::string text;           ///< the answer
+  std::string reasoning;      ///< what the model thought before it; "" for most
   Finish finish = Finish::Length;
   double log_probability = 0;              ///< of all that was drawn, the end included, under the model as it is
   std::size_t log_probability_tokens = 0;  ///< how many that were

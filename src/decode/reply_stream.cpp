@@ -32,8 +32,7 @@ void ReplyStream::take(const DrawnToken& drawn) {
   reply_.log_probability += drawn.log_probability;
   ++reply_.log_probability_tokens;
   if (settings_.trace) reply_.trace.push_back(drawn);
-  if (backbone_.tokenizer().is_end(drawn.token) &&
-      !backbone_.ends_thoughts_only(prompt_, reply_.tokens, drawn.token)) {
+  if (backbone_.tokenizer().is_end(drawn.token) && !backbone_.ends_thoughts_only(prompt_, reply_.tokens, drawn.token)) {
     // Not part of the reply, neither for its text nor for its score.
     reply_.finish = Finish::Stop;
     finished_ = true;
@@ -102,7 +101,8 @@ void ReplyStream::follow_text() {
   }
   const std::size_t settled = text.size() - unsettled;
   // White space that may be the template's is not the reply's, and the beginning of thoughts none of the answer's.
-  const bool is_answer = finished_ || shown_bytes_ > 0 || !reply.reasoning.empty() || !backbone_.may_become_thoughts(text);
+  const bool is_answer =
+      finished_ || shown_bytes_ > 0 || !reply.reasoning.empty() || !backbone_.may_become_thoughts(text);
   if (settings_.on_text && settled > shown_bytes_ && is_answer && !prompt_.response_lead.starts_with(text)) {
     settings_.on_text(std::string_view(text).substr(shown_bytes_, settled - shown_bytes_));
     shown_bytes_ = settled;

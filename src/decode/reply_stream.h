@@ -66,7 +66,7 @@ class ReplyStream {
   bool finished_ = false;
   bool waits_ = false;
   std::optional<ReplyText> ending_;  ///< the text, when a stop string ended it
-  std::size_t shown_bytes_ = 0;        ///< of the text, to on_text
+  std::size_t shown_bytes_ = 0;      ///< of the text, to on_text
   /// Features of the last texts, without their last token: a stop string may take tokens back. The first one is that of
   /// `settled_tokens_` tokens, which no stop string can reach any more.
   std::vector<PooledState> earlier_;

@@ -226,8 +226,7 @@ void make_output(const Job<Item>& job, ExtractTotals& totals) {
   PartStore parts(job.out, feature_columns(job.kind, job.options.dtype, widths),
                   job.options.projection ? tensors_of(job.options.projection->basis) : std::vector<FileTensor>());
   FeatureRows rows(job.kind, job.options.dtype, widths);
-  WindowReader<Item> reader(job.source, job.extractor.extractor(), job.extractor.pool(), 0,
-                            job.options.skip_bad);
+  WindowReader<Item> reader(job.source, job.extractor.extractor(), job.extractor.pool(), 0, job.options.skip_bad);
   ProgressEstimate progress(job.options);
   for (Window window; reader.next(window);) {
     evaluate_window(job, window, store, progress, totals);
@@ -250,8 +249,7 @@ std::vector<std::uint32_t> make_shard(const Job<Item>& job, ExtractTotals& total
   const std::filesystem::path path = shard_path(job.out, shard);
   const OutputLock lock(path);
   const auto log = open_log(path, job.description, dimension, BlockLog::Access::Append, job.options.replace);
-  WindowReader<Item> reader(job.source, job.extractor.extractor(), job.extractor.pool(), 0,
-                            job.options.skip_bad);
+  WindowReader<Item> reader(job.source, job.extractor.extractor(), job.extractor.pool(), 0, job.options.skip_bad);
   ProgressEstimate progress(job.options);
   for (Window window; reader.next(window);) {
     evaluate_window(job, window, *log, progress, totals);

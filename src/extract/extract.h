@@ -56,8 +56,8 @@ struct ExtractTotals {
 /// A run without a shard takes over what shards have done, evaluates what is missing, and writes the same bytes as if
 /// it had done all.
 /// @throws Error{Mismatch} when `out` was made from something else (saying what) and `replace` is off, Error{BadInput}
-///   for a record that has no features (naming it, unless it may be left out) and for no records at all, Error{BadUsage} while another process
-///   writes the same file, Error{Interrupted}
+///   for a record that has no features (naming it, unless it may be left out) and for no records at all,
+///   Error{BadUsage} while another process writes the same file, Error{Interrupted}
 ExtractTotals extract_pairs(const Backbone& backbone, const PairSource& source, const std::filesystem::path& out,
                             const ExtractOptions& options);
 ExtractTotals extract_labelled(const Backbone& backbone, const LabelledSource& source, const std::filesystem::path& out,

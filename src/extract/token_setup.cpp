@@ -121,7 +121,8 @@ std::shared_ptr<const TokenProjection> set_up_tokens(const Backbone& backbone, c
   if (!basis) basis = basis_in(token_basis_path(out), key, description, rank);
   if (!basis) {
     log_line("fitting the token head's basis to a sample");
-    basis = fit_token_basis(extractor, *output, sample_responses(extractor, data, options.skip_bad), rank, options.threads);
+    basis =
+        fit_token_basis(extractor, *output, sample_responses(extractor, data, options.skip_bad), rank, options.threads);
     save_basis(*basis, key, token_basis_path(out));
   }
   return std::make_shared<const TokenProjection>(output, std::move(*basis), share);

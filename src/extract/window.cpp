@@ -30,11 +30,7 @@ std::uint32_t Window::rows_of_record(std::size_t record) const {
 template <class Item>
 WindowReader<Item>::WindowReader(Source source, const FeatureExtractor& extractor, ThreadPool& pool,
                                  std::uint32_t first_window, bool skip_bad)
-    : source_(std::move(source)),
-      extractor_(extractor),
-      pool_(pool),
-      next_window_(first_window),
-      skip_bad_(skip_bad) {}
+    : source_(std::move(source)), extractor_(extractor), pool_(pool), next_window_(first_window), skip_bad_(skip_bad) {}
 
 template <class Item>
 void WindowReader<Item>::encode_more() {

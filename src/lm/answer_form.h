@@ -28,8 +28,8 @@ struct AnswerLead {
 };
 
 /// What the template writes itself between the two, where its own answer begins as the prompt does. A prompt that opens
-/// thoughts which the template leaves out of an answer is given their end: the template's own where it says how thoughts
-/// end, else that of the tag.
+/// thoughts which the template leaves out of an answer is given their end: the template's own where it says how
+/// thoughts end, else that of the tag.
 AnswerLead find_answer_lead(const RenderedAnswers& rendered);
 
 /// Does the prompt with thinking end inside of thoughts?

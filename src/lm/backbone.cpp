@@ -156,11 +156,11 @@ void Backbone::check_kind() const {
                 "use a decoder-only model, such as a Llama, Qwen, Gemma or Mistral, or a BERT");
   }
   if (llama_model_n_embd_out(model) != llama_model_n_embd(model)) {
-    throw Error(ErrorCode::BadInput,
-                fmt::format("{} ({}) gives states of {} numbers and is made of {}: its last layer is for embeddings",
-                            path_.string(), identity_.architecture, llama_model_n_embd_out(model),
-                            llama_model_n_embd(model)),
-                "use the language model that it was made from");
+    throw Error(
+        ErrorCode::BadInput,
+        fmt::format("{} ({}) gives states of {} numbers and is made of {}: its last layer is for embeddings",
+                    path_.string(), identity_.architecture, llama_model_n_embd_out(model), llama_model_n_embd(model)),
+        "use the language model that it was made from");
   }
 }
 
@@ -169,9 +169,7 @@ void Backbone::set_up_template(const std::optional<std::string>& named) {
   const char* const own = llama_model_chat_template(model_.get(), nullptr);
   const char* const fallback = identity_.encoder ? ChatTemplate::contents_source() : ChatTemplate::plain_source();
   const std::string source = named ? *named : own != nullptr ? own : fallback;
-  identity_.template_source = named            ? "file"
-                              : own != nullptr ? "model"
-                                               : (identity_.encoder ? "contents" : "plain");
+  identity_.template_source = named ? "file" : own != nullptr ? "model" : (identity_.encoder ? "contents" : "plain");
   identity_.template_hash = hash_text(source);
   try {
     template_ = std::make_unique<ChatTemplate>(source, tokenizer_->bos_text(), tokenizer_->eos_text(),
@@ -225,13 +223,14 @@ void Backbone::describe() {
   identity_.active_parameters = count_active_parameters(file, file);
   const bool says_bos = file.integers.contains("tokenizer.ggml.add_bos_token");
   if (file.text("tokenizer.ggml.model") == "gpt2" && file.text("tokenizer.ggml.pre").empty()) {
-    warnings_.insert(warnings_.begin(), fmt::format(
-        "{} does not say how its tokenizer splits texts (tokenizer.ggml.pre), so tokens may be others than those that it "
-        "was trained on{}; convert it again with a newer llama.cpp",
-        identity_.name,
-        !says_bos && !tokenizer_->adds_bos() && tokenizer_->bos() >= 0
-            ? fmt::format(", and texts are evaluated without '{}' in front", tokenizer_->bos_text())
-            : ""));
+    warnings_.insert(warnings_.begin(), fmt::format("{} does not say how its tokenizer splits texts "
+                                                    "(tokenizer.ggml.pre), so tokens may be others than those that it "
+                                                    "was trained on{}; convert it again with a newer llama.cpp",
+                                                    identity_.name,
+                                                    !says_bos && !tokenizer_->adds_bos() && tokenizer_->bos() >= 0
+                                                        ? fmt::format(", and texts are evaluated without '{}' in front",
+                                                                      tokenizer_->bos_text())
+                                                        : ""));
   }
 }
 
@@ -250,10 +249,10 @@ std::vector<std::string> Backbone::warnings(TemplateMode mode) const {
     result.push_back(fmt::format("llama.cpp has {} more of {}", warnings_.size() - kMost, identity_.name));
   }
   if (mode == TemplateMode::Model && identity_.template_source == "plain") {
-    result.push_back(
-        fmt::format("{} has no chat template (is it a base model?): messages become 'User: ..' and 'Assistant: ..', and "
-                    "a reply ends where it would go on with 'User:'; --template names another way",
-                    identity_.name));
+    result.push_back(fmt::format(
+        "{} has no chat template (is it a base model?): messages become 'User: ..' and 'Assistant: ..', and "
+        "a reply ends where it would go on with 'User:'; --template names another way",
+        identity_.name));
   }
   return result;
 }
@@ -351,12 +350,16 @@ bool Backbone::may_become_thoughts(std::string_view answer) const {
   return (template_ ? template_->reply_format() : ReplyFormat()).may_change(answer);
 }
 
-bool Backbone::ends_thoughts_only(const EncodedPrompt& prompt, std::span<const Token> response, Token token) const {
-  if (!template_) return false;
+bool Backbone::ends_reply(const EncodedPrompt& prompt, std::span<const Token> response, Token token) const {
+  const bool is_end = tokenizer_->is_end(token);
+  if (!template_) return is_end;
+  const ReplyFormat& format = template_->reply_format();
   const std::string mark = tokenizer_->control_text(token);
-  if (mark.empty() || !template_->reply_format().between.starts_with(mark)) return false;
+  const bool ends_message = !mark.empty() && format.between.starts_with(mark);
+  if (!ends_message || (!is_end && !format.channels)) return is_end;
   const ReplyText reply = decode_reply(prompt, response);
-  return !reply.reasoning.empty() && trimmed(reply.answer).empty();
+  const bool answered = !trimmed(reply.answer).empty();
+  return is_end ? answered || reply.reasoning.empty() : answered;
 }
 
 bool Backbone::starts_text(const EncodedPrompt& prompt) const {

@@ -45,7 +45,8 @@ class ChatTemplate {
   static const char* contents_source();
 
   /// The conversation, ending where the model's next answer starts: behind the header that the template puts in front
-  /// of an answer ("<|channel|>final<|message|>"), and behind thoughts, closed without any where the template opens them.
+  /// of an answer ("<|channel|>final<|message|>"), and behind thoughts, closed without any where the template opens
+  /// them.
   /// @throws Error{BadInput} with the template's reason when it refuses the conversation (roles in the wrong order)
   std::vector<TextPart> render_prompt(const std::vector<Message>& messages, Thinking thinking = Thinking::Off) const;
 

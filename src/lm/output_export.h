@@ -14,8 +14,8 @@ struct OutputChange {
   Matrix<float> b;  ///< [V, r]
 };
 
-/// Does llama.cpp read this architecture with an output matrix of its own? Some have none: it is their embedding, always
-/// (Gemma, Command R). Asked by a file of the model's form without its numbers, beside `path`.
+/// Does llama.cpp read this architecture with an output matrix of its own? Some have none: it is their embedding,
+/// always (Gemma, Command R). Asked by a file of the model's form without its numbers, beside `path`.
 /// @throws Error{Io}
 bool can_have_own_output(const Backbone& backbone, const std::filesystem::path& path);
 
@@ -29,7 +29,8 @@ void write_lora(const Backbone& backbone, const OutputMatrix& output, const Outp
 /// the change would drown in rounding. A tied matrix becomes one of its own. The file is loaded once and compared with
 /// the change before it gets its name.
 /// @throws Error{BadInput} before anything is written when the model has an adapter, when llama.cpp does not read the
-///   architecture with an output matrix of its own (can_have_own_output()); when a number does not fit into F16; Error{Io}
+///   architecture with an output matrix of its own (can_have_own_output()); when a number does not fit into F16;
+///   Error{Io}
 void write_merged(const Backbone& backbone, const OutputMatrix& output, const OutputChange& change,
                   const std::filesystem::path& path);
 

@@ -69,10 +69,18 @@ ReplyText split_channels(std::span<const ReplyPiece> pieces, bool thinking) {
     } else if (in_header) {
       header += piece.is_mark ? std::string(" ") : piece.text;
     } else if (!piece.is_mark) {
-      const bool is_answer = header.find("final") != kNone || trimmed(header) == "none" || trimmed(header) == "assistant";
+      const bool is_answer =
+          header.find("final") != kNone || trimmed(header) == "none" || trimmed(header) == "assistant";
       add(is_answer ? reply.answer : reply.reasoning, piece.text, starts);
       starts = false;
     }
+  }
+  // A header without an end is text as well: "assistantfinalFour." of a model that leaves the marks out.
+  if (in_header) {
+    const std::size_t name = header.find("final");
+    const std::string rest = name == kNone ? header : header.substr(name + 5);
+    const bool is_name = trimmed(rest) == "assistant" || trimmed(rest) == "analysis" || trimmed(rest) == "commentary";
+    if (!trimmed(rest).empty() && !is_name) add(name == kNone ? reply.reasoning : reply.answer, rest, true);
   }
   return reply;
 }

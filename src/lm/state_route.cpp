@@ -81,8 +81,8 @@ class FirstDecodes {
     }
     if (status != 0) {
       throw_if_interrupted();
-      throw Error(ErrorCode::Internal, fmt::format("llama.cpp could not evaluate {} tokens (status {}): {}", count,
-                                                   status, llama_error()));
+      throw Error(ErrorCode::Internal,
+                  fmt::format("llama.cpp could not evaluate {} tokens (status {}): {}", count, status, llama_error()));
     }
     return read(embeddings);
   }
@@ -94,10 +94,10 @@ class FirstDecodes {
     for (std::size_t i = 0; i < tokens_.size(); ++i) {
       const auto row = static_cast<std::int32_t>(i);
       const float* logits = llama_get_logits_ith(context_.get(), row);
-      if (logits != nullptr) result.logits.insert(result.logits.end(), logits, logits + backbone_.identity().vocabulary);
+      if (logits != nullptr)
+        result.logits.insert(result.logits.end(), logits, logits + backbone_.identity().vocabulary);
       const float* state = embeddings ? llama_get_embeddings_ith(context_.get(), row) : nullptr;
-      const std::span<const float> states = embeddings ? std::span(state, state == nullptr ? 0 : d)
-                                                       : tap_.state(i, d);
+      const std::span<const float> states = embeddings ? std::span(state, state == nullptr ? 0 : d) : tap_.state(i, d);
       result.states.insert(result.states.end(), states.begin(), states.end());
     }
     return result;
@@ -158,10 +158,10 @@ StateRoute find_state_route(const Backbone& backbone) {
   }
   if (equal_bits(beside.logits, alone.logits)) return StateRoute::Embeddings;
   if (equal_bits(beside.states, alone.states)) return StateRoute::FinalNorm;
-  throw Error(ErrorCode::BadInput,
-              fmt::format("llama.cpp gives the states of {} ({}) and its logits, but not both", model.name,
-                          model.architecture),
-              "this version can take features from it, and cannot write with it");
+  throw Error(
+      ErrorCode::BadInput,
+      fmt::format("llama.cpp gives the states of {} ({}) and its logits, but not both", model.name, model.architecture),
+      "this version can take features from it, and cannot write with it");
 }
 
 }  // namespace coala

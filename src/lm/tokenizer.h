@@ -91,9 +91,9 @@ class Tokenizer {
   std::size_t size_;
   std::string bos_text_;
   std::string eos_text_;
-  Specials controls_;      ///< control tokens and marks
-  Specials user_defined_;  ///< what llama.cpp finds in users' texts too; without marks
-  Specials marks_only_;    ///< of the controls, those that llama.cpp would find in users' texts
+  Specials controls_;        ///< control tokens and marks
+  Specials user_defined_;    ///< what llama.cpp finds in users' texts too; without marks
+  Specials marks_only_;      ///< of the controls, those that llama.cpp would find in users' texts
   std::vector<bool> marks_;  ///< by token; empty without any
 };
 
