@@ -32,7 +32,7 @@ void ReplyStream::take(const DrawnToken& drawn) {
   reply_.log_probability += drawn.log_probability;
   ++reply_.log_probability_tokens;
   if (settings_.trace) reply_.trace.push_back(drawn);
-  if (backbone_.tokenizer().is_end(drawn.token) && !backbone_.ends_thoughts_only(prompt_, reply_.tokens, drawn.token)) {
+  if (backbone_.ends_reply(prompt_, reply_.tokens, drawn.token)) {
     // Not part of the reply, neither for its text nor for its score.
     reply_.finish = Finish::Stop;
     finished_ = true;
