@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -33,8 +34,8 @@ void write_in_single_precision(const std::string& from, const std::filesystem::p
   gguf_context* copy = gguf_init_empty();
   gguf_set_kv(copy, source);
   ggml_context* whole = ggml_init({std::size_t{1} << 30, nullptr, false});
-  for (ggml_tensor* tensor = ggml_get_first_tensor(tensors); tensor != nullptr;
-       tensor = ggml_get_next_tensor(tensors, tensor)) {
+  for (std::int64_t i = 0; i < gguf_get_n_tensors(source); ++i) {
+    const ggml_tensor* tensor = ggml_get_tensor(tensors, gguf_get_tensor_name(source, i));
     ggml_tensor* numbers = ggml_new_tensor(whole, GGML_TYPE_F32, ggml_n_dims(tensor), tensor->ne);
     ggml_set_name(numbers, ggml_get_name(tensor));
     if (tensor->type == GGML_TYPE_F32) {
@@ -60,9 +61,9 @@ std::vector<std::vector<Token>> texts(const Backbone& backbone) {
   for (const std::string& subject : subjects) {
     const EncodedPrompt prompt =
         backbone.encode_prompt({{{"user", "Tell me in a few words what " + subject + " is good for."}}, ""});
-    for (const std::string& answer :
-         {"There is a lot to be said for " + subject + ", and most of it has been said before by people who know.",
-          "1. Nothing.\n2. Nothing at all.\n3. See 1. and 2.", "I do not know."}) {
+    for (const std::string& answer : std::vector<std::string>{
+             "There is a lot to be said for " + subject + ", and most of it has been said before by people who know.",
+             "1. Nothing.\n2. Nothing at all.\n3. See 1. and 2.", "I do not know."}) {
       result.push_back(prompt.tokens);
       const std::vector<Token> tokens = backbone.encode_response(prompt, answer);
       result.back().insert(result.back().end(), tokens.begin(), tokens.end());
@@ -124,9 +125,12 @@ TEST_F(RealModel, StatesAndLogitsAreThoseOfLlamaCpp) {
     return result;
   };
   const std::vector<float> beside = logits(single, 4);
-  EXPECT_EQ(logits(quantised, 4), logits(quantised, 1)) << "a text depends on those beside it";
+  // Rows are rounded to 8 bits, where the last bit of a sum decides a step now and then: one rounding of the model
+  // against another, each with 0.7 % of noise in every product.
+  EXPECT_LE(relative_difference(logits(quantised, 4), logits(quantised, 1)), 0.05);
   const Plain scope;
   EXPECT_LE(relative_difference(beside, logits(single, 1)), 1e-5);
+  EXPECT_LE(relative_difference(logits(quantised, 1), beside), 0.05);
 }
 
 }  // namespace
