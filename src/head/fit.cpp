@@ -186,7 +186,7 @@ void refine_on_all_rows(const GatedRows& on, const HeldOut& drawn, const Candida
   w = mean_of_folds(drawn.weights);
   const GatedSettings settings{!on.rows->pairwise(), kSelectionTolerance, kMostIterations,
                                group_weights(gates.rows(), chosen.linear_weight)};
-  double curvature = 0;
+  double curvature = drawn.curvature;
   for (int round = 0; round < chosen.refinements; ++round) {
     GatedOperator<float> f(on.rows->design(), gates.view(), pool);
     GatedSolver solver(f, on.rows->targets(), on.metric, settings);
@@ -236,7 +236,7 @@ bool fit_gated(const TrainingRows& rows, const LeadingRows* leading, const Linea
                                       group_weights(gates.rows(), best.candidate.linear_weight)};
   GatedOperator<float> f(rows.design(), gates.view(), pool);
   GatedSolver solver(f, rows.targets(), on.metric, solver_settings);
-  solver.start_from(w);
+  solver.start_from(w, best.curvature);
   result.phase_one = solver.solve(best.candidate.penalty, settings.tolerance, deadline);
   result.chosen = best.candidate;
   const GatedWeights& weights = solver.weights();
@@ -248,11 +248,11 @@ bool fit_gated(const TrainingRows& rows, const LeadingRows* leading, const Linea
   // Phase II weighs neurons that other rows have made, and they must be the same neurons in every fold. Each fold has
   // turned its gates its own way: so the folds are fitted once more with the gates of all rows.
   const bool own_gates = best.candidate.refinements > 0;
-  fold_networks = networks_of_folds(
-      rows,
-      own_gates ? fit_folds(gates, weights.w, best.candidate, rows, on.metric, settings.folds, deadline, pool, cost)
-                : best,
-      kept, settings.folds);
+  fold_networks = networks_of_folds(rows,
+                                    own_gates ? fit_folds(gates, weights.w, solver.curvature(), best.candidate, rows,
+                                                          on.metric, settings.folds, deadline, pool, cost)
+                                              : best,
+                                    kept, settings.folds);
   return true;
 }
 

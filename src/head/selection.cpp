@@ -162,9 +162,13 @@ class GatedFold {
   }
 
   /// The loss is a sum: a fold's penalty shrinks with its weight so that the trade-off stays the same.
-  void fit(double penalty, double tolerance, const Deadline& deadline, HeldOut& held_out) {
+  /// @param curvature  to begin with, when none is known
+  /// @returns  the curvature that was met
+  double fit(double penalty, double tolerance, double curvature, const Deadline& deadline, HeldOut& held_out) {
+    solver_->assume_curvature(curvature);
     solver_->solve(penalty * share_, tolerance, deadline);
     take_fold(held_out, unseen_, *of_unseen_, gates_, solver_->weights());
+    return solver_->curvature();
   }
 
   /// Adds the work of the operators so far; once, before they go.
@@ -199,15 +203,17 @@ GatedSettings gated_settings(const TrainingRows& rows, std::size_t groups, doubl
 }
 
 /// Fits every fold at the candidate's penalty and judges the models on the rows that they have not seen.
+/// @param curvature  of a similar program, 0 for none; a fold that knows none takes that of the one before it
 HeldOut evaluate(std::deque<GatedFold>& folds, const Candidate& candidate, const TrainingRows& rows,
-                 const Deadline& deadline, std::vector<Candidate>& path) {
+                 const Deadline& deadline, std::vector<Candidate>& path, double curvature = 0) {
   HeldOut one;
   one.candidate = candidate;
   one.predictions.assign(rows.rows(), 0.0);
   for (GatedFold& fold : folds) {
     throw_if_interrupted();
-    fold.fit(candidate.penalty, kSelectionTolerance, deadline, one);
+    curvature = fold.fit(candidate.penalty, kSelectionTolerance, curvature, deadline, one);
   }
+  one.curvature = curvature;
   one.candidate.active_groups = active_groups(one.weights);
   judge(one, rows);
   path.push_back(one.candidate);
@@ -492,7 +498,7 @@ HeldOut settle_gated(const HeldOut& start, const TrainingRows& rows, const Gated
   return best;
 }
 
-HeldOut fit_folds(const Matrix<float>& gates, const Matrix<float>& w, const Candidate& candidate,
+HeldOut fit_folds(const Matrix<float>& gates, const Matrix<float>& w, double curvature, const Candidate& candidate,
                   const TrainingRows& rows, const GatedMetric& metric, int folds, const Deadline& deadline,
                   ThreadPool& pool, SelectionCost& cost) {
   const double start_s = monotonic_s();
@@ -500,7 +506,7 @@ HeldOut fit_folds(const Matrix<float>& gates, const Matrix<float>& w, const Cand
   for (GatedFold& fold : fitted)
     fold.start(gates, &w, metric, gated_settings(rows, gates.rows(), candidate.linear_weight), pool, cost);
   std::vector<Candidate> path;
-  HeldOut result = evaluate(fitted, candidate, rows, deadline, path);
+  HeldOut result = evaluate(fitted, candidate, rows, deadline, path, curvature);
   for (const GatedFold& fold : fitted) fold.count(cost);
   cost.seconds += monotonic_s() - start_s;
   return result;

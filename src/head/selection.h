@@ -14,6 +14,7 @@ struct HeldOut {
   std::vector<Matrix<float>> gates;    ///< one [P, d] per fold with rows
   std::vector<Matrix<float>> weights;  ///< the same
   std::vector<double> predictions;     ///< [rows], bias included
+  double curvature = 0;                ///< that the gated program's steps have met, of the last fold
 };
 
 /// Relative gap of the fits that only choose: on the stored features 30 times tighter ones led to the same penalties of
@@ -66,7 +67,8 @@ HeldOut settle_gated(const HeldOut& start, const TrainingRows& rows, const Gated
                      const Deadline& deadline, ThreadPool& pool, std::vector<Candidate>& path, SelectionCost& cost);
 
 /// Every fold's weights at a chosen candidate with the gates that all folds share, starting from `w`.
-HeldOut fit_folds(const Matrix<float>& gates, const Matrix<float>& w, const Candidate& candidate,
+/// @param curvature  that the program on all rows has met
+HeldOut fit_folds(const Matrix<float>& gates, const Matrix<float>& w, double curvature, const Candidate& candidate,
                   const TrainingRows& rows, const GatedMetric& metric, int folds, const Deadline& deadline,
                   ThreadPool& pool, SelectionCost& cost);
 

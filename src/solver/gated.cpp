@@ -166,6 +166,10 @@ void GatedSolver::start_from(const Matrix<float>& w, double curvature) {
   if (curvature > 0) set_scale(curvature);
 }
 
+void GatedSolver::assume_curvature(double curvature) {
+  if (curvature_ == 0 && curvature > 0) set_scale(curvature);
+}
+
 void GatedSolver::find_scale() {
   // A few power iterations give the order of magnitude; backtracking corrects it from below.
   Matrix<float> v(f_->groups(), f_->dimension());

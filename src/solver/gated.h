@@ -45,6 +45,8 @@ class GatedSolver {
   /// Continues from these weights [P, d] instead of the last solution.
   /// @param curvature  as a solver of a similar problem has found it; 0 when there was none
   void start_from(const Matrix<float>& w, double curvature = 0);
+  /// Takes a similar problem's curvature, unless one is known: a few passes are saved.
+  void assume_curvature(double curvature);
   /// Largest eigenvalue of F' diag(loss'') F in the metric, as far as the steps have met it; 0 before the first solve.
   double curvature() const { return curvature_; }
 
