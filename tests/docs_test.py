@@ -44,6 +44,8 @@ def write_inputs(folder, binary):
     os.symlink(os.path.join(ROOT, "demo"), os.path.join(folder, "demo"))
     shutil.copy(os.path.join(ROOT, "tests", "files", "tiny-llama.gguf"), os.path.join(folder, "model.gguf"))
     _, tensors = gguf_files.read(os.path.join(folder, "model.gguf"))
+    with open(os.path.join(folder, "template.jinja"), "w", encoding="utf-8") as file:
+        file.write("{% for m in messages %}[{{ m.role }}: {{ m.content }}]{% endfor %}")
     gguf_files.write(os.path.join(folder, "adapter.gguf"), lora_test.adapter_values(),
                      lora_test.random_factors(tensors, ["blk.0.attn_q.weight", "blk.1.ffn_up.weight"], seed=1))
     tiny_bert.write(os.path.join(folder, "bert.gguf"), tiny_bert.random_weights(seed=1))

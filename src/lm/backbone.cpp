@@ -86,6 +86,12 @@ llama_model* load(const std::filesystem::path& path, const GgufFile& file) {
   return model;
 }
 
+/// Does a warning only say how llama.cpp treats some tokens of gpt-oss and its like? Nobody can do anything about it.
+bool is_workaround(const std::string& warning) {
+  return warning.find("attribute to USER_DEFINED") != std::string::npos ||
+         warning.find("token from EOG list") != std::string::npos;
+}
+
 /// Parameters that take part in one token's evaluation up to the last hidden state: embeddings are looked up, the
 /// output matrix and the heads of classifiers are skipped, and of the experts only some run.
 /// @param file  whose tensors are counted: the model's, or its adapter's
@@ -122,7 +128,9 @@ Backbone::Backbone(const ModelFile& model_file) : path_(model_file.path), file_(
 
   original_context_ = two_kinds_of_positions(file);
   model_.reset(load(path, file));
-  for (const std::string& warning : llama_warnings()) warnings_.push_back("llama.cpp: " + warning);
+  for (const std::string& warning : llama_warnings()) {
+    if (!is_workaround(warning)) warnings_.push_back("llama.cpp: " + warning);
+  }
   check_kind();
   tokenizer_ = std::make_unique<Tokenizer>(llama_model_get_vocab(model_.get()), has_space_prefix(file));
   identity_.encoder = std::ranges::find(kEncoders, identity_.architecture) != kEncoders.end();

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <memory>
 
@@ -18,6 +19,7 @@ namespace coala {
 namespace {
 
 constexpr std::size_t kTokens = 3;
+constexpr std::uint32_t kBatchRows = 16;
 
 /// Of centred logits: how far they may be from plain llama.cpp's, relative to their size. That rounds activations to
 /// eight bits before it multiplies them with quantised weights, and a mixture of experts may then choose another
@@ -51,8 +53,8 @@ class FirstDecodes {
     for (std::size_t i = 0; i < count; ++i) tokens_.push_back(static_cast<Token>((7 * i + 5) % vocabulary));
     llama_context_params params = context_params(/*threads=*/1);
     params.n_ctx = 256;
-    params.n_batch = 64;
-    params.n_ubatch = 64;
+    params.n_batch = kBatchRows;
+    params.n_ubatch = kBatchRows;
     tap_.attach(params);
     context_.reset(open_context(backbone, params, count, "use a smaller model"));
   }
