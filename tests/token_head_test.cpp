@@ -1,13 +1,18 @@
 #include "head/token_head.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <csignal>
 #include <fstream>
+#include <numeric>
 
 #include "core/atomic_file.h"
+#include "core/progress.h"
 #include "core/random.h"
 #include "decode/token_export.h"
 #include "decode/token_tilt.h"
@@ -15,6 +20,7 @@
 #include "extract/token_basis_fit.h"
 #include "extract/token_setup.h"
 #include "head/head.h"
+#include "linalg/factorisation.h"
 #include "lm/session.h"
 #include "support.h"
 #include "tiny_pairs.h"
@@ -132,8 +138,8 @@ TEST(OutputMatrix, ExpectationsAreThoseOfTheModelsProbabilities) {
   Matrix<float> states(n, output.dimension());
   for (std::size_t i = 0; i < n; ++i) std::ranges::copy(text.states[i + 1], states.row(i).begin());
   NextTokenMean mean(output);
-  Matrix<float> rows(n, output.dimension());
-  mean.evaluate_rows(states.view(), rows.view());
+  std::vector<double> chances(output.vocabulary());
+  mean.add_probabilities(states.view(), chances);
   Matrix<float> directions(output.dimension(), output.dimension());
   for (std::size_t j = 0; j < output.dimension(); ++j) directions(j, j) = 1;
   Matrix<float> by_table(n, output.dimension());
@@ -145,10 +151,12 @@ TEST(OutputMatrix, ExpectationsAreThoseOfTheModelsProbabilities) {
       for (std::size_t j = 0; j < row.size(); ++j) expected[j] += text.chances[i + 1][c] * row[j];
     }
     // 298 products of order one, each rounded to 2^-24; exponentials are good to 2e-7.
-    for (std::size_t j = 0; j < expected.size(); ++j) {
-      EXPECT_NEAR(rows(i, j), expected[j], 2e-6);
-      EXPECT_NEAR(by_table(i, j), expected[j], 2e-6);
-    }
+    for (std::size_t j = 0; j < expected.size(); ++j) EXPECT_NEAR(by_table(i, j), expected[j], 2e-6);
+  }
+  for (std::size_t c = 0; c < chances.size(); ++c) {
+    double expected = 0;
+    for (std::size_t i = 0; i < n; ++i) expected += text.chances[i + 1][c];
+    EXPECT_NEAR(chances[c], expected, 2e-6 * static_cast<double>(n));
   }
 }
 
@@ -258,6 +266,147 @@ TEST(TokenSums, BasisIsOrthonormalAndDescribesItsSample) {
     for (std::size_t i = 0; i < basis.sample_states.rows(); ++i) squares += std::pow(basis.sample_states(i, a), 2);
     EXPECT_LT(squares, before * 1.05);
     before = squares;
+  }
+}
+
+/// Second moments of the residuals e_y - E[e_c | h] over the tokens of all responses, by their definition; a token's
+/// candidates are the whole vocabulary.
+Matrix<double> residual_moments(const std::vector<Pair>& pairs, const OutputMatrix& output, bool of_states) {
+  const std::size_t d = output.dimension();
+  Matrix<double> moments(d, d);
+  for (const Pair& pair : pairs) {
+    for (const std::string& response : {pair.chosen, pair.rejected}) {
+      const Evaluated text = evaluate(pair, response);
+      for (std::size_t i = text.prompt_tokens; i + 1 < text.tokens.size(); ++i) {  // without the one that ends it
+        std::vector<double> row = text.states[i];
+        if (!of_states) {
+          row = output_row(output, static_cast<std::size_t>(text.tokens[i]));
+          for (std::size_t c = 0; c < output.vocabulary(); ++c) {
+            const std::vector<double> other = output_row(output, c);
+            for (std::size_t j = 0; j < d; ++j) row[j] -= text.chances[i][c] * other[j];
+          }
+        }
+        for (std::size_t a = 0; a < d; ++a) {
+          for (std::size_t b = 0; b < d; ++b) moments(a, b) += row[a] * row[b];
+        }
+      }
+    }
+  }
+  return moments;
+}
+
+/// Share of the trace of a symmetric matrix that is in the span of orthonormal directions.
+double captured(const Matrix<double>& moments, const Matrix<float>& directions) {
+  const std::size_t d = moments.rows();
+  double inside = 0;
+  double trace = 0;
+  for (std::size_t a = 0; a < d; ++a) trace += moments(a, a);
+  for (std::size_t k = 0; k < directions.rows(); ++k) {
+    for (std::size_t a = 0; a < d; ++a) {
+      for (std::size_t b = 0; b < d; ++b) {
+        inside += static_cast<double>(directions(k, a)) * moments(a, b) * static_cast<double>(directions(k, b));
+      }
+    }
+  }
+  return inside / trace;
+}
+
+/// The whole data are the sample and the whole vocabulary are candidates: the basis is that of the definition.
+TEST(TokenBasis, OfSmallDataIsTheExactOne) {
+  const TemporaryFolder folder;
+  const auto pairs = sample_pairs(12);
+  write_pairs(pairs, folder / "pairs.jsonl");
+  extract_file(tiny(), {folder / "pairs.jsonl", {}}, folder / "out", with_tokens());
+  const FeatureSet set = load_features(folder / "out");
+  const OutputMatrix output(tiny());
+  ASSERT_LE(output.vocabulary(), 1024u) << "fewer candidates are never taken";
+  for (const bool of_states : {true, false}) {
+    const Matrix<double> moments = residual_moments(pairs, output, of_states);
+    const SymmetricEigen eigen = symmetric_eigen(moments);
+    const double trace = std::accumulate(eigen.values.begin(), eigen.values.end(), 0.0);
+    const double most = std::accumulate(eigen.values.end() - kRank, eigen.values.end(), 0.0) / trace;
+    const double found = captured(moments, of_states ? set.token_basis->states : set.token_basis->embeddings);
+    // To the first order an error of the directions costs nothing; sums and states are of single precision.
+    EXPECT_NEAR(found, most, 1e-4 * most) << of_states;
+  }
+}
+
+/// Few candidates still give directions that explain nearly as much.
+TEST(TokenBasis, OfFewCandidatesIsNearlyAsGood) {
+  const auto pairs = sample_pairs(40);
+  const OutputMatrix output(tiny());
+  std::vector<std::pair<std::vector<float>, Token>> followed;
+  for (const Pair& pair : pairs) {
+    const Evaluated text = evaluate(pair, pair.chosen);
+    for (std::size_t i = text.prompt_tokens; i + 1 < text.tokens.size(); ++i) {
+      followed.emplace_back(std::vector<float>(text.states[i].begin(), text.states[i].end()), text.tokens[i]);
+    }
+  }
+  const BasisTokens tokens{followed.size(), [&](const FollowedState& take) {
+                             for (const auto& [state, next] : followed) take(state, next);
+                           }};
+  const TokenBasis exact = fit_token_basis(output, tokens, {followed.size(), output.vocabulary()}, kRank, 1);
+  const TokenBasis few = fit_token_basis(output, tokens, {16, output.vocabulary() / 4}, kRank, 3);
+  const TokenBasis again = fit_token_basis(output, tokens, {16, output.vocabulary() / 4}, kRank, 1);
+  EXPECT_TRUE(std::ranges::equal(few.embeddings.values(), again.embeddings.values())) << "of any number of threads";
+  EXPECT_TRUE(std::ranges::equal(few.states.values(), exact.states.values()));
+  std::vector<Pair> chosen_only = pairs;
+  for (Pair& pair : chosen_only) pair.rejected = pair.chosen;
+  const Matrix<double> moments = residual_moments(chosen_only, output, false);
+  EXPECT_GT(captured(moments, few.embeddings), 0.97 * captured(moments, exact.embeddings));
+  EXPECT_EQ(few.sample_residuals.rows(), followed.size());
+}
+
+/// Kills the process when a stage begins whose name holds something.
+class KillAt : public NewsSink {
+ public:
+  explicit KillAt(std::string stage) : stage_(std::move(stage)) { install_news_sink(this); }
+  void line(const std::string&) override {}
+  void warning(const std::string&) override {}
+  void progress(const ProgressState& state) override {
+    if (state.stage.find(stage_) != std::string::npos) ::kill(::getpid(), SIGKILL);
+  }
+
+ private:
+  std::string stage_;
+};
+
+/// Killed before the basis, after it, and with what the basis was made of lost: the same bytes, nothing left behind.
+TEST(TokenSums, AreTheSameBytesAfterAKillInTheSetUp) {
+  const TemporaryFolder folder;
+  write_pairs(sample_pairs(600), folder / "pairs.jsonl");
+  const DataFile data{folder / "pairs.jsonl", {}};
+  extract_file(tiny(), data, folder / "whole", with_tokens());
+  const std::string bytes = read_file(folder / "whole");
+  std::filesystem::remove(folder / "whole");
+  for (const char* stage : {"evaluating", "basis", "extracting"}) {
+    for (const bool damaged : {false, true}) {
+      const pid_t child = ::fork();
+      ASSERT_GE(child, 0);
+      if (child == 0) {
+        KillAt kill(stage);
+        extract_file(tiny(), data, folder / "out", with_tokens());
+        ::_exit(0);
+      }
+      int status = 0;
+      ASSERT_EQ(::waitpid(child, &status, 0), child);
+      ASSERT_TRUE(WIFSIGNALED(status)) << stage;
+      const auto states = token_states_path(folder / "out", {});
+      ASSERT_TRUE(std::filesystem::exists(states)) << stage;
+      if (damaged) {
+        // A kill in the middle of a block, or the states are gone: what is missing is evaluated.
+        if (std::string(stage) == "extracting") {
+          std::filesystem::remove(states);
+        } else {
+          const std::string log = read_file(states);
+          write_file(states, log.substr(0, log.size() * 2 / 3));
+        }
+      }
+      extract_file(tiny(), data, folder / "out", with_tokens());
+      EXPECT_TRUE(read_file(folder / "out") == bytes) << stage << " " << damaged;
+      std::filesystem::remove(folder / "out");
+      EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1) << "something was left";
+    }
   }
 }
 

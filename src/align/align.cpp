@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "align/examples.h"
+#include "align/outline.h"
 #include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/hash.h"
@@ -71,18 +72,25 @@ Json combined(const ExtractTotals& train, const std::optional<ExtractTotals>& ev
   return extract_metrics(both);
 }
 
-/// The rank of the token head, 0 where the model cannot have one.
-std::size_t possible_rank(const Backbone& backbone, const AlignOptions& options) {
+/// What a token head needs of the model; null where it cannot have one, or none is asked for.
+std::shared_ptr<const OutputMatrix> output_matrix(const Backbone& backbone, const AlignOptions& options) {
   const bool last_layer = options.features.layers == std::vector<std::size_t>{0};
-  if (options.token_rank == 0 || backbone.identity().encoder || !last_layer) return 0;
+  if (options.token_rank == 0 || backbone.identity().encoder || !last_layer) return nullptr;
   try {
-    const OutputMatrix output(backbone);
+    return std::make_shared<const OutputMatrix>(backbone);
   } catch (const Error& error) {
     if (error.code() != ErrorCode::BadInput) throw;
     log_warning(fmt::format("no token head: {}", error.what()));
-    return 0;
+    return nullptr;
   }
-  return options.token_rank;
+}
+
+/// What the training would say of the data only when all of it has been evaluated.
+void check_data(const AlignOptions& options) {
+  EvaluationPlan plan;
+  plan.fraction = options.eval_fraction;
+  if (!options.eval_data.empty()) plan.held_out = outline_of({options.eval_data, options.data.reader});
+  check_training(outline_of(options.data), plan, options.fit, options.seeds);
 }
 
 }  // namespace
@@ -92,6 +100,7 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
   const Paths paths(options.out);
   make_folder(options.out / "features");
 
+  check_data(options);
   log_line(fmt::format("stage 1 of 3: features of {}", options.data.path.string()));
   const Backbone backbone(options.model);
   for (const std::string& warning : backbone.warnings(options.features.template_mode)) log_warning(warning);
@@ -99,13 +108,14 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
   extract.features = options.features;
   extract.threads = pool.size();
   extract.skip_bad = options.skip_bad;
-  extract.token_rank = possible_rank(backbone, options);
+  extract.output = output_matrix(backbone, options);
+  extract.token_rank = extract.output ? options.token_rank : 0;
   extract.replace = true;  // the folder belongs to the run: features of another model or data are of no use in it
   const FileExtraction train_extraction = extract_file(backbone, options.data, paths.train_features, extract);
   FeatureSet train = load_features(paths.train_features);
   std::optional<FileExtraction> eval_extraction;
   if (!options.eval_data.empty()) {
-    extract.token_basis = train.token_basis;
+    extract.projection = train_extraction.projection;
     const DataFile eval_data{options.eval_data, options.data.reader};
     eval_extraction = extract_file(backbone, eval_data, paths.eval_features, extract);
   }

@@ -22,6 +22,24 @@ struct AlignCommand {
   AlignOptions align;
 };
 
+/// What can be done with the head, as commands that only lack the prompt.
+void print_what_next(const AlignCommand& command, const nlohmann::ordered_json& metrics) {
+  std::string model = " --model " + quoted(command.model.model);
+  if (!command.model.lora.empty()) {
+    model += fmt::format(" --lora {} --lora-scale {}", quoted(command.model.lora), command.model.lora_scale);
+  }
+  const std::string head = " --head " + quoted((command.align.out / "head.safetensors").string());
+  if (metrics.contains("token_head")) {
+    fmt::print("The head now guides what the model writes, and can be made part of it:\n");
+    fmt::print("  coala generate{}{} --prompt \"...\"\n", model, head);
+    fmt::print("  coala export{}{} --format gguf --out {}\n", model, head,
+               quoted((command.align.out / "model.gguf").string()));
+  } else {
+    fmt::print("The head scores answers. There is no token head, which could guide what the model writes:\n");
+    fmt::print("  coala score{}{} --data {}\n", model, head, quoted(command.data.path));
+  }
+}
+
 void run_align(AlignCommand& command, const CLI::App& app) {
   set_quiet(command.common.quiet);
   AlignOptions& options = command.align;
@@ -41,6 +59,7 @@ void run_align(AlignCommand& command, const CLI::App& app) {
   fmt::print("{}", summary(result.metrics));
   fmt::print("head: {}\nreport: {}\n", (options.out / "head.safetensors").string(),
              (options.out / "report.html").string());
+  print_what_next(command, result.metrics);
 }
 
 }  // namespace

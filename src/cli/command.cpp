@@ -10,8 +10,6 @@
 #include "core/progress.h"
 
 namespace coala {
-namespace {
-
 std::string quoted(const std::string& word) {
   if (word.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=,:+") ==
           std::string::npos &&
@@ -22,8 +20,6 @@ std::string quoted(const std::string& word) {
   for (const char c : word) result += c == '\'' ? std::string("'\\''") : std::string(1, c);
   return result + "'";
 }
-
-}  // namespace
 
 std::string command_line(const CLI::App& command) {
   std::string text = "coala " + command.get_name();

@@ -23,6 +23,9 @@ int chosen_threads(const CommonOptions& options);
 /// The command line that gives a run again: what was set, not what was defaulted.
 std::string command_line(const CLI::App& command);
 
+/// A word as a shell takes it.
+std::string quoted(const std::string& word);
+
 /// Prints a machine-readable result on standard output.
 void print_json(const nlohmann::ordered_json& value);
 

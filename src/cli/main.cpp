@@ -6,22 +6,37 @@
 #include <cstdio>
 #include <cstdlib>
 #include <new>
+#include <string_view>
 #include <system_error>
 
 #include "cli/address_space.h"
 #include "cli/command.h"
+#include "cli/console.h"
 #include "cli/reference.h"
 #include "core/error.h"
 #include "core/interrupt.h"
+#include "core/progress.h"
 #include "core/version.h"
 
 namespace {
 
+/// What is left of a command that was stopped, and what the same command does next.
+std::string_view what_is_kept(std::string_view command) {
+  if (command == "extract") return "what is evaluated is kept: the same command goes on where it was";
+  if (command == "align") return "evaluated features are kept, training starts anew: run the same command again";
+  if (command == "train") return "nothing is kept, a head is written at the end: the same command starts anew";
+  if (command == "generate") return "replies that are in --out are kept: the same command goes on after them";
+  return "nothing is kept: the same command starts anew";
+}
+
 /// One message and the exit status for whatever ends a command.
-int report(const std::exception& exception) {
+/// @param command  which, empty when it is not known
+int report(const std::exception& exception, std::string_view command) {
   if (const auto* error = dynamic_cast<const coala::Error*>(&exception)) {
     fmt::print(stderr, "coala: {}: {}\n", coala::error_name(error->code()), error->what());
-    if (!error->hint().empty()) fmt::print(stderr, "  hint: {}\n", error->hint());
+    std::string_view hint = error->hint();
+    if (hint.empty() && error->code() == coala::ErrorCode::Interrupted) hint = what_is_kept(command);
+    if (!hint.empty()) fmt::print(stderr, "  hint: {}\n", hint);
     return coala::exit_status(error->code());
   }
   if (dynamic_cast<const std::system_error*>(&exception) != nullptr) {
@@ -64,7 +79,8 @@ int run(int argc, char** argv) {
     // CLI11 has its own exit codes; ours are 0 for --help and 2 for bad usage.
     return app.exit(error) == 0 ? 0 : 2;
   } catch (const std::exception& exception) {
-    return report(exception);
+    const auto commands = app.get_subcommands();
+    return report(exception, commands.empty() ? std::string() : commands.front()->get_name());
   }
   return 0;
 }
@@ -74,10 +90,12 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
   std::setlocale(LC_ALL, "C");  // numbers have a point, whatever a preloaded library has set
   coala::install_interrupt_handler();
+  coala::Console console;
+  coala::install_news_sink(&console);
   int status = run(argc, argv);
   // Both: what failed before the last bytes is not known to the flush.
   if ((std::fflush(stdout) != 0 || std::ferror(stdout) != 0) && status == 0) {
-    status = report(std::system_error(errno, std::generic_category(), "cannot write to standard output"));
+    status = report(std::system_error(errno, std::generic_category(), "cannot write to standard output"), "");
   }
 #ifdef __SANITIZE_ADDRESS__
   return status;  // leaks are looked for as the process ends

@@ -33,8 +33,7 @@ bool interrupted() noexcept {
 
 void throw_if_interrupted() {
   if (interrupted()) {
-    throw Error(ErrorCode::Interrupted, "stopped on request; finished work is kept",
-                "run the same command again to resume");
+    throw Error(ErrorCode::Interrupted, "stopped on request");
   }
 }
 

@@ -1,32 +1,41 @@
 #include "core/progress.h"
 
-#include <fmt/format.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
-#include <cstdio>
+#include <chrono>
+#include <system_error>
+#include <utility>
 
 namespace coala {
 namespace {
 
-std::atomic<bool> g_quiet{false};
+constexpr double kTold_s = 0.1;  ///< between two calls of a sink
+constexpr std::chrono::milliseconds kBeat{250};
 
-std::string duration(double seconds) {
-  const auto whole = static_cast<std::int64_t>(seconds + 0.5);
-  if (whole >= 3600) return fmt::format("{}h{:02}m", whole / 3600, whole / 60 % 60);
-  if (whole >= 60) return fmt::format("{}m{:02}s", whole / 60, whole % 60);
-  return fmt::format("{}s", whole);
-}
+std::atomic<NewsSink*> g_sink{nullptr};
+std::atomic<bool> g_quiet{false};
+std::atomic<std::uint64_t> g_stages{0};
+std::mutex g_telling;
+std::string g_part;
 
 }  // namespace
 
+void install_news_sink(NewsSink* sink) {
+  g_sink = sink;
+}
+
 void log_line(const std::string& text) {
-  if (!g_quiet) fmt::print(stderr, "coala: {}\n", text);
+  NewsSink* const sink = g_sink;
+  if (sink == nullptr || g_quiet) return;
+  const std::lock_guard lock(g_telling);
+  sink->line(text);
 }
 
 void log_warning(const std::string& text) {
-  fmt::print(stderr, "coala: warning: {}\n", text);
+  NewsSink* const sink = g_sink;
+  if (sink == nullptr) return;
+  const std::lock_guard lock(g_telling);
+  sink->warning(text);
 }
 
 void set_quiet(bool quiet) {
@@ -34,53 +43,79 @@ void set_quiet(bool quiet) {
 }
 
 Progress::Progress(std::string stage, std::uint64_t total, std::string unit, std::uint64_t done)
-    : stage_(std::move(stage)),
-      unit_(std::move(unit)),
-      total_(total),
-      first_(done),
-      done_(done),
-      terminal_(::isatty(STDERR_FILENO) != 0) {}
-
-Progress::~Progress() {
-  show(true);
+    : rate_(monotonic_s()) {
+  state_.id = ++g_stages;
+  state_.stage = g_part + std::move(stage);
+  state_.unit = std::move(unit);
+  state_.done = done;
+  state_.total = total;
+  if (g_sink == nullptr || g_quiet) return;
+  try {
+    heart_ = std::thread([this] { beat(); });
+  } catch (const std::system_error&) {
+    // No memory for a thread: then there is news when something advances.
+  }
 }
 
-double Progress::seconds() const {
-  return monotonic_s() - start_s_;
+Progress::~Progress() {
+  {
+    const std::lock_guard lock(mutex_);
+    over_ = true;
+  }
+  end_.notify_all();
+  if (heart_.joinable()) heart_.join();
+  const std::lock_guard lock(mutex_);
+  tell(true);
 }
 
 void Progress::advance(std::uint64_t count) {
-  done_ += count;
-  const double interval_s = terminal_ ? 0.1 : 10;
-  if (monotonic_s() - shown_s_ >= interval_s) show(false);
+  const std::lock_guard lock(mutex_);
+  state_.done += count;
+  const double now_s = monotonic_s();
+  rate_.add(now_s, static_cast<double>(count));
+  if (now_s - told_s_ >= kTold_s) tell(false);
 }
 
-void Progress::set(std::uint64_t done, std::uint64_t total) {
-  total_ = total;
-  advance(done - done_);
+void Progress::skip(std::uint64_t count) {
+  const std::lock_guard lock(mutex_);
+  state_.done += count;
 }
 
-void Progress::show(bool last) {
-  if (g_quiet) return;
-  shown_s_ = monotonic_s();
-  const double elapsed = seconds();
-  const double rate = elapsed > 0 ? static_cast<double>(done_ - first_) / elapsed : 0;
-  const double share = total_ > 0 ? std::min(1.0, static_cast<double>(done_) / static_cast<double>(total_)) : 1;
-  std::string line =
-      fmt::format("{}: {}/{} {} ({:.0f} %), {:.0f} {}/s", stage_, done_, total_, unit_, 100 * share, rate, unit_);
-  if (last) {
-    line += fmt::format(", {} in all", duration(elapsed));
-  } else if (rate > 0 && total_ > done_) {
-    line += fmt::format(", {} left", duration(static_cast<double>(total_ - done_) / rate));
-  }
-  if (terminal_) {
-    constexpr int kWidth = 24;
-    const int filled = static_cast<int>(share * kWidth);
-    fmt::print(stderr, "\r\033[Kcoala: [{:=<{}}{:{}}] {}{}", "", filled, "", kWidth - filled, line, last ? "\n" : "");
-    std::fflush(stderr);
-  } else {
-    fmt::print(stderr, "coala: {}\n", line);
-  }
+void Progress::set_total(std::uint64_t total) {
+  const std::lock_guard lock(mutex_);
+  state_.total = total;
+}
+
+void Progress::may_end_early() {
+  const std::lock_guard lock(mutex_);
+  state_.at_most = true;
+}
+
+void Progress::beat() {
+  std::unique_lock lock(mutex_);
+  while (!end_.wait_for(lock, kBeat, [this] { return over_; })) tell(false);
+}
+
+void Progress::tell(bool ended) {
+  NewsSink* const sink = g_sink;
+  if (sink == nullptr || g_quiet) return;
+  const double now_s = monotonic_s();
+  told_s_ = now_s;
+  const double left = state_.total > state_.done ? static_cast<double>(state_.total - state_.done) : 0;
+  state_.elapsed_s = std::max(0.0, now_s - start_s_);
+  state_.per_second = rate_.per_second(now_s);
+  state_.left_s = rate_.seconds_left(now_s, left);
+  state_.ended = ended;
+  const std::lock_guard lock(g_telling);
+  sink->progress(state_);
+}
+
+ProgressPart::ProgressPart(const std::string& name) : before_(g_part) {
+  g_part += name + ": ";
+}
+
+ProgressPart::~ProgressPart() {
+  g_part = before_;
 }
 
 }  // namespace coala

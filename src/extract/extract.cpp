@@ -75,21 +75,24 @@ void add_rows(const Window& window, const BlockStore& store, FeatureKind kind, c
 class ProgressEstimate {
  public:
   explicit ProgressEstimate(const ExtractOptions& options) : options_(options) {}
-  void add_window(const Window& window) {
+  /// @param at_once  tokens of it that need no evaluation
+  void add_window(const Window& window, std::uint64_t at_once) {
     records_ += window.rows.size();
     planned_ += window.counts.evaluated_tokens;
+    at_once_ += at_once;
+    add_tokens(at_once);
   }
   void add_tokens(std::uint64_t tokens) {
     done_ += tokens;
     if (!options_.on_progress) return;
     const double all = static_cast<double>(std::max(records_, options_.records_expected));
     const auto expected = static_cast<double>(planned_) * all / static_cast<double>(records_);
-    options_.on_progress(done_, static_cast<std::uint64_t>(expected / options_.shard.count));
+    options_.on_progress({done_, at_once_, static_cast<std::uint64_t>(expected / options_.shard.count)});
   }
 
  private:
   const ExtractOptions& options_;
-  std::uint64_t records_ = 0, planned_ = 0, done_ = 0;
+  std::uint64_t records_ = 0, planned_ = 0, done_ = 0, at_once_ = 0;
 };
 
 std::filesystem::path shard_path(const std::filesystem::path& out, const Shard& shard) {
@@ -98,18 +101,25 @@ std::filesystem::path shard_path(const std::filesystem::path& out, const Shard& 
   return path;
 }
 
-/// Logs that shards left beside the output, of whatever number of shards.
-std::vector<std::filesystem::path> find_shards(const std::filesystem::path& out) {
-  const std::string prefix = out.filename().string() + ".shard-";
+/// Files beside the output whose name goes on like this.
+std::vector<std::filesystem::path> find_beside(const std::filesystem::path& out, const char* suffix) {
+  const std::string prefix = out.filename().string() + suffix;
   std::vector<std::filesystem::path> found;
   std::error_code ignored;
   for (const auto& entry :
        std::filesystem::directory_iterator(out.has_parent_path() ? out.parent_path() : ".", ignored)) {
     const std::string name = entry.path().filename().string();
-    if (name.starts_with(prefix) && !name.ends_with(".lock")) found.push_back(entry.path());
+    if (name.starts_with(prefix)) found.push_back(entry.path());
   }
   std::sort(found.begin(), found.end());
   return found;
+}
+
+/// Logs that shards left beside the output, of whatever number of shards.
+std::vector<std::filesystem::path> find_shards(const std::filesystem::path& out) {
+  std::vector<std::filesystem::path> shards = find_beside(out, ".shard-");
+  std::erase_if(shards, [](const std::filesystem::path& path) { return path.extension() == ".lock"; });
+  return shards;
 }
 
 /// Removes what a finished output was made from.
@@ -117,6 +127,7 @@ void remove_unfinished(const std::filesystem::path& out) {
   PartStore::remove_folder(out);
   std::error_code ignored;
   for (const auto& path : find_shards(out)) std::filesystem::remove(path, ignored);
+  for (const auto& path : find_beside(out, kTokenStates)) std::filesystem::remove(path, ignored);
   std::filesystem::remove(token_basis_path(out), ignored);
 }
 
@@ -195,15 +206,21 @@ struct Job {
 template <class Item>
 void evaluate_window(const Job<Item>& job, const Window& window, BlockStore& store, ProgressEstimate& progress,
                      ExtractTotals& totals) {
+  const PendingBlocks pending = pending_blocks(window, store, job.options.kept_states.get(), job.options.shard);
+  const auto tokens_of = [&window](std::span<const std::uint32_t> blocks) {
+    std::uint64_t tokens = 0;
+    for (const std::uint32_t b : blocks) tokens += window.plan.blocks[b].evaluated_tokens;
+    return tokens;
+  };
   std::uint64_t planned = 0;
-  for (std::uint32_t b = 0; b < window.plan.blocks.size(); ++b) {
-    if (b % job.options.shard.count != job.options.shard.index) continue;
-    const std::uint64_t tokens = window.plan.blocks[b].evaluated_tokens;
-    planned += tokens;
-    if (store.contains({window.index, b})) totals.resumed_tokens += tokens;
+  for (std::uint32_t b = job.options.shard.index; b < window.plan.blocks.size(); b += job.options.shard.count) {
+    planned += window.plan.blocks[b].evaluated_tokens;
   }
-  progress.add_window(window);
-  job.extractor.evaluate(window, store, job.options.shard,
+  const std::uint64_t kept = tokens_of(pending.kept);
+  const std::uint64_t resumed = planned - kept - tokens_of(pending.unknown);
+  totals.resumed_tokens += resumed;
+  progress.add_window(window, resumed + (pending.unknown.empty() ? 0 : kept));
+  job.extractor.evaluate(window, pending, store, job.options.kept_states.get(),
                          [&progress](std::uint64_t tokens) { progress.add_tokens(tokens); });
   totals.evaluated_tokens += planned;
 }
@@ -256,6 +273,8 @@ std::vector<std::uint32_t> make_shard(const Job<Item>& job, ExtractTotals& total
     totals.counts += window.counts;
   }
   if (!log->finished()) log->finish();
+  std::error_code ignored;
+  std::filesystem::remove(token_states_path(job.out, shard), ignored);
   std::vector<std::uint32_t> unfinished;
   for (std::uint32_t s = 0; s < shard.count; ++s) {
     if (s == shard.index) continue;

@@ -17,6 +17,13 @@ namespace coala {
 using PairSource = std::function<bool(Pair&)>;
 using LabelledSource = std::function<bool(Labelled&)>;
 
+/// How far an extraction is, in tokens that the model evaluates.
+struct ExtractProgress {
+  std::uint64_t tokens = 0;    ///< evaluated so far, by whomever
+  std::uint64_t at_once = 0;   ///< of them those that this run found, or had only to read
+  std::uint64_t expected = 0;  ///< an estimate of all
+};
+
 struct ExtractOptions {
   FeatureSettings features;
   Dtype dtype = Dtype::F32;  ///< of the stored features: F32, F16 or BF16
@@ -26,13 +33,14 @@ struct ExtractOptions {
   /// Above 0: sums for a token head of this rank as well (extract_file() sets them up).
   std::size_t token_rank = 0;
   std::shared_ptr<const TokenBasis> token_basis;      ///< whose coordinates they are in; null: one of their own
+  std::shared_ptr<const OutputMatrix> output;         ///< the model's, if it is at hand
   std::shared_ptr<const TokenProjection> projection;  ///< what makes them; null: none
+  std::shared_ptr<const KeptStates> kept_states;      ///< of blocks that need no evaluation; null: none
   bool skip_bad = false;  ///< records that the model cannot take are left out instead of thrown (ExtractTotals)
   bool replace = false;   ///< an output that was made from something else is replaced instead of refused
   DataIdentity data;
-  std::uint64_t records_expected = 0;  ///< for on_progress, 0 when not known
-  /// Called now and then with the tokens that are evaluated, an earlier run's included, and an estimate of all.
-  std::function<void(std::uint64_t tokens, std::uint64_t expected)> on_progress;
+  std::uint64_t records_expected = 0;                       ///< for on_progress, 0 when not known
+  std::function<void(const ExtractProgress&)> on_progress;  ///< called now and then, one call at a time
   Shard shard;  ///< count > 1: this process evaluates a part, see extract_pairs()
 };
 

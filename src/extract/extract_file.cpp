@@ -44,10 +44,15 @@ std::uint64_t count_records(const DataFile& data) {
   return count;
 }
 
-std::function<void(std::uint64_t, std::uint64_t)> progress_bar() {
-  return [bar = std::shared_ptr<Progress>()](std::uint64_t tokens, std::uint64_t expected) mutable {
-    if (!bar) bar = std::make_shared<Progress>("extracting features", expected, "tokens", tokens);
-    bar->set(tokens, expected);
+std::function<void(const ExtractProgress&)> progress_bar() {
+  return [bar = std::shared_ptr<Progress>(), told = ExtractProgress()](const ExtractProgress& now) mutable {
+    if (!bar) bar = std::make_shared<Progress>("extracting features", now.expected, "tokens");
+    bar->set_total(std::max(now.expected, now.tokens));
+    const std::uint64_t at_once = now.at_once - told.at_once;
+    const std::uint64_t evaluated = now.tokens - told.tokens - at_once;
+    if (at_once > 0) bar->skip(at_once);
+    if (evaluated > 0) bar->advance(evaluated);
+    told = now;
   };
 }
 
@@ -66,9 +71,9 @@ void collect(ParallelExtractor& extractor, const std::function<bool(Item&)>& sou
   std::uint64_t done = 0;
   for (Window window; reader.next(window);) {
     MemoryBlocks blocks;
-    extractor.evaluate(window, blocks, {}, [&](std::uint64_t tokens) {
+    extractor.evaluate(window, pending_blocks(window, blocks, nullptr, {}), blocks, nullptr, [&](std::uint64_t tokens) {
       done += tokens;
-      options.on_progress(done, result.totals.counts.evaluated_tokens + window.counts.evaluated_tokens);
+      options.on_progress({done, 0, result.totals.counts.evaluated_tokens + window.counts.evaluated_tokens});
     });
     const auto append = [&](AlignedVector<float>& to, std::size_t response) {
       const Window::Place place = window.places[response];
@@ -129,9 +134,14 @@ FileExtraction extract_file(const Backbone& backbone, const DataFile& data, cons
     options.on_progress = progress_bar();
     options.records_expected = count_records(data);
   }
-  if (options.token_rank > 0) options.projection = set_up_tokens(backbone, data, out, options);
+  if (options.token_rank > 0 && !options.projection) {
+    TokenSetup setup = set_up_tokens(backbone, data, out, options);
+    options.projection = std::move(setup.projection);
+    options.kept_states = std::move(setup.states);
+  }
   FileExtraction result = extract_once(backbone, data, out, options);
   warn_of(result.totals.left_out, data);
+  result.projection = options.projection;
   if (options.shard.count == 1 || result.totals.up_to_date || !result.totals.unfinished_shards.empty()) return result;
   options.shard = {};
   try {
@@ -142,6 +152,7 @@ FileExtraction extract_file(const Backbone& backbone, const DataFile& data, cons
     result.totals.evaluated_tokens += shard.evaluated_tokens;
     result.totals.resumed_tokens -= shard.evaluated_tokens;
     result.totals.tokens_per_second = shard.tokens_per_second;
+    result.projection = options.projection;
   } catch (const Error& error) {
     if (error.code() != ErrorCode::BadUsage) throw;  // another shard ended at the same moment and does it
   }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
@@ -21,10 +22,12 @@ struct FileExtraction {
   ExtractTotals totals;
   FeatureKind kind = FeatureKind::Pairs;
   ReaderCounts left_out;  ///< what the reader left out; only what was looked at when the output was up to date
+  std::shared_ptr<const TokenProjection> projection;  ///< that made the sums for a token head; null: there are none
 };
 
-/// Extracts a data file to a feature file; see extract_pairs(). options.data is filled in here, and a progress bar is
-/// shown when there is no on_progress. The last of several shards to finish puts the output together.
+/// Extracts a data file to a feature file; see extract_pairs(). options.data is filled in here, and progress is
+/// told of (core/progress.h) when there is no on_progress. The last of several shards to finish puts the output
+/// together.
 FileExtraction extract_file(const Backbone& backbone, const DataFile& data, const std::filesystem::path& out,
                             ExtractOptions options);
 

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "core/error.h"
+#include "extract/kept_states.h"
 #include "extract/pooled_features.h"
 #include "extract/token_sums.h"
 
@@ -186,15 +187,28 @@ std::vector<EncodedResponse> FeatureExtractor::encode(const Prompt& prompt, std:
 }
 
 void FeatureExtractor::stream(std::span<const EncodedResponse* const> responses,
-                              std::span<TokenConsumer* const> consumers) {
+                              std::span<TokenConsumer* const> consumers, const OnTokens& on_tokens) {
   std::vector<TokenSequence> sequences;
   for (const EncodedResponse* response : responses) sequences.emplace_back(response->tokens);
+  std::uint64_t told = evaluator_.evaluated_tokens();
   evaluator_.evaluate(sequences, [&](std::size_t k, std::size_t position, std::span<const float> state) {
     for (TokenConsumer* consumer : consumers) consumer->take({k, position, sequences[k][position], state});
+    const std::uint64_t evaluated = evaluator_.evaluated_tokens();
+    if (evaluated == told) return;
+    if (on_tokens) on_tokens(evaluated - told);
+    told = evaluated;
   });
 }
 
-Matrix<float> FeatureExtractor::pool(std::span<const EncodedResponse* const> responses) {
+Matrix<float> FeatureExtractor::pool(std::span<const EncodedResponse* const> responses, const Matrix<float>* kept,
+                                     const OnTokens& on_tokens) {
+  const auto feed = [&](std::span<TokenConsumer* const> consumers) {
+    if (kept != nullptr) {
+      replay(responses, *kept, consumers);
+    } else {
+      stream(responses, consumers, on_tokens);
+    }
+  };
   std::vector<std::size_t> first_rows;
   std::size_t rows = 0;
   for (const EncodedResponse* response : responses) {
@@ -205,12 +219,12 @@ Matrix<float> FeatureExtractor::pool(std::span<const EncodedResponse* const> res
   PooledFeatures pooled(settings_, evaluator_.state_size(), responses, first_rows, features);
   if (!projection_) {
     TokenConsumer* const only = &pooled;
-    stream(responses, {&only, 1});
+    feed({&only, 1});
     return features;
   }
   TokenSums sums(*projection_, *mean_, responses, backbone_.tokenizer().end());
   const std::array<TokenConsumer*, 2> both{&pooled, &sums};
-  stream(responses, both);
+  feed(both);
   sums.flush();
   for (std::size_t k = 0; k < responses.size(); ++k) {
     const std::size_t last = first_rows[k] + features_of(*responses[k]) - 1;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -72,15 +73,21 @@ class FeatureExtractor {
   /// tokens and for what remains at the end.
   std::size_t features_of(const EncodedResponse& response) const;
 
+  /// Is told of tokens as the model has evaluated them.
+  using OnTokens = std::function<void(std::uint64_t tokens)>;
+
   /// Evaluates responses once and hands every token with its state to all consumers. What neighbours have in common is
   /// evaluated once; see StateEvaluator. Nothing is stored here.
   /// @throws Error{Interrupted}; what a consumer throws
-  void stream(std::span<const EncodedResponse* const> responses, std::span<TokenConsumer* const> consumers);
+  void stream(std::span<const EncodedResponse* const> responses, std::span<TokenConsumer* const> consumers,
+              const OnTokens& on_tokens = {});
 
   /// Features, [sum of features_of(), dimension()]: those of a response one after the other, the whole response last,
   /// which alone has sums for a token head (the others have zeros). Not finite where the model's states are not.
+  /// @param kept  rows of a StateKeeper that stream() fed before, or null: the model is evaluated
   /// @throws Error{Interrupted}
-  Matrix<float> pool(std::span<const EncodedResponse* const> responses);
+  Matrix<float> pool(std::span<const EncodedResponse* const> responses, const Matrix<float>* kept = nullptr,
+                     const OnTokens& on_tokens = {});
 
   std::size_t max_length_tokens() const { return limit_; }
   const FeatureSettings& settings() const { return settings_; }

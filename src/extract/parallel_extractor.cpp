@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <iterator>
 #include <mutex>
+#include <optional>
 
 #include "core/error.h"
 #include "core/interrupt.h"
@@ -38,6 +40,17 @@ void check_finite(const Window& window, const PlannedBlock& block, const Matrix<
 
 }  // namespace
 
+PendingBlocks pending_blocks(const Window& window, const BlockStore& store, const KeptStates* kept,
+                             const Shard& shard) {
+  PendingBlocks pending;
+  for (std::uint32_t b = shard.index; b < window.plan.blocks.size(); b += shard.count) {
+    if (store.contains({window.index, b})) continue;
+    const bool is_kept = kept != nullptr && kept->contains({window.index, b});
+    (is_kept ? pending.kept : pending.unknown).push_back(b);
+  }
+  return pending;
+}
+
 ParallelExtractor::ParallelExtractor(const Backbone& backbone, const FeatureSettings& settings, int threads,
                                      std::shared_ptr<const TokenProjection> projection)
     : pool_(threads) {
@@ -51,34 +64,64 @@ ParallelExtractor::ParallelExtractor(const Backbone& backbone, const FeatureSett
   }
 }
 
-void ParallelExtractor::evaluate(const Window& window, BlockStore& store, const Shard& shard,
-                                 const std::function<void(std::uint64_t)>& on_tokens) {
-  std::atomic<std::uint32_t> next{0};
+void ParallelExtractor::for_blocks(const Window& window, std::span<const std::uint32_t> blocks,
+                                   const OnTokens& on_tokens, const Work& work) {
+  std::atomic<std::size_t> next{0};
   std::mutex mutex;
-  const auto blocks = static_cast<std::uint32_t>(window.plan.blocks.size());
   // One part per worker, but each takes the next block when it is free: blocks differ in length.
   pool_.for_parts(extractors_.size(), 1, [&](int, std::size_t begin, std::size_t end) {
     for (std::size_t w = begin; w < end; ++w) {
-      for (std::uint32_t b = 0; (b = next.fetch_add(1)) < blocks;) {
-        const PlannedBlock& block = window.plan.blocks[b];
-        if (b % shard.count != shard.index) continue;
-        if (!store.contains({window.index, b})) {
-          try {
-            throw_if_interrupted();
-            std::vector<const EncodedResponse*> responses;
-            for (const std::uint32_t r : block.responses) responses.push_back(&window.responses[r]);
-            const Matrix<float> features = extractors_[w]->pool(responses);
-            check_finite(window, block, features);
-            store.put({window.index, b}, features);
-          } catch (...) {
-            next = blocks;  // the others finish the block that they are at
-            throw;
-          }
+      for (std::size_t i = 0; (i = next.fetch_add(1)) < blocks.size();) {
+        std::uint64_t left = window.plan.blocks[blocks[i]].evaluated_tokens;
+        const auto tell = [&](std::uint64_t tokens) {
+          tokens = std::min(tokens, left);
+          left -= tokens;
+          const std::lock_guard lock(mutex);
+          if (on_tokens && tokens > 0) on_tokens(tokens);
+        };
+        try {
+          throw_if_interrupted();
+          work(*extractors_[w], blocks[i], tell);
+        } catch (...) {
+          next = blocks.size();  // the others finish the block that they are at
+          throw;
         }
-        const std::lock_guard lock(mutex);
-        if (on_tokens) on_tokens(block.evaluated_tokens);
       }
     }
+  });
+}
+
+void ParallelExtractor::evaluate(const Window& window, const PendingBlocks& blocks, BlockStore& store,
+                                 const KeptStates* kept, const OnTokens& on_tokens) {
+  std::vector<std::uint32_t> all = blocks.kept;
+  all.insert(all.end(), blocks.unknown.begin(), blocks.unknown.end());
+  std::vector<bool> is_kept(window.plan.blocks.size());
+  for (const std::uint32_t b : blocks.kept) is_kept[b] = true;
+  for_blocks(window, all, on_tokens, [&](FeatureExtractor& extractor, std::uint32_t b, const OnTokens& tell) {
+    const PlannedBlock& block = window.plan.blocks[b];
+    const std::vector<const EncodedResponse*> responses = window.responses_of(b);
+    std::optional<Matrix<float>> rows;
+    if (is_kept[b]) rows = kept->rows({window.index, b}, kept_rows(responses, extractor.settings().over));
+    const Matrix<float> features = extractor.pool(responses, rows ? &*rows : nullptr, tell);
+    check_finite(window, block, features);
+    store.put({window.index, b}, features);
+    if (!is_kept[b] || blocks.unknown.empty()) tell(block.evaluated_tokens);
+  });
+}
+
+void ParallelExtractor::keep_states(const Window& window, std::span<const std::uint32_t> blocks, KeptStates& kept,
+                                    const OnTokens& on_tokens) {
+  std::vector<std::uint32_t> missing;
+  std::ranges::copy_if(blocks, std::back_inserter(missing), [&](std::uint32_t b) {
+    return !kept.contains({window.index, b});
+  });
+  for_blocks(window, missing, on_tokens, [&](FeatureExtractor& extractor, std::uint32_t b, const OnTokens& tell) {
+    const std::vector<const EncodedResponse*> responses = window.responses_of(b);
+    StateKeeper keeper(responses, extractor.settings().over, extractor.evaluator().state_size());
+    TokenConsumer* const only = &keeper;
+    extractor.stream(responses, {&only, 1}, tell);
+    kept.put({window.index, b}, keeper.rows());
+    tell(window.plan.blocks[b].evaluated_tokens);
   });
 }
 

@@ -7,16 +7,11 @@
 
 #include "core/error.h"
 #include "core/progress.h"
-#include "extract/encoded_record.h"
-#include "extract/token_basis_fit.h"
+#include "extract/token_sample.h"
 #include "features/feature_index.h"
 
 namespace coala {
 namespace {
-
-/// Records that a basis is fitted to: a twentieth of the data, within these bounds.
-constexpr std::uint64_t kFewestRecords = 16;
-constexpr std::uint64_t kMostRecords = 64;
 
 constexpr const char* kMadeFor = "made_for";
 
@@ -54,42 +49,35 @@ std::optional<TokenBasis> basis_in(const std::filesystem::path& path, const std:
   return std::nullopt;
 }
 
-/// Responses of records that stand evenly spaced in the file.
-std::vector<EncodedResponse> sample_responses(const FeatureExtractor& extractor, const DataFile& data, bool skip_bad) {
-  std::uint64_t count = 0;
-  Record record;
-  for (RecordReader reader(data.path, data.reader); reader.next(record);) ++count;
-  const std::uint64_t wanted = std::clamp(count / 20, kFewestRecords, kMostRecords);
-  const std::uint64_t stride = std::max<std::uint64_t>(1, count / wanted);
-  std::vector<EncodedResponse> sample;
-  RecordReader reader(data.path, data.reader);
-  const auto add = [&](const auto& item) {
-    try {
-      for (EncodedResponse& response : encode_record(extractor, item).responses) sample.push_back(std::move(response));
-    } catch (const Error& error) {
-      if (!skip_bad || error.code() != ErrorCode::BadInput) throw;
-    }
-  };
-  std::uint64_t i = 0;
-  if (reader.kind() == RecordKind::Pair) {
-    for (Pair pair; reader.next(pair); ++i) {
-      if (i % stride == 0) add(pair);
-    }
-  } else {
-    for (Labelled labelled; reader.next(labelled); ++i) {
-      if (i % stride == 0) add(labelled);
-    }
-  }
-  std::ranges::sort(sample, {}, &EncodedResponse::tokens);  // so that prefixes are shared
-  return sample;
-}
-
 void save_basis(const TokenBasis& basis, const std::string& key, const std::filesystem::path& path) {
   SafetensorsWriter writer(path);
   writer.set_metadata({{kMadeFor, key}});
   for (const FileTensor& tensor : tensors_of(basis)) writer.declare(tensor.name, Dtype::F32, tensor.shape);
   for (const FileTensor& tensor : tensors_of(basis)) writer.append(tensor.values);
   writer.commit();
+}
+
+/// Evaluates a sample of the data, as far as its states are not kept already, and fits a basis to it.
+TokenBasis fit_basis(const Backbone& backbone, const DataFile& data, ParallelExtractor& extractor, KeptStates& states,
+                     const OutputMatrix& output, std::size_t rank, double share, const ExtractOptions& options) {
+  const TokenSample sample = choose_token_sample(backbone, data, extractor, rank, share, options.skip_bad);
+  if (sample.blocks.empty()) {
+    FeatureExtractor evaluator(backbone, options.features, options.threads);
+    return fit_to_responses(sample, evaluator, output, rank, options.threads);
+  }
+  {
+    std::uint64_t tokens = 0;
+    std::uint64_t known = 0;
+    for (const std::uint32_t b : sample.blocks) {
+      const std::uint64_t of_block = sample.window.plan.blocks[b].evaluated_tokens;
+      tokens += of_block;
+      if (states.contains({sample.window.index, b})) known += of_block;
+    }
+    Progress progress("evaluating responses", tokens, "tokens", known);
+    extractor.keep_states(sample.window, sample.blocks, states,
+                          [&progress](std::uint64_t evaluated) { progress.advance(evaluated); });
+  }
+  return fit_to_kept(sample, states, options.features.over, output, rank, options.threads);
 }
 
 }  // namespace
@@ -100,9 +88,16 @@ std::filesystem::path token_basis_path(const std::filesystem::path& out) {
   return path;
 }
 
-std::shared_ptr<const TokenProjection> set_up_tokens(const Backbone& backbone, const DataFile& data,
-                                                     const std::filesystem::path& out, const ExtractOptions& options) {
-  auto output = std::make_shared<const OutputMatrix>(backbone);
+std::filesystem::path token_states_path(const std::filesystem::path& out, const Shard& shard) {
+  std::filesystem::path path = out;
+  path += kTokenStates;
+  if (shard.count > 1) path += fmt::format("-{}-of-{}", shard.index + 1, shard.count);
+  return path;
+}
+
+TokenSetup set_up_tokens(const Backbone& backbone, const DataFile& data, const std::filesystem::path& out,
+                         const ExtractOptions& options) {
+  const auto output = options.output ? options.output : std::make_shared<const OutputMatrix>(backbone);
   const std::size_t rank = std::min(options.token_rank, output->dimension());
   const double share = token_share(backbone.identity(), rank);
   if (options.token_basis) {
@@ -111,21 +106,27 @@ std::shared_ptr<const TokenProjection> set_up_tokens(const Backbone& backbone, c
                   fmt::format("the token basis is for states of {} numbers, those of {} have {}",
                               options.token_basis->dimension(), backbone.identity().name, output->dimension()));
     }
-    return std::make_shared<const TokenProjection>(output, *options.token_basis, share);
+    return {std::make_shared<const TokenProjection>(output, *options.token_basis, share), nullptr};
   }
-  FeatureExtractor extractor(backbone, options.features, options.threads);
-  const Metadata description = describe_features(extractor, FeatureKind::Pairs, options.dtype, options.data);
+  ParallelExtractor extractor(backbone, options.features, options.threads);
+  const Metadata description =
+      describe_features(extractor.extractor(), FeatureKind::Pairs, options.dtype, options.data);
   const std::string key = fmt::format("{} {}", description.at("fingerprint"), rank);
+  const std::filesystem::path states_path = token_states_path(out, options.shard);
   std::optional<TokenBasis> basis;
+  std::shared_ptr<KeptStates> states;
   if (std::filesystem::exists(out)) basis = basis_in(first_file(out), key, description, rank);
-  if (!basis) basis = basis_in(token_basis_path(out), key, description, rank);
   if (!basis) {
-    log_line("fitting the token head's basis to a sample");
-    basis =
-        fit_token_basis(extractor, *output, sample_responses(extractor, data, options.skip_bad), rank, options.threads);
+    basis = basis_in(token_basis_path(out), key, description, rank);
+    if (!basis || std::filesystem::exists(states_path)) {
+      states = std::make_shared<KeptStates>(states_path, description, output->dimension());
+    }
+  }
+  if (!basis) {
+    basis = fit_basis(backbone, data, extractor, *states, *output, rank, share, options);
     save_basis(*basis, key, token_basis_path(out));
   }
-  return std::make_shared<const TokenProjection>(output, std::move(*basis), share);
+  return {std::make_shared<const TokenProjection>(output, std::move(*basis), share), std::move(states)};
 }
 
 }  // namespace coala

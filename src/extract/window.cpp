@@ -27,6 +27,12 @@ std::uint32_t Window::rows_of_record(std::size_t record) const {
   return most;
 }
 
+std::vector<const EncodedResponse*> Window::responses_of(std::uint32_t block) const {
+  std::vector<const EncodedResponse*> of_block;
+  for (const std::uint32_t r : plan.blocks[block].responses) of_block.push_back(&responses[r]);
+  return of_block;
+}
+
 template <class Item>
 WindowReader<Item>::WindowReader(Source source, const FeatureExtractor& extractor, ThreadPool& pool,
                                  std::uint32_t first_window, bool skip_bad)

@@ -31,6 +31,8 @@ struct Window {
 
   /// Rows of features that a record gives: as many as the response with most of them has.
   std::uint32_t rows_of_record(std::size_t record) const;
+
+  std::vector<const EncodedResponse*> responses_of(std::uint32_t block) const;
 };
 
 /// Reads and encodes records, window by window. What is kept of a record is its tokens.

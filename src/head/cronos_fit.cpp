@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/interrupt.h"
+#include "core/progress.h"
 #include "core/resources.h"
 #include "head/relu_network.h"
 #include "solver/gates.h"
@@ -65,8 +66,10 @@ void fit_cronos(const TrainingRows& rows, const FitSettings& settings, const Dea
       draw_gates(static_cast<std::size_t>(settings.cronos_gates), rows.dimension(), settings.seed);
   // All fits take about as long as each other.
   const double fits = static_cast<double>(fold_networks.size()) + 1;
+  Progress progress("cronos program, all rows and folds", fold_networks.size() + 1, "fits");
   CronosRun run = run_cronos(rows, -1, gates, settings, deadline.share(1 / fits), pool);
   throw_if_interrupted();
+  progress.advance(1);
   result.network = std::move(run.network);
   result.phase_one = run.info;
   result.phase_one.objective = run.objective;
@@ -76,6 +79,7 @@ void fit_cronos(const TrainingRows& rows, const FitSettings& settings, const Dea
     const Deadline own = deadline.share(1 / static_cast<double>(fold_networks.size() - fold));
     fold_networks[fold] = run_cronos(rows, static_cast<int>(fold), gates, settings, own, pool).network;
     throw_if_interrupted();
+    progress.advance(1);
   }
 }
 

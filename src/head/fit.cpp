@@ -10,6 +10,7 @@
 #include "core/deadline.h"
 #include "core/error.h"
 #include "core/interrupt.h"
+#include "core/progress.h"
 #include "head/cronos_fit.h"
 #include "head/length_control.h"
 #include "head/linear_fit.h"
@@ -82,6 +83,28 @@ void check_unweighted(const FeatureSet& set) {
                 fmt::format("{}: row {} has the weight {}, and the paper's program knows no weights", set.path, i,
                             set.weight[i]),
                 "use --model-class gated or linear, or leave the weights out");
+  }
+}
+
+bool is_published(ModelClass model_class) {
+  return model_class == ModelClass::Cronos || model_class == ModelClass::Relu;
+}
+
+/// The loss of Phase I.
+Loss loss_of(const FeatureSet& set, const FitSettings& settings) {
+  if (is_published(settings.model_class)) return Loss::Squared;
+  return settings.loss.value_or(set.kind == FeatureKind::Pairs ? Loss::BradleyTerry : Loss::Logistic);
+}
+
+void check_rows_and_settings(const FeatureSet& set, const FitSettings& settings) {
+  check_settings(settings);
+  check_learnable(set);
+  if (!is_published(settings.model_class)) return;
+  check_unweighted(set);
+  if (settings.as_relu) {
+    throw Error(ErrorCode::BadUsage,
+                fmt::format("the {} class makes a ReLU network anyway", model_class_name(settings.model_class)),
+                "leave --as-relu out");
   }
 }
 
@@ -213,17 +236,21 @@ bool fit_gated(const TrainingRows& rows, const LeadingRows* leading, const Linea
   Matrix<float> gates = draw_gates_with_linear(settings.gates_from, static_cast<std::size_t>(settings.gates),
                                                gate_sample(first), settings.seed);
   if (gates.rows() == 1) return false;  // the linear group alone
+  std::optional<Progress> progress(std::in_place, "gated program, metric of the rows");
   const MomentSpectrum moments = gated_moments(first.design(), first.targets().weights, linear.moments, pool);
   cost.flops += moments.flops;
   GatedRows on{&first, gated_metric(moments)};
   const Deadline selected = deadline.share(kSelectionShare);
   const double beta_max = beta_max_of(on, gates, pool, cost);
+  progress.reset();
   const HeldOut drawn = select_gated(gates, beta_max, first, on.metric, settings, selected, pool, result.path, cost);
   HeldOut best = refine_gated(drawn, first, on.metric, settings, selected, pool, result.path, cost);
   if (!clearly_better(best, linear.among_leading ? *linear.among_leading : linear.selected, first)) return false;
 
   Matrix<float> w;
+  progress.emplace("gated program, gates of all rows");
   refine_on_all_rows(on, drawn, best.candidate, deadline, pool, cost, gates, w);
+  progress.reset();
   if (leading != nullptr) {
     on = {&rows, gated_metric(leading->lift(moments, kMetricDirections))};
     gates = leading->lift(gates);
@@ -234,6 +261,7 @@ bool fit_gated(const TrainingRows& rows, const LeadingRows* leading, const Linea
   const bool free_bias = !rows.pairwise();
   const GatedSettings solver_settings{free_bias, settings.tolerance, kMostIterations,
                                       group_weights(gates.rows(), best.candidate.linear_weight)};
+  progress.emplace("gated program on all rows");
   GatedOperator<float> f(rows.design(), gates.view(), pool);
   GatedSolver solver(f, rows.targets(), on.metric, solver_settings);
   solver.start_from(w, best.curvature);
@@ -242,6 +270,7 @@ bool fit_gated(const TrainingRows& rows, const LeadingRows* leading, const Linea
   const GatedWeights& weights = solver.weights();
   result.certificate = certify_gated(rows.design(), rows.targets(), gates.view(), weights.w.view(), weights.bias,
                                      free_bias, best.candidate.penalty, solver_settings.group_weights);
+  progress.reset();
   const std::vector<std::size_t> kept = nonzero_groups(weights.w);
   result.network = network_of(weights.w, gates, kept);
   result.network.bias = static_cast<float>(weights.bias);
@@ -259,6 +288,7 @@ bool fit_gated(const TrainingRows& rows, const LeadingRows* leading, const Linea
 /// Phase II on out-of-fold activations, and the level of the scores.
 void fit_second_layer(const TrainingRows& rows, const std::vector<Network>& fold_networks, bool pairwise,
                       const PhaseTwoSettings& settings, ThreadPool& pool, FitResult& result) {
+  const Progress progress("Phase II");
   const std::vector<double> start(result.network.theta2.begin(), result.network.theta2.end());
   const PhaseTwoRows fitted = out_of_fold_rows(rows, fold_networks, start.size(), pairwise, pool);
   result.phase_two = fit_phase_two(fitted, start, static_cast<double>(result.network.bias), settings);
@@ -304,9 +334,14 @@ std::string_view model_class_name(ModelClass model_class) noexcept {
   return "";
 }
 
+void check_fit(const FeatureSet& outline, const FitSettings& settings) {
+  check_rows_and_settings(outline, settings);
+  const FeatureTransform identity = FeatureTransform::identity(outline.dimension());
+  TrainingRows(outline, identity, loss_of(outline, settings), settings.folds, settings.seed);
+}
+
 FitResult fit_head(const FeatureSet& set, const FitSettings& settings, ThreadPool& pool) {
-  check_settings(settings);
-  check_learnable(set);
+  check_rows_and_settings(set, settings);
   if (settings.length_control != LengthControl::None) {
     const LengthControlledSet controlled = length_controlled(set, settings, pool);
     FitSettings rest = settings;
@@ -318,16 +353,10 @@ FitResult fit_head(const FeatureSet& set, const FitSettings& settings, ThreadPoo
   }
   const bool pairs = set.kind == FeatureKind::Pairs;
   const Loss preference_loss = pairs ? Loss::BradleyTerry : Loss::Logistic;
-  const bool published = settings.model_class == ModelClass::Cronos || settings.model_class == ModelClass::Relu;
-  if (published) check_unweighted(set);
-  if (published && settings.as_relu) {
-    throw Error(ErrorCode::BadUsage,
-                fmt::format("the {} class makes a ReLU network anyway", model_class_name(settings.model_class)),
-                "leave --as-relu out");
-  }
+  const bool published = is_published(settings.model_class);
   FitResult result;
   result.model_class = settings.model_class;
-  result.loss = published ? Loss::Squared : settings.loss.value_or(preference_loss);
+  result.loss = loss_of(set, settings);
   result.phase_two_settings = settings.phase_two;
   SelectionCost cost;
   const Deadline deadline = settings.time_limit_s > 0 ? Deadline::after(settings.time_limit_s) : Deadline();

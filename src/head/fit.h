@@ -107,6 +107,11 @@ struct FitResult {
   double baseline_penalty_ratio = 0;
 };
 
+/// What can be said of a fit before there are features.
+/// @param outline  the rows with features of any numbers, even a single zero
+/// @throws what fit_head() throws for these rows, whatever their features
+void check_fit(const FeatureSet& outline, const FitSettings& settings);
+
 /// Trains a head: transform, Phase I with selection on held-out prompts, Phase II on out-of-fold activations.
 /// @throws Error{BadInput} when the rows cannot be learnt from (one prompt only, one class only), Error{BadUsage} when
 /// a setting is out of range

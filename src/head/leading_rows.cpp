@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/half.h"
+#include "core/progress.h"
 #include "linalg/blas.h"
 
 namespace coala {
@@ -85,6 +86,7 @@ MomentSpectrum LeadingRows::lift(const MomentSpectrum& inside, std::size_t rank)
 std::optional<LeadingRows> leading_rows(const FeatureSet& set, const TrainingRows& rows, int folds, std::uint64_t seed,
                                         ThreadPool& pool, SelectionCost& cost) {
   if (rows.dimension() <= kWholeDimensions) return std::nullopt;
+  const Progress progress("leading directions of the rows");
   MomentSpectrum spectrum = sampled_moments(rows.design(), rows.targets().weights, kLeadingDirections, pool);
   cost.flops += spectrum.flops;
   if (spectrum.rank() == 0 || !(spectrum.values.front() > 0)) return std::nullopt;

@@ -1,5 +1,7 @@
 #include "head/linear_fit.h"
 
+#include "core/progress.h"
+
 namespace coala {
 namespace {
 
@@ -23,7 +25,10 @@ LinearFit fit_linear(const TrainingRows& rows, const LeadingRows* leading, int f
   const TrainingRows& first = leading != nullptr ? leading->rows : rows;
   const Deadline selected = deadline.share(kSelectionShare);
   LinearFit fit;
-  fit.moments = row_moments(first.design(), first.targets().weights, pool);
+  {
+    const Progress progress("linear model, second moments");
+    fit.moments = row_moments(first.design(), first.targets().weights, pool);
+  }
   cost.flops += fit.moments.flops;
   fit.selected = select_linear(first, fit.moments, folds, rule, selected, pool, fit.path, cost);
   std::optional<MomentSpectrum> lifted;
@@ -33,6 +38,7 @@ LinearFit fit_linear(const TrainingRows& rows, const LeadingRows* leading, int f
     fit.selected =
         settle_linear(leading->lift(*fit.among_leading), rows, *lifted, folds, rule, selected, pool, fit.path, cost);
   }
+  const Progress progress("linear model on all rows");
   const Matrix<float> zero_gate(1, rows.dimension());
   GatedOperator<float> f(rows.design(), zero_gate.view(), pool);
   LinearSolver solver(f, rows.targets(), lifted ? *lifted : fit.moments, !rows.pairwise());

@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "core/interrupt.h"
+#include "core/progress.h"
 #include "head/relu_network.h"
 #include "solver/gates.h"
 #include "solver/relu.h"
@@ -42,7 +43,9 @@ void fit_relu(const TrainingRows& rows, const FitSettings& settings, const Deadl
     throw_if_interrupted();
     return solved;
   };
+  Progress progress("relu program, all rows and folds", fold_networks.size() + 1, "fits");
   const ReluResult all = solve(-1, settings.tolerance, deadline.share(kFinalShare));
+  progress.advance(1);
   result.network = relu_network(all.network);
   result.phase_one = all.info;
   result.certificate = {all.certificate.objective, all.certificate.dual_objective, all.certificate.relative_gap};
@@ -51,6 +54,7 @@ void fit_relu(const TrainingRows& rows, const FitSettings& settings, const Deadl
     const Deadline own = deadline.share(1 / static_cast<double>(fold_networks.size() - fold));
     const ReluResult one = solve(static_cast<int>(fold), std::max(kFoldTolerance, settings.tolerance), own);
     fold_networks[fold] = relu_network(one.network);
+    progress.advance(1);
   }
 }
 

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "core/interrupt.h"
+#include "core/progress.h"
 #include "core/resources.h"
 #include "solver/gates.h"
 
@@ -130,6 +131,10 @@ constexpr int kLinearTurned = 3;
 /// Between penalties that are tried beside the best.
 constexpr double kPenaltyStep = 0.7;
 
+/// Smallest weight of the linear group: lighter ones differ in the fourth digit of the loss. It is reached by halves.
+constexpr double kLightest = 1.0 / 8;
+constexpr std::size_t kMostLighter = 3;
+
 /// Folds that hold at least one row; an empty fold would fit all rows once more for nothing.
 std::vector<int> used_folds(const TrainingRows& rows, int folds) {
   std::vector<int> used;
@@ -205,13 +210,14 @@ GatedSettings gated_settings(const TrainingRows& rows, std::size_t groups, doubl
 /// Fits every fold at the candidate's penalty and judges the models on the rows that they have not seen.
 /// @param curvature  of a similar program, 0 for none; a fold that knows none takes that of the one before it
 HeldOut evaluate(std::deque<GatedFold>& folds, const Candidate& candidate, const TrainingRows& rows,
-                 const Deadline& deadline, std::vector<Candidate>& path, double curvature = 0) {
+                 const Deadline& deadline, std::vector<Candidate>& path, Progress& progress, double curvature = 0) {
   HeldOut one;
   one.candidate = candidate;
   one.predictions.assign(rows.rows(), 0.0);
   for (GatedFold& fold : folds) {
     throw_if_interrupted();
     curvature = fold.fit(candidate.penalty, kSelectionTolerance, curvature, deadline, one);
+    progress.advance(1);
   }
   one.curvature = curvature;
   one.candidate.active_groups = active_groups(one.weights);
@@ -268,7 +274,7 @@ class LinearPath {
   }
 
   /// Fits and judges point k of the path.
-  const Candidate& judge_at(int k, const Deadline& deadline) {
+  const Candidate& judge_at(int k, const Deadline& deadline, Progress& progress) {
     // Far below what the held-out loss can tell apart.
     constexpr double kTolerance = 1e-3;  // of the gradient
     constexpr double kGap = 1e-4;
@@ -282,10 +288,13 @@ class LinearPath {
       throw_if_interrupted();
       fold.solver.solve(one.candidate.penalty_ratio * sum(fold.seen.targets.weights), kTolerance, deadline, kGap);
       take_fold(one, fold.unseen, fold.of_unseen, zero_gate_, fold.solver.weights());
+      progress.advance(1);
     }
     judge(one, *rows_);
     return one.candidate;
   }
+
+  std::size_t folds() const { return folds_.size(); }
 
   /// By their place on the path, the strongest penalty first.
   const std::map<int, HeldOut>& judged() const { return judged_; }
@@ -328,6 +337,8 @@ HeldOut select_linear(const TrainingRows& rows, const MomentSpectrum& moments, i
                       const Deadline& deadline, ThreadPool& pool, std::vector<Candidate>& path, SelectionCost& cost) {
   const double start_s = monotonic_s();
   LinearPath points(rows, moments, folds, pool);
+  Progress progress("linear model, choosing a penalty", kLinearLength * points.folds(), "fits");
+  progress.may_end_early();
   double least = std::numeric_limits<double>::infinity();
   int above = 0;
   for (int k = 0; k < kLinearLength && above < kLinearTurned; ++k) {
@@ -335,7 +346,7 @@ HeldOut select_linear(const TrainingRows& rows, const MomentSpectrum& moments, i
       cost.cut_short = true;
       break;
     }
-    const Candidate& candidate = points.judge_at(k, deadline);
+    const Candidate& candidate = points.judge_at(k, deadline, progress);
     path.push_back(candidate);
     above = candidate.held_out_loss > least ? above + 1 : 0;
     least = std::min(least, candidate.held_out_loss);
@@ -351,6 +362,7 @@ HeldOut settle_linear(const HeldOut& start, const TrainingRows& rows, const Mome
   const double start_s = monotonic_s();
   LinearPath points(rows, moments, folds, pool);
   points.start_from(start.weights);
+  Progress progress("linear model, penalty on all columns");
   int k = 0;
   while (k + 1 < kLinearLength && linear_ratio(k) > 1.0001 * start.candidate.penalty_ratio) ++k;
   for (std::optional<int> next = k; next; next = next_point(points.judged(), rule)) {
@@ -358,7 +370,7 @@ HeldOut settle_linear(const HeldOut& start, const TrainingRows& rows, const Mome
       cost.cut_short = true;
       break;
     }
-    const Candidate& candidate = points.judge_at(*next, deadline);
+    const Candidate& candidate = points.judge_at(*next, deadline, progress);
     const auto same = std::ranges::find(path, candidate.penalty_ratio, &Candidate::penalty_ratio);
     if (same != path.end()) {
       *same = candidate;
@@ -379,6 +391,9 @@ HeldOut select_gated(const Matrix<float>& gates, double beta_max, const Training
   std::deque<GatedFold> folds = gated_folds(rows, settings.folds);
   for (GatedFold& fold : folds) fold.start(gates, nullptr, metric, gated_settings(rows, gates.rows(), 1), pool, cost);
 
+  Progress progress("gated program, choosing a penalty",
+                    (static_cast<std::size_t>(settings.path_length) + kMostLighter) * folds.size(), "fits");
+  progress.may_end_early();
   std::vector<HeldOut> candidates;
   double least = std::numeric_limits<double>::infinity();
   int above = 0;
@@ -391,14 +406,13 @@ HeldOut select_gated(const Matrix<float>& gates, double beta_max, const Training
     const double position = settings.path_length > 1 ? static_cast<double>(k) / (settings.path_length - 1) : 0.0;
     candidate.penalty_ratio = kPathStart * std::pow(settings.path_end / kPathStart, position);
     candidate.penalty = candidate.penalty_ratio * beta_max;
-    HeldOut one = evaluate(folds, candidate, rows, deadline, path);
+    HeldOut one = evaluate(folds, candidate, rows, deadline, path, progress);
     above = one.candidate.held_out_loss < least ? 0 : above + 1;
     least = std::min(least, one.candidate.held_out_loss);
     candidates.push_back(std::move(one));
   }
   HeldOut best = take_by(settings.rule, std::move(candidates));
   // One penalty for all groups shrinks the linear model as much as what is added to it.
-  constexpr double kLightest = 1.0 / 8;  // lighter ones differ in the fourth digit of the loss
   while (best.candidate.linear_weight > kLightest && !deadline.passed()) {
     Candidate lighter = best.candidate;
     lighter.linear_weight /= 2;
@@ -406,7 +420,7 @@ HeldOut select_gated(const Matrix<float>& gates, double beta_max, const Training
     for (std::size_t k = 0; k < folds.size(); ++k) {
       folds[k].start(gates, &best.weights[k], metric, lighter_settings, pool, cost);
     }
-    HeldOut next = evaluate(folds, lighter, rows, deadline, path);
+    HeldOut next = evaluate(folds, lighter, rows, deadline, path, progress);
     if (!(next.candidate.held_out_loss < best.candidate.held_out_loss)) break;
     best = std::move(next);
   }
@@ -435,6 +449,9 @@ HeldOut refine_gated(HeldOut best, const TrainingRows& rows, const GatedMetric& 
     return deadline.passed();
   };
 
+  std::optional<Progress> progress;
+  progress.emplace("gated program, refining gates", static_cast<std::size_t>(kMostRounds) * folds.size(), "fits");
+  progress->may_end_early();
   HeldOut last = best;
   for (int round = 0, above = 0; round < kMostRounds && above < kTurned && !late(); ++round) {
     std::vector<Matrix<float>> turned;
@@ -442,11 +459,12 @@ HeldOut refine_gated(HeldOut best, const TrainingRows& rows, const GatedMetric& 
     start_from(turned, last.weights);
     Candidate candidate = last.candidate;
     ++candidate.refinements;
-    last = evaluate(folds, candidate, rows, deadline, path);
+    last = evaluate(folds, candidate, rows, deadline, path, *progress);
     above = better(last, best) ? 0 : above + 1;
     if (above == 0) best = last;
   }
   if (best.candidate.refinements > 0 && !late()) {
+    progress.emplace("gated program, penalty of the refined gates");
     const HeldOut refined = best;
     for (const double step : {kPenaltyStep, 1 / kPenaltyStep}) {
       start_from(refined.gates, refined.weights);
@@ -455,7 +473,7 @@ HeldOut refine_gated(HeldOut best, const TrainingRows& rows, const GatedMetric& 
         Candidate candidate = before.candidate;
         candidate.penalty *= step;
         candidate.penalty_ratio *= step;
-        HeldOut next = evaluate(folds, candidate, rows, deadline, path);
+        HeldOut next = evaluate(folds, candidate, rows, deadline, path, *progress);
         if (!better(next, before)) break;
         before = std::move(next);
       }
@@ -478,7 +496,8 @@ HeldOut settle_gated(const HeldOut& start, const TrainingRows& rows, const Gated
     }
   };
   restart(start.weights);
-  HeldOut best = evaluate(fitted, start.candidate, rows, deadline, path);
+  Progress progress("gated program, penalty on all columns");
+  HeldOut best = evaluate(fitted, start.candidate, rows, deadline, path, progress);
   for (const double step : {kPenaltyStep, 1 / kPenaltyStep}) {
     const double before = best.candidate.penalty;
     restart(best.weights);
@@ -486,7 +505,7 @@ HeldOut settle_gated(const HeldOut& start, const TrainingRows& rows, const Gated
       Candidate candidate = best.candidate;
       candidate.penalty *= step;
       candidate.penalty_ratio *= step;
-      HeldOut next = evaluate(fitted, candidate, rows, deadline, path);
+      HeldOut next = evaluate(fitted, candidate, rows, deadline, path, progress);
       if (!(next.candidate.held_out_loss < best.candidate.held_out_loss)) break;
       best = std::move(next);
     }
@@ -506,7 +525,8 @@ HeldOut fit_folds(const Matrix<float>& gates, const Matrix<float>& w, double cur
   for (GatedFold& fold : fitted)
     fold.start(gates, &w, metric, gated_settings(rows, gates.rows(), candidate.linear_weight), pool, cost);
   std::vector<Candidate> path;
-  HeldOut result = evaluate(fitted, candidate, rows, deadline, path, curvature);
+  Progress progress("gated program, folds for Phase II", fitted.size(), "fits");
+  HeldOut result = evaluate(fitted, candidate, rows, deadline, path, progress, curvature);
   for (const GatedFold& fold : fitted) fold.count(cost);
   cost.seconds += monotonic_s() - start_s;
   return result;

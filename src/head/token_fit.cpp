@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/progress.h"
 #include "features/feature_subset.h"
 #include "head/linear_fit.h"
 #include "head/selection.h"
@@ -121,8 +122,12 @@ TokenFit fit_token_head(const FeatureSet& all_rows, const TokenFitSettings& sett
   const TokenBasis& basis = *set.token_basis;
   const std::size_t r = basis.rank();
   TokenFit fit;
-  fit.token = fit_program(set, columns_of(basis.width(), false), settings, pool);
-  fit.context_free = fit_program(set, columns_of(basis.width(), true), settings, pool);
+  const auto fit_part = [&](const char* name, bool context_free) {
+    const ProgressPart part(name);
+    return fit_program(set, columns_of(basis.width(), context_free), settings, pool);
+  };
+  fit.token = fit_part("token head", false);
+  fit.context_free = fit_part("token head without context", true);
   TokenHead& head = fit.head;
   head.states = basis.states;
   head.embeddings = basis.embeddings;

@@ -190,21 +190,15 @@ void NextTokenMean::evaluate(MatrixView<const float> states, const Matrix<float>
   }
 }
 
-void NextTokenMean::evaluate_rows(MatrixView<const float> states, MatrixView<float> to) {
+void NextTokenMean::add_probabilities(MatrixView<const float> states, std::span<double> to) {
   const std::size_t step = batch_rows();
-  Matrix<float> rows(kDecodedRows, matrix_.dimension());
   for (std::size_t begin = 0; begin < states.rows; begin += step) {
     const std::size_t end = std::min(begin + step, states.rows);
     const std::vector<float> sums = exponentials(states.row_range(begin, end));
-    const MatrixView<float> mean = to.row_range(begin, end);
-    for (std::size_t first = 0; first < matrix_.vocabulary(); first += kDecodedRows) {
-      const std::size_t count = std::min(kDecodedRows, matrix_.vocabulary() - first);
-      matrix_.read(first, rows.values().first(count * matrix_.dimension()));
-      gemm(false, false, 1.0f, MatrixView<const float>(logits_.data() + first, end - begin, count, logits_.cols()),
-           MatrixView<const float>(rows.data(), count, matrix_.dimension()), first > 0 ? 1.0f : 0.0f, mean);
-    }
     for (std::size_t i = 0; i < end - begin; ++i) {
-      for (float& value : mean.row(i)) value /= sums[i];
+      const std::span<const float> row = logits_.row(i).first(to.size());
+      const double factor = 1 / static_cast<double>(sums[i]);
+      for (std::size_t c = 0; c < row.size(); ++c) to[c] += factor * static_cast<double>(row[c]);
     }
   }
 }

@@ -54,7 +54,7 @@ class OutputMatrix {
   bool tied_ = false;
 };
 
-/// Expected values under the model's own next-token distribution. Keeps its memory; one thread at a time.
+/// Probabilities and expected values under the model's own next-token distribution. Keeps its memory; one thread at a time.
 class NextTokenMean {
  public:
   explicit NextTokenMean(const OutputMatrix& matrix) : matrix_(matrix) {}
@@ -63,8 +63,8 @@ class NextTokenMean {
   /// numbers do not depend on the other rows.
   void evaluate(MatrixView<const float> states, const Matrix<float>& table, MatrixView<float> to);
 
-  /// The expected row of E itself, sum_c p(c | h_i) e_c, written to [n, d]. Slower: E is decoded once more.
-  void evaluate_rows(MatrixView<const float> states, MatrixView<float> to);
+  /// Adds the probabilities of all tokens, sum_i p(c | h_i), to [vocabulary].
+  void add_probabilities(MatrixView<const float> states, std::span<double> to);
 
   /// Rows that are worth evaluating together: logits of 32 MB at most.
   std::size_t batch_rows() const;

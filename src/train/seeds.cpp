@@ -58,6 +58,7 @@ TrainingRun train_over_seeds(const FeatureSet& train, const EvaluationPlan& plan
   for (int k = 1; k < count; ++k) {
     throw_if_interrupted();
     log_line(fmt::format("seed {} of {}", k + 1, count));
+    const ProgressPart part(fmt::format("seed {} of {}", k + 1, count));
     const FitSettings own = with_seed(settings, settings.seed + static_cast<std::uint64_t>(k));
     const TrainingRun run = train_and_evaluate(train, rest, own, pool);
     results.add(run.metrics);

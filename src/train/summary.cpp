@@ -3,10 +3,29 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <cstdint>
 #include <iterator>
 #include <nlohmann/json.hpp>
 
 namespace coala {
+namespace {
+
+/// With fewer held-out prompts an accuracy is known to 18 points at best (the half-width of a coin's 95 % interval).
+constexpr std::uint64_t kFewPrompts = 30;
+/// With fewer, a coin may look like a good head.
+constexpr std::uint64_t kTooFewPrompts = 10;
+
+std::string few_prompts_text(const nlohmann::ordered_json& metrics) {
+  const auto prompts = metrics.find("eval_prompts");
+  const auto coin = metrics.find("baseline/random_accuracy_ci95");
+  if (prompts == metrics.end() || coin == metrics.end() || prompts->get<std::uint64_t>() >= kFewPrompts) return "";
+  const auto count = prompts->get<std::uint64_t>();
+  return fmt::format("  {} held-out prompt{}, where a coin gets {:.0f} to {:.0f} % right: what follows says {}\n", count,
+                     count == 1 ? "" : "s", 100 * (*coin)[0].get<double>(), 100 * (*coin)[1].get<double>(),
+                     count < kTooFewPrompts ? "nothing of the head" : "little of the head");
+}
+
+}  // namespace
 
 std::string summary(const nlohmann::ordered_json& metrics) {
   std::string text;
@@ -26,6 +45,7 @@ std::string summary(const nlohmann::ordered_json& metrics) {
     fmt::format_to(out, "held-out rows: {} ({})\n", metrics.at("eval_rows").get<std::uint64_t>(),
                    metrics.at("evaluation").get<std::string>());
   }
+  text += few_prompts_text(metrics);
   line("eval_rewards/accuracies", "pair accuracy", 100, " %");
   line("eval_accuracy", "accuracy", 100, " %");
   line("baseline/logistic_accuracy", "  logistic regression", 100, " %");

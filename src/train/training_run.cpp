@@ -111,12 +111,31 @@ std::size_t count_different(const std::vector<std::int64_t>& values) {
   return std::set<std::int64_t>(values.begin(), values.end()).size();
 }
 
+/// Rows of a set that are trained on, and those of the prompts that are held out.
+struct HeldOutSplit {
+  std::vector<std::size_t> in, out;
+};
+
+HeldOutSplit split_by_prompt(const FeatureSet& set, double fraction, std::uint64_t seed) {
+  HeldOutSplit split;
+  for (std::size_t i = 0; i < set.rows(); ++i) {
+    (position_of(set.prompt_id[i], seed) < fraction ? split.out : split.in).push_back(i);
+  }
+  if (!split.in.empty() && !split.out.empty()) return split;
+  throw Error(ErrorCode::BadInput,
+              fmt::format("{} has too few prompts to hold {:.0f} % of them out: {} of them, by a hash of each, would {}",
+                          set.path, 100 * fraction, count_different(set.prompt_id),
+                          split.out.empty() ? "all be trained on" : "all be held out"),
+              "add data, or name a set of its own to evaluate on");
+}
+
 Evaluation cross_validate(const FeatureSet& set, int folds, const FitSettings& settings, ThreadPool& pool) {
   Scores scores;
   BaselineScores baseline;
   std::vector<std::size_t> order;
   Leaks leaks;
   for (int fold = 0; fold < folds; ++fold) {
+    const ProgressPart part(fmt::format("fold {} of {}", fold + 1, folds));
     std::vector<std::size_t> in;
     std::vector<std::size_t> out;
     for (std::size_t i = 0; i < set.rows(); ++i) {
@@ -178,6 +197,16 @@ Json describe(const FitSettings& settings) {
   return json;
 }
 
+void check_training(const FeatureSet& train, const EvaluationPlan& plan, const FitSettings& settings, int seeds) {
+  if (plan.held_out) check_same_kind(train, *plan.held_out);
+  for (int k = 0; k < seeds; ++k) {
+    FitSettings own = settings;
+    own.seed += static_cast<std::uint64_t>(k);
+    const bool splits = !plan.held_out && plan.folds < 2;
+    check_fit(splits ? subset(train, split_by_prompt(train, plan.fraction, own.seed).in) : train, own);
+  }
+}
+
 TrainingRun train_and_evaluate(FeatureSet train, EvaluationPlan plan, const FitSettings& settings, ThreadPool& pool) {
   const double start_s = monotonic_s();
   Evaluation evaluation;
@@ -190,18 +219,9 @@ TrainingRun train_and_evaluate(FeatureSet train, EvaluationPlan plan, const FitS
   } else if (plan.folds >= 2) {
     evaluation = cross_validate(train, plan.folds, settings, pool);
   } else {
-    std::vector<std::size_t> in;
-    std::vector<std::size_t> out;
-    for (std::size_t i = 0; i < train.rows(); ++i) {
-      (position_of(train.prompt_id[i], settings.seed) < plan.fraction ? out : in).push_back(i);
-    }
-    if (in.empty() || out.empty()) {
-      throw Error(ErrorCode::BadInput,
-                  fmt::format("{} has too few prompts to hold {:.0f} % of them out", train.path, 100 * plan.fraction),
-                  "add data, or name a set of its own to evaluate on");
-    }
-    judged = judged_rows(train, std::move(out));
-    train = subset(train, in);
+    HeldOutSplit split = split_by_prompt(train, plan.fraction, settings.seed);
+    judged = judged_rows(train, std::move(split.out));
+    train = subset(train, split.in);
     how = fmt::format("{:.0f} % of the prompts held out", 100 * plan.fraction);
   }
 

@@ -1,0 +1,13 @@
+#pragma once
+
+#include "extract/extract_file.h"
+#include "features/feature_set.h"
+
+namespace coala {
+
+/// What a data file says of its rows before they have features: kind, prompts, labels and weights, with a single zero
+/// for each response.
+/// @throws what reading throws
+FeatureSet outline_of(const DataFile& data);
+
+}  // namespace coala
