@@ -85,7 +85,7 @@ TEST(RateEstimate, ScatterIsSmoothed) {
     std::vector<Part> parts;
     double at = 0;
     for (int k = 0; k < 300; ++k) parts.push_back({at += gap(random), 1});
-    // Eight gaps decide at first: their sum is below a third of its mean, or above thrice, with a chance of 4e-3.
+    // Eight gaps decide at first: their sum is below a third of its mean, or above thrice, with a chance of 7e-3.
     EXPECT_LT(worst_factor(parts, 30), 3) << trial;
   }
 }
