@@ -345,9 +345,9 @@ TEST(TokenBasis, OfFewCandidatesIsNearlyAsGood) {
   const BasisTokens tokens{followed.size(), [&](const FollowedState& take) {
                              for (const auto& [state, next] : followed) take(state, next);
                            }};
-  const TokenBasis exact = fit_token_basis(output, tokens, {followed.size(), output.vocabulary()}, kRank, 1);
-  const TokenBasis few = fit_token_basis(output, tokens, {16, output.vocabulary() / 4}, kRank, 3);
-  const TokenBasis again = fit_token_basis(output, tokens, {16, output.vocabulary() / 4}, kRank, 1);
+  const TokenBasis exact = fit_token_basis(output, tokens, {followed.size(), output.vocabulary(), followed.size()}, kRank, 1);
+  const TokenBasis few = fit_token_basis(output, tokens, {16, output.vocabulary() / 4, followed.size()}, kRank, 3);
+  const TokenBasis again = fit_token_basis(output, tokens, {16, output.vocabulary() / 4, followed.size()}, kRank, 1);
   EXPECT_TRUE(std::ranges::equal(few.embeddings.values(), again.embeddings.values())) << "of any number of threads";
   EXPECT_TRUE(std::ranges::equal(few.states.values(), exact.states.values()));
   std::vector<Pair> chosen_only = pairs;
@@ -355,6 +355,10 @@ TEST(TokenBasis, OfFewCandidatesIsNearlyAsGood) {
   const Matrix<double> moments = residual_moments(chosen_only, output, false);
   EXPECT_GT(captured(moments, few.embeddings), 0.97 * captured(moments, exact.embeddings));
   EXPECT_EQ(few.sample_residuals.rows(), followed.size());
+  // As it is with a part of the tokens.
+  const TokenBasis part = fit_token_basis(output, tokens, {16, output.vocabulary(), followed.size() / 2}, kRank, 1);
+  EXPECT_EQ(part.sample_residuals.rows(), followed.size() / 2);
+  EXPECT_GT(captured(moments, part.embeddings), 0.95 * captured(moments, exact.embeddings));
 }
 
 /// Kills the process when a stage begins whose name holds something.

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "core/error.h"
+#include "core/interrupt.h"
 #include "extract/kept_states.h"
 #include "extract/pooled_features.h"
 #include "extract/token_sums.h"
@@ -55,6 +56,22 @@ class Prompts {
 
  private:
   std::array<std::optional<EncodedPrompt>, 2> forms_;  ///< without thinking, and with it
+};
+
+/// Tells of states that were kept as they are used, and ends the work when the user asks for it.
+class ReplayCounter : public TokenConsumer {
+ public:
+  explicit ReplayCounter(const FeatureExtractor::OnTokens& on_tokens) : on_tokens_(on_tokens) {}
+  void take(const EvaluatedToken&) override {
+    constexpr std::uint64_t kTogether = 64;
+    if (++count_ % kTogether != 0) return;
+    throw_if_interrupted();
+    if (on_tokens_) on_tokens_(kTogether);
+  }
+
+ private:
+  const FeatureExtractor::OnTokens& on_tokens_;
+  std::uint64_t count_ = 0;
 };
 
 }  // namespace
@@ -204,7 +221,10 @@ Matrix<float> FeatureExtractor::pool(std::span<const EncodedResponse* const> res
                                      const OnTokens& on_tokens) {
   const auto feed = [&](std::span<TokenConsumer* const> consumers) {
     if (kept != nullptr) {
-      replay(responses, *kept, consumers);
+      ReplayCounter counter(on_tokens);
+      std::vector<TokenConsumer*> all(consumers.begin(), consumers.end());
+      all.push_back(&counter);
+      replay(responses, *kept, all);
     } else {
       stream(responses, consumers, on_tokens);
     }

@@ -73,7 +73,7 @@ class FeatureExtractor {
   /// tokens and for what remains at the end.
   std::size_t features_of(const EncodedResponse& response) const;
 
-  /// Is told of tokens as the model has evaluated them.
+  /// Is told of tokens as the model has evaluated them, or as their kept states are used.
   using OnTokens = std::function<void(std::uint64_t tokens)>;
 
   /// Evaluates responses once and hands every token with its state to all consumers. What neighbours have in common is

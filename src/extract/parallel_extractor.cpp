@@ -102,10 +102,11 @@ void ParallelExtractor::evaluate(const Window& window, const PendingBlocks& bloc
     const std::vector<const EncodedResponse*> responses = window.responses_of(b);
     std::optional<Matrix<float>> rows;
     if (is_kept[b]) rows = kept->rows({window.index, b}, kept_rows(responses, extractor.settings().over));
-    const Matrix<float> features = extractor.pool(responses, rows ? &*rows : nullptr, tell);
+    const bool told = !is_kept[b] || blocks.unknown.empty();
+    const Matrix<float> features = extractor.pool(responses, rows ? &*rows : nullptr, told ? tell : OnTokens());
     check_finite(window, block, features);
     store.put({window.index, b}, features);
-    if (!is_kept[b] || blocks.unknown.empty()) tell(block.evaluated_tokens);
+    if (told) tell(block.evaluated_tokens);
   });
 }
 

@@ -242,13 +242,17 @@ TokenBasis fit_token_basis(const OutputMatrix& output, const BasisTokens& tokens
     chosen = choose_candidates(output, tokens, effort);
   }
   const Candidates candidates(output, chosen);
-  std::optional<Moments> moments(std::in_place, output, candidates, tokens.count, threads);
-  tokens.visit([&moments](std::span<const float> state, Token next) { moments->add(state, next); });
+  const std::size_t count = std::min(effort.tokens, tokens.count);
+  std::optional<Moments> moments(std::in_place, output, candidates, count, threads);
+  std::size_t seen = 0;
+  tokens.visit([&](std::span<const float> state, Token next) {
+    if (stands_evenly(seen++, tokens.count, count)) moments->add(state, next);
+  });
   Moments::Sums sums = moments->finish();
   moments.reset();
   const Progress progress("directions of the token head's basis");
   for (Matrix<double>* moment : {&sums.of_states, &sums.of_residuals}) {
-    for (double& value : moment->values()) value /= static_cast<double>(tokens.count);
+    for (double& value : moment->values()) value /= static_cast<double>(count);
   }
   TokenBasis basis;
   basis.states = leading(std::move(sums.of_states), std::min(rank, output.dimension()));

@@ -23,6 +23,7 @@ struct BasisTokens {
 struct ExpectationEffort {
   std::size_t whole = 128;        ///< tokens, spread evenly, whose probabilities are computed for the whole vocabulary
   std::size_t candidates = 2048;  ///< of the vocabulary, the tokens that the expectations run over
+  std::size_t tokens = 16384;     ///< of the sample at most, spread evenly, that the moments are of
 };
 
 /// Fits the basis of a token head: the leading eigenvectors of E[h h'] and of

@@ -24,6 +24,7 @@ constexpr std::size_t kMostWhole = 512;
 constexpr double kCandidateShare = 0.02;
 constexpr std::size_t kFewestCandidates = 1024;
 constexpr std::size_t kMostCandidates = 4096;
+constexpr std::size_t kFewestTokens = 2048;
 
 /// Positions whose states come before a token of the response, the one that ends it excepted.
 bool is_fitted(const EncodedResponse& response, std::size_t position) {
@@ -127,9 +128,14 @@ TokenSample choose_token_sample(const Backbone& backbone, const DataFile& data, 
 ExpectationEffort effort_for(const TokenSample& sample, const OutputMatrix& output) {
   const auto d = static_cast<double>(output.dimension());
   const double whole = kWholeShare * sample.extraction_flops / (2 * static_cast<double>(output.vocabulary()) * d);
-  const double candidates = kCandidateShare * sample.extraction_flops / (4 * d * static_cast<double>(sample.tokens));
-  return {std::clamp(static_cast<std::size_t>(whole), kFewestWhole, kMostWhole),
-          std::clamp(static_cast<std::size_t>(candidates), kFewestCandidates, kMostCandidates)};
+  const double products = kCandidateShare * sample.extraction_flops / (4 * d);  // of tokens and candidates
+  ExpectationEffort effort;
+  effort.whole = std::clamp(static_cast<std::size_t>(whole), kFewestWhole, kMostWhole);
+  effort.candidates = std::clamp(static_cast<std::size_t>(products / static_cast<double>(sample.tokens)),
+                                 kFewestCandidates, kMostCandidates);
+  const double tokens = products / static_cast<double>(std::min(effort.candidates, output.vocabulary()));
+  effort.tokens = std::min(sample.tokens, std::max(static_cast<std::size_t>(tokens), kFewestTokens));
+  return effort;
 }
 
 TokenBasis fit_to_kept(const TokenSample& sample, const KeptStates& kept, PoolOver over, const OutputMatrix& output,
