@@ -8,6 +8,7 @@
 #include "core/atomic_file.h"
 #include "core/half.h"
 #include "core/safetensors.h"
+#include "core/version.h"
 #include "features/feature_index.h"
 #include "support.h"
 
@@ -135,6 +136,15 @@ TEST(FeatureSet, IsBoundWhenItSaysWhereItComesFrom) {
   EXPECT_EQ(set.metadata_value("absent"), "");
   metadata.erase("backbone.hash");
   EXPECT_FALSE(pairs().metadata(metadata).load().bound());
+}
+
+TEST(FeatureSet, OfStatesThatWereComputedWronglyIsRefused) {
+  std::map<std::string, std::string> metadata{{"backbone.engine", "llama.cpp 1"}};
+  EXPECT_EQ(error_code_of([&] { pairs().metadata(metadata).load(); }), ErrorCode::Mismatch);
+  metadata["backbone.states"] = kStatesVersion;
+  EXPECT_NO_THROW(pairs().metadata(metadata).load());
+  // What another program made says nothing of ours.
+  EXPECT_NO_THROW(pairs().metadata({{"backbone", "somebody's"}}).load());
 }
 
 TEST(FeatureSet, NamesTheFirstValueThatIsNotFinite) {

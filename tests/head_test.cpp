@@ -10,16 +10,23 @@
 #include "core/error.h"
 #include "core/random.h"
 #include "core/safetensors.h"
+#include "core/version.h"
 #include "reference.h"
 #include "support.h"
 
 namespace coala {
 namespace {
 
-const std::map<std::string, std::string> kBinding{
-    {"backbone.hash", "b1"}, {"tokenizer.hash", "t1"},     {"template.hash", "c1"},
-    {"bos", "one"},          {"feature.tensor", "f1"},     {"feature.layer", "12"},
-    {"pooling", "mean"},     {"pooling.over", "response"}, {"max_length", "512"}};
+const std::map<std::string, std::string> kBinding{{"backbone.states", kStatesVersion},
+                                                  {"backbone.hash", "b1"},
+                                                  {"tokenizer.hash", "t1"},
+                                                  {"template.hash", "c1"},
+                                                  {"bos", "one"},
+                                                  {"feature.tensor", "f1"},
+                                                  {"feature.layer", "12"},
+                                                  {"pooling", "mean"},
+                                                  {"pooling.over", "response"},
+                                                  {"max_length", "512"}};
 
 Head sample_head(bool gated, std::size_t d = 5, std::size_t m = 3) {
   Random random(d + m);
@@ -231,10 +238,33 @@ TEST_P(HeadFile, MetadataIsChecked) {
 INSTANTIATE_TEST_SUITE_P(Activations, HeadFile, ::testing::Bool(),
                          [](const auto& param) { return param.param ? "gated" : "relu"; });
 
+/// Heads whose features were computed wrongly, before files said what with, are refused, and so is a later version.
+TEST(HeadBinding, StatesOfAnotherVersionAreRefused) {
+  for (const bool of_head : {true, false}) {
+    for (const char* version : {"", "1", "3"}) {
+      Head head = sample_head(true);
+      std::map<std::string, std::string> other = kBinding;
+      auto& changed = of_head ? head.metadata : other;
+      changed["backbone.states"] = version;
+      if (*version == 0) changed.erase("backbone.states");
+      try {
+        check_head_matches(head, "my-head", 5, other, "the-features", true);
+        ADD_FAILURE() << "version '" << version << "' was taken";
+      } catch (const Error& error) {
+        EXPECT_EQ(error.code(), ErrorCode::Mismatch);
+        const std::string what = error.what();
+        EXPECT_NE(what.find(of_head ? "my-head" : "the-features"), std::string::npos) << what;
+        EXPECT_EQ(what.find("overwrite") != std::string::npos, std::string(version) != "3") << what;
+      }
+    }
+  }
+}
+
 TEST(HeadBinding, EveryKeyIsCompared) {
   const Head head = sample_head(true);
   EXPECT_NO_THROW(check_head_matches(head, "h", 5, kBinding, "g", false));
   for (const auto& [key, value] : kBinding) {
+    if (key == "backbone.states") continue;  // has a message of its own, below
     for (const bool missing : {false, true}) {
       if (missing && key == "backbone.hash") continue;  // that makes the other side unbound, below
       std::map<std::string, std::string> other = kBinding;
