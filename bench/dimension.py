@@ -5,9 +5,9 @@ from arrays in memory to a chosen model by scikit-learn's LogisticRegressionCV (
 Usage: dimension.py BINARY ROWS THREADS DIMENSION ...
 
 Run by an environment with bench/requirements.txt. Seconds are of CPU and of the clock, each side in a process of its
-own; memory is the peak of a process beyond what it has mapped from files. A pair is one row of scikit-learn's problem:
-its difference, turned around for every second pair, without intercept; that has the objective of both orders and half
-of the rows.
+own; coala's are of all of `coala train` but the evaluation, which sees twenty pairs. A pair is one row of
+scikit-learn's problem: its difference, turned around for every second pair, without intercept; that has the objective
+of both orders and half of the rows.
 """
 
 import json
@@ -57,6 +57,8 @@ def write_pairs(folder, rows, dimension, seed=0):
                 x = own.astype(numpy.float32) @ mixing + 0.03 * noise
                 side[part] = x * scale + offset * scale
         save_file({"chosen": sides[0], "rejected": sides[1]}, pathlib.Path(folder) / f"{name}.safetensors")
+    save_file({"chosen": sides[0][:20].copy(), "rejected": sides[1][:20].copy()},
+              pathlib.Path(folder) / "few.safetensors")
 
 
 def run_logistic_regression(folder, threads):
@@ -88,12 +90,15 @@ def run_coala(binary, folder, threads):
     folder = pathlib.Path(folder)
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     done = subprocess.run([binary, "train", "--features", folder / "train.safetensors", "--eval-features",
-                           folder / "test.safetensors", "--out", folder / "head.safetensors", "--threads",
+                           folder / "few.safetensors", "--out", folder / "head.safetensors", "--threads",
                            str(threads), "--json", "--quiet"], check=True, stdout=subprocess.PIPE)
     wall, after = time.monotonic() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
-    metrics = json.loads(done.stdout)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"accuracy": metrics["eval_rewards/accuracies"], "cpu": cpu, "wall": wall, "metrics": metrics}
+    judged = subprocess.run([binary, "eval", "--head", folder / "head.safetensors", "--features",
+                             folder / "test.safetensors", "--allow-unbound", "--json", "--quiet"], check=True,
+                            stdout=subprocess.PIPE)
+    return {"accuracy": json.loads(judged.stdout)["eval_rewards/accuracies"], "cpu": cpu, "wall": wall,
+            "name": "coala train, " + json.loads(done.stdout)["solver"]["selected"]}
 
 
 def main():
@@ -109,7 +114,7 @@ def main():
             theirs = json.loads(subprocess.run(
                 [sys.executable, __file__, "--logistic-regression", folder, threads], check=True,
                 stdout=subprocess.PIPE, env=os.environ | few).stdout)
-            for name, run in (("coala train", ours), ("LogisticRegressionCV", theirs)):
+            for name, run in ((ours["name"], ours), ("LogisticRegressionCV", theirs)):
                 print(f"{rows:>7s} {dimension:5d} {name:22s} {run['cpu']:8.2f} {run['wall']:8.2f} "
                       f"{100 * run['accuracy']:7.2f} %", flush=True)
 

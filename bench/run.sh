@@ -27,6 +27,11 @@ build/bin/bench_gram
 echo "== growth with the rows =="
 for rows in 10000 30000 100000 300000 1000000; do build/bin/bench_scaling $rows; done
 
+echo "== growth with the dimension, beside tuned logistic regression (bench/dimension.py) =="
+python=$(environment bench/requirements.txt)
+"$python" bench/dimension.py build/bin/coala 3000 1 384 768 1536 4096
+"$python" bench/dimension.py build/bin/coala 20000 1 384 1536
+
 echo "== conjugate-gradient iterations of the convex ReLU program's u-step =="
 shopt -s nullglob
 sets=("$shared"/data/features/*.safetensors)

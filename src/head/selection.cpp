@@ -490,26 +490,21 @@ HeldOut settle_gated(const HeldOut& start, const TrainingRows& rows, const Gated
   const double start_s = monotonic_s();
   std::deque<GatedFold> fitted = gated_folds(rows, folds);
   const GatedSettings settings = gated_settings(rows, start.gates.front().rows(), start.candidate.linear_weight);
-  const auto restart = [&](const std::vector<Matrix<float>>& weights) {
-    for (std::size_t k = 0; k < fitted.size(); ++k) {
-      fitted[k].start(start.gates[k], &weights[k], metric, settings, pool, cost);
-    }
-  };
-  restart(start.weights);
+  for (std::size_t k = 0; k < fitted.size(); ++k) {
+    fitted[k].start(start.gates[k], &start.weights[k], metric, settings, pool, cost);
+  }
   Progress progress("gated program, penalty on all columns");
   HeldOut best = evaluate(fitted, start.candidate, rows, deadline, path, progress);
-  for (const double step : {kPenaltyStep, 1 / kPenaltyStep}) {
-    const double before = best.candidate.penalty;
-    restart(best.weights);
-    while (!deadline.passed()) {
-      Candidate candidate = best.candidate;
-      candidate.penalty *= step;
-      candidate.penalty_ratio *= step;
-      HeldOut next = evaluate(fitted, candidate, rows, deadline, path, progress);
-      if (!(next.candidate.held_out_loss < best.candidate.held_out_loss)) break;
-      best = std::move(next);
-    }
-    if (best.candidate.penalty != before) break;  // the other way lies what it came from
+  // What the other columns hold shows in the loss: noise, when it has risen, wants a stronger penalty.
+  const bool risen = best.candidate.held_out_loss > start.candidate.held_out_loss;
+  const double step = risen ? 1 / kPenaltyStep : kPenaltyStep;
+  while (!deadline.passed()) {
+    Candidate candidate = best.candidate;
+    candidate.penalty *= step;
+    candidate.penalty_ratio *= step;
+    HeldOut next = evaluate(fitted, candidate, rows, deadline, path, progress);
+    if (!(next.candidate.held_out_loss < best.candidate.held_out_loss)) break;
+    best = std::move(next);
   }
   for (const GatedFold& fold : fitted) fold.count(cost);
   cost.cut_short = cost.cut_short || deadline.passed();

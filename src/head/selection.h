@@ -61,8 +61,8 @@ HeldOut settle_linear(const HeldOut& start, const TrainingRows& rows, const Mome
                       SelectionRule rule, const Deadline& deadline, ThreadPool& pool, std::vector<Candidate>& path,
                       SelectionCost& cost);
 
-/// The same for the gated program, with the gates that each fold has: the penalty, then weaker and stronger ones for as
-/// long as the held-out loss falls.
+/// The same for the gated program, with the gates that each fold has: the penalty, then stronger ones when the held-out
+/// loss is above that of the start, weaker ones when it is not, for as long as it falls.
 HeldOut settle_gated(const HeldOut& start, const TrainingRows& rows, const GatedMetric& metric, int folds,
                      const Deadline& deadline, ThreadPool& pool, std::vector<Candidate>& path, SelectionCost& cost);
 
