@@ -351,7 +351,10 @@ ReplyText Backbone::decode_reply(const EncodedPrompt& prompt, std::span<const To
     pieces.push_back({tokenizer_->control_text(token), true});
   }
   end_plain();
-  return format.split(pieces, prompt.in_thoughts);
+  ReplyText reply = format.split(pieces, prompt.in_thoughts);
+  // An answer without thoughts is the whole reply, read as one text: a character may be broken around a mark.
+  if (reply.reasoning.empty() && !format.channels) reply.answer = decode_response(prompt, response);
+  return reply;
 }
 
 bool Backbone::may_become_thoughts(std::string_view answer) const {
