@@ -353,7 +353,9 @@ ReplyText Backbone::decode_reply(const EncodedPrompt& prompt, std::span<const To
   end_plain();
   ReplyText reply = format.split(pieces, prompt.in_thoughts);
   // An answer without thoughts is the whole reply, read as one text: a character may be broken around a mark.
-  if (reply.reasoning.empty() && !format.channels) reply.answer = decode_response(prompt, response);
+  std::string whole;
+  for (const ReplyPiece& piece : pieces) whole += piece.is_mark ? std::string() : piece.text;
+  if (reply.answer == whole && !format.channels) reply.answer = decode_response(prompt, response);
   return reply;
 }
 
