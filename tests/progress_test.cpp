@@ -155,7 +155,10 @@ TEST(ProgressText, SaysNoMoreThanIsKnown) {
 }
 
 TEST(ProgressText, AStageOfOnePieceSaysHowLongItTakes) {
-  EXPECT_EQ(progress_text(state(0, 0), 0, false), "extracting features: 42s so far");
+  ProgressState one = state(0, 0);
+  one.unit = "";
+  one.per_second = 2;
+  EXPECT_EQ(progress_text(one, 0, false), "extracting features: 42s so far");
 }
 
 TEST(ProgressText, FitsEveryWidth) {

@@ -88,7 +88,7 @@ std::string rate_text(double per_second, const std::string& unit) {
 }
 
 std::string progress_text(const ProgressState& state, std::size_t columns, bool bar) {
-  const std::string rate = state.per_second ? rate_text(*state.per_second, state.unit) : "";
+  const std::string rate = state.per_second && !state.unit.empty() ? rate_text(*state.per_second, state.unit) : "";
   const std::string time = time_text(state);
   const std::string texts[] = {joined(state.stage, {position_text(state, true), rate, time}),
                                joined(state.stage, {position_text(state, true), time}),
