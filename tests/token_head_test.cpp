@@ -345,7 +345,8 @@ TEST(TokenBasis, OfFewCandidatesIsNearlyAsGood) {
   const BasisTokens tokens{followed.size(), [&](const FollowedState& take) {
                              for (const auto& [state, next] : followed) take(state, next);
                            }};
-  const TokenBasis exact = fit_token_basis(output, tokens, {followed.size(), output.vocabulary(), followed.size()}, kRank, 1);
+  const TokenBasis exact =
+      fit_token_basis(output, tokens, {followed.size(), output.vocabulary(), followed.size()}, kRank, 1);
   const TokenBasis few = fit_token_basis(output, tokens, {16, output.vocabulary() / 4, followed.size()}, kRank, 3);
   const TokenBasis again = fit_token_basis(output, tokens, {16, output.vocabulary() / 4, followed.size()}, kRank, 1);
   EXPECT_TRUE(std::ranges::equal(few.embeddings.values(), again.embeddings.values())) << "of any number of threads";

@@ -54,7 +54,8 @@ class OutputMatrix {
   bool tied_ = false;
 };
 
-/// Probabilities and expected values under the model's own next-token distribution. Keeps its memory; one thread at a time.
+/// Probabilities and expected values under the model's own next-token distribution. Keeps its memory; one thread at a
+/// time.
 class NextTokenMean {
  public:
   explicit NextTokenMean(const OutputMatrix& matrix) : matrix_(matrix) {}

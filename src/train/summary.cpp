@@ -20,8 +20,8 @@ std::string few_prompts_text(const nlohmann::ordered_json& metrics) {
   const auto coin = metrics.find("baseline/random_accuracy_ci95");
   if (prompts == metrics.end() || coin == metrics.end() || prompts->get<std::uint64_t>() >= kFewPrompts) return "";
   const auto count = prompts->get<std::uint64_t>();
-  return fmt::format("  {} held-out prompt{}, where a coin gets {:.0f} to {:.0f} % right: what follows says {}\n", count,
-                     count == 1 ? "" : "s", 100 * (*coin)[0].get<double>(), 100 * (*coin)[1].get<double>(),
+  return fmt::format("  {} held-out prompt{}, where a coin gets {:.0f} to {:.0f} % right: what follows says {}\n",
+                     count, count == 1 ? "" : "s", 100 * (*coin)[0].get<double>(), 100 * (*coin)[1].get<double>(),
                      count < kTooFewPrompts ? "nothing of the head" : "little of the head");
 }
 

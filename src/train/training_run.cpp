@@ -122,11 +122,12 @@ HeldOutSplit split_by_prompt(const FeatureSet& set, double fraction, std::uint64
     (position_of(set.prompt_id[i], seed) < fraction ? split.out : split.in).push_back(i);
   }
   if (!split.in.empty() && !split.out.empty()) return split;
-  throw Error(ErrorCode::BadInput,
-              fmt::format("{} has too few prompts to hold {:.0f} % of them out: {} of them, by a hash of each, would {}",
-                          set.path, 100 * fraction, count_different(set.prompt_id),
-                          split.out.empty() ? "all be trained on" : "all be held out"),
-              "add data, or name a set of its own to evaluate on");
+  throw Error(
+      ErrorCode::BadInput,
+      fmt::format("{} has too few prompts to hold {:.0f} % of them out: {} of them, by a hash of each, would {}",
+                  set.path, 100 * fraction, count_different(set.prompt_id),
+                  split.out.empty() ? "all be trained on" : "all be held out"),
+      "add data, or name a set of its own to evaluate on");
 }
 
 Evaluation cross_validate(const FeatureSet& set, int folds, const FitSettings& settings, ThreadPool& pool) {

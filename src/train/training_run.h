@@ -32,8 +32,8 @@ struct TrainingRun {
 /// is trained on all rows and the metrics come from one head per fold; otherwise they are the head's own.
 TrainingRun train_and_evaluate(FeatureSet train, EvaluationPlan plan, const FitSettings& settings, ThreadPool& pool);
 
-/// Says before there are features what train_over_seeds() would say after them: too few prompts to hold some out, sets of
-/// two kinds, nothing to tell apart.
+/// Says before there are features what train_over_seeds() would say after them: too few prompts to hold some out, sets
+/// of two kinds, nothing to tell apart.
 /// @param train  the rows with features of any numbers; plan.held_out alike
 /// @throws Error{BadInput, BadUsage, Mismatch} as the training would
 void check_training(const FeatureSet& train, const EvaluationPlan& plan, const FitSettings& settings, int seeds);
