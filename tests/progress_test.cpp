@@ -182,7 +182,7 @@ TEST(ProgressText, AStageNameOfLettersIsCutBetweenThem) {
   ProgressState one = state(1, 2);
   one.stage = "ééééééééééééééééééééééééé";
   const std::string text = progress_text(one, 20, false);
-  EXPECT_EQ(text.size(), 40u) << "twenty letters of two bytes";
+  EXPECT_EQ(text, "éééééééééééééé: 50 %") << "fourteen letters of two bytes, and how far it is";
 }
 
 TEST(ProgressText, ABarShowsTheShare) {

@@ -218,12 +218,18 @@ TEST(Training, HeldOutPromptsAreNotTrainedOn) {
 }
 
 TEST(Training, SharedPromptsAreCounted) {
-  set_quiet(true);
+  struct Warnings : NewsSink {
+    Warnings() { install_news_sink(this); }
+    ~Warnings() override { install_news_sink(nullptr); }
+    void line(const std::string&) override {}
+    void warning(const std::string& text) override { all += text; }
+    void progress(const ProgressState&) override {}
+    std::string all;
+  } warnings;
   EvaluationPlan plan;
   plan.held_out = pairs(60, 1);  // the first prompts of the training data
-  ::testing::internal::CaptureStderr();
   const TrainingRun result = run(pairs(240, 1), plan);
-  EXPECT_NE(::testing::internal::GetCapturedStderr().find("60 of 60"), std::string::npos);
+  EXPECT_NE(warnings.all.find("60 of 60"), std::string::npos) << warnings.all;
   EXPECT_EQ(result.metrics.at("leak/shared_prompt_rows"), 60);
 }
 

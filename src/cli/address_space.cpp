@@ -14,6 +14,8 @@ namespace {
 constexpr rlim_t kMiB = 1 << 20;
 constexpr rlim_t kWorkArea_bytes = 128 * kMiB;
 constexpr rlim_t kProgram_bytes = 128 * kMiB;  ///< code, stacks and what is always there
+/// The thread that tells of progress: its stack, and what the C library reserves for a thread's first allocation.
+constexpr rlim_t kProgress_bytes = 160 * kMiB;
 
 }  // namespace
 
@@ -24,7 +26,7 @@ void check_address_space() {
   const char* const wanted = std::getenv("OPENBLAS_NUM_THREADS");
   const bool alone = wanted != nullptr && std::atoi(wanted) == 1;
   // A work area for each thread of ours that calls OpenBLAS, and for each that it starts itself and never uses.
-  const rlim_t needed = kProgram_bytes + kWorkArea_bytes * (alone ? cores : 2 * cores - 1);
+  const rlim_t needed = kProgram_bytes + kProgress_bytes + kWorkArea_bytes * (alone ? cores : 2 * cores - 1);
   if (limit.rlim_cur >= needed) return;
   throw Error(ErrorCode::OutOfMemory,
               fmt::format("the address space is limited to {} MiB; expected at least {} MiB on {} cores",

@@ -30,12 +30,12 @@ double share_of_a_core() {
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
     return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
   };
-  const auto begun = std::chrono::steady_clock::now();
   const double before = spent();
-  while (std::chrono::steady_clock::now() - begun < kLook) {
-  }
-  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begun;
-  return (spent() - before) / elapsed.count();
+  const auto begun = std::chrono::steady_clock::now();
+  auto elapsed = std::chrono::steady_clock::duration::zero();
+  while (elapsed >= elapsed.zero() && elapsed < kLook) elapsed = std::chrono::steady_clock::now() - begun;
+  if (elapsed < kLook) return 1;  // the clock runs backwards
+  return (spent() - before) / std::chrono::duration<double>(elapsed).count();
 }
 
 }  // namespace

@@ -10,6 +10,7 @@ namespace coala {
 namespace {
 
 constexpr double kTold_s = 0.1;  ///< between two calls of a sink
+constexpr std::chrono::milliseconds kShortest{1};
 constexpr std::chrono::milliseconds kBeat{250};
 
 std::atomic<NewsSink*> g_sink{nullptr};
@@ -93,7 +94,15 @@ void Progress::may_end_early() {
 
 void Progress::beat() {
   std::unique_lock lock(mutex_);
-  while (!end_.wait_for(lock, kBeat, [this] { return over_; })) tell(false);
+  while (!over_) {
+    // Without a predicate: by a clock that is set back, as some virtual machines do, the time would never be over.
+    end_.wait_for(lock, kBeat);
+    if (over_) return;
+    tell(false);
+    lock.unlock();  // such a wait ends at once, and whoever advances wants the mutex
+    std::this_thread::sleep_for(kShortest);
+    lock.lock();
+  }
 }
 
 void Progress::tell(bool ended) {

@@ -108,7 +108,11 @@ std::string progress_text(const ProgressState& state, std::size_t columns, bool 
     const auto filled = static_cast<std::size_t>(share_of(state) * static_cast<double>(width));
     return fmt::format("[{:=<{}}{:{}}] {}", "", filled, "", width - filled, text);
   }
-  return cut(texts[3], columns);
+  // The name gives way: how far it is says more than the rest of what it is called.
+  const std::string position = joined("", {position_text(state, false), state.total == 0 ? time : ""});
+  const std::size_t taken = columns_of(position);
+  if (taken >= columns) return cut(texts[3], columns);
+  return cut(state.stage, columns - taken) + position;
 }
 
 }  // namespace coala

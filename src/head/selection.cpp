@@ -277,7 +277,7 @@ class LinearPath {
   const Candidate& judge_at(int k, const Deadline& deadline, Progress& progress) {
     // Far below what the held-out loss can tell apart.
     constexpr double kTolerance = 1e-3;  // of the gradient
-    constexpr double kGap = 1e-4;
+    constexpr double kGap = 1e-5;
     HeldOut& one = judged_[k];
     one.candidate.linear = true;
     one.candidate.penalty_ratio = linear_ratio(k);
