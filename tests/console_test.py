@@ -140,11 +140,11 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         pairs, features = folder / "pairs.jsonl", folder / "features.safetensors"
-        write_pairs(pairs, 1500, source)
+        write_pairs(pairs, 600, source)
         write_pairs(folder / "tiny.jsonl", 3, source)
-        write_features(features, 1500, 64, source)
+        write_features(features, 800, 64, source)
         # Long names as seeds and folds make them; programs of some seconds.
-        train = [binary, "train", "--features", features, "--gates", "150", "--folds", "2", "--seeds", "2", "--out",
+        train = [binary, "train", "--features", features, "--gates", "60", "--folds", "2", "--seeds", "2", "--out",
                  folder / "head", "--threads", "1"]
         extract = [binary, "extract", "--model", model, "--data", pairs, "--token-rank", "8", "--threads", "1", "--out"]
         number = iter(range(1000))
