@@ -171,7 +171,7 @@ TEST_P(Attention, MayOverwriteWhatItReads) {
     const std::vector<double> expected = attention.expected();
     GraphKernels kernels(*dense_kernels());
     ThreadPool pool(threads);
-    kernels.begin_graph(Precision::F32);
+    kernels.begin_graph(Precision::F32, false);
     ASSERT_GT(kernels.match(attention.tail()), 1) << where;
     kernels.run(attention.tail(), pool);
     const std::vector<float> result = attention.result();
@@ -209,7 +209,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, Attention,
 TEST(Attention, IsNotTakenWhereItsInsidesAreWanted) {
   if (dense_kernels() == nullptr) GTEST_SKIP() << "the CPU has none of our kernels";
   GraphKernels kernels(*dense_kernels());
-  kernels.begin_graph(Precision::F32);
+  kernels.begin_graph(Precision::F32, false);
   AttentionGraph read(Shape{64, 4, 2, 20, 64});
   ggml_build_forward_expand(read.graph(), ggml_scale(read.context(), read.weights(), 2));
   read.place(1, nullptr, 0);

@@ -53,7 +53,8 @@ void write_in_single_precision(const std::string& from, const std::filesystem::p
   ggml_free(tensors);
 }
 
-/// Questions with a good and a bad answer each, as a preference file has them.
+/// Questions with a good and a bad answer each, as a preference file has them, and a text of three tokens: so few rows meet
+/// weights in blocks by other kernels when a text is written.
 std::vector<std::vector<Token>> texts(const Backbone& backbone) {
   const std::vector<std::string> subjects{"the tides",    "a bicycle", "bread",    "the moon", "chess",
                                           "a lighthouse", "rain",      "an atlas", "bees",     "glass"};
@@ -69,6 +70,7 @@ std::vector<std::vector<Token>> texts(const Backbone& backbone) {
       result.back().insert(result.back().end(), tokens.begin(), tokens.end());
     }
   }
+  result.emplace_back(result[0].begin() + 5, result[0].begin() + 8);
   return result;
 }
 
@@ -104,7 +106,7 @@ TEST_F(RealModel, StatesAndLogitsAreThoseOfLlamaCpp) {
       for (std::size_t i = 0; i < all.size(); ++i) {
         EXPECT_LE(relative_difference(together[i], plain[i]), 1e-5) << "text " << i << " among all";
       }
-      for (std::size_t i = 0; i < all.size(); i += 7) {
+      for (std::size_t i = 0; i < all.size(); i += 6) {
         const std::vector<float> alone = states_of_all(evaluator, {all[i]}).front();
         EXPECT_LE(relative_difference(alone, plain[i]), 1e-5) << "text " << i << " alone";
       }

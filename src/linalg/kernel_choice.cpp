@@ -102,6 +102,10 @@ const DenseKernels* dense_kernels() {
   return kernels().name == "portable" ? nullptr : &kernels().dense;
 }
 
+const BlockKernels* block_kernels() {
+  return kernels().blocks;
+}
+
 const BFloatKernels& bfloat_kernels() {
   static const BFloatKernels& chosen = choose_bfloat();
   return chosen;

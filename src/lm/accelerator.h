@@ -26,6 +26,9 @@ struct Evaluation {
   /// It is stopped before the output matrix. llama.cpp copies rows times vocabulary logits all the same, set or not;
   /// the copy is left out.
   bool states_only = false;
+  /// Do rows meet weights in blocks as they are, however few there are? Otherwise a few are rounded to 8 bits a number
+  /// first, as llama.cpp does with any number of rows: faster, and their states are off by some hundredths.
+  bool exact_rows = false;
 };
 
 /// While it lives, this thread's evaluations are of this kind.

@@ -4,6 +4,10 @@
 #include <ggml.h>
 
 #include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "linalg/block_kernels.h"
 
 namespace coala {
 namespace {
@@ -17,6 +21,59 @@ const ggml_type_traits_cpu* quantised_dots(ggml_type type) {
   const bool usable = ggml_is_quantized(type) && traits->vec_dot != nullptr &&
                       ggml_get_type_traits_cpu(traits->vec_dot_type)->from_float != nullptr;
   return usable ? traits : nullptr;
+}
+
+/// A type of weights that block_kernels() has a kernel for.
+struct BlockType {
+  ggml_type type;
+  BlockFormat format;
+  /// From so many rows on it is faster than ggml's inner products; bench/few_rows.cpp prints by how much.
+  std::size_t fewest_rows;
+};
+constexpr std::array<BlockType, kBlockFormats> kBlockTypes{{{GGML_TYPE_Q4_0, BlockFormat::Q4_0, 1},
+                                                            {GGML_TYPE_Q4_1, BlockFormat::Q4_1, 1},
+                                                            {GGML_TYPE_Q5_0, BlockFormat::Q5_0, 1},
+                                                            {GGML_TYPE_Q5_1, BlockFormat::Q5_1, 2},
+                                                            {GGML_TYPE_Q8_0, BlockFormat::Q8_0, 2},
+                                                            {GGML_TYPE_IQ4_NL, BlockFormat::IQ4_NL, 2},
+                                                            {GGML_TYPE_MXFP4, BlockFormat::MXFP4, 1},
+                                                            {GGML_TYPE_Q4_K, BlockFormat::Q4_K, 3},
+                                                            {GGML_TYPE_Q5_K, BlockFormat::Q5_K, 3},
+                                                            {GGML_TYPE_Q6_K, BlockFormat::Q6_K, 3}}};
+
+const BlockType* block_type_for(ggml_type type, std::size_t rows) {
+  const auto* const found = std::ranges::find(kBlockTypes, type, &BlockType::type);
+  const bool usable = block_kernels() != nullptr && found != kBlockTypes.end() && rows >= found->fewest_rows;
+  return usable ? found : nullptr;
+}
+
+/// Bytes of a row of k numbers as our kernels take it.
+std::size_t rounded_size(ggml_type rounded_type, std::size_t k) {
+  return rounded_type == GGML_TYPE_Q8_K ? k / 256 * sizeof(RoundedSuperblock) : k / 32 * sizeof(RoundedBlock);
+}
+
+/// ggml's blocks are a factor in half precision (Q8_1: and the sum) before 32 numbers; Q8_K is what our kernels take.
+void convert_rounded(ggml_type rounded_type, std::size_t k, const std::byte* from, std::byte* to) {
+  if (rounded_type == GGML_TYPE_Q8_K) {
+    std::memcpy(to, from, rounded_size(rounded_type, k));
+    return;
+  }
+  const bool has_sum = rounded_type == GGML_TYPE_Q8_1;
+  const auto half_at = [](const std::byte* at) {
+    ggml_fp16_t half;
+    std::memcpy(&half, at, sizeof half);
+    return ggml_fp16_to_fp32(half);
+  };
+  for (std::size_t block = 0; block < k / 32; ++block) {
+    RoundedBlock rounded;
+    rounded.factor = half_at(from);
+    std::memcpy(rounded.numbers, from + (has_sum ? 4 : 2), sizeof rounded.numbers);
+    int sum = 0;
+    for (const std::int8_t number : rounded.numbers) sum += number;
+    rounded.sum = has_sum ? half_at(from + 2) : rounded.factor * static_cast<float>(sum);
+    std::memcpy(to + block * sizeof rounded, &rounded, sizeof rounded);
+    from += ggml_type_size(rounded_type);
+  }
 }
 
 }  // namespace
@@ -63,12 +120,24 @@ void FewRows::multiply_quantised(const ggml_tensor& weights, const float* x, std
   const auto quantise = ggml_get_type_traits_cpu(traits->vec_dot_type)->from_float;
   const std::size_t size = ggml_row_size(traits->vec_dot_type, weights.ne[0]);
   quantised_.resize(std::max(quantised_.size(), rows * size));
+  const BlockType* const ours = block_type_for(weights.type, rows);
+  const std::size_t rounded_bytes = rounded_size(traits->vec_dot_type, k);
+  if (ours != nullptr) rounded_.resize(std::max(rounded_.size(), rows * rounded_bytes));
   constexpr std::size_t kFewNumbers = 8192;  // not worth a second thread
   pool.for_chunks(rows, rows * k < kFewNumbers ? rows : 1, [&](int, std::size_t begin, std::size_t end) {
-    for (std::size_t r = begin; r < end; ++r) quantise(x + r * stride, quantised_.data() + r * size, weights.ne[0]);
+    for (std::size_t r = begin; r < end; ++r) {
+      std::byte* row = quantised_.data() + r * size;
+      quantise(x + r * stride, row, weights.ne[0]);
+      if (ours != nullptr) convert_rounded(traits->vec_dot_type, k, row, rounded_.data() + r * rounded_bytes);
+    }
   });
   const auto* w = static_cast<const std::byte*>(weights.data);
   pool.for_chunks(columns, kGrain, [&](int, std::size_t begin, std::size_t end) {
+    if (ours != nullptr) {
+      block_kernels()->of(ours->format)(rounded_.data(), rounded_bytes, rows, w + begin * weights.nb[1], weights.nb[1],
+                                        end - begin, k, c + begin, columns);
+      return;
+    }
     for (std::size_t j = begin; j < end; ++j) {
       for (std::size_t r = 0; r < rows; ++r) {
         traits->vec_dot(static_cast<int>(k), c + r * columns + j, 0, w + j * weights.nb[1], 0,

@@ -11,11 +11,13 @@ struct ggml_tensor;
 namespace coala {
 
 /// Products of a few rows with a matrix of stored weights, as the tokens of a decode need them. A weight is read from
-/// memory once for all rows, and a row's numbers do not depend on the other rows or on the threads.
+/// memory once for all rows, and a row's numbers do not depend on the threads.
 ///
-/// Weights of single numbers meet the rows as they are. Those in blocks meet them as in llama.cpp: each row is rounded
-/// to 8 bits a number, with a factor for every block, and the inner product is ggml's own. (Of Q8_0 our kernel rounds
-/// nothing; there is one where it is as fast.)
+/// Weights of single numbers meet the rows as they are, and those of Q8_0 where registers are wide enough. Others in
+/// blocks meet them as in llama.cpp: each row is rounded to 8 bits a number, with a factor for every block. Inner products
+/// of several rows are ours (linalg/block_kernels.h), which decode a weight once for all of them; those of a single row
+/// are ggml's own where these are faster. Both are exact within a block, so they differ by the rounding of the sum over
+/// blocks. Nothing else depends on the number of rows.
 class FewRows {
  public:
   explicit FewRows(const DenseKernels& kernels) : kernels_(&kernels) {}
@@ -34,7 +36,8 @@ class FewRows {
                           ThreadPool& pool);
 
   const DenseKernels* kernels_;
-  std::vector<std::byte> quantised_;  ///< rows in the numbers that a type of weights is multiplied with
+  std::vector<std::byte> quantised_;  ///< rows in the numbers that ggml multiplies a type of weights with
+  std::vector<std::byte> rounded_;    ///< the same, as our kernels take them
 };
 
 }  // namespace coala

@@ -33,24 +33,6 @@ bool is_packable(ggml_type type) {
                                  static_cast<std::int64_t>(kPanelDepth) % ggml_blck_size(type) == 0);
 }
 
-/// Is there a kernel for products of this many rows with such weights?
-bool has_kernel(std::int64_t rows, const ggml_tensor& w, const FewRows& few_rows, Precision precision) {
-  if (rows == 0) return false;  // nobody wants the logits
-  // Numbers must not depend on how many rows there are, so what is rounded is so for every count.
-  if (rows >= kManyRows || precision == Precision::BF16) return is_packable(w.type);
-  return few_rows.can_multiply(w);
-}
-
-bool is_product(const ggml_tensor* node, const FewRows& few_rows, Precision precision) {
-  if (node->op != GGML_OP_MUL_MAT) return false;
-  const ggml_tensor* w = node->src[0];
-  const ggml_tensor* x = node->src[1];
-  return has_kernel(x->ne[1], *w, few_rows, precision) && x->type == GGML_TYPE_F32 && node->type == GGML_TYPE_F32 &&
-         ggml_is_matrix(w) && ggml_is_matrix(x) && w->nb[0] == ggml_type_size(w->type) && x->nb[0] == sizeof(float) &&
-         x->nb[1] % sizeof(float) == 0 && ggml_is_contiguous(node) && w->ne[1] >= kFewestColumns &&
-         node->op_params[1] != GGML_HINT_SRC0_IS_HADAMARD && in_plain_memory(w);
-}
-
 /// Rows of single numbers, as a cache that is stored transposed is filled.
 bool is_scatter(const ggml_tensor* node) {
   if (node->op != GGML_OP_SET_ROWS) return false;
@@ -192,12 +174,30 @@ struct GraphKernels::Attention {
   }
 };
 
+bool GraphKernels::turns_over(const ggml_tensor& weights, std::int64_t rows) const {
+  // Numbers must not depend on how many rows there are, so what is rounded, or is not, is so for every count.
+  return rows >= kManyRows || precision_ == Precision::BF16 || (exact_rows_ && ggml_is_quantized(weights.type));
+}
+
+bool GraphKernels::is_product(const ggml_tensor& node) const {
+  if (node.op != GGML_OP_MUL_MAT) return false;
+  const ggml_tensor* w = node.src[0];
+  const ggml_tensor* x = node.src[1];
+  const std::int64_t rows = x->ne[1];
+  if (rows == 0) return false;  // nobody wants the logits
+  const bool has_kernel = turns_over(*w, rows) ? is_packable(w->type) : few_rows_.can_multiply(*w);
+  return has_kernel && x->type == GGML_TYPE_F32 && node.type == GGML_TYPE_F32 && ggml_is_matrix(w) &&
+         ggml_is_matrix(x) && w->nb[0] == ggml_type_size(w->type) && x->nb[0] == sizeof(float) &&
+         x->nb[1] % sizeof(float) == 0 && ggml_is_contiguous(&node) && w->ne[1] >= kFewestColumns &&
+         node.op_params[1] != GGML_HINT_SRC0_IS_HADAMARD && in_plain_memory(w);
+}
+
 int GraphKernels::match(const GraphTail& tail) const {
   const ggml_tensor* node = tail.nodes().front();
   if (is_scatter(node) || is_gelu(node)) return 1;
   if (node->op != GGML_OP_MUL_MAT) return 0;
   if (const int attention = Attention::find(tail).nodes; attention > 0) return attention;
-  return is_product(node, few_rows_, precision_) ? 1 : 0;
+  return is_product(*node) ? 1 : 0;
 }
 
 void GraphKernels::run(const GraphTail& tail, ThreadPool& pool) {
@@ -210,7 +210,7 @@ void GraphKernels::run(const GraphTail& tail, ThreadPool& pool) {
     attend(attention, pool);
   } else if (precision_ == Precision::BF16) {
     multiply_rounded(node, pool);
-  } else if (node.src[1]->ne[1] >= kManyRows) {
+  } else if (turns_over(*node.src[0], node.src[1]->ne[1])) {
     multiply(node, pool);
   } else {
     const ggml_tensor& x = *node.src[1];

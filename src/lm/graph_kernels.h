@@ -43,8 +43,10 @@ class GraphKernels {
   explicit GraphKernels(const DenseKernels& kernels) : kernels_(kernels), few_rows_(kernels) {}
 
   /// What was learnt about the last graph's tensors no longer holds.
-  void begin_graph(Precision precision) {
+  /// @param exact_rows  no row is rounded to the type of the weights
+  void begin_graph(Precision precision, bool exact_rows) {
     precision_ = precision;
+    exact_rows_ = exact_rows;
     masks_.clear();
   }
 
@@ -73,6 +75,9 @@ class GraphKernels {
   };
   struct Attention;
 
+  bool is_product(const ggml_tensor& node) const;
+  /// Do so many rows meet these weights turned over, or as they are stored?
+  bool turns_over(const ggml_tensor& weights, std::int64_t rows) const;
   void multiply(const ggml_tensor& node, ThreadPool& pool);
   void multiply_rounded(const ggml_tensor& node, ThreadPool& pool);
   /// `count` rows of weights from `first` on, `step` numbers of each from `from` on.
@@ -89,6 +94,7 @@ class GraphKernels {
   const DenseKernels& kernels_;
   FewRows few_rows_;
   Precision precision_ = Precision::F32;
+  bool exact_rows_ = false;
   AlignedVector<float> packed_;
   AlignedVector<std::uint16_t> rounded_;
   AlignedVector<float> attended_;             ///< [rows][heads][value width]: what attention found, until all is read

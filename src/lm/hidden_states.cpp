@@ -330,7 +330,8 @@ void StateEvaluator::decode(const Group& group, std::size_t begin, std::size_t e
   batch.logits = outputs.data();
   context_->stopper.armed = skips_output_;
   clear_llama_log();
-  const EvaluationScope evaluation({options_.precision, skips_output_});
+  const EvaluationScope evaluation(
+      {.precision = options_.precision, .states_only = skips_output_, .exact_rows = true});
   int status = 0;
   try {
     status = llama_decode(context_->handle, batch);

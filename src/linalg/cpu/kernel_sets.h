@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "linalg/bfloat_kernels.h"
+#include "linalg/block_kernels.h"
 #include "linalg/dense_kernels.h"
 #include "linalg/gated_kernels.h"
 #include "linalg/logistic_kernel.h"
@@ -19,6 +20,7 @@ struct KernelSet {
   LogisticKernel logistic;
   DenseKernels dense;
   BFloatKernels bfloat;  ///< without instructions for them
+  const BlockKernels* blocks;  ///< null: none
 };
 
 // One per instruction set, each defined in the file kernels_<set>.cpp that is compiled for that set; constant-

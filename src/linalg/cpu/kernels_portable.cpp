@@ -13,6 +13,7 @@ const KernelSet kKernels_portable{"portable",
                                   gated_kernels_generic<double, Double, 16>(),
                                   &LogisticKernelGeneric<double, 16>::run,
                                   dense_kernels_generic<16, 4>(),
-                                  bfloat_kernels_generic<16>("portable")};
+                                  bfloat_kernels_generic<16>("portable"),
+                                  nullptr};
 
 }  // namespace coala

@@ -1,0 +1,491 @@
+// For CPUs with AVX2; compiled once per instruction set that includes it; see gated_kernels_generic.h, whose rules hold
+// here. Layouts of blocks are those of ggml-common.h.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "linalg/block_kernels.h"
+
+namespace coala {
+namespace {
+
+/// Eight rows of weights, side by side in the lanes of a register.
+struct EightRows {
+  const std::byte* row[8];
+
+  static __m128i load(const std::byte* from) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from)); }
+  static __m128i load_word(const std::byte* from) { return _mm_loadu_si32(from); }
+
+  static __m256i both(__m128i low, __m128i high) {
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
+  }
+
+  /// 16 bytes of each row from `offset` on, turned over: lane j of turned[i] holds bytes 4 i to 4 i + 3 of row j.
+  void turn(std::size_t offset, __m256i* turned) const {
+    __m256i pair[4];
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; ++j) pair[j] = both(load(row[j] + offset), load(row[j + 4] + offset));
+    const __m256i low01 = _mm256_unpacklo_epi32(pair[0], pair[1]);
+    const __m256i low23 = _mm256_unpacklo_epi32(pair[2], pair[3]);
+    const __m256i high01 = _mm256_unpackhi_epi32(pair[0], pair[1]);
+    const __m256i high23 = _mm256_unpackhi_epi32(pair[2], pair[3]);
+    turned[0] = _mm256_unpacklo_epi64(low01, low23);
+    turned[1] = _mm256_unpackhi_epi64(low01, low23);
+    turned[2] = _mm256_unpacklo_epi64(high01, high23);
+    turned[3] = _mm256_unpackhi_epi64(high01, high23);
+  }
+
+  /// Four bytes of each row.
+  __m256i words(std::size_t offset) const {
+    __m256i pair[4];
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; ++j) pair[j] = both(load_word(row[j] + offset), load_word(row[j + 4] + offset));
+    return _mm256_unpacklo_epi64(_mm256_unpacklo_epi32(pair[0], pair[1]), _mm256_unpacklo_epi32(pair[2], pair[3]));
+  }
+
+  /// The two numbers in half precision in each of eight words.
+  struct Two {
+    __m256 first, second;
+  };
+  static Two halves(__m256i words) {
+    const __m256i apart = _mm256_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15,  //
+                                           0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15);
+    const __m256i in_order = _mm256_permute4x64_epi64(_mm256_shuffle_epi8(words, apart), 0b11011000);
+    return {_mm256_cvtph_ps(_mm256_castsi256_si128(in_order)), _mm256_cvtph_ps(_mm256_extracti128_si256(in_order, 1))};
+  }
+};
+
+/// Four bits of each byte.
+__m256i low_bits(__m256i bytes) {
+  return _mm256_and_si256(bytes, _mm256_set1_epi8(15));
+}
+__m256i high_bits(__m256i bytes) {
+  return low_bits(_mm256_srli_epi16(bytes, 4));
+}
+
+/// 32 numbers of four bits of each row: the low halves of 16 bytes, then the high ones.
+void turn_nibbles(const EightRows& rows, std::size_t offset, __m256i (&groups)[8]) {
+  __m256i bytes[4];
+  rows.turn(offset, bytes);
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    groups[i] = low_bits(bytes[i]);
+    groups[i + 4] = high_bits(bytes[i]);
+  }
+}
+
+/// A fifth bit, of value 16, for every number: bit i of a row's word is that of number i.
+void add_fifth_bits(__m256i words, __m256i (&groups)[8]) {
+  const __m256i own_byte = _mm256_setr_epi8(0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12,  //
+                                            0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12);
+  const __m256i own_bit = _mm256_set1_epi32(0x08040201);
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) {
+    const __m256i bits = _mm256_shuffle_epi8(_mm256_srli_epi32(words, 4 * i), own_byte);
+    const __m256i is_set = _mm256_cmpeq_epi8(_mm256_and_si256(bits, own_bit), own_bit);
+    groups[i] = _mm256_or_si256(groups[i], _mm256_and_si256(is_set, _mm256_set1_epi8(16)));
+  }
+}
+
+/// Four neighbours of a row's numbers, for all lanes.
+__m256i four(const std::int8_t* numbers) {
+  int word;
+  __builtin_memcpy(&word, numbers, sizeof word);
+  return _mm256_set1_epi32(word);
+}
+
+__m256i add_pairs(__m256i sums) {
+  return _mm256_madd_epi16(sums, _mm256_set1_epi16(1));
+}
+
+/// Inner products of 32 numbers without sign, of the eight rows of weights, with 32 of a row. Sums of so many products
+/// fit into 16 bits: eight times two of 15 x 127, or four times two of 31 x 127.
+/// @tparam Bits  of a weight: 4 or 5
+template <int Bits>
+__m256i inner_products(const __m256i (&groups)[8], const std::int8_t* numbers) {
+  __m256i half[2];
+#pragma GCC unroll 2
+  for (int h = 0; h < 2; ++h) {
+    __m256i p[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) p[i] = _mm256_maddubs_epi16(groups[4 * h + i], four(numbers + 4 * (4 * h + i)));
+    half[h] = _mm256_add_epi16(_mm256_add_epi16(p[0], p[1]), _mm256_add_epi16(p[2], p[3]));
+  }
+  if constexpr (Bits == 4) return add_pairs(_mm256_add_epi16(half[0], half[1]));
+  return _mm256_add_epi32(add_pairs(half[0]), add_pairs(half[1]));
+}
+
+/// Weights factor * q + least, q without sign.
+template <int Bits>
+struct AffineBlock {
+  static constexpr std::size_t kNumbers = 32;
+  using Rounded = RoundedBlock;
+  __m256i groups[8];
+  __m256 factor, least;
+
+  __m256 add_to(__m256 sum, const RoundedBlock& x) const {
+    const __m256 products = _mm256_cvtepi32_ps(inner_products<Bits>(groups, x.numbers));
+    sum = _mm256_fmadd_ps(products, _mm256_mul_ps(factor, _mm256_set1_ps(x.factor)), sum);
+    return _mm256_fmadd_ps(least, _mm256_set1_ps(x.sum), sum);
+  }
+};
+
+struct BlockQ4_0 : AffineBlock<4> {
+  static constexpr std::size_t kBytes = 18;
+  explicit BlockQ4_0(const EightRows& rows) {
+    turn_nibbles(rows, 2, groups);
+    factor = EightRows::halves(rows.words(0)).first;
+    least = _mm256_mul_ps(factor, _mm256_set1_ps(-8));
+  }
+};
+
+struct BlockQ4_1 : AffineBlock<4> {
+  static constexpr std::size_t kBytes = 20;
+  explicit BlockQ4_1(const EightRows& rows) {
+    turn_nibbles(rows, 4, groups);
+    const EightRows::Two two = EightRows::halves(rows.words(0));
+    factor = two.first;
+    least = two.second;
+  }
+};
+
+struct BlockQ5_0 : AffineBlock<5> {
+  static constexpr std::size_t kBytes = 22;
+  explicit BlockQ5_0(const EightRows& rows) {
+    turn_nibbles(rows, 6, groups);
+    add_fifth_bits(rows.words(2), groups);
+    factor = EightRows::halves(rows.words(0)).first;
+    least = _mm256_mul_ps(factor, _mm256_set1_ps(-16));
+  }
+};
+
+struct BlockQ5_1 : AffineBlock<5> {
+  static constexpr std::size_t kBytes = 24;
+  explicit BlockQ5_1(const EightRows& rows) {
+    turn_nibbles(rows, 8, groups);
+    add_fifth_bits(rows.words(4), groups);
+    const EightRows::Two two = EightRows::halves(rows.words(0));
+    factor = two.first;
+    least = two.second;
+  }
+};
+
+__m256i looked_up(__m128i table, __m256i indices) {
+  return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table), indices);
+}
+
+/// Numbers of one sign bit, two of exponent and one of fraction, doubled and 12 added; the factor is a power of two.
+struct BlockMXFP4 : AffineBlock<5> {
+  static constexpr std::size_t kBytes = 17;
+  explicit BlockMXFP4(const EightRows& rows) {
+    const __m128i numbers = _mm_setr_epi8(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0);
+    turn_nibbles(rows, 1, groups);
+#pragma GCC unroll 8
+    for (__m256i& group : groups) group = looked_up(numbers, group);
+    // 2^(exponent - 128): half of what the block says, because numbers are doubled.
+    const __m256i exponent = _mm256_and_si256(rows.words(0), _mm256_set1_epi32(255));
+    const __m256i normal = _mm256_slli_epi32(_mm256_sub_epi32(exponent, _mm256_set1_epi32(1)), 23);
+    const __m256i small = _mm256_sllv_epi32(_mm256_set1_epi32(0x00200000), exponent);
+    const __m256i is_small = _mm256_cmpgt_epi32(_mm256_set1_epi32(2), exponent);
+    factor = _mm256_castsi256_ps(_mm256_blendv_epi8(normal, small, is_small));
+    least = _mm256_mul_ps(factor, _mm256_set1_ps(-12));
+  }
+};
+
+/// Weights factor * q, q of 8 bits with sign. A pair of products takes 16 bits by itself: 2 x 127 x 127, with the sign
+/// of the weight moved to the row's number. (-128, which only a damaged file has, counts as 128 without its sign.)
+struct SignedBlock {
+  static constexpr std::size_t kNumbers = 32;
+  using Rounded = RoundedBlock;
+  __m256i groups[8];
+  __m256 factor;
+
+  __m256 add_to(__m256 sum, const RoundedBlock& x) const {
+    __m256i products[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; ++i) {
+      const __m256i numbers = _mm256_sign_epi8(four(x.numbers + 4 * i), groups[i]);
+      const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(groups[i]), numbers);
+      products[i % 2] = _mm256_add_epi32(products[i % 2], add_pairs(pairs));
+    }
+    const __m256 all = _mm256_cvtepi32_ps(_mm256_add_epi32(products[0], products[1]));
+    return _mm256_fmadd_ps(all, _mm256_mul_ps(factor, _mm256_set1_ps(x.factor)), sum);
+  }
+};
+
+struct BlockQ8_0 : SignedBlock {
+  static constexpr std::size_t kBytes = 34;
+  explicit BlockQ8_0(const EightRows& rows) {
+    rows.turn(2, groups);
+    rows.turn(18, groups + 4);
+    factor = EightRows::halves(rows.words(0)).first;
+  }
+};
+
+struct BlockIQ4_NL : SignedBlock {
+  static constexpr std::size_t kBytes = 18;
+  explicit BlockIQ4_NL(const EightRows& rows) {
+    const __m128i numbers = _mm_setr_epi8(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113);
+    turn_nibbles(rows, 2, groups);
+#pragma GCC unroll 8
+    for (__m256i& group : groups) group = looked_up(numbers, group);
+    factor = EightRows::halves(rows.words(0)).first;
+  }
+};
+
+/// A byte of each of eight rows, as the words of a register.
+__m256i widen(__m128i bytes) {
+  return _mm256_cvtepu8_epi32(bytes);
+}
+
+/// Eight bytes of each of eight rows, turned over: the low half of turned[i] holds byte 2 i of all rows, the high half
+/// byte 2 i + 1.
+void turn_bytes(const __m128i (&two_rows)[4], __m128i (&turned)[4]) {
+  const __m128i a = _mm_unpacklo_epi8(two_rows[0], _mm_srli_si128(two_rows[0], 8));  // rows 0 and 1
+  const __m128i b = _mm_unpacklo_epi8(two_rows[1], _mm_srli_si128(two_rows[1], 8));
+  const __m128i c = _mm_unpacklo_epi8(two_rows[2], _mm_srli_si128(two_rows[2], 8));
+  const __m128i d = _mm_unpacklo_epi8(two_rows[3], _mm_srli_si128(two_rows[3], 8));
+  const __m128i ab_low = _mm_unpacklo_epi16(a, b), ab_high = _mm_unpackhi_epi16(a, b);
+  const __m128i cd_low = _mm_unpacklo_epi16(c, d), cd_high = _mm_unpackhi_epi16(c, d);
+  turned[0] = _mm_unpacklo_epi32(ab_low, cd_low);
+  turned[1] = _mm_unpackhi_epi32(ab_low, cd_low);
+  turned[2] = _mm_unpacklo_epi32(ab_high, cd_high);
+  turned[3] = _mm_unpackhi_epi32(ab_high, cd_high);
+}
+
+/// The same number twice in the halves of each word, to be multiplied with pairs.
+__m256i twice(__m256i words) {
+  return _mm256_or_si256(_mm256_slli_epi32(words, 16), _mm256_and_si256(words, _mm256_set1_epi32(0xffff)));
+}
+
+/// Two numbers of 16 bits, for all lanes.
+__m256i two(const std::int16_t* numbers) {
+  int word;
+  __builtin_memcpy(&word, numbers, sizeof word);
+  return _mm256_set1_epi32(word);
+}
+
+/// Weights factor * scale * q - least * minimum, q of four bits or five, scale and minimum of six for every 32 numbers.
+template <int Bits>
+struct AffineSuperblock {
+  static constexpr std::size_t kNumbers = 256;
+  using Rounded = RoundedSuperblock;
+  static constexpr std::size_t kScales = 4, kBits = 16, kNibbles = Bits == 4 ? 16 : 48;
+  static constexpr std::size_t kBytes = kNibbles + 128;
+
+  __m256i groups[8][8];
+  __m256i scales[8];  ///< each twice
+  __m256i minima[4];  ///< of two blocks of 32 each
+  __m256 factor, least;
+
+  explicit AffineSuperblock(const EightRows& rows) {
+    const EightRows::Two two_factors = EightRows::halves(rows.words(0));
+    factor = two_factors.first;
+    least = two_factors.second;
+    unpack_scales(rows);
+    __m256i high[8];
+    if constexpr (Bits == 5) {
+      rows.turn(kBits, high);
+      rows.turn(kBits + 16, high + 4);
+    }
+    for (std::size_t pair = 0; pair < 4; ++pair) {
+      __m256i bytes[8];
+      rows.turn(kNibbles + 32 * pair, bytes);
+      rows.turn(kNibbles + 32 * pair + 16, bytes + 4);
+#pragma GCC unroll 8
+      for (int i = 0; i < 8; ++i) {
+        groups[2 * pair][i] = low_bits(bytes[i]);
+        groups[2 * pair + 1][i] = high_bits(bytes[i]);
+      }
+      if constexpr (Bits == 5) {
+        const __m256i bit = _mm256_set1_epi8(1);
+#pragma GCC unroll 8
+        for (int i = 0; i < 8; ++i) {
+          const __m256i first = _mm256_and_si256(_mm256_srli_epi16(high[i], static_cast<int>(2 * pair)), bit);
+          const __m256i second = _mm256_and_si256(_mm256_srli_epi16(high[i], static_cast<int>(2 * pair + 1)), bit);
+          groups[2 * pair][i] = _mm256_or_si256(groups[2 * pair][i], _mm256_slli_epi16(first, 4));
+          groups[2 * pair + 1][i] = _mm256_or_si256(groups[2 * pair + 1][i], _mm256_slli_epi16(second, 4));
+        }
+      }
+    }
+  }
+
+  /// Twelve bytes hold eight scales and eight minima: six bits of the first four of each in a byte, whose two upper
+  /// bits belong to the last four; their four lower bits are in the last four bytes.
+  void unpack_scales(const EightRows& rows) {
+    std::uint64_t of_scales[8], of_minima[8];
+#pragma GCC unroll 8
+    for (int j = 0; j < 8; ++j) {
+      std::uint32_t word[3];
+      __builtin_memcpy(word, rows.row[j] + kScales, sizeof word);
+      const std::uint64_t low_scales = word[0] & 0x3f3f3f3fu, low_minima = word[1] & 0x3f3f3f3fu;
+      const std::uint64_t high_scales = (word[2] & 0x0f0f0f0fu) | (word[0] >> 6 & 0x03030303u) << 4;
+      const std::uint64_t high_minima = (word[2] >> 4 & 0x0f0f0f0fu) | (word[1] >> 6 & 0x03030303u) << 4;
+      of_scales[j] = low_scales | high_scales << 32;
+      of_minima[j] = low_minima | high_minima << 32;
+    }
+    __m128i pairs[4], turned[4];
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; ++j) pairs[j] = EightRows::load(reinterpret_cast<const std::byte*>(of_scales + 2 * j));
+    turn_bytes(pairs, turned);
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; ++j) {
+      scales[2 * j] = twice(widen(turned[j]));
+      scales[2 * j + 1] = twice(widen(_mm_srli_si128(turned[j], 8)));
+    }
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; ++j) pairs[j] = EightRows::load(reinterpret_cast<const std::byte*>(of_minima + 2 * j));
+    turn_bytes(pairs, turned);
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; ++j) {
+      const __m256i second = _mm256_slli_epi32(widen(_mm_srli_si128(turned[j], 8)), 16);
+      minima[j] = _mm256_or_si256(widen(turned[j]), second);
+    }
+  }
+
+  __m256 add_to(__m256 sum, const RoundedSuperblock& x) const {
+    __m256i products = _mm256_setzero_si256();
+    __m256i of_minima = _mm256_setzero_si256();
+    for (std::size_t b = 0; b < 8; ++b) {
+      products = _mm256_add_epi32(products, scaled_products(b, x.numbers + 32 * b));
+    }
+#pragma GCC unroll 4
+    for (std::size_t b = 0; b < 4; ++b) {
+      const std::int16_t* s = x.sums + 4 * b;
+      const std::int16_t sums[2] = {static_cast<std::int16_t>(s[0] + s[1]), static_cast<std::int16_t>(s[2] + s[3])};
+      of_minima = _mm256_add_epi32(of_minima, _mm256_madd_epi16(minima[b], two(sums)));
+    }
+    const __m256 x_factor = _mm256_set1_ps(x.factor);
+    sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(products), _mm256_mul_ps(factor, x_factor), sum);
+    return _mm256_fnmadd_ps(_mm256_cvtepi32_ps(of_minima), _mm256_mul_ps(least, x_factor), sum);
+  }
+
+  __m256i scaled_products(std::size_t b, const std::int8_t* numbers) const {
+    __m256i half[2];
+#pragma GCC unroll 2
+    for (int h = 0; h < 2; ++h) {
+      __m256i p[4];
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) p[i] = _mm256_maddubs_epi16(groups[b][4 * h + i], four(numbers + 4 * (4 * h + i)));
+      half[h] = _mm256_add_epi16(_mm256_add_epi16(p[0], p[1]), _mm256_add_epi16(p[2], p[3]));
+    }
+    if constexpr (Bits == 4) return _mm256_madd_epi16(_mm256_add_epi16(half[0], half[1]), scales[b]);
+    return _mm256_add_epi32(_mm256_madd_epi16(half[0], scales[b]), _mm256_madd_epi16(half[1], scales[b]));
+  }
+};
+
+/// Weights factor * scale * (q - 32), q of six bits, scale of eight with sign for every 16 numbers.
+struct BlockQ6_K {
+  static constexpr std::size_t kNumbers = 256;
+  using Rounded = RoundedSuperblock;
+  static constexpr std::size_t kHigh = 128, kScales = 192, kFactor = 208, kBytes = 210;
+
+  __m256i groups[8][8];  ///< 32 numbers each
+  __m256i scales[16];    ///< each twice
+  __m256i pairs[8];      ///< scales of neighbours
+  __m256 factor;
+
+  explicit BlockQ6_K(const EightRows& rows) {
+    // The factor is the last of the block: the word that ends with it.
+    factor = EightRows::halves(rows.words(kFactor - 2)).second;
+    for (std::size_t half = 0; half < 2; ++half) {
+      __m256i low[16], high[8];
+#pragma GCC unroll 4
+      for (std::size_t i = 0; i < 4; ++i) rows.turn(64 * half + 16 * i, low + 4 * i);
+#pragma GCC unroll 2
+      for (std::size_t i = 0; i < 2; ++i) rows.turn(kHigh + 32 * half + 16 * i, high + 4 * i);
+      const __m256i two_bits = _mm256_set1_epi8(0x30);
+#pragma GCC unroll 8
+      for (int i = 0; i < 8; ++i) {
+        const __m256i bits[4] = {_mm256_slli_epi16(high[i], 4), _mm256_slli_epi16(high[i], 2), high[i],
+                                 _mm256_srli_epi16(high[i], 2)};
+        const __m256i numbers[4] = {low_bits(low[i]), low_bits(low[8 + i]), high_bits(low[i]), high_bits(low[8 + i])};
+#pragma GCC unroll 4
+        for (std::size_t b = 0; b < 4; ++b) {
+          groups[4 * half + b][i] = _mm256_or_si256(numbers[b], _mm256_and_si256(bits[b], two_bits));
+        }
+      }
+    }
+    __m256i words[4];
+    rows.turn(kScales, words);
+#pragma GCC unroll 16
+    for (std::size_t b = 0; b < 16; ++b) {
+      // Byte b % 4 of each word, with its sign.
+      const __m256i scale = _mm256_srai_epi32(_mm256_sll_epi32(words[b / 4], _mm_cvtsi32_si128(24 - 8 * (b % 4))), 24);
+      scales[b] = twice(scale);
+    }
+    for (std::size_t b = 0; b < 8; ++b) pairs[b] = _mm256_blend_epi16(scales[2 * b], scales[2 * b + 1], 0b10101010);
+  }
+
+  /// Two pairs of products of 63 x 127 fit into 16 bits.
+  __m256 add_to(__m256 sum, const RoundedSuperblock& x) const {
+    __m256i products = _mm256_setzero_si256();
+    __m256i of_offsets = _mm256_setzero_si256();
+    for (std::size_t b = 0; b < 8; ++b) {
+#pragma GCC unroll 4
+      for (int i = 0; i < 8; i += 2) {
+        const std::int8_t* numbers = x.numbers + 32 * b + 4 * i;
+        const __m256i p = _mm256_add_epi16(_mm256_maddubs_epi16(groups[b][i], four(numbers)),
+                                           _mm256_maddubs_epi16(groups[b][i + 1], four(numbers + 4)));
+        products = _mm256_add_epi32(products, _mm256_madd_epi16(p, scales[2 * b + (i >= 4 ? 1 : 0)]));
+      }
+      of_offsets = _mm256_add_epi32(of_offsets, _mm256_madd_epi16(pairs[b], two(x.sums + 2 * b)));
+    }
+    products = _mm256_sub_epi32(products, _mm256_slli_epi32(of_offsets, 5));
+    return _mm256_fmadd_ps(_mm256_cvtepi32_ps(products), _mm256_mul_ps(factor, _mm256_set1_ps(x.factor)), sum);
+  }
+};
+
+template <class Block>
+void block_dots(const std::byte* x, std::size_t x_stride, std::size_t rows, const std::byte* w, std::size_t w_stride,
+                std::size_t columns, std::size_t k, float* c, std::size_t c_stride) {
+  constexpr std::size_t kColumns = 8;
+  constexpr std::size_t kMostRows = 16;  // whose sums are kept at a time
+  const std::size_t blocks = k / Block::kNumbers;
+  for (std::size_t j = 0; j < columns; j += kColumns) {
+    const std::size_t here = columns - j < kColumns ? columns - j : kColumns;
+    for (std::size_t first = 0; first < rows; first += kMostRows) {
+      const std::size_t count = rows - first < kMostRows ? rows - first : kMostRows;
+      EightRows eight;
+      for (std::size_t i = 0; i < kColumns; ++i) eight.row[i] = w + (j + (i < here ? i : here - 1)) * w_stride;
+      __m256 sums[kMostRows];
+      for (std::size_t r = 0; r < count; ++r) sums[r] = _mm256_setzero_ps();
+      for (std::size_t b = 0; b < blocks; ++b) {
+        // Eight rows at once are more than the hardware fetches ahead: the next eight, which lie behind these.
+        constexpr std::size_t kLine = 64;
+        const std::byte* const next = w + (j + kColumns) * w_stride + b * kColumns * Block::kBytes;
+        for (std::size_t line = 0; line < kColumns * Block::kBytes; line += kLine) __builtin_prefetch(next + line);
+        const Block block(eight);
+        for (std::size_t r = 0; r < count; ++r) {
+          const auto* row = reinterpret_cast<const typename Block::Rounded*>(x + (first + r) * x_stride);
+          sums[r] = block.add_to(sums[r], row[b]);
+        }
+#pragma GCC unroll 8
+        for (const std::byte*& row : eight.row) row += Block::kBytes;
+      }
+      for (std::size_t r = 0; r < count; ++r) {
+        float* to = c + (first + r) * c_stride + j;
+        if (here == kColumns) {
+          _mm256_storeu_ps(to, sums[r]);
+          continue;
+        }
+        alignas(32) float whole[kColumns];
+        _mm256_store_ps(whole, sums[r]);
+        for (std::size_t i = 0; i < here; ++i) to[i] = whole[i];
+      }
+    }
+  }
+}
+
+/// In the order of BlockFormat.
+constexpr BlockKernels block_kernels_avx2() {
+  return {{&block_dots<BlockQ4_0>, &block_dots<BlockQ4_1>, &block_dots<BlockQ5_0>, &block_dots<BlockQ5_1>,
+           &block_dots<BlockQ8_0>, &block_dots<BlockIQ4_NL>, &block_dots<BlockMXFP4>, &block_dots<AffineSuperblock<4>>,
+           &block_dots<AffineSuperblock<5>>, &block_dots<BlockQ6_K>}};
+}
+
+}  // namespace
+}  // namespace coala
