@@ -1,13 +1,18 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <sys/file.h>
+#include <unistd.h>
 
+#include <array>
 #include <atomic>
+#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <fstream>
 #include <limits>
 #include <numeric>
+#include <thread>
 
 #include "core/atomic_file.h"
 #include "core/deadline.h"
@@ -16,6 +21,7 @@
 #include "core/hash.h"
 #include "core/parallel.h"
 #include "core/random.h"
+#include "core/run_delay.h"
 #include "core/safetensors.h"
 #include "support.h"
 
@@ -173,6 +179,65 @@ TEST(ThreadPool, NobodyWaitsForASlowThreadsShare) {
     ++by_others;
   });
   EXPECT_EQ(by_others, 15) << "two threads have eight pieces each";
+}
+
+/// While it lives, the calling thread and those that it starts have one core between them.
+class OneCore {
+ public:
+  OneCore() {
+    sched_getaffinity(0, sizeof before_, &before_);
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    for (int core = 0; core < CPU_SETSIZE; ++core) {
+      if (!CPU_ISSET(core, &before_)) continue;
+      CPU_SET(core, &one);
+      break;
+    }
+    sched_setaffinity(0, sizeof one, &one);
+  }
+  ~OneCore() { sched_setaffinity(0, sizeof before_, &before_); }
+  OneCore(const OneCore&) = delete;
+  OneCore& operator=(const OneCore&) = delete;
+
+ private:
+  cpu_set_t before_;
+};
+
+void work_for(std::chrono::microseconds time) {
+  const auto begun = std::chrono::steady_clock::now();
+  while (std::chrono::steady_clock::now() - begun < time) {
+  }
+}
+
+TEST(RunDelay, IsTheTimeThatOthersHadTheCore) {
+  if (std::ifstream("/proc/self/schedstat").fail()) GTEST_SKIP() << "the system does not tell";
+  const OneCore scope;
+  constexpr std::chrono::milliseconds kTime{200};
+  const auto before = run_delay(::gettid());
+  std::thread other([&] { work_for(kTime); });
+  work_for(kTime);
+  const auto delay = run_delay(::gettid()) - before;
+  other.join();
+  // Both want the core for nearly all of the time; a third of it leaves room for the start and for slices.
+  EXPECT_GT(delay, kTime / 3);
+}
+
+/// Two threads that have one core between them get in each other's way, so one rests most of the time. It would run
+/// half of the pieces otherwise.
+TEST(ThreadPool, AThreadRestsWhereCoresAreMissing) {
+  if (std::ifstream("/proc/self/schedstat").fail()) GTEST_SKIP() << "the system does not tell";
+  const OneCore scope;
+  ThreadPool pool(2);
+  std::array<int, 2> pieces{};
+  const auto begun = std::chrono::steady_clock::now();
+  while (std::chrono::steady_clock::now() - begun < std::chrono::seconds(3)) {
+    pool.for_chunks(16, 1, [&](int thread, std::size_t, std::size_t) {
+      ++pieces[static_cast<std::size_t>(thread)];
+      work_for(std::chrono::microseconds(100));
+    });
+  }
+  EXPECT_LT(pieces[1], pieces[0] / 3);
+  EXPECT_GT(pieces[1], 0) << "it is tried now and then";
 }
 
 TEST(Cores, TheQuotaOfAContainerIsRead) {

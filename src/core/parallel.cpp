@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -10,6 +11,7 @@
 
 #include "core/error.h"
 #include "core/free_cores.h"
+#include "core/run_delay.h"
 
 namespace coala {
 
@@ -46,10 +48,10 @@ bool spin_until(const Condition& condition) {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int threads) {
-  const int count = threads > 0 ? threads : usable_cores();
+ThreadPool::ThreadPool(int threads) : workers_(static_cast<std::size_t>((threads > 0 ? threads : usable_cores()) - 1)) {
+  const int count = static_cast<int>(workers_.size()) + 1;
   try {
-    for (int worker = 1; worker < count; ++worker) workers_.emplace_back([this, worker] { work(worker); });
+    for (int worker = 1; worker < count; ++worker) threads_.emplace_back([this, worker] { work(worker); });
   } catch (const std::system_error& error) {
     stop();
     throw Error(ErrorCode::OutOfMemory,
@@ -68,7 +70,8 @@ void ThreadPool::stop() {
     stopping_ = true;
   }
   start_.notify_all();
-  for (std::thread& thread : workers_) thread.join();
+  stop_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
 }
 
 void ThreadPool::for_parts(std::size_t count, std::size_t grain, const Body& body) {
@@ -82,7 +85,7 @@ void ThreadPool::for_chunks(std::size_t count, std::size_t grain, const Body& bo
 }
 
 void ThreadPool::loop(std::size_t pieces, std::size_t count, std::size_t grain, Index index, const Body& body) {
-  if (workers_.empty() || count <= grain) {  // nothing to share out: waking the others would cost more than the work
+  if (threads_.empty() || count <= grain) {  // nothing to share out: waking the others would cost more than the work
     if (count > 0) body(0, 0, count);
     return;
   }
@@ -106,10 +109,50 @@ void ThreadPool::loop(std::size_t pieces, std::size_t count, std::size_t grain, 
     done_.wait(lock, finished);
   }
   body_ = nullptr;
+  look_for_neighbours();
   if (failure_) std::rethrow_exception(failure_);
 }
 
+/// The threads need each other's pieces, so what one of them waits for a core, all of them may wait. A program that
+/// wants a core all of the time makes that at least half of the time, however many cores there are.
+void ThreadPool::look_for_neighbours() {
+  constexpr std::chrono::milliseconds kLook{25};
+  const Clock::time_point now = Clock::now();
+  if (now - looked_ < kLook) return;
+  std::chrono::nanoseconds delay = run_delay(::gettid());
+  Worker* last = nullptr;
+  int working = 1;
+  for (Worker& worker : workers_) {
+    delay += run_delay(worker.id);
+    if (worker.rests_until.load(std::memory_order_relaxed) != 0) continue;
+    last = &worker;
+    ++working;
+  }
+  const double lost = std::chrono::duration<double>(delay - delay_) / (now - looked_);
+  delay_ = delay;
+  looked_ = now;
+  if (last != nullptr && lost > std::max(0.2, 0.75 / working)) {
+    last->rests_until.store((now + rest_).time_since_epoch().count(), std::memory_order_relaxed);
+    last_rest_ = now;
+    rest_ = std::min(2 * rest_, kLongestRest);
+  } else if (now - last_rest_ > 2 * rest_) {  // it went well for as long as the next rest would be
+    rest_ = kShortestRest;
+  }
+}
+
+/// Waits while the thread is to rest. @returns  whether it did
+bool ThreadPool::rested(Worker& worker) {
+  const Clock::rep until = worker.rests_until.load(std::memory_order_relaxed);
+  if (until == 0) return false;
+  std::unique_lock lock(mutex_);
+  stop_.wait_until(lock, Clock::time_point(Clock::duration(until)), [this] { return stopping_.load(); });
+  worker.rests_until.store(0, std::memory_order_relaxed);
+  return true;
+}
+
 void ThreadPool::work(int worker) {
+  Worker& self = workers_[static_cast<std::size_t>(worker - 1)];
+  self.id = ::gettid();
   std::size_t seen = 0;
   for (;;) {
     const auto called = [&] { return stopping_ || generation_.load(std::memory_order_acquire) != seen; };
@@ -119,7 +162,7 @@ void ThreadPool::work(int worker) {
     }
     if (stopping_) return;
     seen = generation_.load(std::memory_order_acquire);
-    take_pieces(worker);
+    if (!rested(self)) take_pieces(worker);
   }
 }
 
