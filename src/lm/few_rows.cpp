@@ -33,12 +33,12 @@ struct BlockType {
 constexpr std::array<BlockType, kBlockFormats> kBlockTypes{{{GGML_TYPE_Q4_0, BlockFormat::Q4_0, 1},
                                                             {GGML_TYPE_Q4_1, BlockFormat::Q4_1, 1},
                                                             {GGML_TYPE_Q5_0, BlockFormat::Q5_0, 1},
-                                                            {GGML_TYPE_Q5_1, BlockFormat::Q5_1, 2},
-                                                            {GGML_TYPE_Q8_0, BlockFormat::Q8_0, 2},
-                                                            {GGML_TYPE_IQ4_NL, BlockFormat::IQ4_NL, 2},
+                                                            {GGML_TYPE_Q5_1, BlockFormat::Q5_1, 1},
+                                                            {GGML_TYPE_Q8_0, BlockFormat::Q8_0, 1},
+                                                            {GGML_TYPE_IQ4_NL, BlockFormat::IQ4_NL, 1},
                                                             {GGML_TYPE_MXFP4, BlockFormat::MXFP4, 1},
-                                                            {GGML_TYPE_Q4_K, BlockFormat::Q4_K, 3},
-                                                            {GGML_TYPE_Q5_K, BlockFormat::Q5_K, 3},
+                                                            {GGML_TYPE_Q4_K, BlockFormat::Q4_K, 2},
+                                                            {GGML_TYPE_Q5_K, BlockFormat::Q5_K, 2},
                                                             {GGML_TYPE_Q6_K, BlockFormat::Q6_K, 3}}};
 
 const BlockType* block_type_for(ggml_type type, std::size_t rows) {

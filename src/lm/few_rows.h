@@ -14,10 +14,10 @@ namespace coala {
 /// memory once for all rows, and a row's numbers do not depend on the threads.
 ///
 /// Weights of single numbers meet the rows as they are, and those of Q8_0 where registers are wide enough. Others in
-/// blocks meet them as in llama.cpp: each row is rounded to 8 bits a number, with a factor for every block. Inner products
-/// of several rows are ours (linalg/block_kernels.h), which decode a weight once for all of them; those of a single row
-/// are ggml's own where these are faster. Both are exact within a block, so they differ by the rounding of the sum over
-/// blocks. Nothing else depends on the number of rows.
+/// blocks meet them as in llama.cpp: each row is rounded to 8 bits a number, with a factor for every block. Our inner
+/// products (linalg/block_kernels.h) decode a weight once for all rows. Where ggml's are faster they compute: of types
+/// that we have none for, and of one row or two with K types. Both are exact within a block, so they differ by the
+/// rounding of the sum over blocks. Otherwise a row's numbers do not depend on the number of rows.
 class FewRows {
  public:
   explicit FewRows(const DenseKernels& kernels) : kernels_(&kernels) {}

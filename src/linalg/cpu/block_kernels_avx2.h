@@ -101,12 +101,9 @@ __m256i add_pairs(__m256i sums) {
   return _mm256_madd_epi16(sums, _mm256_set1_epi16(1));
 }
 
-/// Inner products of 32 numbers without sign, of the eight rows of weights, with 32 of a row. Sums of so many products
-/// fit into 16 bits: eight times two of 15 x 127, or four times two of 31 x 127.
-/// @tparam Bits  of a weight: 4 or 5
-template <int Bits>
-__m256i inner_products(const __m256i (&groups)[8], const std::int8_t* numbers) {
-  __m256i half[2];
+/// Products of 32 numbers without sign, of the eight rows of weights, with 32 of a row, added up to two numbers of 16
+/// bits a row for either half.
+void pair_products(const __m256i (&groups)[8], const std::int8_t* numbers, __m256i (&half)[2]) {
 #pragma GCC unroll 2
   for (int h = 0; h < 2; ++h) {
     __m256i p[4];
@@ -114,6 +111,14 @@ __m256i inner_products(const __m256i (&groups)[8], const std::int8_t* numbers) {
     for (int i = 0; i < 4; ++i) p[i] = _mm256_maddubs_epi16(groups[4 * h + i], four(numbers + 4 * (4 * h + i)));
     half[h] = _mm256_add_epi16(_mm256_add_epi16(p[0], p[1]), _mm256_add_epi16(p[2], p[3]));
   }
+}
+
+/// Their sums. So many products fit into 16 bits: eight times two of 15 x 127, or four times two of 31 x 127.
+/// @tparam Bits  of a weight: 4 or 5
+template <int Bits>
+__m256i inner_products(const __m256i (&groups)[8], const std::int8_t* numbers) {
+  __m256i half[2];
+  pair_products(groups, numbers, half);
   if constexpr (Bits == 4) return add_pairs(_mm256_add_epi16(half[0], half[1]));
   return _mm256_add_epi32(add_pairs(half[0]), add_pairs(half[1]));
 }
@@ -236,26 +241,6 @@ struct BlockIQ4_NL : SignedBlock {
   }
 };
 
-/// A byte of each of eight rows, as the words of a register.
-__m256i widen(__m128i bytes) {
-  return _mm256_cvtepu8_epi32(bytes);
-}
-
-/// Eight bytes of each of eight rows, turned over: the low half of turned[i] holds byte 2 i of all rows, the high half
-/// byte 2 i + 1.
-void turn_bytes(const __m128i (&two_rows)[4], __m128i (&turned)[4]) {
-  const __m128i a = _mm_unpacklo_epi8(two_rows[0], _mm_srli_si128(two_rows[0], 8));  // rows 0 and 1
-  const __m128i b = _mm_unpacklo_epi8(two_rows[1], _mm_srli_si128(two_rows[1], 8));
-  const __m128i c = _mm_unpacklo_epi8(two_rows[2], _mm_srli_si128(two_rows[2], 8));
-  const __m128i d = _mm_unpacklo_epi8(two_rows[3], _mm_srli_si128(two_rows[3], 8));
-  const __m128i ab_low = _mm_unpacklo_epi16(a, b), ab_high = _mm_unpackhi_epi16(a, b);
-  const __m128i cd_low = _mm_unpacklo_epi16(c, d), cd_high = _mm_unpackhi_epi16(c, d);
-  turned[0] = _mm_unpacklo_epi32(ab_low, cd_low);
-  turned[1] = _mm_unpackhi_epi32(ab_low, cd_low);
-  turned[2] = _mm_unpacklo_epi32(ab_high, cd_high);
-  turned[3] = _mm_unpackhi_epi32(ab_high, cd_high);
-}
-
 /// The same number twice in the halves of each word, to be multiplied with pairs.
 __m256i twice(__m256i words) {
   return _mm256_or_si256(_mm256_slli_epi32(words, 16), _mm256_and_si256(words, _mm256_set1_epi32(0xffff)));
@@ -268,6 +253,25 @@ __m256i two(const std::int16_t* numbers) {
   return _mm256_set1_epi32(word);
 }
 
+/// Byte `index` of each word.
+__m256i byte_of(__m256i words, int index) {
+  return _mm256_and_si256(_mm256_srli_epi32(words, 8 * index), _mm256_set1_epi32(255));
+}
+
+/// Rows that meet weights in blocks: so many at a time, `stride` bytes apart.
+template <class Rounded>
+struct MeetingRows {
+  const std::byte* first;
+  std::size_t stride;
+  std::size_t count;
+  std::size_t block;
+
+  const Rounded& operator[](std::size_t r) const { return reinterpret_cast<const Rounded*>(first + r * stride)[block]; }
+};
+
+/// Rows whose sums are kept at a time.
+constexpr std::size_t kMostRows = 16;
+
 /// Weights factor * scale * q - least * minimum, q of four bits or five, scale and minimum of six for every 32 numbers.
 template <int Bits>
 struct AffineSuperblock {
@@ -276,166 +280,162 @@ struct AffineSuperblock {
   static constexpr std::size_t kScales = 4, kBits = 16, kNibbles = Bits == 4 ? 16 : 48;
   static constexpr std::size_t kBytes = kNibbles + 128;
 
-  __m256i groups[8][8];
-  __m256i scales[8];  ///< each twice
-  __m256i minima[4];  ///< of two blocks of 32 each
-  __m256 factor, least;
-
-  explicit AffineSuperblock(const EightRows& rows) {
-    const EightRows::Two two_factors = EightRows::halves(rows.words(0));
-    factor = two_factors.first;
-    least = two_factors.second;
-    unpack_scales(rows);
+  static void add_to(__m256* sums, const EightRows& rows, const MeetingRows<Rounded>& x) {
+    __m256i scales[8], minima[4];
+    unpack_scales(rows, scales, minima);
     __m256i high[8];
     if constexpr (Bits == 5) {
       rows.turn(kBits, high);
       rows.turn(kBits + 16, high + 4);
     }
-    for (std::size_t pair = 0; pair < 4; ++pair) {
-      __m256i bytes[8];
-      rows.turn(kNibbles + 32 * pair, bytes);
-      rows.turn(kNibbles + 32 * pair + 16, bytes + 4);
+    __m256i products[kMostRows];
+    for (int pair = 0; pair < 4; ++pair) {
+      __m256i bytes[8], first[8], second[8];
+      rows.turn(kNibbles + 32 * static_cast<std::size_t>(pair), bytes);
+      rows.turn(kNibbles + 32 * static_cast<std::size_t>(pair) + 16, bytes + 4);
 #pragma GCC unroll 8
       for (int i = 0; i < 8; ++i) {
-        groups[2 * pair][i] = low_bits(bytes[i]);
-        groups[2 * pair + 1][i] = high_bits(bytes[i]);
-      }
-      if constexpr (Bits == 5) {
-        const __m256i bit = _mm256_set1_epi8(1);
-#pragma GCC unroll 8
-        for (int i = 0; i < 8; ++i) {
-          const __m256i first = _mm256_and_si256(_mm256_srli_epi16(high[i], static_cast<int>(2 * pair)), bit);
-          const __m256i second = _mm256_and_si256(_mm256_srli_epi16(high[i], static_cast<int>(2 * pair + 1)), bit);
-          groups[2 * pair][i] = _mm256_or_si256(groups[2 * pair][i], _mm256_slli_epi16(first, 4));
-          groups[2 * pair + 1][i] = _mm256_or_si256(groups[2 * pair + 1][i], _mm256_slli_epi16(second, 4));
+        first[i] = low_bits(bytes[i]);
+        second[i] = high_bits(bytes[i]);
+        if constexpr (Bits == 5) {
+          // Two bits of each byte are the fifth of these numbers; the next pair's follow.
+          const __m256i sixteen = _mm256_set1_epi8(16);
+          first[i] = _mm256_or_si256(first[i], _mm256_and_si256(_mm256_slli_epi16(high[i], 4), sixteen));
+          second[i] = _mm256_or_si256(second[i], _mm256_and_si256(_mm256_slli_epi16(high[i], 3), sixteen));
+          high[i] = _mm256_srli_epi16(high[i], 2);
         }
       }
+      for (std::size_t r = 0; r < x.count; ++r) {
+        const std::int8_t* numbers = x[r].numbers + 64 * pair;
+        const __m256i sum = _mm256_add_epi32(scaled_products(first, numbers, scales[2 * pair]),
+                                             scaled_products(second, numbers + 32, scales[2 * pair + 1]));
+        products[r] = pair == 0 ? sum : _mm256_add_epi32(products[r], sum);
+      }
+    }
+    const EightRows::Two factors = EightRows::halves(rows.words(0));
+    for (std::size_t r = 0; r < x.count; ++r) {
+      __m256i of_minima = _mm256_setzero_si256();
+#pragma GCC unroll 4
+      for (std::size_t b = 0; b < 4; ++b) {
+        const std::int16_t* s = x[r].sums + 4 * b;
+        const std::int16_t of_blocks[2] = {static_cast<std::int16_t>(s[0] + s[1]),
+                                           static_cast<std::int16_t>(s[2] + s[3])};
+        of_minima = _mm256_add_epi32(of_minima, _mm256_madd_epi16(minima[b], two(of_blocks)));
+      }
+      const __m256 x_factor = _mm256_set1_ps(x[r].factor);
+      sums[r] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(products[r]), _mm256_mul_ps(factors.first, x_factor), sums[r]);
+      sums[r] = _mm256_fnmadd_ps(_mm256_cvtepi32_ps(of_minima), _mm256_mul_ps(factors.second, x_factor), sums[r]);
     }
   }
 
   /// Twelve bytes hold eight scales and eight minima: six bits of the first four of each in a byte, whose two upper
   /// bits belong to the last four; their four lower bits are in the last four bytes.
-  void unpack_scales(const EightRows& rows) {
-    std::uint64_t of_scales[8], of_minima[8];
+  /// @param scales  each twice in a word
+  /// @param minima  those of neighbours in a word
+  static void unpack_scales(const EightRows& rows, __m256i (&scales)[8], __m256i (&minima)[4]) {
+    const __m256i six = _mm256_set1_epi8(0x3f), four_bits = _mm256_set1_epi8(0x0f), upper = _mm256_set1_epi8(0x30);
+    const __m256i word[3] = {rows.words(kScales), rows.words(kScales + 4), rows.words(kScales + 8)};
+    const auto with_upper = [&](__m256i low, __m256i from) {
+      return _mm256_or_si256(_mm256_and_si256(low, four_bits), _mm256_and_si256(_mm256_srli_epi32(from, 2), upper));
+    };
+    const __m256i of_scales[2] = {_mm256_and_si256(word[0], six), with_upper(word[2], word[0])};
+    const __m256i of_minima[2] = {_mm256_and_si256(word[1], six), with_upper(_mm256_srli_epi32(word[2], 4), word[1])};
 #pragma GCC unroll 8
-    for (int j = 0; j < 8; ++j) {
-      std::uint32_t word[3];
-      __builtin_memcpy(word, rows.row[j] + kScales, sizeof word);
-      const std::uint64_t low_scales = word[0] & 0x3f3f3f3fu, low_minima = word[1] & 0x3f3f3f3fu;
-      const std::uint64_t high_scales = (word[2] & 0x0f0f0f0fu) | (word[0] >> 6 & 0x03030303u) << 4;
-      const std::uint64_t high_minima = (word[2] >> 4 & 0x0f0f0f0fu) | (word[1] >> 6 & 0x03030303u) << 4;
-      of_scales[j] = low_scales | high_scales << 32;
-      of_minima[j] = low_minima | high_minima << 32;
-    }
-    __m128i pairs[4], turned[4];
-#pragma GCC unroll 4
-    for (int j = 0; j < 4; ++j) pairs[j] = EightRows::load(reinterpret_cast<const std::byte*>(of_scales + 2 * j));
-    turn_bytes(pairs, turned);
+    for (int j = 0; j < 8; ++j) scales[j] = twice(byte_of(of_scales[j / 4], j % 4));
 #pragma GCC unroll 4
     for (int j = 0; j < 4; ++j) {
-      scales[2 * j] = twice(widen(turned[j]));
-      scales[2 * j + 1] = twice(widen(_mm_srli_si128(turned[j], 8)));
-    }
-#pragma GCC unroll 4
-    for (int j = 0; j < 4; ++j) pairs[j] = EightRows::load(reinterpret_cast<const std::byte*>(of_minima + 2 * j));
-    turn_bytes(pairs, turned);
-#pragma GCC unroll 4
-    for (int j = 0; j < 4; ++j) {
-      const __m256i second = _mm256_slli_epi32(widen(_mm_srli_si128(turned[j], 8)), 16);
-      minima[j] = _mm256_or_si256(widen(turned[j]), second);
+      const __m256i second = byte_of(of_minima[j / 2], 2 * (j % 2) + 1);
+      minima[j] = _mm256_or_si256(byte_of(of_minima[j / 2], 2 * (j % 2)), _mm256_slli_epi32(second, 16));
     }
   }
 
-  __m256 add_to(__m256 sum, const RoundedSuperblock& x) const {
-    __m256i products = _mm256_setzero_si256();
-    __m256i of_minima = _mm256_setzero_si256();
-    for (std::size_t b = 0; b < 8; ++b) {
-      products = _mm256_add_epi32(products, scaled_products(b, x.numbers + 32 * b));
-    }
-#pragma GCC unroll 4
-    for (std::size_t b = 0; b < 4; ++b) {
-      const std::int16_t* s = x.sums + 4 * b;
-      const std::int16_t sums[2] = {static_cast<std::int16_t>(s[0] + s[1]), static_cast<std::int16_t>(s[2] + s[3])};
-      of_minima = _mm256_add_epi32(of_minima, _mm256_madd_epi16(minima[b], two(sums)));
-    }
-    const __m256 x_factor = _mm256_set1_ps(x.factor);
-    sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(products), _mm256_mul_ps(factor, x_factor), sum);
-    return _mm256_fnmadd_ps(_mm256_cvtepi32_ps(of_minima), _mm256_mul_ps(least, x_factor), sum);
-  }
-
-  __m256i scaled_products(std::size_t b, const std::int8_t* numbers) const {
+  static __m256i scaled_products(const __m256i (&groups)[8], const std::int8_t* numbers, __m256i scale) {
     __m256i half[2];
-#pragma GCC unroll 2
-    for (int h = 0; h < 2; ++h) {
-      __m256i p[4];
-#pragma GCC unroll 4
-      for (int i = 0; i < 4; ++i) p[i] = _mm256_maddubs_epi16(groups[b][4 * h + i], four(numbers + 4 * (4 * h + i)));
-      half[h] = _mm256_add_epi16(_mm256_add_epi16(p[0], p[1]), _mm256_add_epi16(p[2], p[3]));
-    }
-    if constexpr (Bits == 4) return _mm256_madd_epi16(_mm256_add_epi16(half[0], half[1]), scales[b]);
-    return _mm256_add_epi32(_mm256_madd_epi16(half[0], scales[b]), _mm256_madd_epi16(half[1], scales[b]));
+    pair_products(groups, numbers, half);
+    if constexpr (Bits == 4) return _mm256_madd_epi16(_mm256_add_epi16(half[0], half[1]), scale);
+    return _mm256_add_epi32(_mm256_madd_epi16(half[0], scale), _mm256_madd_epi16(half[1], scale));
   }
 };
 
 /// Weights factor * scale * (q - 32), q of six bits, scale of eight with sign for every 16 numbers.
-struct BlockQ6_K {
+struct SuperblockQ6_K {
   static constexpr std::size_t kNumbers = 256;
   using Rounded = RoundedSuperblock;
   static constexpr std::size_t kHigh = 128, kScales = 192, kFactor = 208, kBytes = 210;
 
-  __m256i groups[8][8];  ///< 32 numbers each
-  __m256i scales[16];    ///< each twice
-  __m256i pairs[8];      ///< scales of neighbours
-  __m256 factor;
-
-  explicit BlockQ6_K(const EightRows& rows) {
-    // The factor is the last of the block: the word that ends with it.
-    factor = EightRows::halves(rows.words(kFactor - 2)).second;
-    for (std::size_t half = 0; half < 2; ++half) {
-      __m256i low[16], high[8];
-#pragma GCC unroll 4
-      for (std::size_t i = 0; i < 4; ++i) rows.turn(64 * half + 16 * i, low + 4 * i);
-#pragma GCC unroll 2
-      for (std::size_t i = 0; i < 2; ++i) rows.turn(kHigh + 32 * half + 16 * i, high + 4 * i);
-      const __m256i two_bits = _mm256_set1_epi8(0x30);
+  static void add_to(__m256* sums, const EightRows& rows, const MeetingRows<Rounded>& x) {
+    __m256i scale_bytes[4], scales[16];
+    rows.turn(kScales, scale_bytes);
+#pragma GCC unroll 16
+    for (int b = 0; b < 16; ++b) {
+      scales[b] = twice(_mm256_srai_epi32(_mm256_slli_epi32(scale_bytes[b / 4], 24 - 8 * (b % 4)), 24));
+    }
+    __m256i products[kMostRows];
+    for (std::size_t r = 0; r < x.count; ++r) {
+      // What the 32 take away: their products with the sums of 16 numbers, by pairs of scales.
+      __m256i offsets = _mm256_setzero_si256();
 #pragma GCC unroll 8
-      for (int i = 0; i < 8; ++i) {
-        const __m256i bits[4] = {_mm256_slli_epi16(high[i], 4), _mm256_slli_epi16(high[i], 2), high[i],
-                                 _mm256_srli_epi16(high[i], 2)};
-        const __m256i numbers[4] = {low_bits(low[i]), low_bits(low[8 + i]), high_bits(low[i]), high_bits(low[8 + i])};
-#pragma GCC unroll 4
-        for (std::size_t b = 0; b < 4; ++b) {
-          groups[4 * half + b][i] = _mm256_or_si256(numbers[b], _mm256_and_si256(bits[b], two_bits));
+      for (int b = 0; b < 8; ++b) {
+        const __m256i pair = _mm256_blend_epi16(scales[2 * b], scales[2 * b + 1], 0b10101010);
+        offsets = _mm256_add_epi32(offsets, _mm256_madd_epi16(pair, two(x[r].sums + 2 * b)));
+      }
+      products[r] = _mm256_sub_epi32(_mm256_setzero_si256(), _mm256_slli_epi32(offsets, 5));
+    }
+    // 32 numbers are in the low bits of 32 bytes and in two bits of 32 others; half of the numbers share the latter.
+    for (int half = 0; half < 2; ++half) {
+      __m256i high[8];
+      rows.turn(kHigh + 32 * static_cast<std::size_t>(half), high);
+      rows.turn(kHigh + 32 * static_cast<std::size_t>(half) + 16, high + 4);
+      for (int part = 0; part < 2; ++part) {
+        const std::size_t begin = 64 * static_cast<std::size_t>(half) + 32 * static_cast<std::size_t>(part);
+        __m256i low[8], first[8], second[8];
+        rows.turn(begin, low);
+        rows.turn(begin + 16, low + 4);
+        const __m256i two_bits = _mm256_set1_epi8(0x30);
+#pragma GCC unroll 8
+        for (int i = 0; i < 8; ++i) {
+          const __m256i bits = part == 0 ? high[i] : _mm256_srli_epi16(high[i], 2);
+          first[i] = _mm256_or_si256(low_bits(low[i]), _mm256_and_si256(_mm256_slli_epi16(bits, 4), two_bits));
+          second[i] = _mm256_or_si256(high_bits(low[i]), _mm256_and_si256(bits, two_bits));
+        }
+        const int block = 4 * half + part;  // and, of the high bits, two blocks later
+        for (std::size_t r = 0; r < x.count; ++r) {
+          const std::int8_t* numbers = x[r].numbers + 32 * block;
+          const __m256i sum = _mm256_add_epi32(scaled_products(first, numbers, scales + 2 * block),
+                                               scaled_products(second, numbers + 64, scales + 2 * block + 4));
+          products[r] = _mm256_add_epi32(products[r], sum);
         }
       }
     }
-    __m256i words[4];
-    rows.turn(kScales, words);
-#pragma GCC unroll 16
-    for (std::size_t b = 0; b < 16; ++b) {
-      // Byte b % 4 of each word, with its sign.
-      const __m256i scale = _mm256_srai_epi32(_mm256_sll_epi32(words[b / 4], _mm_cvtsi32_si128(24 - 8 * (b % 4))), 24);
-      scales[b] = twice(scale);
+    const __m256 factor = EightRows::halves(rows.words(kFactor - 2)).second;  // it is the last of the block
+    for (std::size_t r = 0; r < x.count; ++r) {
+      const __m256 factors = _mm256_mul_ps(factor, _mm256_set1_ps(x[r].factor));
+      sums[r] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(products[r]), factors, sums[r]);
     }
-    for (std::size_t b = 0; b < 8; ++b) pairs[b] = _mm256_blend_epi16(scales[2 * b], scales[2 * b + 1], 0b10101010);
   }
 
   /// Two pairs of products of 63 x 127 fit into 16 bits.
-  __m256 add_to(__m256 sum, const RoundedSuperblock& x) const {
-    __m256i products = _mm256_setzero_si256();
-    __m256i of_offsets = _mm256_setzero_si256();
-    for (std::size_t b = 0; b < 8; ++b) {
+  static __m256i scaled_products(const __m256i (&groups)[8], const std::int8_t* numbers, const __m256i* scales) {
+    __m256i sum = _mm256_setzero_si256();
 #pragma GCC unroll 4
-      for (int i = 0; i < 8; i += 2) {
-        const std::int8_t* numbers = x.numbers + 32 * b + 4 * i;
-        const __m256i p = _mm256_add_epi16(_mm256_maddubs_epi16(groups[b][i], four(numbers)),
-                                           _mm256_maddubs_epi16(groups[b][i + 1], four(numbers + 4)));
-        products = _mm256_add_epi32(products, _mm256_madd_epi16(p, scales[2 * b + (i >= 4 ? 1 : 0)]));
-      }
-      of_offsets = _mm256_add_epi32(of_offsets, _mm256_madd_epi16(pairs[b], two(x.sums + 2 * b)));
+    for (int i = 0; i < 8; i += 2) {
+      const __m256i pairs = _mm256_add_epi16(_mm256_maddubs_epi16(groups[i], four(numbers + 4 * i)),
+                                             _mm256_maddubs_epi16(groups[i + 1], four(numbers + 4 * i + 4)));
+      sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, scales[i / 4]));
     }
-    products = _mm256_sub_epi32(products, _mm256_slli_epi32(of_offsets, 5));
-    return _mm256_fmadd_ps(_mm256_cvtepi32_ps(products), _mm256_mul_ps(factor, _mm256_set1_ps(x.factor)), sum);
+    return sum;
+  }
+};
+
+/// A block of 32 numbers is decoded as a whole, then every row meets it.
+template <class Block>
+struct Whole {
+  static constexpr std::size_t kNumbers = Block::kNumbers, kBytes = Block::kBytes;
+  using Rounded = typename Block::Rounded;
+
+  static void add_to(__m256* sums, const EightRows& rows, const MeetingRows<Rounded>& x) {
+    const Block block(rows);
+    for (std::size_t r = 0; r < x.count; ++r) sums[r] = block.add_to(sums[r], x[r]);
   }
 };
 
@@ -443,7 +443,6 @@ template <class Block>
 void block_dots(const std::byte* x, std::size_t x_stride, std::size_t rows, const std::byte* w, std::size_t w_stride,
                 std::size_t columns, std::size_t k, float* c, std::size_t c_stride) {
   constexpr std::size_t kColumns = 8;
-  constexpr std::size_t kMostRows = 16;  // whose sums are kept at a time
   const std::size_t blocks = k / Block::kNumbers;
   for (std::size_t j = 0; j < columns; j += kColumns) {
     const std::size_t here = columns - j < kColumns ? columns - j : kColumns;
@@ -458,11 +457,7 @@ void block_dots(const std::byte* x, std::size_t x_stride, std::size_t rows, cons
         constexpr std::size_t kLine = 64;
         const std::byte* const next = w + (j + kColumns) * w_stride + b * kColumns * Block::kBytes;
         for (std::size_t line = 0; line < kColumns * Block::kBytes; line += kLine) __builtin_prefetch(next + line);
-        const Block block(eight);
-        for (std::size_t r = 0; r < count; ++r) {
-          const auto* row = reinterpret_cast<const typename Block::Rounded*>(x + (first + r) * x_stride);
-          sums[r] = block.add_to(sums[r], row[b]);
-        }
+        Block::add_to(sums, eight, {x + first * x_stride, x_stride, count, b});
 #pragma GCC unroll 8
         for (const std::byte*& row : eight.row) row += Block::kBytes;
       }
@@ -482,9 +477,10 @@ void block_dots(const std::byte* x, std::size_t x_stride, std::size_t rows, cons
 
 /// In the order of BlockFormat.
 constexpr BlockKernels block_kernels_avx2() {
-  return {{&block_dots<BlockQ4_0>, &block_dots<BlockQ4_1>, &block_dots<BlockQ5_0>, &block_dots<BlockQ5_1>,
-           &block_dots<BlockQ8_0>, &block_dots<BlockIQ4_NL>, &block_dots<BlockMXFP4>, &block_dots<AffineSuperblock<4>>,
-           &block_dots<AffineSuperblock<5>>, &block_dots<BlockQ6_K>}};
+  return {{&block_dots<Whole<BlockQ4_0>>, &block_dots<Whole<BlockQ4_1>>, &block_dots<Whole<BlockQ5_0>>,
+           &block_dots<Whole<BlockQ5_1>>, &block_dots<Whole<BlockQ8_0>>, &block_dots<Whole<BlockIQ4_NL>>,
+           &block_dots<Whole<BlockMXFP4>>, &block_dots<AffineSuperblock<4>>, &block_dots<AffineSuperblock<5>>,
+           &block_dots<SuperblockQ6_K>}};
 }
 
 }  // namespace
