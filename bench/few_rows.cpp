@@ -1,6 +1,6 @@
-// From how many rows on are our inner products with weights in blocks faster than ggml's? One thread, weights that do
-// not fit into the caches, both in turn, the best of five. Prints billions of products a second: ggml's, ours, and ours
-// over ggml's, by type and number of rows.
+// From how many rows on are our inner products with weights in blocks faster than ggml's (which lm/few_rows.cpp helps
+// by fetching rows ahead)? One thread, weights that do not fit into the caches, both in turn, the best of five. Prints
+// billions of products a second: ggml's, ours, and ours over ggml's, by type and number of rows.
 // Usage: bench_few_rows
 
 #include <fmt/format.h>

@@ -138,7 +138,11 @@ void FewRows::multiply_quantised(const ggml_tensor& weights, const float* x, std
                                         end - begin, k, c + begin, columns);
       return;
     }
+    constexpr std::size_t kAhead = 4;  // rows: the hardware does not fetch far enough ahead of one that is read once
+    constexpr std::size_t kLine = 64;
     for (std::size_t j = begin; j < end; ++j) {
+      const std::byte* const ahead = w + (j + kAhead) * weights.nb[1];
+      for (std::size_t line = 0; line < weights.nb[1]; line += kLine) __builtin_prefetch(ahead + line);
       for (std::size_t r = 0; r < rows; ++r) {
         traits->vec_dot(static_cast<int>(k), c + r * columns + j, 0, w + j * weights.nb[1], 0,
                         quantised_.data() + r * size, 0, 1);
