@@ -86,6 +86,8 @@ int main() {
         best_of_ggml =
             std::min(best_of_ggml, seconds_of([&] {
                        for (std::size_t j = 0; j < kColumns; ++j) {
+                         const std::byte* const ahead = weights.data() + (j + 4) * stride;
+                         for (std::size_t i = 0; i < stride; i += 64) __builtin_prefetch(ahead + i);
                          for (std::size_t r = 0; r < rows; ++r) {
                            traits->vec_dot(kLength, c.data() + r * kColumns + j, 0, weights.data() + j * stride, 0,
                                            theirs.data() + r * their_row, 0, 1);
