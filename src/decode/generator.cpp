@@ -167,7 +167,7 @@ Generator::Opened Generator::open(const EncodedPrompt& prompt) {
 std::span<const float> Generator::tilted(const Session::Output& output) {
   if (settings_.tilt == nullptr) return output.logits;
   tilted_.assign(output.logits.begin(), output.logits.end());
-  settings_.tilt->add(output.state, tilted_);
+  settings_.tilt->add(output.state, tilted_, session_.threads());
   return tilted_;
 }
 

@@ -2,6 +2,8 @@
 
 #include <span>
 
+#include "core/parallel.h"
+
 namespace coala {
 
 /// A change of the next token's logits, made at every token to the whole vocabulary, before penalties and filters: what
@@ -12,7 +14,8 @@ class LogitTilt {
 
   /// @param state   [d], after the final norm, of the last token
   /// @param logits  [vocabulary], changed in place
-  virtual void add(std::span<const float> state, std::span<float> logits) const = 0;
+  /// @param threads  to share the work with; null: the caller does it
+  virtual void add(std::span<const float> state, std::span<float> logits, ThreadPool* threads) const = 0;
 };
 
 }  // namespace coala

@@ -67,13 +67,22 @@ TokenTilt::TokenTilt(const TokenHead& head, const OutputMatrix& output, double s
   }
 }
 
-void TokenTilt::add(std::span<const float> state, std::span<float> logits) const {
+void TokenTilt::add(std::span<const float> state, std::span<float> logits, ThreadPool* threads) const {
   const std::size_t r = projection_.cols();
   std::vector<float> factors(r);
   for (std::size_t j = 0; j < state.size(); ++j) add_scaled(projection_.row(j).data(), state[j], factors.data(), r);
-  for (std::size_t begin = 0; begin < logits.size(); begin += kBlock) {
-    add_rows(blocks_.data() + begin * r, factors.data(), r, logits.data() + begin,
-             std::min(kBlock, logits.size() - begin));
+  const auto add_blocks = [&](int, std::size_t first, std::size_t last) {
+    for (std::size_t begin = first * kBlock; begin < std::min(last * kBlock, logits.size()); begin += kBlock) {
+      add_rows(blocks_.data() + begin * r, factors.data(), r, logits.data() + begin,
+               std::min(kBlock, logits.size() - begin));
+    }
+  };
+  constexpr std::size_t kFewBlocks = 4;  // not worth a second thread
+  const std::size_t blocks = (logits.size() + kBlock - 1) / kBlock;
+  if (threads != nullptr) {
+    threads->for_chunks(blocks, kFewBlocks, add_blocks);
+  } else {
+    add_blocks(0, 0, blocks);
   }
 }
 
@@ -86,7 +95,7 @@ BiasTilt::BiasTilt(const TokenHead& head, const OutputMatrix& output, double sca
   }
 }
 
-void BiasTilt::add(std::span<const float>, std::span<float> logits) const {
+void BiasTilt::add(std::span<const float>, std::span<float> logits, ThreadPool*) const {
   add_scaled(bias_.data(), 1.0f, logits.data(), logits.size());
 }
 

@@ -15,7 +15,7 @@ class TokenTilt : public LogitTilt {
  public:
   /// @throws Error{Mismatch} when the head is for states of another size
   TokenTilt(const TokenHead& head, const OutputMatrix& output, double scale);
-  void add(std::span<const float> state, std::span<float> logits) const override;
+  void add(std::span<const float> state, std::span<float> logits, ThreadPool* threads) const override;
 
  private:
   Matrix<float> projection_;  ///< scale U W [d, r], its columns times the units of blocks_
@@ -28,7 +28,7 @@ class TokenTilt : public LogitTilt {
 class BiasTilt : public LogitTilt {
  public:
   BiasTilt(const TokenHead& head, const OutputMatrix& output, double scale);
-  void add(std::span<const float> state, std::span<float> logits) const override;
+  void add(std::span<const float> state, std::span<float> logits, ThreadPool* threads) const override;
 
  private:
   std::vector<float> bias_;  ///< [padded vocabulary]

@@ -111,9 +111,9 @@ ggml_status compute_node(Instance& self, ggml_cgraph* graph, int node, int& done
 
 ggml_status compute(ggml_backend_t backend, ggml_cgraph* graph) {
   Instance& self = instance(backend);
+  t_threads = g_on ? self.pool.get() : nullptr;
   if (!g_on) return ggml_backend_graph_compute(self.cpu, graph);
   self.kernels.begin_graph(t_evaluation.precision, t_evaluation.exact_rows);
-  t_threads = self.pool.get();
   const std::size_t work_size = ggml_graph_plan(graph, most_parts(self), self.caller).work_size;
   if (self.work.size() < work_size) self.work.resize(work_size);
   for (int i = 0; i < graph->n_nodes;) {

@@ -335,6 +335,7 @@ void Session::decode(Wanted wanted) {
     throw Error(ErrorCode::Internal,
                 fmt::format("llama.cpp could not evaluate {} tokens (status {}): {}", count, status, llama_error()));
   }
+  threads_ = last_threads();
   ++counts_.decodes;
   counts_.rows += count;
   if (wanted == Wanted::Logits) counts_.output_rows += count;

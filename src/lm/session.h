@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "core/parallel.h"
 #include "lm/backbone.h"
 
 namespace coala {
@@ -103,6 +104,8 @@ class Session {
   std::size_t held_tokens(int sequence) const;
   const SessionCounts& counts() const { return counts_; }  ///< since construction
   std::size_t cells() const { return options_.cells; }
+  /// Those of the last evaluation, for what follows it; null: none of ours, or nothing is evaluated yet.
+  ThreadPool* threads() const { return threads_; }
 
   /// Estimate of the memory that a session of these options needs beside the model.
   static std::size_t context_bytes(const Backbone& backbone, const SessionOptions& options);
@@ -132,6 +135,7 @@ class Session {
   bool has_parts_;            ///< else a sequence is copied as a whole or not at all
   std::vector<Output> outputs_;
   SessionCounts counts_;
+  ThreadPool* threads_ = nullptr;
 };
 
 }  // namespace coala
