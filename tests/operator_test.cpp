@@ -142,6 +142,7 @@ std::vector<Case> cases() {
     result.push_back({shape, 100, 1, 3});
     for (std::size_t groups = 1; groups <= 17; ++groups) result.push_back({shape, 70, 25, groups});
     result.push_back({shape, 40, 64, 33});
+    result.push_back({shape, 11, 2100, 1});  // wider than a block of columns of the linear model
   }
   return result;
 }

@@ -28,6 +28,7 @@ struct TableLayout {
 };
 
 inline constexpr std::size_t kMostTableGroups = 5;
+inline constexpr std::size_t kMostKernelRows = 128;  ///< of a call: their partial sums stay in the first-level cache
 
 /// @param groups        that differ between rows; at least 1
 /// @param number_bytes  size of a number
@@ -40,7 +41,8 @@ struct RowsAhead {
   std::size_t count = 0;
 };
 
-/// The two products of the gated operator on a block of rows of stored numbers, which are converted to T in registers.
+/// The two products of the gated operator on a block of at most kMostKernelRows rows of stored numbers, which are
+/// converted to T in registers.
 /// `codes` [count][tables] are the rows' entries. Tables (and rows, for full speed) start at a cache line.
 template <class T>
 struct GatedKernels {

@@ -12,11 +12,10 @@ namespace {
 /// The block of X stays in the second-level cache between the product and its adjoint, while the next one arrives
 /// there.
 constexpr std::size_t kBlockBytes = 192 * 1024;
-constexpr std::size_t kMostBlockRows = 128;
 
 std::size_t block_rows(std::size_t row_bytes) {
   const std::size_t fitting = kBlockBytes / std::max<std::size_t>(row_bytes, 1);
-  return std::clamp<std::size_t>(fitting, 16, kMostBlockRows);
+  return std::clamp<std::size_t>(fitting, 16, kMostKernelRows);
 }
 
 /// One for rows that a thread is done with before another would have woken up; enough for every thread of a large
@@ -221,6 +220,11 @@ void GatedOperator<T>::collect(MatrixView<T> g) {
       }
     }
   });
+}
+
+template <class T>
+void GatedOperator<T>::release_tables() {
+  for (AlignedVector<T>& tables : gradient_tables_) AlignedVector<T>().swap(tables);
 }
 
 template <class T>

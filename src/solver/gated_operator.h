@@ -47,6 +47,9 @@ class GatedOperator {
   /// The same with a map of single rows.
   void fused(MatrixView<const T> w, const std::function<T(std::size_t row, T z)>& map, MatrixView<T> g);
 
+  /// Gives back the memory of the gradient's sums, a table for each chunk, until a pass needs them again.
+  void release_tables();
+
   /// Passes over X so far, and the bytes of X that one pass reads.
   std::uint64_t passes() const { return passes_; }
   std::uint64_t bytes_per_pass() const;

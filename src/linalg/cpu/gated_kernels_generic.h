@@ -83,8 +83,15 @@ struct GatedKernelsGeneric {
   using Stored = typename Store::Stored;
   using Vector __attribute__((vector_size(Bytes), aligned(sizeof(T)), may_alias)) = T;
 
+  template <int Value>
+  struct Constant {
+    static constexpr int value = Value;
+  };
+
   static constexpr int kTablesAtOnce = 4;  ///< more would not fit into the first-level cache together
   static constexpr int kSums = 4;          ///< independent sums hide the latency of the additions
+  static constexpr int kRowsAtOnce = 4;    ///< that share what they read of an entry
+  static constexpr int kSecondLevel = 2;   ///< where rows ahead wait: the tables fill the first level
 
   static Vector load(const T* from) { return *reinterpret_cast<const Vector*>(from); }
   static void store(T* to, Vector value) { *reinterpret_cast<Vector*>(to) = value; }
@@ -142,7 +149,7 @@ struct GatedKernelsGeneric {
 
     void step() {
       for (credit += share; credit >= steps && lines > 0; credit -= steps, --lines) {
-        __builtin_prefetch(*row + 64 * line);
+        __builtin_prefetch(*row + 64 * line, 0, kSecondLevel);
         if (++line < row_lines) continue;
         line = 0;
         ++row;
@@ -150,10 +157,12 @@ struct GatedKernelsGeneric {
     }
   };
 
+  /// Adds each row's products, lane by lane, to its own partial sums [rows]: what a register holds is added up once a
+  /// row and not once a block of columns.
   /// @tparam Vectors  whole registers of the columns, for loops without a count; 0: as `columns` says
   template <int Tables, int Vectors>
   static void forward_rows(const std::byte* const* x, std::size_t rows, std::size_t column, Columns columns,
-                           const T* tables, const TableLayout& layout, const std::uint8_t* codes, T sign, T* z,
+                           const T* tables, const TableLayout& layout, const std::uint8_t* codes, Vector* partial,
                            Fetcher& fetcher) {
     const std::size_t vectors = Vectors > 0 ? Vectors : columns.vectors;
     for (std::size_t i = 0; i < rows; ++i) {
@@ -171,14 +180,43 @@ struct GatedKernelsGeneric {
       };
       Vector acc[kSums] = {};
       std::size_t v = 0;
+#pragma GCC unroll 4
       for (; v + kSums <= vectors; v += kSums) {
 #pragma GCC unroll 4
         for (std::size_t k = 0; k < kSums; ++k) acc[k] += load_row(row + (v + k) * kLanes) * weights(v + k);
       }
       for (; v < vectors; ++v) acc[0] += load_row(row + v * kLanes) * weights(v);
       if (columns.tail > 0) acc[1] += load_tail(row + v * kLanes, columns.tail) * weights(v);
-      z[i] += sign * sum((acc[0] + acc[1]) + (acc[2] + acc[3]));
+      partial[i] += (acc[0] + acc[1]) + (acc[2] + acc[3]);
     }
+  }
+
+  /// The same where all rows have the one entry that there is: a register of it serves several rows.
+  static void forward_alike(const std::byte* const* x, std::size_t rows, std::size_t column, Columns columns,
+                            const T* entry, Vector* partial, Fetcher& fetcher) {
+    const auto work = [&](auto together, std::size_t i) {
+      constexpr int kRows = decltype(together)::value;
+      const Stored* row[kRows];
+      Vector acc[kRows];
+      for (int k = 0; k < kRows; ++k) {
+        fetcher.step();
+        row[k] = row_at(x, i + k, column);
+        acc[k] = partial[i + k];
+      }
+      std::size_t v = 0;
+      for (; v < columns.vectors; ++v) {
+        const Vector w = load(entry + v * kLanes);
+#pragma GCC unroll 4
+        for (int k = 0; k < kRows; ++k) acc[k] += load_row(row[k] + v * kLanes) * w;
+      }
+      for (int k = 0; k < kRows; ++k) {
+        if (columns.tail > 0) acc[k] += load_tail(row[k] + v * kLanes, columns.tail) * load(entry + v * kLanes);
+        partial[i + k] = acc[k];
+      }
+    };
+    std::size_t i = 0;
+    for (; i + kRowsAtOnce <= rows; i += kRowsAtOnce) work(Constant<kRowsAtOnce>{}, i);
+    for (; i < rows; ++i) work(Constant<1>{}, i);
   }
 
   template <int Tables, int Vectors>
@@ -205,13 +243,37 @@ struct GatedKernelsGeneric {
     }
   }
 
+  /// The same where all rows have the one entry that there is: it is read and written once for several rows.
+  static void adjoint_alike(const std::byte* const* x, std::size_t rows, std::size_t column, Columns columns, T* entry,
+                            T sign, const T* r, Fetcher& fetcher) {
+    const auto work = [&](auto together, std::size_t i) {
+      constexpr int kRows = decltype(together)::value;
+      const Stored* row[kRows];
+      Vector factor[kRows];
+      for (int k = 0; k < kRows; ++k) {
+        fetcher.step();
+        row[k] = row_at(x, i + k, column);
+        factor[k] = Vector{} + sign * r[i + k];
+      }
+      std::size_t v = 0;
+      for (; v < columns.vectors; ++v) {
+        Vector sum = load(entry + v * kLanes);
+#pragma GCC unroll 4
+        for (int k = 0; k < kRows; ++k) sum += factor[k] * load_row(row[k] + v * kLanes);
+        store(entry + v * kLanes, sum);
+      }
+      if (columns.tail == 0) return;
+      Vector sum = load(entry + v * kLanes);
+      for (int k = 0; k < kRows; ++k) sum += factor[k] * load_tail(row[k] + v * kLanes, columns.tail);
+      store(entry + v * kLanes, sum);
+    };
+    std::size_t i = 0;
+    for (; i + kRowsAtOnce <= rows; i += kRowsAtOnce) work(Constant<kRowsAtOnce>{}, i);
+    for (; i < rows; ++i) work(Constant<1>{}, i);
+  }
+
   /// Blocks of 128 columns of floats are the usual ones in the widest registers.
   static constexpr int kUsualVectors = 8;
-
-  template <int Value>
-  struct Constant {
-    static constexpr int value = Value;
-  };
 
   /// Calls body(number of tables, registers of the columns or 0, columns, first column, first table, its place in
   /// memory, fetcher) for every block of columns and up to kTablesAtOnce tables of it; the first two are types.
@@ -250,12 +312,19 @@ struct GatedKernelsGeneric {
 
   static void forward(const std::byte* const* x, std::size_t rows, const TableLayout& layout, const T* tables,
                       const std::uint8_t* codes, T sign, T* z, const RowsAhead& ahead) {
+    Vector partial[kMostKernelRows];
+    for (std::size_t i = 0; i < rows; ++i) partial[i] = Vector{};
     for_blocks(rows, layout, ahead,
                [&](auto count, auto vectors, Columns columns, std::size_t column, std::size_t table, std::size_t place,
                    Fetcher& fetcher) {
-                 forward_rows<decltype(count)::value, decltype(vectors)::value>(
-                     x, rows, column, columns, tables + place, layout, codes + table, sign, z, fetcher);
+                 if (layout.entries == 1) {
+                   forward_alike(x, rows, column, columns, tables + place, partial, fetcher);
+                 } else {
+                   forward_rows<decltype(count)::value, decltype(vectors)::value>(
+                       x, rows, column, columns, tables + place, layout, codes + table, partial, fetcher);
+                 }
                });
+    for (std::size_t i = 0; i < rows; ++i) z[i] += sign * sum(partial[i]);
   }
 
   static void adjoint(const std::byte* const* x, std::size_t rows, const TableLayout& layout, T* tables,
@@ -263,8 +332,12 @@ struct GatedKernelsGeneric {
     for_blocks(rows, layout, ahead,
                [&](auto count, auto vectors, Columns columns, std::size_t column, std::size_t table, std::size_t place,
                    Fetcher& fetcher) {
-                 adjoint_rows<decltype(count)::value, decltype(vectors)::value>(
-                     x, rows, column, columns, tables + place, layout, codes + table, sign, r, fetcher);
+                 if (layout.entries == 1) {
+                   adjoint_alike(x, rows, column, columns, tables + place, sign, r, fetcher);
+                 } else {
+                   adjoint_rows<decltype(count)::value, decltype(vectors)::value>(
+                       x, rows, column, columns, tables + place, layout, codes + table, sign, r, fetcher);
+                 }
                });
   }
 };
