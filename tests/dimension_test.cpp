@@ -258,6 +258,36 @@ TEST(LeadingRows, LiftedWeightsSayTheSame) {
   }
 }
 
+/// A penalty that falls behind on the first folds costs no more of them, and what is taken is what all folds take.
+TEST(Dimension, PenaltiesThatAreBehindAreGivenUp) {
+  ThreadPool pool(2);
+  const FeatureSet set = decaying_pairs(700, 600, 18);
+  const TrainingRows rows(set, standardising_transform(set), Loss::BradleyTerry, 5, 0);
+  SelectionCost unused;
+  const std::optional<LeadingRows> leading = leading_rows(set, rows, 5, 0, pool, unused);
+  ASSERT_TRUE(leading);
+  const MomentSpectrum moments = row_moments(leading->rows.design(), leading->rows.targets().weights, pool);
+  std::vector<Candidate> among_leading;
+  const HeldOut start = leading->lift(
+      select_linear(leading->rows, moments, 5, SelectionRule::LowestLoss, {}, pool, among_leading, unused));
+  const MomentSpectrum lifted = leading->lift(moments, 128);
+  // The rule of one standard error needs the losses of all penalties that it looks at.
+  SelectionCost cost[2];
+  std::vector<Candidate> path[2];
+  HeldOut taken[2];
+  const SelectionRule rules[] = {SelectionRule::LowestLoss, SelectionRule::OneStandardError};
+  for (int k = 0; k < 2; ++k) {
+    taken[k] = settle_linear(start, rows, lifted, 5, rules[k], {}, pool, path[k], cost[k]);
+  }
+  const Candidate& least = *std::ranges::min_element(path[1], {}, &Candidate::held_out_loss);
+  EXPECT_EQ(taken[0].candidate.penalty_ratio, least.penalty_ratio);
+  EXPECT_NEAR(taken[0].candidate.held_out_loss, least.held_out_loss, 1e-4 * least.held_out_loss);
+  ASSERT_GE(path[1].size(), 3u);
+  EXPECT_EQ(path[0].size(), 1u) << "both neighbours are worse here";
+  EXPECT_LT(cost[0].flops, 0.8 * cost[1].flops);
+  for (const Candidate& candidate : path[0]) EXPECT_TRUE(std::isfinite(candidate.held_out_loss));
+}
+
 FitSettings quick_settings() {
   FitSettings settings;
   settings.gates = 4;

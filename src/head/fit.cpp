@@ -108,40 +108,42 @@ void check_rows_and_settings(const FeatureSet& set, const FitSettings& settings)
   }
 }
 
-/// Activations [n, m] of every row by the network of the fold that left it out: what Phase II may be fitted to. A fold
-/// without rows has no network.
+/// Activations of every response by the network of the fold that left it out: what Phase II may be fitted to. Of pairs
+/// those that were chosen come first [2 n, m], else [n, m]. A fold without rows has no network.
 PhaseTwoRows out_of_fold_rows(const TrainingRows& rows, const std::vector<Network>& networks, std::size_t m,
-                              bool pairwise, ThreadPool& pool) {
+                              ThreadPool& pool) {
   const std::size_t n = rows.responses();
   PhaseTwoRows result;
-  result.pairwise = pairwise;
-  result.activations = Matrix<double>(pairwise || !rows.from_pairs() ? n : 2 * n, m);
-  pool.for_parts(n, 64, [&](int, std::size_t begin, std::size_t end) {
-    std::vector<double> other(m);
+  result.activations = Matrix<double>(rows.from_pairs() ? 2 * n : n, m);
+  pool.for_parts(result.activations.rows(), 64, [&](int, std::size_t begin, std::size_t end) {
     std::vector<float> x(rows.dimension());
     for (std::size_t i = begin; i < end; ++i) {
-      const Network& network = networks[static_cast<std::size_t>(rows.fold()[i])];
-      const auto out = result.activations.row(i);
-      rows.read(0, i, x);
-      network.activations(x, out);
-      if (!rows.from_pairs()) continue;
-      rows.read(1, i, x);
-      network.activations(x, other);
-      for (std::size_t j = 0; j < m; ++j) {
-        if (pairwise) {
-          out[j] -= other[j];
-        } else {
-          result.activations(n + i, j) = other[j];
-        }
-      }
+      rows.read(i / n, i % n, x);
+      networks[static_cast<std::size_t>(rows.fold()[i % n])].activations(x, result.activations.row(i));
     }
   });
   const Targets& targets = rows.targets();
   for (std::size_t i = 0; i < result.activations.rows(); ++i) {
     result.labels.push_back(i < n && rows.from_pairs() ? 1.0 : rows.from_pairs() ? -1.0 : targets.labels[i]);
     result.weights.push_back(static_cast<double>(targets.weights[i % targets.weights.size()]));
-    if (pairwise && !targets.margins.empty()) result.margins.push_back(static_cast<double>(targets.margins[i]));
   }
+  return result;
+}
+
+/// The rows of single responses as one row a pair, with the differences of the activations [n, m].
+PhaseTwoRows as_pairs(const PhaseTwoRows& single, const Targets& targets) {
+  const std::size_t n = single.activations.rows() / 2;
+  PhaseTwoRows result;
+  result.pairwise = true;
+  result.activations = Matrix<double>(n, single.activations.cols());
+  for (std::size_t i = 0; i < n; ++i) {
+    for (std::size_t j = 0; j < result.activations.cols(); ++j) {
+      result.activations(i, j) = single.activations(i, j) - single.activations(n + i, j);
+    }
+  }
+  result.labels.assign(n, 1.0);
+  result.weights.assign(single.weights.begin(), single.weights.begin() + static_cast<long>(n));
+  if (!targets.margins.empty()) result.margins.assign(targets.margins.begin(), targets.margins.end());
   return result;
 }
 
@@ -225,14 +227,16 @@ void refine_on_all_rows(const GatedRows& on, const HeldOut& drawn, const Candida
 
 /// Fits the gated program; false, and nothing taken, unless it is clearly better than the linear model on held-out
 /// prompts.
-bool fit_gated(const TrainingRows& rows, const LeadingRows* leading, const LinearFit& linear,
+/// @param leading  given back as soon as all columns are looked at: the coordinates and what the fits need together
+///                 would be the peak of memory
+bool fit_gated(const TrainingRows& rows, std::optional<LeadingRows>& leading, const LinearFit& linear,
                const FitSettings& settings, const Deadline& deadline, ThreadPool& pool, SelectionCost& cost,
                FitResult& result, std::vector<Network>& fold_networks) {
   if (deadline.passed()) {
     cost.cut_short = true;
     return false;
   }
-  const TrainingRows& first = leading != nullptr ? leading->rows : rows;
+  const TrainingRows& first = leading ? leading->rows : rows;
   Matrix<float> gates = draw_gates_with_linear(settings.gates_from, static_cast<std::size_t>(settings.gates),
                                                gate_sample(first), settings.seed);
   if (gates.rows() == 1) return false;  // the linear group alone
@@ -251,11 +255,13 @@ bool fit_gated(const TrainingRows& rows, const LeadingRows* leading, const Linea
   progress.emplace("gated program, gates of all rows");
   refine_on_all_rows(on, drawn, best.candidate, deadline, pool, cost, gates, w);
   progress.reset();
-  if (leading != nullptr) {
+  if (leading) {
     on = {&rows, gated_metric(leading->lift(moments, kMetricDirections))};
     gates = leading->lift(gates);
     w = leading->lift(w);
-    best = settle_gated(leading->lift(best), rows, on.metric, settings.folds, selected, pool, result.path, cost);
+    best = leading->lift(best);
+    leading.reset();
+    best = settle_gated(best, rows, on.metric, settings.folds, selected, pool, result.path, cost);
     if (!clearly_better(best, linear.selected, rows)) return false;
   }
   const bool free_bias = !rows.pairwise();
@@ -290,8 +296,9 @@ void fit_second_layer(const TrainingRows& rows, const std::vector<Network>& fold
                       const PhaseTwoSettings& settings, ThreadPool& pool, FitResult& result) {
   const Progress progress("Phase II");
   const std::vector<double> start(result.network.theta2.begin(), result.network.theta2.end());
-  const PhaseTwoRows fitted = out_of_fold_rows(rows, fold_networks, start.size(), pairwise, pool);
-  result.phase_two = fit_phase_two(fitted, start, static_cast<double>(result.network.bias), settings);
+  const PhaseTwoRows single = out_of_fold_rows(rows, fold_networks, start.size(), pool);
+  result.phase_two = fit_phase_two(pairwise ? as_pairs(single, rows.targets()) : single, start,
+                                   static_cast<double>(result.network.bias), settings);
   const std::vector<double>& theta2 = result.phase_two.theta2;
   std::transform(theta2.begin(), theta2.end(), result.network.theta2.begin(),
                  [](double value) { return static_cast<float>(value); });
@@ -299,7 +306,6 @@ void fit_second_layer(const TrainingRows& rows, const std::vector<Network>& fold
 
   // Out-of-fold scores of single responses. A head trained on differences has no absolute level: its scores are
   // centred, so that 0 is the average response and the sigmoid of a score is a comparison with it.
-  const PhaseTwoRows single = pairwise ? out_of_fold_rows(rows, fold_networks, theta2.size(), false, pool) : fitted;
   double sum = 0;
   double squares = 0;
   for (std::size_t i = 0; i < single.activations.rows(); ++i) {
@@ -396,8 +402,7 @@ FitResult fit_head(const FeatureSet& set, const FitSettings& settings, ThreadPoo
                           linear_only ? deadline : deadline.share(kBaselineShare), pool, cost);
     }
     result.path = linear.path;
-    if (linear_only || !fit_gated(rows, leading ? &*leading : nullptr, linear, settings, deadline, pool, cost, result,
-                                  fold_networks)) {
+    if (linear_only || !fit_gated(rows, leading, linear, settings, deadline, pool, cost, result, fold_networks)) {
       take_linear(rows, linear, settings.folds, result, fold_networks);
     }
     result.phase_one.objective = result.certificate->objective;

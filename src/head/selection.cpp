@@ -6,6 +6,7 @@
 #include <limits>
 #include <map>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include "core/interrupt.h"
@@ -70,6 +71,29 @@ double best_scale(const std::vector<double>& predictions, const Targets& targets
     scale = next;
   }
   return scale;
+}
+
+/// Folds after which a penalty that is behind its rival is given up.
+constexpr std::size_t kFirstFolds = 2;
+constexpr double kGivenUp = std::numeric_limits<double>::infinity();  ///< its held-out loss
+
+/// Whether the predictions of the first folds' rows (zero elsewhere) are no better than the rival's of the same rows,
+/// each at its best scale there. Neighbouring penalties err on the same rows, so a part of the rows ranks them as all
+/// do, but for those that are nearly as good as each other.
+bool is_behind(const std::vector<double>& predictions, const HeldOut& rival, const TrainingRows& rows,
+               std::span<const int> first_folds) {
+  std::vector<double> of_rival = rival.predictions;
+  for (std::size_t i = 0; i < of_rival.size(); ++i) {
+    if (std::ranges::find(first_folds, rows.fold()[i]) == first_folds.end()) of_rival[i] = 0;
+  }
+  const double scale = best_scale(predictions, rows.targets());
+  const double rival_scale = best_scale(of_rival, rows.targets());
+  double more = 0;
+  for (std::size_t i = 0; i < of_rival.size(); ++i) {
+    more += loss_value(rows.targets(), i, scale * predictions[i]);
+    more -= loss_value(rows.targets(), i, rival_scale * of_rival[i]);
+  }
+  return more >= 0;
 }
 
 /// Held-out loss and accuracy of predictions over the rows that count, at their best scale: Phase II sets the scale
@@ -148,9 +172,12 @@ std::vector<int> used_folds(const TrainingRows& rows, int folds) {
 class GatedFold {
  public:
   GatedFold(const TrainingRows& rows, int fold)
-      : seen_(rows.outside_fold(fold)),
+      : number_(fold),
+        seen_(rows.outside_fold(fold)),
         unseen_(rows.inside_fold(fold)),
         share_(sum(seen_.targets.weights) / rows.total_weight()) {}
+
+  int number() const { return number_; }
 
   /// Starts from `w` [P, d], or from zero.
   void start(const Matrix<float>& gates, const Matrix<float>* w, const GatedMetric& metric,
@@ -172,6 +199,7 @@ class GatedFold {
   double fit(double penalty, double tolerance, double curvature, const Deadline& deadline, HeldOut& held_out) {
     solver_->assume_curvature(curvature);
     solver_->solve(penalty * share_, tolerance, deadline);
+    of_seen_->release_tables();  // of many columns they are large, and the folds take turns
     take_fold(held_out, unseen_, *of_unseen_, gates_, solver_->weights());
     return solver_->curvature();
   }
@@ -184,6 +212,7 @@ class GatedFold {
   }
 
  private:
+  int number_;
   TrainingRows::Part seen_;
   TrainingRows::Part unseen_;
   double share_;  ///< of the rows' weight
@@ -209,14 +238,22 @@ GatedSettings gated_settings(const TrainingRows& rows, std::size_t groups, doubl
 
 /// Fits every fold at the candidate's penalty and judges the models on the rows that they have not seen.
 /// @param curvature  of a similar program, 0 for none; a fold that knows none takes that of the one before it
+/// @param rival      a candidate that is behind it after the first folds is given up; none: all folds are fitted
 HeldOut evaluate(std::deque<GatedFold>& folds, const Candidate& candidate, const TrainingRows& rows,
-                 const Deadline& deadline, std::vector<Candidate>& path, Progress& progress, double curvature = 0) {
+                 const Deadline& deadline, std::vector<Candidate>& path, Progress& progress, double curvature = 0,
+                 const HeldOut* rival = nullptr) {
   HeldOut one;
   one.candidate = candidate;
   one.predictions.assign(rows.rows(), 0.0);
+  std::vector<int> fitted;
   for (GatedFold& fold : folds) {
     throw_if_interrupted();
+    if (rival != nullptr && fitted.size() == kFirstFolds && is_behind(one.predictions, *rival, rows, fitted)) {
+      one.candidate.held_out_loss = kGivenUp;
+      return one;
+    }
     curvature = fold.fit(candidate.penalty, kSelectionTolerance, curvature, deadline, one);
+    fitted.push_back(fold.number());
     progress.advance(1);
   }
   one.curvature = curvature;
@@ -246,6 +283,7 @@ double linear_ratio(int k) {
 
 /// The ridge on the rows of all folds but one.
 struct LinearFold {
+  int number;
   TrainingRows::Part seen;
   TrainingRows::Part unseen;
   GatedOperator<float> of_seen;
@@ -254,7 +292,8 @@ struct LinearFold {
 
   LinearFold(const TrainingRows& rows, int fold, const Matrix<float>& zero_gate, const MomentSpectrum& moments,
              ThreadPool& pool)
-      : seen(rows.outside_fold(fold)),
+      : number(fold),
+        seen(rows.outside_fold(fold)),
         unseen(rows.inside_fold(fold)),
         of_seen(seen.design, zero_gate.view(), pool),
         of_unseen(unseen.design, zero_gate.view(), pool),
@@ -274,7 +313,8 @@ class LinearPath {
   }
 
   /// Fits and judges point k of the path.
-  const Candidate& judge_at(int k, const Deadline& deadline, Progress& progress) {
+  /// @param rival  when the point is behind it after the first folds, it is given up; none: all folds are fitted
+  const Candidate& judge_at(int k, const Deadline& deadline, Progress& progress, const HeldOut* rival = nullptr) {
     // Far below what the held-out loss can tell apart.
     constexpr double kTolerance = 1e-3;  // of the gradient
     constexpr double kGap = 1e-5;
@@ -284,8 +324,14 @@ class LinearPath {
     one.candidate.penalty = one.candidate.penalty_ratio * rows_->total_weight();
     one.candidate.active_groups = 1;
     one.predictions.assign(rows_->rows(), 0.0);
+    std::vector<int> fitted;
     for (LinearFold& fold : folds_) {
       throw_if_interrupted();
+      if (rival != nullptr && fitted.size() == kFirstFolds && is_behind(one.predictions, *rival, *rows_, fitted)) {
+        one.candidate.held_out_loss = kGivenUp;
+        return one.candidate;
+      }
+      fitted.push_back(fold.number);
       fold.solver.solve(one.candidate.penalty_ratio * sum(fold.seen.targets.weights), kTolerance, deadline, kGap);
       take_fold(one, fold.unseen, fold.of_unseen, zero_gate_, fold.solver.weights());
       progress.advance(1);
@@ -316,11 +362,15 @@ class LinearPath {
   std::map<int, HeldOut> judged_;
 };
 
+/// The point with the lowest loss.
+std::map<int, HeldOut>::const_iterator lowest(const std::map<int, HeldOut>& judged) {
+  return std::ranges::min_element(judged, {}, [](const auto& point) { return point.second.candidate.held_out_loss; });
+}
+
 /// The next point to judge around the lowest loss: weaker than all when that is the weakest, stronger when it is the
 /// strongest, or the strongest is within a standard error of it and the rule asks. None when the minimum is found.
 std::optional<int> next_point(const std::map<int, HeldOut>& judged, SelectionRule rule) {
-  const auto least =
-      std::ranges::min_element(judged, {}, [](const auto& point) { return point.second.candidate.held_out_loss; });
+  const auto least = lowest(judged);
   const auto& [first, strongest] = *judged.begin();
   const int last = judged.rbegin()->first;
   if (least->first == last && last + 1 < kLinearLength) return last + 1;
@@ -370,7 +420,11 @@ HeldOut settle_linear(const HeldOut& start, const TrainingRows& rows, const Mome
       cost.cut_short = true;
       break;
     }
-    const Candidate& candidate = points.judge_at(*next, deadline, progress);
+    // A stronger penalty may be taken although it is behind, where the rule asks for one.
+    const bool may_give_up = rule == SelectionRule::LowestLoss && !points.judged().empty();
+    const HeldOut* const rival = may_give_up ? &lowest(points.judged())->second : nullptr;
+    const Candidate& candidate = points.judge_at(*next, deadline, progress, rival);
+    if (candidate.held_out_loss == kGivenUp) continue;
     const auto same = std::ranges::find(path, candidate.penalty_ratio, &Candidate::penalty_ratio);
     if (same != path.end()) {
       *same = candidate;
@@ -502,7 +556,7 @@ HeldOut settle_gated(const HeldOut& start, const TrainingRows& rows, const Gated
     Candidate candidate = best.candidate;
     candidate.penalty *= step;
     candidate.penalty_ratio *= step;
-    HeldOut next = evaluate(fitted, candidate, rows, deadline, path, progress);
+    HeldOut next = evaluate(fitted, candidate, rows, deadline, path, progress, 0, &best);
     if (!(next.candidate.held_out_loss < best.candidate.held_out_loss)) break;
     best = std::move(next);
   }
