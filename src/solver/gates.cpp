@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <vector>
 
@@ -56,6 +57,12 @@ Matrix<std::uint8_t> gate_pattern(const DesignRows<T>& rows, const StoredRows& s
   const T error = static_cast<T>(d + 16) * std::numeric_limits<T>::epsilon();
   std::vector<T> sizes(count);
   for (std::size_t p = 0; p < count; ++p) sizes[p] = static_cast<T>(std::sqrt(dot(gates.row(p), gates.row(p))));
+  std::vector<bool> zero(count);
+  for (std::size_t p = 0; p < count; ++p) zero[p] = std::ranges::all_of(gates.row(p), [](T g) { return g == 0; });
+  if (std::ranges::all_of(zero, std::identity())) {  // the linear model: no row is looked at
+    std::ranges::fill(pattern.values(), std::uint8_t{1});
+    return pattern;
+  }
   pool.for_parts(side.rows(), kBlockRows, [&](int, std::size_t begin, std::size_t end) {
     Matrix<T> products(kBlockRows, count);
     Matrix<T> scratch;
@@ -68,8 +75,9 @@ Matrix<std::uint8_t> gate_pattern(const DesignRows<T>& rows, const StoredRows& s
         const T reach = error * static_cast<T>(std::sqrt(dot(row, row)));
         for (std::size_t p = 0; p < count; ++p) {
           const T product = products(i, p);
-          const bool sure = std::abs(product) > reach * sizes[p];  // false for NaN and infinite bounds as well
-          pattern(at + i, p) = (sure ? product > 0 : gate_open(gates.row(p), row)) ? 1 : 0;
+          const bool sure = zero[p] || std::abs(product) > reach * sizes[p];  // false for NaN and infinite bounds
+          const bool open = sure ? product >= 0 : gate_open(gates.row(p), row);
+          pattern(at + i, p) = open ? 1 : 0;
         }
       }
     }
