@@ -105,36 +105,6 @@ void multiply_by_rows(MatrixView<const float> from, const Matrix<float>& q, Matr
   });
 }
 
-/// to [m, r] = from Omega' with a sparse sign matrix Omega [r, d], the same for any number of threads: each column has
-/// kSigns entries of +-1 in directions drawn at random. It finds a range as a dense Gaussian matrix does (Tropp,
-/// Yurtsever, Udell & Cevher 2019, section 3.9) for `2 kSigns m d` operations instead of `2 m d r`.
-void multiply_by_signs(MatrixView<const float> from, Matrix<float>& to, ThreadPool& pool) {
-  constexpr std::uint64_t kSeed = 0x5bec7a1;  // any: a subspace that random directions miss has probability zero
-  constexpr std::size_t kSigns = 8;
-  struct Entry {
-    std::uint32_t direction;
-    float sign;
-  };
-  Random random(kSeed);
-  std::vector<Entry> entries(from.cols * kSigns);
-  for (Entry& entry : entries) {
-    entry.direction = static_cast<std::uint32_t>(random.below(to.cols()));
-    entry.sign = random.below(2) == 0 ? 1.0f : -1.0f;
-  }
-  pool.for_parts(from.rows, 32, [&](int, std::size_t begin, std::size_t end) {
-    for (std::size_t i = begin; i < end; ++i) {
-      const auto out = to.row(i);
-      std::ranges::fill(out, 0.0f);
-      for (std::size_t j = 0; j < from.cols; ++j) {
-        for (std::size_t k = 0; k < kSigns; ++k) {
-          const Entry& entry = entries[j * kSigns + k];
-          out[entry.direction] += entry.sign * from(i, j);
-        }
-      }
-    }
-  });
-}
-
 /// to = left' right, strips of columns by themselves.
 void multiply_across(const Matrix<float>& left, MatrixView<const float> right, Matrix<float>& to, ThreadPool& pool) {
   constexpr std::size_t kColumns = 256;
@@ -190,16 +160,16 @@ MomentSpectrum sampled_moments(const DesignRows<float>& rows, std::span<const fl
 }
 
 MomentSpectrum leading_spectrum(MatrixView<const float> a, std::size_t rank, int rounds, ThreadPool& pool) {
+  constexpr std::uint64_t kSeed = 0x5bec7a1;  // any: a subspace that random vectors miss has probability zero
   const std::size_t d = a.cols;
   rank = std::min({rank, d, a.rows});
+  Random random(kSeed);
   Matrix<float> basis(rank, d);
+  for (float& value : basis.values()) value = static_cast<float>(random.normal());
+  orthonormalise_rows(basis);
   Matrix<float> coordinates(a.rows, rank);
   for (int round = 0; round < rounds; ++round) {
-    if (round == 0) {
-      multiply_by_signs(a, coordinates, pool);
-    } else {
-      multiply_by_rows(a, basis, coordinates, pool);
-    }
+    multiply_by_rows(a, basis, coordinates, pool);
     multiply_across(coordinates, a, basis, pool);
     orthonormalise_rows(basis);
   }
@@ -226,8 +196,8 @@ MomentSpectrum leading_spectrum(MatrixView<const float> a, std::size_t rank, int
   multiply_across(turn, basis.view(), spectrum.vectors, pool);
   if (rank < d) spectrum.rest = std::max(all, 0.0) / static_cast<double>(d - rank);
   const auto r = static_cast<double>(rank);
-  spectrum.flops = 2 * static_cast<double>(a.rows) * static_cast<double>(d) * r * (2 * rounds) +
-                   4 * static_cast<double>(d) * r * r * (rounds + 0.5) + 10 * r * r * r;
+  spectrum.flops = 2 * static_cast<double>(a.rows) * static_cast<double>(d) * r * (2 * rounds + 1) +
+                   4 * static_cast<double>(d) * r * r * (rounds + 1.5) + 10 * r * r * r;
   return spectrum;
 }
 

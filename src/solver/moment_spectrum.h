@@ -44,11 +44,9 @@ MomentSpectrum sampled_moments(const DesignRows<float>& rows, std::span<const fl
                                ThreadPool& pool);
 
 /// The leading `rank` eigenpairs of A'A by randomised subspace iteration (Halko, Martinsson & Tropp 2011, algorithms
-/// 4.4 and 5.3), begun with random signs: 4 m d rank rounds operations in single precision. The same bits for any
-/// number of threads.
+/// 4.4 and 5.3): 2 m d rank (2 rounds + 1) operations in single precision. The same bits for any number of threads.
 /// @param a       [m, d]
-/// @param rounds  at least 1; products with A'A before the eigenvectors are taken; what is left of a direction beyond
-/// the rank
+/// @param rounds  products with A'A before the eigenvectors are taken; what is left of a direction beyond the rank
 ///                falls with the power 2 rounds + 1 of its singular value
 /// @throws Error{BadInput} when A is not finite
 MomentSpectrum leading_spectrum(MatrixView<const float> a, std::size_t rank, int rounds, ThreadPool& pool);
