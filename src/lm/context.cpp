@@ -4,6 +4,7 @@
 
 #include <cstring>
 #include <exception>
+#include <new>
 
 #include "core/error.h"
 #include "core/interrupt.h"
@@ -68,6 +69,27 @@ llama_context* open_context(const Backbone& backbone, const llama_context_params
     }
   }
   return context;
+}
+
+void decode_batch(llama_context* context, const llama_batch& batch, const std::string& hint) {
+  clear_llama_log();
+  int status = 0;
+  try {
+    status = llama_decode(context, batch);
+  } catch (const std::bad_alloc&) {
+    throw;
+  } catch (const std::exception& error) {
+    throw Error(ErrorCode::Internal, fmt::format("llama.cpp failed: {}", error.what()));
+  }
+  constexpr int kFull = 1;
+  if (status == kFull && !hint.empty()) {
+    throw Error(ErrorCode::BadInput, fmt::format("the cache of {} tokens is full", llama_n_ctx(context)), hint);
+  }
+  if (status != 0) {
+    throw_if_interrupted();
+    throw Error(ErrorCode::Internal, fmt::format("llama.cpp could not evaluate {} tokens (status {}): {}",
+                                                 batch.n_tokens, status, llama_error()));
+  }
 }
 
 bool is_last_state(const char* node_name) {

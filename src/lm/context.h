@@ -19,6 +19,11 @@ llama_context_params context_params(int threads);
 llama_context* open_context(const Backbone& backbone, const llama_context_params& params, std::size_t tokens,
                             const std::string& hint);
 
+/// Evaluates a batch.
+/// @throws Error{BadInput} when the cache of the context is full, Error{Interrupted}, Error{Internal}
+/// @param hint  what to do about a full cache; empty: that it is full is a defect
+void decode_batch(llama_context* context, const llama_batch& batch, const std::string& hint = "");
+
 /// Does the node of an evaluation hold the states after the final norm? Its name is another when embeddings are asked
 /// for.
 bool is_last_state(const char* node_name);

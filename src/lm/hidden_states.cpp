@@ -10,11 +10,9 @@
 #include <string>
 
 #include "core/error.h"
-#include "core/interrupt.h"
 #include "core/parallel.h"
 #include "lm/accelerator.h"
 #include "lm/context.h"
-#include "lm/log_sink.h"
 
 namespace coala {
 namespace {
@@ -329,22 +327,9 @@ void StateEvaluator::decode(const Group& group, std::size_t begin, std::size_t e
   batch.seq_id = sequences.data();
   batch.logits = outputs.data();
   context_->stopper.armed = skips_output_;
-  clear_llama_log();
   const EvaluationScope evaluation(
       {.precision = options_.precision, .states_only = skips_output_, .exact_rows = true});
-  int status = 0;
-  try {
-    status = llama_decode(context_->handle, batch);
-  } catch (const std::bad_alloc&) {
-    throw;
-  } catch (const std::exception& error) {
-    throw Error(ErrorCode::Internal, fmt::format("llama.cpp failed: {}", error.what()));
-  }
-  if (status != 0) {
-    throw_if_interrupted();
-    throw Error(ErrorCode::Internal, fmt::format("llama.cpp could not evaluate {} tokens (status {}): {}", rows.size(),
-                                                 status, llama_error()));
-  }
+  decode_batch(context_->handle, batch);
   evaluated_tokens_ += rows.size();
 }
 

@@ -6,11 +6,9 @@
 #include <algorithm>
 
 #include "core/error.h"
-#include "core/interrupt.h"
 #include "lm/accelerator.h"
 #include "lm/context.h"
 #include "lm/late_output.h"
-#include "lm/log_sink.h"
 #include "lm/state_tap.h"
 
 namespace coala {
@@ -317,24 +315,7 @@ void Session::decode(Wanted wanted) {
   context.tap.begin(with_outputs && taps_states_);
   context.late_output.stop_at_states(wanted == Wanted::States);
   const EvaluationScope evaluation({.states_only = wanted == Wanted::States});
-  clear_llama_log();
-  int status = 0;
-  try {
-    status = llama_decode(context.handle, batch);
-  } catch (const std::bad_alloc&) {
-    throw;
-  } catch (const std::exception& error) {
-    throw Error(ErrorCode::Internal, fmt::format("llama.cpp failed: {}", error.what()));
-  }
-  if (status == 1) {
-    throw Error(ErrorCode::BadInput, fmt::format("the cache of {} tokens is full", llama_n_ctx(context.handle)),
-                "use fewer candidates or a smaller --max-tokens");
-  }
-  if (status != 0) {
-    throw_if_interrupted();
-    throw Error(ErrorCode::Internal,
-                fmt::format("llama.cpp could not evaluate {} tokens (status {}): {}", count, status, llama_error()));
-  }
+  decode_batch(context.handle, batch, "use fewer candidates or a smaller --max-tokens");
   threads_ = last_threads();
   ++counts_.decodes;
   counts_.rows += count;

@@ -9,10 +9,8 @@
 #include <memory>
 
 #include "core/error.h"
-#include "core/interrupt.h"
 #include "lm/accelerator.h"
 #include "lm/context.h"
-#include "lm/log_sink.h"
 #include "lm/state_tap.h"
 
 namespace coala {
@@ -72,20 +70,7 @@ class FirstDecodes {
     batch.token = tokens_.data();
     batch.pos = positions.data();
     batch.logits = wanted.data();
-    clear_llama_log();
-    int status = 0;
-    try {
-      status = llama_decode(context_.get(), batch);
-    } catch (const std::bad_alloc&) {
-      throw;
-    } catch (const std::exception& error) {
-      throw Error(ErrorCode::Internal, fmt::format("llama.cpp failed: {}", error.what()));
-    }
-    if (status != 0) {
-      throw_if_interrupted();
-      throw Error(ErrorCode::Internal,
-                  fmt::format("llama.cpp could not evaluate {} tokens (status {}): {}", count, status, llama_error()));
-    }
+    decode_batch(context_.get(), batch);
     return read(embeddings);
   }
 
