@@ -173,12 +173,12 @@ TEST(ThreadPool, NobodyWaitsForASlowThreadsShare) {
   std::atomic<bool> held{false};
   pool.for_chunks(64, 1, [&](int, std::size_t, std::size_t) {
     if (!held.exchange(true)) {  // the first piece ends when all others are done
-      while (by_others < 15) std::this_thread::yield();
+      while (by_others < 31) std::this_thread::yield();
       return;
     }
     ++by_others;
   });
-  EXPECT_EQ(by_others, 15) << "two threads have eight pieces each";
+  EXPECT_EQ(by_others, 31) << "two threads have sixteen pieces each";
 }
 
 /// While it lives, the calling thread and those that it starts have one core between them.

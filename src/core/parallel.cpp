@@ -79,7 +79,7 @@ void ThreadPool::for_parts(std::size_t count, std::size_t grain, const Body& bod
 }
 
 void ThreadPool::for_chunks(std::size_t count, std::size_t grain, const Body& body) {
-  constexpr std::size_t kPerThread = 8;
+  constexpr std::size_t kPerThread = 16;
   const std::size_t blocks = (count + std::max<std::size_t>(1, grain) - 1) / std::max<std::size_t>(1, grain);
   loop(std::min(blocks, kPerThread * static_cast<std::size_t>(size())), count, grain, Index::Thread, body);
 }

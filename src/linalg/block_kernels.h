@@ -26,8 +26,8 @@ struct RoundedSuperblock {
 
 /// Products of a few rows with weights in blocks. Eight rows of weights are decoded at a time, turned over, so that a
 /// register holds four numbers of each: then every row meets them without an addition across lanes, and what is decoded
-/// once serves all rows. Sums within a block are exact, in integers; those over blocks have one order, whatever the rows
-/// and columns.
+/// once serves all rows. Sums within a block are exact, in integers; those over blocks have one order, whatever the
+/// rows and columns.
 struct BlockKernels {
   /// c[rows][columns] = x w^T.
   /// @param x  rows of RoundedBlock, or of RoundedSuperblock for K formats; x_stride and w_stride in bytes

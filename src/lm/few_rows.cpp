@@ -13,7 +13,7 @@ namespace coala {
 namespace {
 
 /// A thread's piece of the columns is a multiple of this; no result depends on it.
-constexpr std::size_t kGrain = 24;
+constexpr std::size_t kGrain = 48;
 
 /// ggml's inner product of weights in blocks with a row in the numbers that belong to them; nullptr: there is none.
 const ggml_type_traits_cpu* quantised_dots(ggml_type type) {

@@ -225,24 +225,30 @@ void GraphKernels::multiply(const ggml_tensor& node, ThreadPool& pool) {
   const auto depth = static_cast<std::size_t>(w->ne[0]);
   const auto columns = static_cast<std::size_t>(w->ne[1]);
   const auto rows = static_cast<std::size_t>(x->ne[1]);
-  packed_.resize(std::max(packed_.size(), round_up(rows, kernels_.row_tile) * kPanelDepth));
-  auto* c = static_cast<float*>(node.data);
-  for (std::size_t from = 0; from < depth; from += kPanelDepth) {
-    const std::size_t step = std::min(kPanelDepth, depth - from);
-    pool.for_chunks(rows, kernels_.row_tile, [&](int, std::size_t begin, std::size_t end) {
-      if (begin == end) return;
+  const std::size_t padded = round_up(rows, kernels_.row_tile);
+  packed_.resize(std::max(packed_.size(), padded * depth));
+  // Two loops for all steps of the depth: threads that wait for each other after each step would lose a piece each
+  // time.
+  const auto for_steps = [depth](const auto& call) {
+    for (std::size_t from = 0; from < depth; from += kPanelDepth) call(from, std::min(kPanelDepth, depth - from));
+  };
+  pool.for_chunks(rows, kernels_.row_tile, [&](int, std::size_t begin, std::size_t end) {
+    for_steps([&](std::size_t from, std::size_t step) {
       kernels_.pack_rows(at<float>(x, begin) + from, x->nb[1] / sizeof(float), end - begin, step,
-                         packed_.data() + begin * step);
+                         packed_.data() + from * padded + begin * step);
     });
-    pool.for_chunks(columns, kPanelColumns, [&](int, std::size_t begin, std::size_t end) {
-      alignas(64) float panel[kPanelDepth * kPanelColumns];
-      for (std::size_t j = begin; j < end; j += kPanelColumns) {
-        const std::size_t here = std::min(kPanelColumns, end - j);
+  });
+  auto* c = static_cast<float*>(node.data);
+  pool.for_chunks(columns, kPanelColumns, [&](int, std::size_t begin, std::size_t end) {
+    alignas(64) float panel[kPanelDepth * kPanelColumns];
+    for (std::size_t j = begin; j < end; j += kPanelColumns) {
+      const std::size_t here = std::min(kPanelColumns, end - j);
+      for_steps([&](std::size_t from, std::size_t step) {
         pack_weights(*w, j, here, from, step, panel);
-        kernels_.product(packed_.data(), rows, panel, here, step, c + j, columns, from > 0);
-      }
-    });
-  }
+        kernels_.product(packed_.data() + from * padded, rows, panel, here, step, c + j, columns, from > 0);
+      });
+    }
+  });
 }
 
 void GraphKernels::multiply_rounded(const ggml_tensor& node, ThreadPool& pool) {

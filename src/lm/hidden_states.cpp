@@ -327,8 +327,7 @@ void StateEvaluator::decode(const Group& group, std::size_t begin, std::size_t e
   batch.seq_id = sequences.data();
   batch.logits = outputs.data();
   context_->stopper.armed = skips_output_;
-  const EvaluationScope evaluation(
-      {.precision = options_.precision, .states_only = skips_output_, .exact_rows = true});
+  const EvaluationScope evaluation({.precision = options_.precision, .states_only = skips_output_, .exact_rows = true});
   decode_batch(context_->handle, batch);
   evaluated_tokens_ += rows.size();
 }
