@@ -53,8 +53,8 @@ void write_in_single_precision(const std::string& from, const std::filesystem::p
   ggml_free(tensors);
 }
 
-/// Questions with a good and a bad answer each, as a preference file has them, and a text of three tokens: so few rows meet
-/// weights in blocks by other kernels when a text is written.
+/// Questions with a good and a bad answer each, as a preference file has them, and a text of three tokens: so few rows
+/// meet weights in blocks by other kernels when a text is written.
 std::vector<std::vector<Token>> texts(const Backbone& backbone) {
   const std::vector<std::string> subjects{"the tides",    "a bicycle", "bread",    "the moon", "chess",
                                           "a lighthouse", "rain",      "an atlas", "bees",     "glass"};

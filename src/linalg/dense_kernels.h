@@ -52,8 +52,8 @@ struct DenseKernels {
   void (*soft_max)(float* x, const float* const* bias, std::size_t rows, std::size_t count, float scale, float* packed,
                    float* sums);
 
-  /// out[i] = gate[i] x[i] / (1 + exp(-2 u)), u = sqrt(2/pi) (x[i] + 0.044715 x[i]^3): the Gaussian error linear unit by
-  /// its hyperbolic tangent (Hendrycks and Gimpel 2016). Relative error below 2e-6. `out` may be x or gate.
+  /// out[i] = gate[i] x[i] / (1 + exp(-2 u)), u = sqrt(2/pi) (x[i] + 0.044715 x[i]^3): the Gaussian error linear unit
+  /// by its hyperbolic tangent (Hendrycks and Gimpel 2016). Relative error below 2e-6. `out` may be x or gate.
   /// @param gate  null: all ones
   void (*gelu)(const float* x, const float* gate, std::size_t count, float* out);
 };

@@ -130,8 +130,8 @@ class Backbone {
   ReplyText decode_reply(const EncodedPrompt& prompt, std::span<const Token> response) const;
   /// Might the answer of decode_reply() vanish into thoughts as the response goes on?
   bool may_become_thoughts(std::string_view answer) const;
-  /// Does the token end the reply that it would follow? Some templates end thoughts with the same one, and not the reply;
-  /// and what ends any message of a template with channels ends the answer as well.
+  /// Does the token end the reply that it would follow? Some templates end thoughts with the same one, and not the
+  /// reply; and what ends any message of a template with channels ends the answer as well.
   bool ends_reply(const EncodedPrompt& prompt, std::span<const Token> response, Token token) const;
 
   /// For src/lm only.

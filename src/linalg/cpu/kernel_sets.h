@@ -19,7 +19,7 @@ struct KernelSet {
   GatedKernels<double> gated_f64;
   LogisticKernel logistic;
   DenseKernels dense;
-  BFloatKernels bfloat;  ///< without instructions for them
+  BFloatKernels bfloat;        ///< without instructions for them
   const BlockKernels* blocks;  ///< null: none
 };
 
