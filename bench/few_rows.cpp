@@ -14,6 +14,7 @@
 #include "core/random.h"
 #include "core/resources.h"
 #include "linalg/block_kernels.h"
+#include "lm/block_types.h"
 
 namespace {
 
@@ -22,21 +23,6 @@ using namespace coala;
 constexpr std::int64_t kLength = 1536;
 constexpr std::size_t kColumns = 20000;
 constexpr std::array<std::size_t, 5> kRows{1, 2, 3, 4, 15};
-
-struct Case {
-  ggml_type type;
-  BlockFormat format;
-};
-constexpr std::array<Case, kBlockFormats> kCases{{{GGML_TYPE_Q4_0, BlockFormat::Q4_0},
-                                                  {GGML_TYPE_Q4_1, BlockFormat::Q4_1},
-                                                  {GGML_TYPE_Q5_0, BlockFormat::Q5_0},
-                                                  {GGML_TYPE_Q5_1, BlockFormat::Q5_1},
-                                                  {GGML_TYPE_Q8_0, BlockFormat::Q8_0},
-                                                  {GGML_TYPE_IQ4_NL, BlockFormat::IQ4_NL},
-                                                  {GGML_TYPE_MXFP4, BlockFormat::MXFP4},
-                                                  {GGML_TYPE_Q4_K, BlockFormat::Q4_K},
-                                                  {GGML_TYPE_Q5_K, BlockFormat::Q5_K},
-                                                  {GGML_TYPE_Q6_K, BlockFormat::Q6_K}}};
 
 /// The same numbers for each column: what they are does not matter for the time.
 std::vector<std::byte> weights_of(ggml_type type) {
@@ -68,7 +54,7 @@ int main() {
   fmt::print("{:8}", "rows");
   for (const std::size_t rows : kRows) fmt::print("{:^20}", rows);
   fmt::print("\n");
-  for (const Case& each : kCases) {
+  for (const BlockType& each : kBlockTypes) {
     const ggml_type_traits_cpu* traits = ggml_get_type_traits_cpu(each.type);
     const std::size_t stride = ggml_row_size(each.type, kLength);
     const std::vector<std::byte> weights = weights_of(each.type);

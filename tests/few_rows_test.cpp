@@ -14,21 +14,12 @@
 
 #include "core/random.h"
 #include "linalg/block_kernels.h"
+#include "lm/block_types.h"
 
 namespace coala {
 namespace {
 
 constexpr double kUnit = 0x1p-24;
-
-struct Format {
-  ggml_type type;
-  BlockFormat format;
-};
-constexpr Format kFormats[] = {{GGML_TYPE_Q4_0, BlockFormat::Q4_0},   {GGML_TYPE_Q4_1, BlockFormat::Q4_1},
-                               {GGML_TYPE_Q5_0, BlockFormat::Q5_0},   {GGML_TYPE_Q5_1, BlockFormat::Q5_1},
-                               {GGML_TYPE_Q8_0, BlockFormat::Q8_0},   {GGML_TYPE_IQ4_NL, BlockFormat::IQ4_NL},
-                               {GGML_TYPE_MXFP4, BlockFormat::MXFP4}, {GGML_TYPE_Q4_K, BlockFormat::Q4_K},
-                               {GGML_TYPE_Q5_K, BlockFormat::Q5_K},   {GGML_TYPE_Q6_K, BlockFormat::Q6_K}};
 
 /// Numbers whose size and mean change along a row, so that blocks differ in all that they store.
 std::vector<float> random_numbers(std::size_t count, std::uint64_t seed) {
@@ -115,7 +106,7 @@ struct RoundedRows {
 };
 
 template <class Block>
-void check_kernel(const Format& format, std::size_t rows, std::size_t columns, std::size_t k) {
+void check_kernel(const BlockType& format, std::size_t rows, std::size_t columns, std::size_t k) {
   SCOPED_TRACE(std::string(ggml_type_name(format.type)) + ", " + std::to_string(rows) + " rows, " +
                std::to_string(columns) + " columns, k " + std::to_string(k));
   const BlockKernels::Dots dots = block_kernels()->of(format.format);
@@ -153,7 +144,7 @@ void check_kernel(const Format& format, std::size_t rows, std::size_t columns, s
 
 TEST(BlockKernels, MultiplyAsInDoublePrecision) {
   if (block_kernels() == nullptr) GTEST_SKIP() << "the CPU has no kernels for weights in blocks";
-  for (const Format& format : kFormats) {
+  for (const BlockType& format : kBlockTypes) {
     const bool is_super = ggml_blck_size(format.type) == 256;
     for (const auto& [rows, columns, blocks] :
          {std::tuple{1, 8, 1}, {1, 1, 2}, {2, 13, 5}, {3, 24, 4}, {15, 9, 3}, {16, 40, 6}, {17, 7, 2}, {40, 8, 1}}) {

@@ -12,8 +12,8 @@ class LogitTilt {
  public:
   virtual ~LogitTilt() = default;
 
-  /// @param state   [d], after the final norm, of the last token
-  /// @param logits  [vocabulary], changed in place
+  /// @param state    [d], after the final norm, of the last token
+  /// @param logits   [vocabulary], changed in place
   /// @param threads  to share the work with; null: the caller does it
   virtual void add(std::span<const float> state, std::span<float> logits, ThreadPool* threads) const = 0;
 };

@@ -4,10 +4,10 @@
 #include <ggml.h>
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 
 #include "linalg/block_kernels.h"
+#include "lm/block_types.h"
 
 namespace coala {
 namespace {
@@ -22,24 +22,6 @@ const ggml_type_traits_cpu* quantised_dots(ggml_type type) {
                       ggml_get_type_traits_cpu(traits->vec_dot_type)->from_float != nullptr;
   return usable ? traits : nullptr;
 }
-
-/// A type of weights that block_kernels() has a kernel for.
-struct BlockType {
-  ggml_type type;
-  BlockFormat format;
-  /// From so many rows on it is faster than ggml's inner products; bench/few_rows.cpp prints by how much.
-  std::size_t fewest_rows;
-};
-constexpr std::array<BlockType, kBlockFormats> kBlockTypes{{{GGML_TYPE_Q4_0, BlockFormat::Q4_0, 1},
-                                                            {GGML_TYPE_Q4_1, BlockFormat::Q4_1, 1},
-                                                            {GGML_TYPE_Q5_0, BlockFormat::Q5_0, 1},
-                                                            {GGML_TYPE_Q5_1, BlockFormat::Q5_1, 1},
-                                                            {GGML_TYPE_Q8_0, BlockFormat::Q8_0, 1},
-                                                            {GGML_TYPE_IQ4_NL, BlockFormat::IQ4_NL, 1},
-                                                            {GGML_TYPE_MXFP4, BlockFormat::MXFP4, 1},
-                                                            {GGML_TYPE_Q4_K, BlockFormat::Q4_K, 2},
-                                                            {GGML_TYPE_Q5_K, BlockFormat::Q5_K, 2},
-                                                            {GGML_TYPE_Q6_K, BlockFormat::Q6_K, 3}}};
 
 const BlockType* block_type_for(ggml_type type, std::size_t rows) {
   const auto* const found = std::ranges::find(kBlockTypes, type, &BlockType::type);

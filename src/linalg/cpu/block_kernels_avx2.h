@@ -138,43 +138,28 @@ struct AffineBlock {
   }
 };
 
-struct BlockQ4_0 : AffineBlock<4> {
-  static constexpr std::size_t kBytes = 18;
-  explicit BlockQ4_0(const EightRows& rows) {
-    turn_nibbles(rows, 2, groups);
-    factor = EightRows::halves(rows.words(0)).first;
-    least = _mm256_mul_ps(factor, _mm256_set1_ps(-8));
+/// A factor, the fifth bits if there are, 32 times four bits; the numbers are around zero. Q4_0 and Q5_0.
+template <int Bits>
+struct CentredBlock : AffineBlock<Bits> {
+  static constexpr std::size_t kHigh = 2, kNibbles = Bits == 4 ? 2 : 6, kBytes = kNibbles + 16;
+  explicit CentredBlock(const EightRows& rows) {
+    turn_nibbles(rows, kNibbles, this->groups);
+    if constexpr (Bits == 5) add_fifth_bits(rows.words(kHigh), this->groups);
+    this->factor = EightRows::halves(rows.words(0)).first;
+    this->least = _mm256_mul_ps(this->factor, _mm256_set1_ps(Bits == 4 ? -8 : -16));
   }
 };
 
-struct BlockQ4_1 : AffineBlock<4> {
-  static constexpr std::size_t kBytes = 20;
-  explicit BlockQ4_1(const EightRows& rows) {
-    turn_nibbles(rows, 4, groups);
+/// The same with the least number behind the factor. Q4_1 and Q5_1.
+template <int Bits>
+struct ShiftedBlock : AffineBlock<Bits> {
+  static constexpr std::size_t kHigh = 4, kNibbles = Bits == 4 ? 4 : 8, kBytes = kNibbles + 16;
+  explicit ShiftedBlock(const EightRows& rows) {
+    turn_nibbles(rows, kNibbles, this->groups);
+    if constexpr (Bits == 5) add_fifth_bits(rows.words(kHigh), this->groups);
     const EightRows::Two two = EightRows::halves(rows.words(0));
-    factor = two.first;
-    least = two.second;
-  }
-};
-
-struct BlockQ5_0 : AffineBlock<5> {
-  static constexpr std::size_t kBytes = 22;
-  explicit BlockQ5_0(const EightRows& rows) {
-    turn_nibbles(rows, 6, groups);
-    add_fifth_bits(rows.words(2), groups);
-    factor = EightRows::halves(rows.words(0)).first;
-    least = _mm256_mul_ps(factor, _mm256_set1_ps(-16));
-  }
-};
-
-struct BlockQ5_1 : AffineBlock<5> {
-  static constexpr std::size_t kBytes = 24;
-  explicit BlockQ5_1(const EightRows& rows) {
-    turn_nibbles(rows, 8, groups);
-    add_fifth_bits(rows.words(4), groups);
-    const EightRows::Two two = EightRows::halves(rows.words(0));
-    factor = two.first;
-    least = two.second;
+    this->factor = two.first;
+    this->least = two.second;
   }
 };
 
@@ -477,10 +462,10 @@ void block_dots(const std::byte* x, std::size_t x_stride, std::size_t rows, cons
 
 /// In the order of BlockFormat.
 constexpr BlockKernels block_kernels_avx2() {
-  return {{&block_dots<Whole<BlockQ4_0>>, &block_dots<Whole<BlockQ4_1>>, &block_dots<Whole<BlockQ5_0>>,
-           &block_dots<Whole<BlockQ5_1>>, &block_dots<Whole<BlockQ8_0>>, &block_dots<Whole<BlockIQ4_NL>>,
-           &block_dots<Whole<BlockMXFP4>>, &block_dots<AffineSuperblock<4>>, &block_dots<AffineSuperblock<5>>,
-           &block_dots<SuperblockQ6_K>}};
+  return {{&block_dots<Whole<CentredBlock<4>>>, &block_dots<Whole<ShiftedBlock<4>>>,
+           &block_dots<Whole<CentredBlock<5>>>, &block_dots<Whole<ShiftedBlock<5>>>, &block_dots<Whole<BlockQ8_0>>,
+           &block_dots<Whole<BlockIQ4_NL>>, &block_dots<Whole<BlockMXFP4>>, &block_dots<AffineSuperblock<4>>,
+           &block_dots<AffineSuperblock<5>>, &block_dots<SuperblockQ6_K>}};
 }
 
 }  // namespace
