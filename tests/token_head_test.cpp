@@ -457,8 +457,8 @@ TEST(TokenHead, GuidesAsItsExportsDo) {
   const BiasTilt bias(head, output, kScale);
   std::vector<float> first(logits.size());
   std::vector<float> second(logits.size());
-  bias.add(here.state, first);
-  bias.add(std::vector<float>(output.dimension(), 5.0f), second);
+  bias.add(here.state, first, nullptr);
+  bias.add(std::vector<float>(output.dimension(), 5.0f), second, nullptr);
   EXPECT_EQ(first, second) << "it does not know the context";
 }
 
@@ -532,7 +532,7 @@ TEST(TokenHead, ExportsAllowForAFactorOfTheLogits) {
   Session of_merged(merged, {1, 64, 1});
   const Session::Output here = plain.start(0, tokens);
   std::vector<float> logits(here.logits.begin(), here.logits.end());
-  TokenTilt(head, output, kScale).add(here.state, logits);
+  TokenTilt(head, output, kScale).add(here.state, logits, nullptr);
   const double rounding = 1e-4 + tilt_rounding(head, output, kScale, here.state);
   const Session::Output there = with_adapter.start(0, tokens);
   const Session::Output apart = of_merged.start(0, tokens);
