@@ -81,8 +81,8 @@ int main() {
                        }
                      }));
         best = std::min(best, seconds_of([&] {
-                          block_kernels()->of(each.format)(ours.data(), our_row, rows, weights.data(), stride, kColumns,
-                                                           kLength, c.data(), kColumns);
+                          block_kernels()->dots_of(each.format)(ours.data(), our_row, rows, weights.data(), stride,
+                                                                kColumns, kLength, c.data(), kColumns);
                         }));
       }
       const double products = 1e-9 * static_cast<double>(rows * kColumns) * kLength;

@@ -9,9 +9,9 @@
 
 #include "core/atomic_file.h"
 #include "features/feature_subset.h"
+#include "head/first_look.h"
 #include "head/fit.h"
 #include "head/head.h"
-#include "head/leading_rows.h"
 #include "head/linear_fit.h"
 #include "linalg/blas.h"
 #include "linalg/factorisation.h"
@@ -232,17 +232,17 @@ TEST(Gated, LeadingDirectionsReachTheSameOptimum) {
   EXPECT_LT(iterations[0], iterations[1]);
 }
 
-TEST(LeadingRows, LiftedWeightsSayTheSame) {
+TEST(FirstLook, LiftedWeightsSayTheSame) {
   ThreadPool pool(2);
   const FeatureSet set = decaying_pairs(200, 600, 8);
   const FeatureTransform transform = standardising_transform(set);
   const TrainingRows rows(set, transform, Loss::BradleyTerry, 5, 0);
   SelectionCost cost;
-  const std::optional<LeadingRows> leading = leading_rows(set, rows, 5, 0, pool, cost);
+  const std::optional<Look> leading = first_look(set, transform, rows, 5, 0, pool, cost);
   ASSERT_TRUE(leading);
   EXPECT_EQ(leading->rows.fold(), rows.fold());
   EXPECT_GT(cost.flops, 0);
-  const std::size_t r = leading->spectrum.rank();
+  const std::size_t r = leading->spectrum->rank();
   EXPECT_LE(2 * r * sizeof(std::uint16_t), 600 * sizeof(float));
   Random random(9);
   const Matrix<float> inside = test::normal_matrix(1, r, random);
@@ -262,14 +262,15 @@ TEST(LeadingRows, LiftedWeightsSayTheSame) {
 TEST(Dimension, PenaltiesThatAreBehindAreGivenUp) {
   ThreadPool pool(2);
   const FeatureSet set = decaying_pairs(700, 600, 18);
-  const TrainingRows rows(set, standardising_transform(set), Loss::BradleyTerry, 5, 0);
+  const FeatureTransform transform = standardising_transform(set);
+  const TrainingRows rows(set, transform, Loss::BradleyTerry, 5, 0);
   SelectionCost unused;
-  const std::optional<LeadingRows> leading = leading_rows(set, rows, 5, 0, pool, unused);
+  const std::optional<Look> leading = first_look(set, transform, rows, 5, 0, pool, unused);
   ASSERT_TRUE(leading);
   const MomentSpectrum moments = row_moments(leading->rows.design(), leading->rows.targets().weights, pool);
   std::vector<Candidate> among_leading;
-  const HeldOut start = leading->lift(
-      select_linear(leading->rows, moments, 5, SelectionRule::LowestLoss, {}, pool, among_leading, unused));
+  const HeldOut start = leading->lift(select_linear(leading->rows, moments, 5, SelectionRule::LowestLoss,
+                                                    PathSearch::Close, {}, pool, among_leading, unused));
   const MomentSpectrum lifted = leading->lift(moments, 128);
   // The rule of one standard error needs the losses of all penalties that it looks at.
   SelectionCost cost[2];

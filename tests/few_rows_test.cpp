@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstring>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -109,7 +110,7 @@ template <class Block>
 void check_kernel(const BlockType& format, std::size_t rows, std::size_t columns, std::size_t k) {
   SCOPED_TRACE(std::string(ggml_type_name(format.type)) + ", " + std::to_string(rows) + " rows, " +
                std::to_string(columns) + " columns, k " + std::to_string(k));
-  const BlockKernels::Dots dots = block_kernels()->of(format.format);
+  const BlockKernels::Dots dots = block_kernels()->dots_of(format.format);
   const Weights weights(format.type, k, columns, rows + columns);
   const RoundedRows<Block> x(rows, k, k + rows);
   std::vector<float> c(rows * columns, NAN);
@@ -153,6 +154,34 @@ TEST(BlockKernels, MultiplyAsInDoublePrecision) {
         check_kernel<RoundedSuperblock>(format, rows, columns, k);
       } else {
         check_kernel<RoundedBlock>(format, rows, columns, k);
+      }
+    }
+  }
+}
+
+/// Numbers as ggml decodes them, turned over; what is beyond the last row is zero.
+TEST(BlockKernels, PanelsAreGgmlsNumbers) {
+  if (block_kernels() == nullptr) GTEST_SKIP() << "the CPU has no kernels for weights in blocks";
+  for (const BlockType& type : kBlockTypes) {
+    const DenseKernels::PackPanel pack = pack_panel_of(type.type);
+    if (pack == nullptr) {
+      EXPECT_EQ(ggml_blck_size(type.type), 256);
+      continue;
+    }
+    for (const std::size_t columns : {1UL, 8UL, 13UL, 31UL, 32UL}) {
+      constexpr std::size_t kDepth = 96;
+      const Weights w(type.type, kDepth, columns, 21);
+      std::vector<float> panel(kDepth * kPanelColumns, NAN);
+      pack(w.bytes.data(), w.stride, columns, kDepth, panel.data());
+      for (std::size_t i = 0; i < kDepth; ++i) {
+        for (std::size_t c = 0; c < kPanelColumns; ++c) {
+          const float number = c < columns ? w.row(c)[i] : 0.0f;
+          // A factor times a number, and the least one added: ggml rounds twice where we do once.
+          const float size = *std::ranges::max_element(std::span(w.row(std::min(c, columns - 1)), kDepth), {},
+                                                       [](float x) { return std::abs(x); });
+          EXPECT_NEAR(panel[i * kPanelColumns + c], number, 4 * kUnit * std::abs(static_cast<double>(size)))
+              << ggml_type_name(type.type) << " " << columns << " " << i << " " << c;
+        }
       }
     }
   }

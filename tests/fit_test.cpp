@@ -254,6 +254,7 @@ TEST(Fit, ALowerMeanAloneIsNotClearlyBetter) {
   const TrainingRows rows(set, standardising_transform(set), Loss::Logistic, 5, 0);
   HeldOut plain;
   plain.predictions.assign(rows.rows(), 0.0);
+  plain.folds = {0, 1, 2, 3, 4};
   HeldOut everywhere = plain;  // a little better on every row
   HeldOut scattered = plain;   // much better on some more rows than it is much worse on
   for (std::size_t i = 0; i < rows.rows(); ++i) {
@@ -267,9 +268,9 @@ TEST(Fit, ALowerMeanAloneIsNotClearlyBetter) {
     return sum;
   };
   ASSERT_LT(loss(scattered), loss(plain));  // by less than a standard error: 1/32 of 400 rows are not twice 20
-  EXPECT_FALSE(clearly_better(scattered, plain, rows));
-  EXPECT_TRUE(clearly_better(everywhere, plain, rows));
-  EXPECT_FALSE(clearly_better(plain, plain, rows));
+  EXPECT_FALSE(is_better(scattered, plain, rows, kClearly));
+  EXPECT_TRUE(is_better(everywhere, plain, rows, kClearly));
+  EXPECT_FALSE(is_better(plain, plain, rows, kClearly));
 }
 
 TEST(Fit, CandidatesAreJudgedAtTheirBestScale) {
@@ -280,7 +281,8 @@ TEST(Fit, CandidatesAreJudgedAtTheirBestScale) {
   const MomentSpectrum moments = row_moments(rows.design(), rows.targets().weights, pool);
   std::vector<Candidate> path;
   SelectionCost cost;
-  const HeldOut best = select_linear(rows, moments, 5, SelectionRule::LowestLoss, {}, pool, path, cost);
+  const HeldOut best =
+      select_linear(rows, moments, 5, SelectionRule::LowestLoss, PathSearch::Close, {}, pool, path, cost);
   const auto loss_at = [&](double scale) {
     double sum = 0;
     for (std::size_t i = 0; i < rows.rows(); ++i) sum += loss_value(rows.targets(), i, scale * best.predictions[i]);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/half.h"
+#include "core/vectorise.h"
 
 namespace coala {
 namespace {
@@ -18,6 +19,14 @@ std::vector<const std::byte*> evenly_spaced(const std::byte* data, std::size_t r
 template <class T>
 constexpr Dtype dtype_of() {
   return std::is_same_v<T, float> ? Dtype::F32 : Dtype::F64;
+}
+
+COALA_WIDEST_LANES void widen_f16(const std::uint16_t* from, std::size_t count, float* to) {
+  for (std::size_t j = 0; j < count; ++j) to[j] = f16_to_f32(from[j]);
+}
+
+COALA_WIDEST_LANES void widen_bf16(const std::uint16_t* from, std::size_t count, float* to) {
+  for (std::size_t j = 0; j < count; ++j) to[j] = bf16_to_f32(from[j]);
 }
 
 }  // namespace
@@ -82,7 +91,14 @@ void StoredRows::convert(std::size_t i, std::size_t first, std::span<T> to) cons
 }
 
 void StoredRows::read(std::size_t i, std::size_t first, std::span<float> to) const {
-  convert(i, first, to);
+  const auto* const words = reinterpret_cast<const std::uint16_t*>((*pointers_)[i]) + first;
+  if (dtype_ == Dtype::F16) {
+    widen_f16(words, to.size(), to.data());
+  } else if (dtype_ == Dtype::BF16) {
+    widen_bf16(words, to.size(), to.data());
+  } else {
+    convert(i, first, to);
+  }
 }
 
 void StoredRows::read(std::size_t i, std::size_t first, std::span<double> to) const {

@@ -204,20 +204,20 @@ GateSample gate_sample(const TrainingRows& rows) {
   return sample;
 }
 
-/// The first gates with their weights on all rows, refined as often as the candidate's: solve, turn the gates, and so
-/// on. The solve with the last gates is left to the caller.
-void refine_on_all_rows(const GatedRows& on, const HeldOut& drawn, const Candidate& chosen, const Deadline& deadline,
-                        ThreadPool& pool, SelectionCost& cost, Matrix<float>& gates, Matrix<float>& w) {
-  w = mean_of_folds(drawn.weights);
+/// Refines gates and weights as the folds did: solve, turn the gates, and so on, `rounds` times. The solve with the
+/// last gates is left to the caller.
+/// @param candidate  the penalty of the solves
+/// @param curvature  that similar solves have met
+void refine(const GatedRows& on, const Candidate& candidate, int rounds, double curvature, const Deadline& deadline,
+            ThreadPool& pool, SelectionCost& cost, Matrix<float>& gates, Matrix<float>& w) {
   const GatedSettings settings{!on.rows->pairwise(), kSelectionTolerance, kMostIterations,
-                               group_weights(gates.rows(), chosen.linear_weight)};
-  double curvature = drawn.curvature;
-  for (int round = 0; round < chosen.refinements; ++round) {
+                               group_weights(gates.rows(), candidate.linear_weight)};
+  for (int round = 0; round < rounds; ++round) {
     GatedOperator<float> f(on.rows->design(), gates.view(), pool);
     GatedSolver solver(f, on.rows->targets(), on.metric, settings);
     solver.start_from(w, curvature);
-    const double solves_left = chosen.refinements - round + 1;
-    solver.solve(drawn.candidate.penalty, kSelectionTolerance, deadline.share(1 / solves_left));
+    const double solves_left = rounds - round + 1;
+    solver.solve(candidate.penalty, kSelectionTolerance, deadline.share(1 / solves_left));
     w = solver.weights().w;
     curvature = solver.curvature();
     gates = refine_gates(gates, w);
@@ -225,18 +225,31 @@ void refine_on_all_rows(const GatedRows& on, const HeldOut& drawn, const Candida
   }
 }
 
+/// From what some of the rows have said: gates and penalty by more of them, the decision by all.
+HeldOut settle_on_more_rows(const FeatureSet& set, const GatedRows& on, const HeldOut& start, const LinearFit& linear,
+                            const FitSettings& settings, const Deadline& deadline, ThreadPool& pool,
+                            SelectionCost& cost, FitResult& result) {
+  const auto refined = [&](const HeldOut& from, const HeldOut* rival, const TrainingRows& rows) {
+    return refine_with_more_rows(from, rival, rows, on.metric, settings.folds, deadline, pool, result.path, cost);
+  };
+  const std::optional<Look> look = refining_look(set, result.transform, *on.rows, settings.folds, settings.seed, pool);
+  if (!look) return refined(start, &linear.selected, *on.rows);
+  const HeldOut best = look->lift(refined(look->narrow(start), nullptr, look->rows));
+  return judge_with_more_rows(best, *on.rows, on.metric, settings.folds, deadline, pool, result.path, cost);
+}
+
 /// Fits the gated program; false, and nothing taken, unless it is clearly better than the linear model on held-out
 /// prompts.
-/// @param leading  given back as soon as all columns are looked at: the coordinates and what the fits need together
-///                 would be the peak of memory
-bool fit_gated(const TrainingRows& rows, std::optional<LeadingRows>& leading, const LinearFit& linear,
+/// @param look  given back as soon as all rows and columns are looked at: the coordinates and what the fits need
+///              together would be the peak of memory
+bool fit_gated(const FeatureSet& set, const TrainingRows& rows, std::optional<Look>& look, const LinearFit& linear,
                const FitSettings& settings, const Deadline& deadline, ThreadPool& pool, SelectionCost& cost,
                FitResult& result, std::vector<Network>& fold_networks) {
   if (deadline.passed()) {
     cost.cut_short = true;
     return false;
   }
-  const TrainingRows& first = leading ? leading->rows : rows;
+  const TrainingRows& first = look ? look->rows : rows;
   Matrix<float> gates = draw_gates_with_linear(settings.gates_from, static_cast<std::size_t>(settings.gates),
                                                gate_sample(first), settings.seed);
   if (gates.rows() == 1) return false;  // the linear group alone
@@ -247,22 +260,38 @@ bool fit_gated(const TrainingRows& rows, std::optional<LeadingRows>& leading, co
   const Deadline selected = deadline.share(kSelectionShare);
   const double beta_max = beta_max_of(on, gates, pool, cost);
   progress.reset();
-  const HeldOut drawn = select_gated(gates, beta_max, first, on.metric, settings, selected, pool, result.path, cost);
-  HeldOut best = refine_gated(drawn, first, on.metric, settings, selected, pool, result.path, cost);
-  if (!clearly_better(best, linear.among_leading ? *linear.among_leading : linear.selected, first)) return false;
+  const bool more_rows = look && !look->has_all_rows();
+  const HeldOut drawn =
+      select_gated(gates, beta_max, first, on.metric, settings, more_rows ? PathSearch::Coarse : PathSearch::Close,
+                   selected, pool, result.path, cost);
+  // Some of the rows say where to look, not whether gates pay; and gates that they have turned are no better than
+  // drawn.
+  HeldOut best = more_rows ? drawn : refine_gated(drawn, first, on.metric, settings, selected, pool, result.path, cost);
+  const HeldOut& rival = linear.at_first_look ? *linear.at_first_look : linear.selected;
+  if (!more_rows && !is_better(best, rival, first, kClearly)) return false;
 
-  Matrix<float> w;
+  Matrix<float> w = mean_of_folds(drawn.weights);
   progress.emplace("gated program, gates of all rows");
-  refine_on_all_rows(on, drawn, best.candidate, deadline, pool, cost, gates, w);
+  Candidate candidate = best.candidate;
+  candidate.penalty = drawn.candidate.penalty;
+  refine(on, candidate, candidate.refinements, drawn.curvature, deadline, pool, cost, gates, w);
   progress.reset();
-  if (leading) {
-    on = {&rows, gated_metric(leading->lift(moments, kMetricDirections))};
-    gates = leading->lift(gates);
-    w = leading->lift(w);
-    best = leading->lift(best);
-    leading.reset();
-    best = settle_gated(best, rows, on.metric, settings.folds, selected, pool, result.path, cost);
-    if (!clearly_better(best, linear.selected, rows)) return false;
+  if (look) {
+    on = {&rows, gated_metric(look->lift(moments, kMetricDirections))};
+    gates = look->lift(gates);
+    w = look->lift(w);
+    best = look->lift(best);
+    look.reset();
+    best = more_rows ? settle_on_more_rows(set, on, best, linear, settings, selected, pool, cost, result)
+                     : settle_gated(best, rows, on.metric, settings.folds, selected, pool, result.path, cost);
+    if (!is_better(best, linear.selected, rows, kClearly)) return false;
+    if (more_rows && best.candidate.refinements > 0) {  // a fold's gates, turned once more by all rows
+      progress.emplace("gated program, gates of all rows");
+      gates = best.gates.front();
+      w = best.weights.front();
+      refine(on, best.candidate, 1, best.curvature, deadline, pool, cost, gates, w);
+      progress.reset();
+    }
   }
   const bool free_bias = !rows.pairwise();
   const GatedSettings solver_settings{free_bias, settings.tolerance, kMostIterations,
@@ -282,7 +311,7 @@ bool fit_gated(const TrainingRows& rows, std::optional<LeadingRows>& leading, co
   result.network.bias = static_cast<float>(weights.bias);
   // Phase II weighs neurons that other rows have made, and they must be the same neurons in every fold. Each fold has
   // turned its gates its own way: so the folds are fitted once more with the gates of all rows.
-  const bool own_gates = best.candidate.refinements > 0;
+  const bool own_gates = best.candidate.refinements > 0 || more_rows;
   fold_networks = networks_of_folds(rows,
                                     own_gates ? fit_folds(gates, weights.w, solver.curvature(), best.candidate, rows,
                                                           on.metric, settings.folds, deadline, pool, cost)
@@ -371,8 +400,9 @@ FitResult fit_head(const FeatureSet& set, const FitSettings& settings, ThreadPoo
   result.baseline_transform = standardising_transform(set);
   const TrainingRows preference_rows(set, result.baseline_transform, preference_loss, settings.folds, settings.seed);
   const bool baseline_only = settings.model_class == ModelClass::Linear && result.loss == preference_loss;
-  std::optional<LeadingRows> leading = leading_rows(set, preference_rows, settings.folds, settings.seed, pool, cost);
-  LinearFit linear = fit_linear(preference_rows, leading ? &*leading : nullptr, settings.folds, settings.rule,
+  std::optional<Look> look =
+      first_look(set, result.baseline_transform, preference_rows, settings.folds, settings.seed, pool, cost);
+  LinearFit linear = fit_linear(preference_rows, look ? &*look : nullptr, settings.folds, settings.rule,
                                 baseline_only ? deadline : deadline.share(kBaselineShare), pool, cost);
   result.baseline = network_of(linear.weights.w, Matrix<float>(1, set.dimension()), {0});
   result.baseline.bias = static_cast<float>(linear.weights.bias);
@@ -396,13 +426,13 @@ FitResult fit_head(const FeatureSet& set, const FitSettings& settings, ThreadPoo
   } else {
     const bool linear_only = settings.model_class == ModelClass::Linear;
     if (own_rows) {
-      leading.reset();  // one copy at a time
-      leading = leading_rows(set, rows, settings.folds, settings.seed, pool, cost);
-      linear = fit_linear(rows, leading ? &*leading : nullptr, settings.folds, settings.rule,
+      look.reset();  // one copy at a time
+      look = first_look(set, result.transform, rows, settings.folds, settings.seed, pool, cost);
+      linear = fit_linear(rows, look ? &*look : nullptr, settings.folds, settings.rule,
                           linear_only ? deadline : deadline.share(kBaselineShare), pool, cost);
     }
     result.path = linear.path;
-    if (linear_only || !fit_gated(rows, leading, linear, settings, deadline, pool, cost, result, fold_networks)) {
+    if (linear_only || !fit_gated(set, rows, look, linear, settings, deadline, pool, cost, result, fold_networks)) {
       take_linear(rows, linear, settings.folds, result, fold_networks);
     }
     result.phase_one.objective = result.certificate->objective;

@@ -20,9 +20,9 @@ Matrix<float> mean_of_folds(const std::vector<Matrix<float>>& weights) {
   return mean;
 }
 
-LinearFit fit_linear(const TrainingRows& rows, const LeadingRows* leading, int folds, SelectionRule rule,
+LinearFit fit_linear(const TrainingRows& rows, const Look* look, int folds, SelectionRule rule,
                      const Deadline& deadline, ThreadPool& pool, SelectionCost& cost) {
-  const TrainingRows& first = leading != nullptr ? leading->rows : rows;
+  const TrainingRows& first = look != nullptr ? look->rows : rows;
   const Deadline selected = deadline.share(kSelectionShare);
   LinearFit fit;
   {
@@ -30,13 +30,14 @@ LinearFit fit_linear(const TrainingRows& rows, const LeadingRows* leading, int f
     fit.moments = row_moments(first.design(), first.targets().weights, pool);
   }
   cost.flops += fit.moments.flops;
-  fit.selected = select_linear(first, fit.moments, folds, rule, selected, pool, fit.path, cost);
+  const PathSearch search = look != nullptr && !look->has_all_rows() ? PathSearch::Coarse : PathSearch::Close;
+  fit.selected = select_linear(first, fit.moments, folds, rule, search, selected, pool, fit.path, cost);
   std::optional<MomentSpectrum> lifted;
-  if (leading != nullptr) {
-    lifted = leading->lift(fit.moments, kPreconditioner);
-    fit.among_leading = fit.selected;
+  if (look != nullptr) {
+    lifted = look->lift(fit.moments, kPreconditioner);
+    fit.at_first_look = fit.selected;
     fit.selected =
-        settle_linear(leading->lift(*fit.among_leading), rows, *lifted, folds, rule, selected, pool, fit.path, cost);
+        settle_linear(look->lift(*fit.at_first_look), rows, *lifted, folds, rule, selected, pool, fit.path, cost);
   }
   const Progress progress("linear model on all rows");
   const Matrix<float> zero_gate(1, rows.dimension());

@@ -3,7 +3,7 @@
 #include <optional>
 #include <vector>
 
-#include "head/leading_rows.h"
+#include "head/first_look.h"
 #include "head/selection.h"
 
 namespace coala {
@@ -15,12 +15,12 @@ struct LinearFit {
   GatedWeights weights;
   SolveInfo info;
   MomentSpectrum moments;                ///< of the rows that the selection began with
-  std::optional<HeldOut> among_leading;  ///< with leading rows: what was selected on these
+  std::optional<HeldOut> at_first_look;  ///< what was selected there, where there was one
 };
 
-/// Selects on the leading rows when there are any and settles on all columns from there, else on all columns at once;
-/// then fits all rows.
-LinearFit fit_linear(const TrainingRows& rows, const LeadingRows* leading, int folds, SelectionRule rule,
+/// Selects at the first look and settles on all rows and columns from there, or on all at once when there is none; then
+/// fits all rows.
+LinearFit fit_linear(const TrainingRows& rows, const Look* look, int folds, SelectionRule rule,
                      const Deadline& deadline, ThreadPool& pool, SelectionCost& cost);
 
 /// The mean of the folds' weights: a start a few iterations away from the solution on all rows.

@@ -8,11 +8,12 @@
 namespace coala {
 
 void Network::activations(std::span<const float> x, std::span<double> out) const {
+  const std::vector<double> wide(x.begin(), x.end());
   for (std::size_t j = 0; j < neurons(); ++j) {
     if (gated()) {
-      out[j] = gate_open(gates.row(j), x) ? dot(theta1.row(j), x) : 0.0;
+      out[j] = gate_open(gates.row(j), wide) ? dot(theta1.row(j), wide) : 0.0;
     } else {
-      out[j] = std::max(dot(theta1.row(j), x), 0.0);
+      out[j] = std::max(dot(theta1.row(j), wide), 0.0);
     }
   }
 }

@@ -17,12 +17,17 @@
 namespace coala {
 namespace {
 
+bool was_judged_on(const HeldOut& held_out, const TrainingRows& rows, std::size_t i) {
+  return std::ranges::find(held_out.folds, rows.fold()[i]) != held_out.folds.end();
+}
+
 /// Standard error of the mean held-out loss, as the folds' means scatter about it.
 double error_of_folds(const HeldOut& held_out, const TrainingRows& rows, double mean) {
   const Targets& targets = rows.targets();
   std::map<int, std::pair<double, double>> folds;  // loss, weight
   double weight = 0;
   for (std::size_t i = 0; i < rows.rows(); ++i) {
+    if (!was_judged_on(held_out, rows, i)) continue;
     auto& [fold_loss, fold_weight] = folds[rows.fold()[i]];
     fold_loss += loss_value(targets, i, held_out.predictions[i]);
     fold_weight += static_cast<double>(targets.weights[i]);
@@ -77,20 +82,19 @@ double best_scale(const std::vector<double>& predictions, const Targets& targets
 constexpr std::size_t kFirstFolds = 2;
 constexpr double kGivenUp = std::numeric_limits<double>::infinity();  ///< its held-out loss
 
-/// Whether the predictions of the first folds' rows (zero elsewhere) are no better than the rival's of the same rows,
-/// each at its best scale there. Neighbouring penalties err on the same rows, so a part of the rows ranks them as all
-/// do, but for those that are nearly as good as each other.
-bool is_behind(const std::vector<double>& predictions, const HeldOut& rival, const TrainingRows& rows,
-               std::span<const int> first_folds) {
+/// Whether the predictions of the folds so far are no better than the rival's of the same rows, each at its best scale
+/// there. Neighbouring penalties err on the same rows, so a part of the rows ranks them as all do, but for those that
+/// are nearly as good as each other.
+bool is_behind(const HeldOut& one, const HeldOut& rival, const TrainingRows& rows) {
   std::vector<double> of_rival = rival.predictions;
   for (std::size_t i = 0; i < of_rival.size(); ++i) {
-    if (std::ranges::find(first_folds, rows.fold()[i]) == first_folds.end()) of_rival[i] = 0;
+    if (!was_judged_on(one, rows, i)) of_rival[i] = 0;
   }
-  const double scale = best_scale(predictions, rows.targets());
+  const double scale = best_scale(one.predictions, rows.targets());
   const double rival_scale = best_scale(of_rival, rows.targets());
   double more = 0;
   for (std::size_t i = 0; i < of_rival.size(); ++i) {
-    more += loss_value(rows.targets(), i, scale * predictions[i]);
+    more += loss_value(rows.targets(), i, scale * one.predictions[i]);
     more -= loss_value(rows.targets(), i, rival_scale * of_rival[i]);
   }
   return more >= 0;
@@ -106,6 +110,7 @@ void judge(HeldOut& held_out, const TrainingRows& rows) {
   double right = 0;
   double weight = 0;
   for (std::size_t i = 0; i < rows.rows(); ++i) {
+    if (!was_judged_on(held_out, rows, i)) continue;
     const double z = held_out.predictions[i];
     loss += loss_value(targets, i, z);
     const double agreement = static_cast<double>(targets.labels[i]) * z;
@@ -118,8 +123,9 @@ void judge(HeldOut& held_out, const TrainingRows& rows) {
 }
 
 /// Takes what a fold's weights say of the rows that they have not seen.
-void take_fold(HeldOut& held_out, const TrainingRows::Part& unseen, GatedOperator<float>& f, const Matrix<float>& gates,
-               const GatedWeights& fitted) {
+void take_fold(HeldOut& held_out, int fold, const TrainingRows::Part& unseen, GatedOperator<float>& f,
+               const Matrix<float>& gates, const GatedWeights& fitted) {
+  held_out.folds.push_back(fold);
   held_out.gates.push_back(gates);
   held_out.weights.push_back(fitted.w);
   std::vector<float> z(f.rows());
@@ -127,6 +133,10 @@ void take_fold(HeldOut& held_out, const TrainingRows::Part& unseen, GatedOperato
   for (std::size_t k = 0; k < z.size(); ++k) {
     held_out.predictions[unseen.rows[k]] = static_cast<double>(z[k]) + fitted.bias;
   }
+}
+
+bool is_lower(const HeldOut& a, const HeldOut& b) {
+  return a.candidate.held_out_loss < b.candidate.held_out_loss;
 }
 
 int active_groups(const std::vector<Matrix<float>>& weights) {
@@ -177,8 +187,6 @@ class GatedFold {
         unseen_(rows.inside_fold(fold)),
         share_(sum(seen_.targets.weights) / rows.total_weight()) {}
 
-  int number() const { return number_; }
-
   /// Starts from `w` [P, d], or from zero.
   void start(const Matrix<float>& gates, const Matrix<float>* w, const GatedMetric& metric,
              const GatedSettings& settings, ThreadPool& pool, SelectionCost& cost) {
@@ -200,7 +208,7 @@ class GatedFold {
     solver_->assume_curvature(curvature);
     solver_->solve(penalty * share_, tolerance, deadline);
     of_seen_->release_tables();  // of many columns they are large, and the folds take turns
-    take_fold(held_out, unseen_, *of_unseen_, gates_, solver_->weights());
+    take_fold(held_out, number_, unseen_, *of_unseen_, gates_, solver_->weights());
     return solver_->curvature();
   }
 
@@ -223,9 +231,11 @@ class GatedFold {
 };
 
 /// In a deque: solvers point into their folds, which must stay where they are.
-std::deque<GatedFold> gated_folds(const TrainingRows& rows, int folds) {
+std::deque<GatedFold> gated_folds(const TrainingRows& rows, int folds, std::size_t most = SIZE_MAX) {
   std::deque<GatedFold> result;
-  for (const int fold : used_folds(rows, folds)) result.emplace_back(rows, fold);
+  for (const int fold : used_folds(rows, folds)) {
+    if (result.size() < most) result.emplace_back(rows, fold);
+  }
   return result;
 }
 
@@ -245,15 +255,13 @@ HeldOut evaluate(std::deque<GatedFold>& folds, const Candidate& candidate, const
   HeldOut one;
   one.candidate = candidate;
   one.predictions.assign(rows.rows(), 0.0);
-  std::vector<int> fitted;
   for (GatedFold& fold : folds) {
     throw_if_interrupted();
-    if (rival != nullptr && fitted.size() == kFirstFolds && is_behind(one.predictions, *rival, rows, fitted)) {
+    if (rival != nullptr && one.folds.size() == kFirstFolds && is_behind(one, *rival, rows)) {
       one.candidate.held_out_loss = kGivenUp;
       return one;
     }
     curvature = fold.fit(candidate.penalty, kSelectionTolerance, curvature, deadline, one);
-    fitted.push_back(fold.number());
     progress.advance(1);
   }
   one.curvature = curvature;
@@ -324,16 +332,14 @@ class LinearPath {
     one.candidate.penalty = one.candidate.penalty_ratio * rows_->total_weight();
     one.candidate.active_groups = 1;
     one.predictions.assign(rows_->rows(), 0.0);
-    std::vector<int> fitted;
     for (LinearFold& fold : folds_) {
       throw_if_interrupted();
-      if (rival != nullptr && fitted.size() == kFirstFolds && is_behind(one.predictions, *rival, *rows_, fitted)) {
+      if (rival != nullptr && one.folds.size() == kFirstFolds && is_behind(one, *rival, *rows_)) {
         one.candidate.held_out_loss = kGivenUp;
         return one.candidate;
       }
-      fitted.push_back(fold.number);
       fold.solver.solve(one.candidate.penalty_ratio * sum(fold.seen.targets.weights), kTolerance, deadline, kGap);
-      take_fold(one, fold.unseen, fold.of_unseen, zero_gate_, fold.solver.weights());
+      take_fold(one, fold.number, fold.unseen, fold.of_unseen, zero_gate_, fold.solver.weights());
       progress.advance(1);
     }
     judge(one, *rows_);
@@ -384,14 +390,16 @@ std::optional<int> next_point(const std::map<int, HeldOut>& judged, SelectionRul
 }  // namespace
 
 HeldOut select_linear(const TrainingRows& rows, const MomentSpectrum& moments, int folds, SelectionRule rule,
-                      const Deadline& deadline, ThreadPool& pool, std::vector<Candidate>& path, SelectionCost& cost) {
+                      PathSearch search, const Deadline& deadline, ThreadPool& pool, std::vector<Candidate>& path,
+                      SelectionCost& cost) {
   const double start_s = monotonic_s();
   LinearPath points(rows, moments, folds, pool);
   Progress progress("linear model, choosing a penalty", kLinearLength * points.folds(), "fits");
   progress.may_end_early();
   double least = std::numeric_limits<double>::infinity();
   int above = 0;
-  for (int k = 0; k < kLinearLength && above < kLinearTurned; ++k) {
+  const int turned_after = search == PathSearch::Close ? kLinearTurned : 1;
+  for (int k = 0; k < kLinearLength && above < turned_after; ++k) {
     if (k > 0 && deadline.passed()) {
       cost.cut_short = true;
       break;
@@ -412,9 +420,10 @@ HeldOut settle_linear(const HeldOut& start, const TrainingRows& rows, const Mome
   const double start_s = monotonic_s();
   LinearPath points(rows, moments, folds, pool);
   points.start_from(start.weights);
-  Progress progress("linear model, penalty on all columns");
+  Progress progress("linear model, penalty on all rows and columns");
+  const auto distance = [&](int k) { return std::abs(std::log(linear_ratio(k) / start.candidate.penalty_ratio)); };
   int k = 0;
-  while (k + 1 < kLinearLength && linear_ratio(k) > 1.0001 * start.candidate.penalty_ratio) ++k;
+  while (k + 1 < kLinearLength && distance(k + 1) < distance(k)) ++k;
   for (std::optional<int> next = k; next; next = next_point(points.judged(), rule)) {
     if (!points.judged().empty() && deadline.passed()) {
       cost.cut_short = true;
@@ -438,7 +447,7 @@ HeldOut settle_linear(const HeldOut& start, const TrainingRows& rows, const Mome
 }
 
 HeldOut select_gated(const Matrix<float>& gates, double beta_max, const TrainingRows& rows, const GatedMetric& metric,
-                     const FitSettings& settings, const Deadline& deadline, ThreadPool& pool,
+                     const FitSettings& settings, PathSearch search, const Deadline& deadline, ThreadPool& pool,
                      std::vector<Candidate>& path, SelectionCost& cost) {
   const double start_s = monotonic_s();
   constexpr double kPathStart = 0.5;  // above it every model is one short step away from the constant
@@ -449,9 +458,10 @@ HeldOut select_gated(const Matrix<float>& gates, double beta_max, const Training
                     (static_cast<std::size_t>(settings.path_length) + kMostLighter) * folds.size(), "fits");
   progress.may_end_early();
   std::vector<HeldOut> candidates;
-  double least = std::numeric_limits<double>::infinity();
+  std::size_t least = 0;  // the candidate with the lowest loss
   int above = 0;
-  for (int k = 0; k < settings.path_length && above < kTurned; ++k) {
+  const int stride = search == PathSearch::Close ? 1 : 2;
+  for (int k = 0; k < settings.path_length && above * stride < kTurned; k += stride) {
     if (k > 0 && deadline.passed()) {
       cost.cut_short = true;
       break;
@@ -460,10 +470,13 @@ HeldOut select_gated(const Matrix<float>& gates, double beta_max, const Training
     const double position = settings.path_length > 1 ? static_cast<double>(k) / (settings.path_length - 1) : 0.0;
     candidate.penalty_ratio = kPathStart * std::pow(settings.path_end / kPathStart, position);
     candidate.penalty = candidate.penalty_ratio * beta_max;
-    HeldOut one = evaluate(folds, candidate, rows, deadline, path, progress);
-    above = one.candidate.held_out_loss < least ? 0 : above + 1;
-    least = std::min(least, one.candidate.held_out_loss);
+    // No rule takes a weaker penalty that is behind.
+    HeldOut one = evaluate(folds, candidate, rows, deadline, path, progress, 0, k > 0 ? &candidates[least] : nullptr);
+    const bool better = k == 0 || is_lower(one, candidates[least]);
+    above = better ? 0 : above + 1;
+    if (one.candidate.held_out_loss == kGivenUp) continue;
     candidates.push_back(std::move(one));
+    if (better) least = candidates.size() - 1;
   }
   HeldOut best = take_by(settings.rule, std::move(candidates));
   // One penalty for all groups shrinks the linear model as much as what is added to it.
@@ -474,8 +487,8 @@ HeldOut select_gated(const Matrix<float>& gates, double beta_max, const Training
     for (std::size_t k = 0; k < folds.size(); ++k) {
       folds[k].start(gates, &best.weights[k], metric, lighter_settings, pool, cost);
     }
-    HeldOut next = evaluate(folds, lighter, rows, deadline, path, progress);
-    if (!(next.candidate.held_out_loss < best.candidate.held_out_loss)) break;
+    HeldOut next = evaluate(folds, lighter, rows, deadline, path, progress, 0, &best);
+    if (!is_lower(next, best)) break;
     best = std::move(next);
   }
   for (const GatedFold& fold : folds) fold.count(cost);
@@ -483,58 +496,125 @@ HeldOut select_gated(const Matrix<float>& gates, double beta_max, const Training
   return best;
 }
 
+namespace {
+
+/// Folds with gates of their own, that go on from a candidate.
+class GatedSearch {
+ public:
+  GatedSearch(const TrainingRows& rows, const GatedMetric& metric, std::deque<GatedFold> folds,
+              const Deadline& deadline, ThreadPool& pool, std::vector<Candidate>& path, SelectionCost& cost)
+      : rows_(rows),
+        metric_(metric),
+        deadline_(deadline),
+        pool_(pool),
+        path_(path),
+        cost_(cost),
+        folds_(std::move(folds)) {}
+  GatedSearch(const GatedSearch&) = delete;
+  GatedSearch& operator=(const GatedSearch&) = delete;
+  ~GatedSearch() {
+    for (const GatedFold& fold : folds_) fold.count(cost_);
+  }
+
+  std::size_t folds() const { return folds_.size(); }
+
+  /// Whether the time is over; the cost then says so.
+  bool late() const {
+    cost_.cut_short = cost_.cut_short || deadline_.passed();
+    return deadline_.passed();
+  }
+
+  void start_from(const std::vector<Matrix<float>>& gates, const HeldOut& start) {
+    const GatedSettings settings = gated_settings(rows_, gates.front().rows(), start.candidate.linear_weight);
+    for (std::size_t k = 0; k < folds_.size(); ++k) {
+      folds_[k].start(gates[k], &start.weights[k], metric_, settings, pool_, cost_);
+    }
+  }
+
+  /// @param rival  see evaluate()
+  HeldOut judge(const Candidate& candidate, Progress& progress, const HeldOut* rival = nullptr) {
+    return evaluate(folds_, candidate, rows_, deadline_, path_, progress, 0, rival);
+  }
+
+  /// Turns the gates towards the weights until the held-out loss has not fallen kTurned times in a row; the best.
+  HeldOut refine(HeldOut best, Progress& progress) {
+    HeldOut last = best;
+    for (int round = 0, above = 0; round < kMostRounds && above < kTurned && !late(); ++round) {
+      last = turn(last, progress);
+      above = is_lower(last, best) ? 0 : above + 1;
+      if (above == 0) best = last;
+    }
+    return best;
+  }
+
+  /// The same for as long as a round is clearly better than the one before.
+  HeldOut refine_while_clear(HeldOut best, Progress& progress) {
+    bool clear = true;
+    for (int round = 0; clear && round < kMostRounds && !late(); ++round) {
+      HeldOut next = turn(best, progress, &best);
+      if (!is_lower(next, best)) break;
+      clear = is_better(next, best, rows_, kClearly);
+      best = std::move(next);
+    }
+    return best;
+  }
+
+  /// The candidate with each fold's gates turned towards its weights.
+  HeldOut turn(const HeldOut& one, Progress& progress, const HeldOut* rival = nullptr) {
+    std::vector<Matrix<float>> turned;
+    for (std::size_t k = 0; k < folds_.size(); ++k) turned.push_back(refine_gates(one.gates[k], one.weights[k]));
+    start_from(turned, one);
+    Candidate candidate = one.candidate;
+    ++candidate.refinements;
+    return judge(candidate, progress, rival);
+  }
+
+  /// From `best`, which the folds have started from or judged last, to penalties beside its own for as long as the
+  /// held-out loss falls; the last that it fell with.
+  HeldOut move_penalty(HeldOut best, double step, Progress& progress) {
+    while (!late()) {
+      Candidate candidate = best.candidate;
+      candidate.penalty *= step;
+      candidate.penalty_ratio *= step;
+      HeldOut next = judge(candidate, progress, &best);
+      if (!is_lower(next, best)) break;
+      best = std::move(next);
+    }
+    return best;
+  }
+
+  static constexpr int kMostRounds = 10;
+
+ private:
+  const TrainingRows& rows_;
+  const GatedMetric& metric_;
+  const Deadline& deadline_;
+  ThreadPool& pool_;
+  std::vector<Candidate>& path_;
+  SelectionCost& cost_;
+  std::deque<GatedFold> folds_;
+};
+
+}  // namespace
+
 HeldOut refine_gated(HeldOut best, const TrainingRows& rows, const GatedMetric& metric, const FitSettings& settings,
                      const Deadline& deadline, ThreadPool& pool, std::vector<Candidate>& path, SelectionCost& cost) {
   const double start_s = monotonic_s();
-  constexpr int kMostRounds = 10;
-  std::deque<GatedFold> folds = gated_folds(rows, settings.folds);
-  const auto start_from = [&](const std::vector<Matrix<float>>& gates, const std::vector<Matrix<float>>& w) {
-    const GatedSettings solver_settings = gated_settings(rows, gates.front().rows(), best.candidate.linear_weight);
-    for (std::size_t k = 0; k < folds.size(); ++k) {
-      folds[k].start(gates[k], &w[k], metric, solver_settings, pool, cost);
-    }
-  };
-  const auto better = [](const HeldOut& a, const HeldOut& b) {
-    return a.candidate.held_out_loss < b.candidate.held_out_loss;
-  };
-
-  const auto late = [&] {
-    cost.cut_short = cost.cut_short || deadline.passed();
-    return deadline.passed();
-  };
-
+  GatedSearch search(rows, metric, gated_folds(rows, settings.folds), deadline, pool, path, cost);
   std::optional<Progress> progress;
-  progress.emplace("gated program, refining gates", static_cast<std::size_t>(kMostRounds) * folds.size(), "fits");
+  progress.emplace("gated program, refining gates", static_cast<std::size_t>(GatedSearch::kMostRounds) * search.folds(),
+                   "fits");
   progress->may_end_early();
-  HeldOut last = best;
-  for (int round = 0, above = 0; round < kMostRounds && above < kTurned && !late(); ++round) {
-    std::vector<Matrix<float>> turned;
-    for (std::size_t k = 0; k < folds.size(); ++k) turned.push_back(refine_gates(last.gates[k], last.weights[k]));
-    start_from(turned, last.weights);
-    Candidate candidate = last.candidate;
-    ++candidate.refinements;
-    last = evaluate(folds, candidate, rows, deadline, path, *progress);
-    above = better(last, best) ? 0 : above + 1;
-    if (above == 0) best = last;
-  }
-  if (best.candidate.refinements > 0 && !late()) {
+  best = search.refine(std::move(best), *progress);
+  if (best.candidate.refinements > 0 && !search.late()) {
     progress.emplace("gated program, penalty of the refined gates");
     const HeldOut refined = best;
     for (const double step : {kPenaltyStep, 1 / kPenaltyStep}) {
-      start_from(refined.gates, refined.weights);
-      HeldOut before = refined;
-      while (!late()) {
-        Candidate candidate = before.candidate;
-        candidate.penalty *= step;
-        candidate.penalty_ratio *= step;
-        HeldOut next = evaluate(folds, candidate, rows, deadline, path, *progress);
-        if (!better(next, before)) break;
-        before = std::move(next);
-      }
-      if (better(before, best)) best = std::move(before);
+      search.start_from(refined.gates, refined);
+      HeldOut moved = search.move_penalty(refined, step, *progress);
+      if (is_lower(moved, best)) best = std::move(moved);
     }
   }
-  for (const GatedFold& fold : folds) fold.count(cost);
   cost.seconds += monotonic_s() - start_s;
   return best;
 }
@@ -542,28 +622,48 @@ HeldOut refine_gated(HeldOut best, const TrainingRows& rows, const GatedMetric& 
 HeldOut settle_gated(const HeldOut& start, const TrainingRows& rows, const GatedMetric& metric, int folds,
                      const Deadline& deadline, ThreadPool& pool, std::vector<Candidate>& path, SelectionCost& cost) {
   const double start_s = monotonic_s();
-  std::deque<GatedFold> fitted = gated_folds(rows, folds);
-  const GatedSettings settings = gated_settings(rows, start.gates.front().rows(), start.candidate.linear_weight);
-  for (std::size_t k = 0; k < fitted.size(); ++k) {
-    fitted[k].start(start.gates[k], &start.weights[k], metric, settings, pool, cost);
-  }
+  GatedSearch search(rows, metric, gated_folds(rows, folds), deadline, pool, path, cost);
   Progress progress("gated program, penalty on all columns");
-  HeldOut best = evaluate(fitted, start.candidate, rows, deadline, path, progress);
+  search.start_from(start.gates, start);
+  HeldOut best = search.judge(start.candidate, progress);
   // What the other columns hold shows in the loss: noise, when it has risen, wants a stronger penalty.
   const bool risen = best.candidate.held_out_loss > start.candidate.held_out_loss;
-  const double step = risen ? 1 / kPenaltyStep : kPenaltyStep;
-  while (!deadline.passed()) {
-    Candidate candidate = best.candidate;
-    candidate.penalty *= step;
-    candidate.penalty_ratio *= step;
-    HeldOut next = evaluate(fitted, candidate, rows, deadline, path, progress, 0, &best);
-    if (!(next.candidate.held_out_loss < best.candidate.held_out_loss)) break;
-    best = std::move(next);
-  }
-  for (const GatedFold& fold : fitted) fold.count(cost);
-  cost.cut_short = cost.cut_short || deadline.passed();
+  best = search.move_penalty(std::move(best), risen ? 1 / kPenaltyStep : kPenaltyStep, progress);
   cost.seconds += monotonic_s() - start_s;
   return best;
+}
+
+HeldOut refine_with_more_rows(const HeldOut& start, const HeldOut* linear, const TrainingRows& rows,
+                              const GatedMetric& metric, int folds, const Deadline& deadline, ThreadPool& pool,
+                              std::vector<Candidate>& path, SelectionCost& cost) {
+  const double start_s = monotonic_s();
+  GatedSearch search(rows, metric, gated_folds(rows, folds, kFirstFolds), deadline, pool, path, cost);
+  Progress progress("gated program, refining gates");
+  search.start_from(start.gates, start);
+  HeldOut best = search.judge(start.candidate, progress);
+  if (linear == nullptr || is_better(best, *linear, rows, 0)) {
+    const HeldOut refined = search.refine_while_clear(std::move(best), progress);
+    best = refined;
+    for (const double step : {kPenaltyStep, 1 / kPenaltyStep}) {
+      if (best.candidate.penalty != refined.candidate.penalty) break;  // weaker ones were better
+      search.start_from(refined.gates, refined);
+      best = search.move_penalty(refined, step, progress);
+    }
+  }
+  cost.seconds += monotonic_s() - start_s;
+  return best;
+}
+
+HeldOut judge_with_more_rows(const HeldOut& start, const TrainingRows& rows, const GatedMetric& metric, int folds,
+                             const Deadline& deadline, ThreadPool& pool, std::vector<Candidate>& path,
+                             SelectionCost& cost) {
+  const double start_s = monotonic_s();
+  GatedSearch search(rows, metric, gated_folds(rows, folds, kFirstFolds), deadline, pool, path, cost);
+  Progress progress("gated program, judged on all rows");
+  search.start_from(start.gates, start);
+  HeldOut judged = search.judge(start.candidate, progress);
+  cost.seconds += monotonic_s() - start_s;
+  return judged;
 }
 
 HeldOut fit_folds(const Matrix<float>& gates, const Matrix<float>& w, double curvature, const Candidate& candidate,
@@ -581,19 +681,20 @@ HeldOut fit_folds(const Matrix<float>& gates, const Matrix<float>& w, double cur
   return result;
 }
 
-bool clearly_better(const HeldOut& a, const HeldOut& b, const TrainingRows& rows) {
-  constexpr double kStandardErrors = 2;
+bool is_better(const HeldOut& a, const HeldOut& b, const TrainingRows& rows, double standard_errors) {
   double sum = 0;
   double squares = 0;
+  double n = 0;
   for (std::size_t i = 0; i < rows.rows(); ++i) {
+    if (!was_judged_on(a, rows, i)) continue;
     const double gain =
         loss_value(rows.targets(), i, b.predictions[i]) - loss_value(rows.targets(), i, a.predictions[i]);
     sum += gain;
     squares += gain * gain;
+    ++n;
   }
-  const double n = static_cast<double>(rows.rows());
   const double variance = std::max(0.0, squares / n - sum / n * (sum / n));
-  return sum / n > kStandardErrors * std::sqrt(variance / n);
+  return sum / n > standard_errors * std::sqrt(variance / n);
 }
 
 }  // namespace coala

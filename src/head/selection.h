@@ -13,7 +13,8 @@ struct HeldOut {
   Candidate candidate;
   std::vector<Matrix<float>> gates;    ///< one [P, d] per fold with rows
   std::vector<Matrix<float>> weights;  ///< the same
-  std::vector<double> predictions;     ///< [rows], bias included
+  std::vector<double> predictions;     ///< [rows], bias included; zero in folds that were not fitted
+  std::vector<int> folds;              ///< that were fitted: what it was judged on
   double curvature = 0;                ///< that the gated program's steps have met, of the last fold
 };
 
@@ -34,19 +35,25 @@ struct SelectionCost {
   }
 };
 
+/// Whether the minimum of a path is what counts, or a point near it from which the search goes on with more rows.
+enum class PathSearch { Close, Coarse };
+
 /// Factors of the groups' penalties [groups]: the linear group, which comes first, has its own.
 std::vector<double> group_weights(std::size_t groups, double linear_weight);
 
 /// Ridge models over a geometric path of penalties, each fitted once per fold, until the held-out loss has turned; the
 /// one that the rule takes. Every candidate is appended to `path`. All three selections end at the deadline with the
 /// candidates that they have; the first is always judged.
+/// @param search  how closely: a path that is settled on more rows ends at the first point above the minimum
 HeldOut select_linear(const TrainingRows& rows, const MomentSpectrum& moments, int folds, SelectionRule rule,
-                      const Deadline& deadline, ThreadPool& pool, std::vector<Candidate>& path, SelectionCost& cost);
+                      PathSearch search, const Deadline& deadline, ThreadPool& pool, std::vector<Candidate>& path,
+                      SelectionCost& cost);
 
 /// The same for the gated program, from half of beta_max downwards; the path ends when the held-out loss has turned. At
 /// its best point the linear group's penalty is halved for as long as the held-out loss falls.
+/// @param search  how closely: a path that is settled on more rows has every second point only
 HeldOut select_gated(const Matrix<float>& gates, double beta_max, const TrainingRows& rows, const GatedMetric& metric,
-                     const FitSettings& settings, const Deadline& deadline, ThreadPool& pool,
+                     const FitSettings& settings, PathSearch search, const Deadline& deadline, ThreadPool& pool,
                      std::vector<Candidate>& path, SelectionCost& cost);
 
 /// Goes on from `best`: refines each fold's gates by its own weights (no row's label reaches the gates it is judged
@@ -54,9 +61,9 @@ HeldOut select_gated(const Matrix<float>& gates, double beta_max, const Training
 HeldOut refine_gated(HeldOut best, const TrainingRows& rows, const GatedMetric& metric, const FitSettings& settings,
                      const Deadline& deadline, ThreadPool& pool, std::vector<Candidate>& path, SelectionCost& cost);
 
-/// Goes on from what a selection on fewer columns has taken (fold by fold, as weights of these columns): judges its
-/// penalty on these rows, then stronger and weaker ones, on the same path, until the minimum lies between two others
-/// and the rule has what it needs. Replaces their entries in `path`.
+/// Goes on from what a selection on fewer rows or columns has taken (fold by fold, as weights of these columns): judges
+/// its penalty on these rows, then stronger and weaker ones, on the same path, until the minimum lies between two
+/// others and the rule has what it needs. Replaces their entries in `path`.
 HeldOut settle_linear(const HeldOut& start, const TrainingRows& rows, const MomentSpectrum& moments, int folds,
                       SelectionRule rule, const Deadline& deadline, ThreadPool& pool, std::vector<Candidate>& path,
                       SelectionCost& cost);
@@ -66,15 +73,29 @@ HeldOut settle_linear(const HeldOut& start, const TrainingRows& rows, const Mome
 HeldOut settle_gated(const HeldOut& start, const TrainingRows& rows, const GatedMetric& metric, int folds,
                      const Deadline& deadline, ThreadPool& pool, std::vector<Candidate>& path, SelectionCost& cost);
 
+/// Goes on from a candidate of fewer rows: refines each fold's gates for as long as they become clearly better, then
+/// looks for a better penalty. There are many rows, and the held-out ones of two folds tell what is better.
+/// @param linear  the linear model of the same rows: nothing is tried when the start is not better; null: there is none
+HeldOut refine_with_more_rows(const HeldOut& start, const HeldOut* linear, const TrainingRows& rows,
+                              const GatedMetric& metric, int folds, const Deadline& deadline, ThreadPool& pool,
+                              std::vector<Candidate>& path, SelectionCost& cost);
+
+/// What the held-out rows of two folds say of a candidate of fewer rows.
+HeldOut judge_with_more_rows(const HeldOut& start, const TrainingRows& rows, const GatedMetric& metric, int folds,
+                             const Deadline& deadline, ThreadPool& pool, std::vector<Candidate>& path,
+                             SelectionCost& cost);
+
 /// Every fold's weights at a chosen candidate with the gates that all folds share, starting from `w`.
 /// @param curvature  that the program on all rows has met
 HeldOut fit_folds(const Matrix<float>& gates, const Matrix<float>& w, double curvature, const Candidate& candidate,
                   const TrainingRows& rows, const GatedMetric& metric, int folds, const Deadline& deadline,
                   ThreadPool& pool, SelectionCost& cost);
 
-/// Whether `a` predicts held-out rows better than `b` by more than two standard errors of the paired difference of
-/// their losses. The best of many candidates is the luckiest as well: on few rows a richer model must show more than a
-/// lower mean.
-bool clearly_better(const HeldOut& a, const HeldOut& b, const TrainingRows& rows);
+inline constexpr double kClearly = 2;  ///< standard errors
+
+/// Whether `a` predicts the rows that it was judged on better than `b` by more than so many standard errors of the
+/// paired difference of their losses. The best of many candidates is the luckiest as well: on few rows a richer model
+/// must show more than a lower mean.
+bool is_better(const HeldOut& a, const HeldOut& b, const TrainingRows& rows, double standard_errors);
 
 }  // namespace coala

@@ -84,9 +84,8 @@ TokenProgram fit_program(const FeatureSet& set, const Columns& columns, const To
   const TrainingRows rows(sums, transform, loss, settings.folds, settings.seed);
   SelectionCost cost;
   // 16,384 columns at rank 128: no matrix of columns by columns is made, and with few rows their span is all there is.
-  const std::optional<LeadingRows> leading = leading_rows(sums, rows, settings.folds, settings.seed, pool, cost);
-  LinearFit fit =
-      fit_linear(rows, leading ? &*leading : nullptr, settings.folds, settings.rule, Deadline(), pool, cost);
+  const std::optional<Look> look = first_look(sums, transform, rows, settings.folds, settings.seed, pool, cost);
+  LinearFit fit = fit_linear(rows, look ? &*look : nullptr, settings.folds, settings.rule, Deadline(), pool, cost);
   TokenProgram program;
   program.path = std::move(fit.path);
   program.chosen = fit.selected.candidate;

@@ -104,6 +104,10 @@ double dot(std::span<const float> x, std::span<const float> y) {
   return dot_of_floats(x.data(), y.data(), x.size());
 }
 
+double dot(std::span<const float> x, std::span<const double> y) {
+  return dot_with_doubles(x.data(), y.data(), x.size());
+}
+
 double dot(std::span<const double> x, std::span<const double> y) {
   double sum = 0;
   for (std::size_t i = 0; i < x.size(); ++i) sum += x[i] * y[i];

@@ -16,8 +16,10 @@ void gemm(bool transpose_a, bool transpose_b, double alpha, MatrixView<const dou
 /// y = op(A) x on the calling thread, in double: numbers of A in single precision, x and y may span many magnitudes.
 void gemv(bool transpose, MatrixView<const float> a, std::span<const double> x, std::span<double> y);
 
-/// Inner product, accumulated in double whatever the type.
+/// Inner product, accumulated in double whatever the type. Of numbers of single precision it is the same whether they
+/// have been widened or not; a row that meets many others is better widened once.
 double dot(std::span<const float> x, std::span<const float> y);
+double dot(std::span<const float> x, std::span<const double> y);
 double dot(std::span<const double> x, std::span<const double> y);
 
 }  // namespace coala

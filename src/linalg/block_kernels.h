@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "linalg/dense_kernels.h"
+
 namespace coala {
 
 /// How weights are stored in blocks; names and layouts are ggml's (ggml-common.h).
@@ -24,10 +26,10 @@ struct RoundedSuperblock {
   std::int16_t sums[16];     ///< of 16 of `numbers` each
 };
 
-/// Products of a few rows with weights in blocks. Eight rows of weights are decoded at a time, turned over, so that a
-/// register holds four numbers of each: then every row meets them without an addition across lanes, and what is decoded
-/// once serves all rows. Sums within a block are exact, in integers; those over blocks have one order, whatever the
-/// rows and columns.
+/// Weights in blocks: products of a few rows with them, and panels of them for products of many. Eight rows of weights
+/// are decoded at a time, turned over, so that a register holds four numbers of each: then every row meets them without
+/// an addition across lanes, and what is decoded once serves all rows. Sums within a block are exact, in integers;
+/// those over blocks have one order, whatever the rows and columns.
 struct BlockKernels {
   /// c[rows][columns] = x w^T.
   /// @param x  rows of RoundedBlock, or of RoundedSuperblock for K formats; x_stride and w_stride in bytes
@@ -35,8 +37,13 @@ struct BlockKernels {
   using Dots = void (*)(const std::byte* x, std::size_t x_stride, std::size_t rows, const std::byte* w,
                         std::size_t w_stride, std::size_t columns, std::size_t k, float* c, std::size_t c_stride);
   std::array<Dots, kBlockFormats> dots;
+  /// Null for formats of blocks of 256.
+  std::array<DenseKernels::PackPanel, kBlockFormats> pack_panel;
 
-  Dots of(BlockFormat format) const { return dots[static_cast<std::size_t>(format)]; }
+  Dots dots_of(BlockFormat format) const { return dots[static_cast<std::size_t>(format)]; }
+  DenseKernels::PackPanel pack_panel_of(BlockFormat format) const {
+    return pack_panel[static_cast<std::size_t>(format)];
+  }
 };
 
 /// Those of this CPU, or null when it has none.

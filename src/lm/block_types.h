@@ -2,6 +2,7 @@
 
 #include <ggml.h>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 
@@ -27,5 +28,17 @@ inline constexpr std::array<BlockType, kBlockFormats> kBlockTypes{{{GGML_TYPE_Q4
                                                                    {GGML_TYPE_Q4_K, BlockFormat::Q4_K, 2},
                                                                    {GGML_TYPE_Q5_K, BlockFormat::Q5_K, 2},
                                                                    {GGML_TYPE_Q6_K, BlockFormat::Q6_K, 3}}};
+
+/// Of a type that has kernels on this CPU; null when it has none.
+inline const BlockType* block_type_of(ggml_type type) {
+  const auto* const found = std::ranges::find(kBlockTypes, type, &BlockType::type);
+  return block_kernels() != nullptr && found != kBlockTypes.end() ? found : nullptr;
+}
+
+/// What turns such weights over; null: ggml decodes them first.
+inline DenseKernels::PackPanel pack_panel_of(ggml_type type) {
+  const BlockType* const found = block_type_of(type);
+  return found != nullptr ? block_kernels()->pack_panel_of(found->format) : nullptr;
+}
 
 }  // namespace coala

@@ -24,9 +24,8 @@ const ggml_type_traits_cpu* quantised_dots(ggml_type type) {
 }
 
 const BlockType* block_type_for(ggml_type type, std::size_t rows) {
-  const auto* const found = std::ranges::find(kBlockTypes, type, &BlockType::type);
-  const bool usable = block_kernels() != nullptr && found != kBlockTypes.end() && rows >= found->fewest_rows;
-  return usable ? found : nullptr;
+  const BlockType* const found = block_type_of(type);
+  return found != nullptr && rows >= found->fewest_rows ? found : nullptr;
 }
 
 /// Bytes of a row of k numbers as our kernels take it.
@@ -116,8 +115,8 @@ void FewRows::multiply_quantised(const ggml_tensor& weights, const float* x, std
   const auto* w = static_cast<const std::byte*>(weights.data);
   pool.for_chunks(columns, kGrain, [&](int, std::size_t begin, std::size_t end) {
     if (ours != nullptr) {
-      block_kernels()->of(ours->format)(rounded_.data(), rounded_bytes, rows, w + begin * weights.nb[1], weights.nb[1],
-                                        end - begin, k, c + begin, columns);
+      block_kernels()->dots_of(ours->format)(rounded_.data(), rounded_bytes, rows, w + begin * weights.nb[1],
+                                             weights.nb[1], end - begin, k, c + begin, columns);
       return;
     }
     constexpr std::size_t kAhead = 4;  // rows: the hardware does not fetch far enough ahead of one that is read once

@@ -8,6 +8,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "lm/block_types.h"
+
 namespace coala {
 namespace {
 
@@ -226,18 +228,23 @@ void GraphKernels::multiply(const ggml_tensor& node, ThreadPool& pool) {
   const auto columns = static_cast<std::size_t>(w->ne[1]);
   const auto rows = static_cast<std::size_t>(x->ne[1]);
   const std::size_t padded = round_up(rows, kernels_.row_tile);
-  packed_.resize(std::max(packed_.size(), padded * depth));
   // Two loops for all steps of the depth: threads that wait for each other after each step would lose a piece each
   // time.
   const auto for_steps = [depth](const auto& call) {
     for (std::size_t from = 0; from < depth; from += kPanelDepth) call(from, std::min(kPanelDepth, depth - from));
   };
-  pool.for_chunks(rows, kernels_.row_tile, [&](int, std::size_t begin, std::size_t end) {
-    for_steps([&](std::size_t from, std::size_t step) {
-      kernels_.pack_rows(at<float>(x, begin) + from, x->nb[1] / sizeof(float), end - begin, step,
-                         packed_.data() + from * padded + begin * step);
+  // Queries, keys and values have the same rows, and so have the gate and the up projection.
+  if (packed_rows_ != x) {
+    packed_.resize(std::max(packed_.size(), padded * depth));
+    pool.for_chunks(rows, kernels_.row_tile, [&](int, std::size_t begin, std::size_t end) {
+      for_steps([&](std::size_t from, std::size_t step) {
+        kernels_.pack_rows(at<float>(x, begin) + from, x->nb[1] / sizeof(float), end - begin, step,
+                           packed_.data() + from * padded + begin * step);
+      });
     });
-  });
+    // Another view of the memory may be written to in between.
+    packed_rows_ = x->view_src == nullptr ? x : nullptr;
+  }
   auto* c = static_cast<float*>(node.data);
   pool.for_chunks(columns, kPanelColumns, [&](int, std::size_t begin, std::size_t end) {
     alignas(64) float panel[kPanelDepth * kPanelColumns];
@@ -297,6 +304,10 @@ void GraphKernels::pack_weights(const ggml_tensor& w, std::size_t first, std::si
       return;
     default:
       break;
+  }
+  if (const DenseKernels::PackPanel pack = pack_panel_of(w.type)) {
+    pack(start, w.nb[1], count, step, panel);
+    return;
   }
   alignas(64) float decoded[kPanelDepth * kPanelColumns];
   const auto decode = ggml_get_type_traits(w.type)->to_float;

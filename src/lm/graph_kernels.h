@@ -48,6 +48,7 @@ class GraphKernels {
     precision_ = precision;
     exact_rows_ = exact_rows;
     masks_.clear();
+    packed_rows_ = nullptr;
   }
 
   /// How many nodes at the front run() would compute; 0 when it has no kernel for the first.
@@ -96,6 +97,7 @@ class GraphKernels {
   Precision precision_ = Precision::F32;
   bool exact_rows_ = false;
   AlignedVector<float> packed_;
+  const ggml_tensor* packed_rows_ = nullptr;  ///< whose numbers they are
   AlignedVector<std::uint16_t> rounded_;
   AlignedVector<float> attended_;             ///< [rows][heads][value width]: what attention found, until all is read
   std::map<const ggml_tensor*, Mask> masks_;  ///< layers share their mask

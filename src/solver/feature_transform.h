@@ -16,15 +16,10 @@ struct FeatureTransform {
     return {std::vector<float>(dimension, 0.0f), std::vector<float>(dimension, 1.0f)};
   }
 
+  /// In double: the difference of two large numbers of single precision may overflow it.
   /// @param features  columns [first, first + features.size()); may be the same memory as `x`
-  template <class T>
-  void apply(std::span<const T> features, std::span<T> x, std::size_t first = 0) const {
-    // In double: the difference of two large numbers of single precision may overflow it.
-    for (std::size_t j = 0; j < features.size(); ++j) {
-      const double difference = static_cast<double>(features[j]) - static_cast<double>(mean[first + j]);
-      x[j] = static_cast<T>(difference * static_cast<double>(scale[first + j]));
-    }
-  }
+  void apply(std::span<const float> features, std::span<float> x, std::size_t first = 0) const;
+  void apply(std::span<const double> features, std::span<double> x, std::size_t first = 0) const;
 };
 
 }  // namespace coala

@@ -21,6 +21,9 @@ Matrix<float> draw_gates(std::size_t count, std::size_t dimension, std::uint64_t
 bool gate_open(std::span<const float> gate, std::span<const float> x) noexcept {
   return dot(gate, x) >= 0;
 }
+bool gate_open(std::span<const float> gate, std::span<const double> x) noexcept {
+  return dot(gate, x) >= 0;
+}
 bool gate_open(std::span<const double> gate, std::span<const double> x) noexcept {
   return dot(gate, x) >= 0;
 }

@@ -21,6 +21,7 @@ Matrix<float> refine_gates(const Matrix<float>& gates, const Matrix<float>& w);
 /// Is the gate open: g'x >= 0? The product is summed in double and in order, here and wherever a head is scored, so
 /// that training and scoring agree on which side of a gate a row lies.
 bool gate_open(std::span<const float> gate, std::span<const float> x) noexcept;
+bool gate_open(std::span<const float> gate, std::span<const double> x) noexcept;
 bool gate_open(std::span<const double> gate, std::span<const double> x) noexcept;
 
 /// D [n, P]: 1 where the gate is open. `side` is one side of a segment of `rows`.

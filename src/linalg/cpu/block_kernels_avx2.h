@@ -123,6 +123,14 @@ __m256i inner_products(const __m256i (&groups)[8], const std::int8_t* numbers) {
   return _mm256_add_epi32(add_pairs(half[0]), add_pairs(half[1]));
 }
 
+/// Number `b` of each of the words' four, without or with its sign.
+__m256 unsigned_number(__m256i words, int b) {
+  return _mm256_cvtepi32_ps(_mm256_and_si256(_mm256_srli_epi32(words, 8 * b), _mm256_set1_epi32(255)));
+}
+__m256 signed_number(__m256i words, int b) {
+  return _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(words, 24 - 8 * b), 24));
+}
+
 /// Weights factor * q + least, q without sign.
 template <int Bits>
 struct AffineBlock {
@@ -136,6 +144,9 @@ struct AffineBlock {
     sum = _mm256_fmadd_ps(products, _mm256_mul_ps(factor, _mm256_set1_ps(x.factor)), sum);
     return _mm256_fmadd_ps(least, _mm256_set1_ps(x.sum), sum);
   }
+
+  /// The eight rows' numbers 4 i + b.
+  __m256 numbers(int i, int b) const { return _mm256_fmadd_ps(unsigned_number(groups[i], b), factor, least); }
 };
 
 /// A factor, the fifth bits if there are, 32 times four bits; the numbers are around zero. Q4_0 and Q5_0.
@@ -203,6 +214,10 @@ struct SignedBlock {
     }
     const __m256 all = _mm256_cvtepi32_ps(_mm256_add_epi32(products[0], products[1]));
     return _mm256_fmadd_ps(all, _mm256_mul_ps(factor, _mm256_set1_ps(x.factor)), sum);
+  }
+
+  __m256 numbers(int i, int b) const {
+    return _mm256_mul_ps(signed_number(groups[i], b), factor);
   }
 };
 
@@ -460,12 +475,46 @@ void block_dots(const std::byte* x, std::size_t x_stride, std::size_t rows, cons
   }
 }
 
+/// See DenseKernels::PackPanel; k is a multiple of the block.
+template <class Block>
+void pack_block_panel(const std::byte* w, std::size_t stride, std::size_t columns, std::size_t k, float* panel) {
+  constexpr std::size_t kColumns = 8;
+  for (std::size_t c = 0; c < kPanelColumns; c += kColumns) {
+    if (c >= columns) {
+      for (std::size_t i = 0; i < k; ++i) _mm256_storeu_ps(panel + i * kPanelColumns + c, _mm256_setzero_ps());
+      continue;
+    }
+    const std::size_t here = columns - c < kColumns ? columns - c : kColumns;
+    EightRows eight;
+    for (std::size_t i = 0; i < kColumns; ++i) eight.row[i] = w + (c + (i < here ? i : here - 1)) * stride;
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    const __m256 is_row = _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(here)), lane));
+    for (std::size_t first = 0; first < k; first += Block::kNumbers) {
+      const Block block(eight);
+      float* const to = panel + first * kPanelColumns + c;
+#pragma GCC unroll 8
+      for (int i = 0; i < 8; ++i) {
+#pragma GCC unroll 4
+        for (int b = 0; b < 4; ++b) {
+          _mm256_storeu_ps(to + static_cast<std::size_t>(4 * i + b) * kPanelColumns,
+                           _mm256_and_ps(block.numbers(i, b), is_row));
+        }
+      }
+#pragma GCC unroll 8
+      for (const std::byte*& row : eight.row) row += Block::kBytes;
+    }
+  }
+}
+
 /// In the order of BlockFormat.
 constexpr BlockKernels block_kernels_avx2() {
   return {{&block_dots<Whole<CentredBlock<4>>>, &block_dots<Whole<ShiftedBlock<4>>>,
            &block_dots<Whole<CentredBlock<5>>>, &block_dots<Whole<ShiftedBlock<5>>>, &block_dots<Whole<BlockQ8_0>>,
            &block_dots<Whole<BlockIQ4_NL>>, &block_dots<Whole<BlockMXFP4>>, &block_dots<AffineSuperblock<4>>,
-           &block_dots<AffineSuperblock<5>>, &block_dots<SuperblockQ6_K>}};
+           &block_dots<AffineSuperblock<5>>, &block_dots<SuperblockQ6_K>},
+          {&pack_block_panel<CentredBlock<4>>, &pack_block_panel<ShiftedBlock<4>>, &pack_block_panel<CentredBlock<5>>,
+           &pack_block_panel<ShiftedBlock<5>>, &pack_block_panel<BlockQ8_0>, &pack_block_panel<BlockIQ4_NL>,
+           &pack_block_panel<BlockMXFP4>, nullptr, nullptr, nullptr}};
 }
 
 }  // namespace
