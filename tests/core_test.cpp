@@ -23,6 +23,7 @@
 #include "core/random.h"
 #include "core/run_delay.h"
 #include "core/safetensors.h"
+#include "core/utf8.h"
 #include "support.h"
 
 namespace coala {
@@ -45,15 +46,15 @@ TEST(AtomicFile, AppearsOnlyWhenCommitted) {
 
 TEST(AtomicFile, RemovesWhatAKilledProcessLeft) {
   const TemporaryFolder folder;
-  const auto left = folder / "a.tmp.1";
-  const auto written = folder / "a.tmp.2";  // by a process that lives: it holds a lock
-  for (const auto& path : {left, written, folder / "ab.tmp.1"}) std::ofstream(path) << "half";
+  const auto left = folder / "a.coala-tmp-1";
+  const auto written = folder / "a.coala-tmp-2";  // by a process that lives: it holds a lock
+  for (const auto& path : {left, written, folder / "ab.coala-tmp-1"}) std::ofstream(path) << "half";
   const int descriptor = ::open(written.c_str(), O_WRONLY | O_CLOEXEC);
   ASSERT_EQ(::flock(descriptor, LOCK_EX | LOCK_NB), 0);
   write_file(folder / "a", "whole");
   EXPECT_FALSE(std::filesystem::exists(left));
   EXPECT_TRUE(std::filesystem::exists(written));
-  EXPECT_TRUE(std::filesystem::exists(folder / "ab.tmp.1"));
+  EXPECT_TRUE(std::filesystem::exists(folder / "ab.coala-tmp-1"));
   EXPECT_EQ(read_file(folder / "a"), "whole");
   ::close(descriptor);
 }
@@ -62,6 +63,37 @@ TEST(AtomicFile, SaysWhatTheSystemRefuses) {
   EXPECT_EQ(error_code_of([] { write_file("/no/such/folder/a", "x"); }), ErrorCode::Io);
   EXPECT_EQ(error_code_of([] { write_file("/dev/full/x", "x"); }), ErrorCode::Io);
   EXPECT_EQ(error_code_of([] { read_file("/no/such/file"); }), ErrorCode::BadInput);
+}
+
+TEST(AtomicFile, GoesWhereALinkLeadsAndRefusesWhatIsNoFile) {
+  const TemporaryFolder folder;
+  write_file(folder / "a", "old");
+  std::filesystem::permissions(folder / "a", std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+  std::filesystem::create_symlink("a", folder / "link");
+  write_file(folder / "link", "new");
+  EXPECT_TRUE(std::filesystem::is_symlink(folder / "link"));
+  EXPECT_EQ(read_file(folder / "a"), "new");
+  EXPECT_EQ(std::filesystem::status(folder / "a").permissions(),
+            std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+  std::filesystem::create_symlink("round", folder / "round");
+  EXPECT_EQ(error_code_of([&] { write_file(folder / "round", "x"); }), ErrorCode::BadInput);
+  EXPECT_EQ(error_code_of([&] { write_file(folder.path(), "x"); }), ErrorCode::BadInput);
+  EXPECT_EQ(error_code_of([] { write_file("", "x"); }), ErrorCode::BadUsage);
+  write_file("/dev/null", "x");
+  EXPECT_TRUE(std::filesystem::is_character_file("/dev/null"));
+}
+
+TEST(Utf8, PrintableTextCannotOrderATerminal) {
+  EXPECT_EQ(printable("h\u00e9llo \u4e16"), "h\u00e9llo \u4e16");
+  EXPECT_EQ(printable(std::string("a\0b", 3)), "a\\x00b");
+  EXPECT_EQ(printable("\x1b]0;t\a\n\t"), "\\x1b]0;t\\x07\\n\\t");
+  EXPECT_EQ(printable("\xc2\x9b"), "\\xc2\\x9b");  // a control of two bytes
+  EXPECT_EQ(printable("\u202ex\u2069"), "\\xe2\\x80\\xaex\\xe2\\x81\\xa9");
+  EXPECT_EQ(printable("\xff\xe4\xb8"), "\\xff\\xe4\\xb8");  // no characters
+  EXPECT_EQ(printable_lines("a\n\tb\r"), "a\n\tb\\x0d");
+  const Error error(ErrorCode::BadInput, std::string("a\0b", 3), "\x1b");
+  EXPECT_STREQ(error.what(), "a\\x00b");
+  EXPECT_EQ(error.hint(), "\\x1b");
 }
 
 TEST(Half, EveryF16SurvivesTheRoundTrip) {

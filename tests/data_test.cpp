@@ -10,7 +10,7 @@
 #include "core/random.h"
 #include "data/nesting_scanner.h"
 #include "data/reader.h"
-#include "data/utf8.h"
+#include "core/utf8.h"
 #include "support.h"
 
 namespace coala {

@@ -6,7 +6,7 @@
 #include <map>
 
 #include "core/random.h"
-#include "data/utf8.h"
+#include "core/utf8.h"
 #include "decode/parallel_generator.h"
 #include "extract/feature_extractor.h"
 #include "tiny_replies.h"

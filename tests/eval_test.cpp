@@ -91,6 +91,29 @@ TEST(Intervals, BootstrapCoversTheMean) {
   EXPECT_LE(covered, static_cast<int>(0.98 * kSimulations));
 }
 
+/// From 20,001 prompts on there is nothing to draw: the interval is the one that the draws of 20,000 come to.
+TEST(Intervals, ManyPromptsHaveTheNormalInterval) {
+  Random random(3);
+  std::vector<double> values;
+  std::vector<std::int64_t> prompts;
+  for (std::int64_t prompt = 0; prompt < 20'001; ++prompt) {
+    const double own = random.normal();
+    for (std::uint64_t k = random.below(3) + 1; k > 0; --k) {
+      values.push_back(own + 0.3 * random.normal());
+      prompts.push_back(prompt);
+    }
+  }
+  const Interval normal = bootstrap_mean(values, prompts, 0);
+  while (prompts.back() == 20'000) {
+    prompts.pop_back();
+    values.pop_back();
+  }
+  const Interval drawn = bootstrap_mean(values, prompts, 0);
+  const double width = drawn.high - drawn.low;
+  EXPECT_NEAR(normal.low, drawn.low, 0.06 * width);  // a percentile of 2,000 draws has a relative error of 4 %
+  EXPECT_NEAR(normal.high, drawn.high, 0.06 * width);
+}
+
 TEST(Intervals, BootstrapDetails) {
   const std::vector<double> values{1, 2, 3, 4};
   const std::vector<std::int64_t> own{0, 1, 2, 3};

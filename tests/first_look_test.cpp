@@ -17,7 +17,7 @@ namespace {
 
 using test::accuracy;
 
-constexpr std::size_t kWholeRows = kFirstRows + kFirstRows / 2;  // that are looked at at once
+constexpr std::size_t kWholeRows = 2 * kFirstRows;  // that are looked at at once
 constexpr std::size_t kMany = 3 * kWholeRows;
 
 double line(std::span<const float> x) {
@@ -94,7 +94,7 @@ TEST(FirstLook, NoneWhereFoldsWouldChange) {
   for (const std::size_t d : {3UL, 600UL}) {
     FeatureSet set = test::pair_set(kMany, d, line, 4);
     std::ranges::fill(set.prompt_id, 7);
-    set.prompt_id.front() = 8;
+    set.prompt_id.back() = 8;
     const LookedAt one = look_at(set, Loss::BradleyTerry, pool);
     ASSERT_EQ(one.look.has_value(), d == 600);  // whose columns are many
     if (one.look) {

@@ -66,7 +66,8 @@ TEST(CommandJudge, AsksAProgram) {
       "python3 -c 'import sys, json\n"
       "for line in sys.stdin:\n"
       "  row = json.loads(line); assert row[\"prompt\"][0][\"role\"] == \"user\"\n"
-      "  print(json.dumps({\"score\": len(row[\"response\"])}))'");
+      "  print(json.dumps({\"score\": len(row[\"response\"])}))'",
+      /*seconds_per_reply=*/60);
   EXPECT_EQ(judge.scores(replies(prompt)), (std::vector<double>{7, 17, 0}));
 }
 
@@ -74,7 +75,7 @@ TEST(CommandJudge, SaysWhatIsWrongWithIt) {
   const Prompt prompt = sample_pairs(1)[0].prompt;
   for (const char* command : {"exit 3", "kill -9 $$", "echo nonsense", "echo '{\"score\": \"high\"}'",
                               "echo '{\"score\": 1}'", "no-such-program-at-all 2>/dev/null"}) {
-    CommandJudge judge(command);
+    CommandJudge judge(command, /*seconds_per_reply=*/60);
     EXPECT_EQ(error_code_of([&] { judge.scores(replies(prompt)); }), ErrorCode::BadInput) << command;
   }
 }

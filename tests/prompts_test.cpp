@@ -2,7 +2,7 @@
 
 #include "core/atomic_file.h"
 #include "data/prompt_reader.h"
-#include "data/utf8.h"
+#include "core/utf8.h"
 #include "support.h"
 
 namespace coala {

@@ -287,7 +287,7 @@ TEST(ReluDeathTest, AnInterruptKeepsTheBestPoint) {
         ReluSettings settings;
         settings.beta = 0.02 * solver.beta_max();
         settings.tolerance = 1e-16;
-        install_interrupt_handler();
+        install_stop_handler();
         settings.observer = [](const ReluProgress& progress) {
           if (progress.iteration == 20) ::raise(SIGINT);
         };

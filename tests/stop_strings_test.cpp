@@ -7,7 +7,7 @@
 #include <limits>
 #include <set>
 
-#include "data/utf8.h"
+#include "core/utf8.h"
 #include "tiny_replies.h"
 
 namespace coala {

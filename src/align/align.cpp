@@ -131,7 +131,7 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
     key.add(plan.held_out->metadata_value("fingerprint"));
   }
   const Json settings = describe(options.fit);
-  key.add(settings.dump())
+  key.add(settings.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace))
       .add(std::to_string(options.eval_fraction))
       .add(std::to_string(options.seeds))
       .add(kVersion)
@@ -166,7 +166,7 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
   add_texts(examples, options.eval_data.empty() ? options.data : DataFile{options.eval_data, options.data.reader},
             left_out);
   write_file(paths.report, html_report({metrics, run.evaluated, examples, options.command}));
-  write_file(paths.metrics, metrics.dump(2) + "\n");
+  write_file(paths.metrics, metrics.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
   return {std::move(metrics), false};
 }
 

@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "cli/check_options.h"
 #include "cli/command.h"
 #include "cli/data_options.h"
 #include "cli/feature_options.h"
@@ -30,13 +31,13 @@ void print_what_next(const AlignCommand& command, const nlohmann::ordered_json& 
   }
   const std::string head = " --head " + quoted((command.align.out / "head.safetensors").string());
   if (metrics.contains("token_head")) {
-    fmt::print("The head now guides what the model writes, and can be made part of it:\n");
-    fmt::print("  coala generate{}{} --prompt \"...\"\n", model, head);
-    fmt::print("  coala export{}{} --format gguf --out {}\n", model, head,
-               quoted((command.align.out / "model.gguf").string()));
+    print_out("The head now guides what the model writes, and can be made part of it:\n");
+    print_out("  coala generate{}{} --prompt \"...\"\n", model, head);
+    print_out("  coala export{}{} --format gguf --out {}\n", model, head,
+              quoted((command.align.out / "model.gguf").string()));
   } else {
-    fmt::print("The head scores answers. There is no token head, which could guide what the model writes:\n");
-    fmt::print("  coala score{}{} --data {}\n", model, head, quoted(command.data.path));
+    print_out("The head scores answers. There is no token head, which could guide what the model writes:\n");
+    print_out("  coala score{}{} --data {}\n", model, head, quoted(command.data.path));
   }
 }
 
@@ -56,9 +57,9 @@ void run_align(AlignCommand& command, const CLI::App& app) {
     print_json(result.metrics);
     return;
   }
-  fmt::print("{}", summary(result.metrics));
-  fmt::print("head: {}\nreport: {}\n", (options.out / "head.safetensors").string(),
-             (options.out / "report.html").string());
+  print_out("{}", summary(result.metrics));
+  print_out("head: {}\nreport: {}\n", (options.out / "head.safetensors").string(),
+            (options.out / "report.html").string());
   print_what_next(command, result.metrics);
 }
 
@@ -72,14 +73,17 @@ void add_align_command(CLI::App& app) {
   add_data_options(command, options->data, /*required=*/true);
   add_skip_option(command, options->model);
   CLI::Option* eval =
-      command.add_option("--eval-data", options->align.eval_data, "preferences to evaluate on, of the same shape");
+      command.add_option("--eval-data", options->align.eval_data, "preferences to evaluate on, of the same shape")
+          ->type_name(kInput);
   command
       .add_option("--eval-fraction", options->align.eval_fraction,
                   "without --eval-data: share of the prompts that is held out")
       ->check(CLI::Range(0.01, 0.9))
       ->excludes(eval)
       ->capture_default_str();
-  command.add_option("--out", options->align.out, "folder for head, metrics, report and features")->required();
+  command.add_option("--out", options->align.out, "folder for head, metrics, report and features")
+      ->type_name(kOutput)
+      ->required();
   command
       .add_option("--token-rank", options->align.token_rank,
                   "rank of the token head, which guides every token of `coala generate`; 0: none")

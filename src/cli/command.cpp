@@ -2,12 +2,15 @@
 
 #include <fmt/format.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <string>
+#include <system_error>
 
 #include "core/free_cores.h"
 #include "core/parallel.h"
 #include "core/progress.h"
+#include "core/utf8.h"
 
 namespace coala {
 std::string quoted(const std::string& word) {
@@ -52,6 +55,13 @@ int chosen_threads(const CommonOptions& options) {
                          cores));
   }
   return free;
+}
+
+void print_printable(const std::string& text) {
+  const std::string shown = printable_lines(text);
+  if (std::fwrite(shown.data(), 1, shown.size(), stdout) != shown.size()) {
+    throw std::system_error(errno, std::generic_category(), "cannot write to standard output");
+  }
 }
 
 void print_json(const nlohmann::ordered_json& value) {

@@ -1,9 +1,12 @@
 #pragma once
 
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 
 namespace coala {
 
@@ -25,6 +28,13 @@ std::string command_line(const CLI::App& command);
 
 /// A word as a shell takes it.
 std::string quoted(const std::string& word);
+
+/// Prints text of one or more lines on standard output, printable whatever is quoted in it.
+void print_printable(const std::string& text);
+template <class... Arguments>
+void print_out(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
+  print_printable(fmt::format(format, std::forward<Arguments>(arguments)...));
+}
 
 /// Prints a machine-readable result on standard output.
 void print_json(const nlohmann::ordered_json& value);

@@ -5,9 +5,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
 
+#include "core/messages.h"
 #include "core/progress_text.h"
+#include "core/utf8.h"
 
 namespace coala {
 namespace {
@@ -35,18 +36,18 @@ std::size_t terminal_columns() {
 Console::Console() : terminal_(::isatty(STDERR_FILENO) != 0) {}
 
 void Console::end_bar() {
-  if (bar_shown_) fmt::print(stderr, "\n");
+  if (bar_shown_) write_message("\n");
   bar_shown_ = false;
 }
 
 void Console::line(const std::string& text) {
   end_bar();
-  fmt::print(stderr, "{}{}\n", kWho, text);
+  write_message(fmt::format("{}{}\n", kWho, printable(text)));
 }
 
 void Console::warning(const std::string& text) {
   end_bar();
-  fmt::print(stderr, "{}warning: {}\n", kWho, text);
+  write_message(fmt::format("{}warning: {}\n", kWho, printable(text)));
 }
 
 void Console::progress(const ProgressState& state) {
@@ -67,14 +68,13 @@ void Console::show_bar(const ProgressState& state) {
   if (!bar_shown_ && state.elapsed_s < kShownAfter_s) return;
   // The last column stays empty: some terminals go to the next line as soon as it is written to.
   const std::string text = progress_text(state, terminal_columns() - 1 - kWho.size(), /*bar=*/true);
-  fmt::print(stderr, "\r\033[K{}{}{}", kWho, text, state.ended ? "\n" : "");
-  std::fflush(stderr);
+  write_message(fmt::format("\r\033[K{}{}{}", kWho, text, state.ended ? "\n" : ""));
   bar_shown_ = !state.ended;
 }
 
 void Console::log_progress(const ProgressState& state) {
   if (state.ended ? !logged_ && state.elapsed_s < kFirstLine_s : state.elapsed_s < next_line_s_) return;
-  fmt::print(stderr, "{}{}\n", kWho, progress_text(state, 0, /*bar=*/false));
+  write_message(fmt::format("{}{}\n", kWho, progress_text(state, 0, /*bar=*/false)));
   logged_ = true;
   next_line_s_ = state.elapsed_s + std::clamp(kLineShare * state.elapsed_s, kFirstLine_s, kLongestSilence_s);
 }

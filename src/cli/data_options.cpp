@@ -1,5 +1,7 @@
 #include "cli/data_options.h"
 
+#include "cli/check_options.h"
+
 namespace coala {
 
 ReaderOptions DataOptions::reader() const {
@@ -11,6 +13,7 @@ ReaderOptions DataOptions::reader() const {
 
 void add_data_options(CLI::App& command, DataOptions& options, bool required) {
   command.add_option("--data", options.path, "JSON lines or JSON, plain or gzip, in any shape of docs/data-shapes.md")
+      ->type_name(kInput)
       ->required(required);
   command.add_option("--shape", options.shape, "how the data are written; auto looks at each record")
       ->check(CLI::IsMember(shape_names()))

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/check_options.h"
 #include "cli/command.h"
 #include "cli/model_features.h"
 #ifdef COALA_HAVE_LM
@@ -88,7 +89,7 @@ void run_eval(EvalOptions& options, [[maybe_unused]] const CLI::App& command) {
     if (options.common.json) {
       print_json(result);
     } else {
-      fmt::print("{}", generated_summary(result));
+      print_out("{}", generated_summary(result));
     }
     return;
   }
@@ -107,7 +108,7 @@ void run_eval(EvalOptions& options, [[maybe_unused]] const CLI::App& command) {
   if (options.common.json) {
     print_json(result);
   } else {
-    fmt::print("{}", comparing ? comparison_summary(result) : summary(result));
+    print_out("{}", comparing ? comparison_summary(result) : summary(result));
   }
 }
 
@@ -117,10 +118,12 @@ void add_eval_command(CLI::App& app) {
   auto options = std::make_shared<EvalOptions>();
   CLI::App& command =
       *app.add_subcommand("eval", "evaluate a reward head, or compare two, on features or on a model and data");
-  command.add_option("--head", options->head, "head file");
+  command.add_option("--head", options->head, "head file")->type_name(kInput);
   command.add_option("--compare", options->compare, "two head files: which is right where the other is not")
+      ->type_name(kInput)
       ->expected(2);
-  command.add_option("--features", options->features, "feature file to evaluate on, or a folder of them");
+  command.add_option("--features", options->features, "feature file to evaluate on, or a folder of them")
+      ->type_name(kInput);
   add_model_input_options(command, options->input, /*required=*/false);
 #ifdef COALA_HAVE_LM
   add_generated_eval_options(command, options->generated);

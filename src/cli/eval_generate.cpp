@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 
+#include "cli/check_options.h"
 #include "cli/prompts.h"
 #include "core/atomic_file.h"
 #include "core/error.h"
@@ -114,7 +115,7 @@ class Trial {
 
 std::unique_ptr<Judge> make_judge(const GeneratedEvalOptions& options, const Head& guiding, const Backbone& backbone,
                                   const ModelInput& input, int threads) {
-  if (!options.judge_command.empty()) return std::make_unique<CommandJudge>(options.judge_command);
+  if (!options.judge_command.empty()) return std::make_unique<CommandJudge>(options.judge_command, options.judge_seconds);
   Head head = load_head(options.judge_head);
   if (!head.value("data.hash").empty() && head.value("data.hash") == guiding.value("data.hash")) {
     throw Error(ErrorCode::BadUsage,
@@ -149,11 +150,16 @@ void add_generated_eval_options(CLI::App& command, GeneratedEvalOptions& options
   command.add_option("--guidance-scale", options.scales, "with --generate: their strengths, separated by commas")
       ->delimiter(',')
       ->capture_default_str();
-  command.add_option("--judge-head", options.judge_head, "with --generate: a head trained on other data");
+  command.add_option("--judge-head", options.judge_head, "with --generate: a head trained on other data")
+      ->type_name(kInput);
   command.add_option("--judge-command", options.judge_command,
                      "with --generate: a program that reads {\"id\", \"prompt\", \"response\"} a line and writes "
                      "{\"score\"} a line");
-  command.add_option("--figure", options.figure, "with --generate: an SVG of score against perplexity");
+  command.add_option("--judge-seconds", options.judge_seconds, "with --judge-command: that it may take a reply")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command.add_option("--figure", options.figure, "with --generate: an SVG of score against perplexity")
+      ->type_name(kOutput);
   command.add_option("--max-tokens", options.generation.settings.max_tokens, "with --generate: longest reply")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();

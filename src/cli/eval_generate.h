@@ -18,6 +18,7 @@ struct GeneratedEvalOptions {
   std::vector<double> scales{0.5, 1, 2};
   std::string judge_head;
   std::string judge_command;
+  double judge_seconds = 60;
   std::string figure;
   GenerationOptions generation;
 };

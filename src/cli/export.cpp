@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 
+#include "cli/check_options.h"
 #include "cli/choice.h"
 #include "cli/command.h"
 #include "cli/model_features.h"
@@ -56,8 +57,8 @@ void run_export(const ExportCommand& command) {
                 {"guidance_scale", command.scale},
                 {"bytes", bytes}});
   } else {
-    fmt::print("{}: {} of rank {}, {} bytes\n", command.out,
-               adapter ? "an adapter on the output matrix" : "the model with a change", head.token->rank(), bytes);
+    print_out("{}: {} of rank {}, {} bytes\n", command.out,
+              adapter ? "an adapter on the output matrix" : "the model with a change", head.token->rank(), bytes);
   }
 }
 
@@ -68,7 +69,7 @@ void add_export_command(CLI::App& app) {
   CLI::App& command = *app.add_subcommand(
       "export", "write the token head as a LoRA adapter or a merged model that every llama.cpp program runs");
   add_model_options(command, options->model, /*required=*/true);
-  command.add_option("--head", options->head, "head file with a token head")->required();
+  command.add_option("--head", options->head, "head file with a token head")->type_name(kInput)->required();
   command.add_flag("--allow-unbound", options->allow_unbound, "accept a head that does not say which model it is for");
   add_choice(
       command, "--format", options->format,
@@ -77,7 +78,7 @@ void add_export_command(CLI::App& app) {
       {{"auto", ExportFormat::Fitting}, {"lora", ExportFormat::Lora}, {"gguf", ExportFormat::Gguf}});
   command.add_option("--guidance-scale", options->scale, "how strongly the head guides, as in `coala generate`")
       ->capture_default_str();
-  command.add_option("--out", options->out, "file to write")->required();
+  command.add_option("--out", options->out, "file to write")->type_name(kOutput)->required();
   add_common_options(command, options->common);
   command.callback([options] { run_export(*options); });
 }

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/check_options.h"
 #include "cli/choice.h"
 #include "cli/command.h"
 #include "cli/data_options.h"
@@ -56,24 +57,24 @@ void print_text(const ExtractCommand& command, const FileExtraction& result) {
   const FeatureCounts& counts = totals.counts;
   const char* what = result.kind == FeatureKind::Pairs ? "pairs" : "labelled responses";
   if (totals.up_to_date) {
-    fmt::print("{} is up to date: {} {}\n", command.out, counts.records, what);
+    print_out("{} is up to date: {} {}\n", command.out, counts.records, what);
     return;
   }
   if (totals.unfinished_shards.empty()) {
-    fmt::print("{}: {} {}\n", command.out, counts.records, what);
+    print_out("{}: {} {}\n", command.out, counts.records, what);
   } else {
     std::vector<std::uint32_t> waiting;
     for (const std::uint32_t s : totals.unfinished_shards) waiting.push_back(s + 1);
-    fmt::print("{}: part {} is done, waiting for {}\n", command.out, command.shard, fmt::join(waiting, ", "));
+    print_out("{}: part {} is done, waiting for {}\n", command.out, command.shard, fmt::join(waiting, ", "));
   }
-  if (!totals.left_out.empty()) fmt::print("  {} records were left out as bad\n", totals.left_out.size());
-  if (totals.resumed_tokens > 0) fmt::print("  {} tokens were evaluated before\n", totals.resumed_tokens);
-  fmt::print("  {} tokens, {} unique, {} evaluated; {:.0f} evaluated tokens/s, {:.1f} s\n", counts.tokens,
-             counts.unique_tokens, counts.evaluated_tokens, totals.tokens_per_second, totals.seconds);
+  if (!totals.left_out.empty()) print_out("  {} records were left out as bad\n", totals.left_out.size());
+  if (totals.resumed_tokens > 0) print_out("  {} tokens were evaluated before\n", totals.resumed_tokens);
+  print_out("  {} tokens, {} unique, {} evaluated; {:.0f} evaluated tokens/s, {:.1f} s\n", counts.tokens,
+            counts.unique_tokens, counts.evaluated_tokens, totals.tokens_per_second, totals.seconds);
   if (counts.truncated_prompts + counts.truncated_responses > 0) {
-    fmt::print("  cut to the maximum length: {} prompts ({} tokens dropped), {} responses ({} tokens dropped)\n",
-               counts.truncated_prompts, counts.dropped_prompt_tokens, counts.truncated_responses,
-               counts.dropped_response_tokens);
+    print_out("  cut to the maximum length: {} prompts ({} tokens dropped), {} responses ({} tokens dropped)\n",
+              counts.truncated_prompts, counts.dropped_prompt_tokens, counts.truncated_responses,
+              counts.dropped_response_tokens);
   }
 }
 
@@ -106,6 +107,7 @@ void add_extract_command(CLI::App& app) {
   command
       .add_option("--out", options->out,
                   "feature file or folder to write (safetensors); resumed when it was interrupted")
+      ->type_name(kOutput)
       ->required();
   add_feature_options(command, options->extract.features);
   command

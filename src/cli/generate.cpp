@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "cli/check_options.h"
 #include "cli/command.h"
 #include "cli/data_options.h"
 #include "cli/generation_options.h"
@@ -213,13 +214,15 @@ void add_generate_command(CLI::App& app) {
   CLI::App& command =
       *app.add_subcommand("generate", "write replies to prompts, guided by a head: one JSON line for each");
   add_model_options(command, options->model, /*required=*/true);
-  command.add_option("--head", options->head, "head file that scores the replies");
+  command.add_option("--head", options->head, "head file that scores the replies")->type_name(kInput);
   command.add_flag("--allow-unbound", options->allow_unbound, "accept a head that does not say which model it is for");
   command.add_option("--prompt", options->prompt, "one prompt: what the user says");
   add_data_options(command, options->data, /*required=*/false);
   add_skip_option(command, options->model);
-  command.add_option("--out", options->out,
-                     "file for the replies, instead of standard output; what a stopped run left is gone on with");
+  command
+      .add_option("--out", options->out,
+                  "file for the replies, instead of standard output; what a stopped run left is gone on with")
+      ->type_name(kOutput);
   command.add_flag("--candidates", options->show_candidates, "list all candidates with their scores as well");
   command.add_flag("--trace", options->generation.settings.trace,
                    "every token with its probability, and with its score where it was guided, on standard error");

@@ -8,6 +8,7 @@
 #include <limits>
 #include <map>
 
+#include "cli/check_options.h"
 #include "cli/choice.h"
 #include "core/atomic_file.h"
 #include "core/error.h"
@@ -147,7 +148,8 @@ void add_sampling_options(CLI::App& command, GenerationOptions& options) {
   command.add_flag("--ignore-eos", options.ignore_end, "never end a reply before --max-tokens");
   command.add_option("--stop", options.settings.stops, "a text that a reply ends before; repeatable")
       ->allow_extra_args(false);
-  command.add_option("--grammar-file", options.grammar_file, "grammar (GBNF) that replies conform to");
+  command.add_option("--grammar-file", options.grammar_file, "grammar (GBNF) that replies conform to")
+      ->type_name(kInput);
 }
 
 void add_generation_options(CLI::App& command, GenerationOptions& options) {
@@ -258,7 +260,9 @@ void bind_to_model(GenerationOptions& options, Guidance guidance, const Backbone
   }
   if (head != nullptr) set_guidance(options, guidance, backbone, *head);
   if (options.grammar_file.empty()) return;
-  options.grammar = std::make_unique<Grammar>(tokenizer, read_file(options.grammar_file), options.grammar_file);
+  constexpr std::size_t kLargestGrammar_bytes = std::size_t{1} << 20;
+  options.grammar = std::make_unique<Grammar>(tokenizer, read_file(options.grammar_file, kLargestGrammar_bytes),
+                                              options.grammar_file);
   options.settings.grammar = options.grammar.get();
 }
 

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "cli/check_options.h"
 #include "cli/command.h"
 #include "core/error.h"
 #include "core/safetensors.h"
@@ -99,26 +100,25 @@ void run_inspect(const InspectOptions& options) {
     print_json(json);
     return;
   }
-  fmt::print("{}: {}\n", options.file, json["kind"].get<std::string>());
+  print_out("{}: {}\n", options.file, json["kind"].get<std::string>());
   if (json.contains("model")) {
     for (const auto& [name, value] : json["model"].items()) {
       // A name in a file may hold what would be an order to the terminal; JSON escapes it.
       const std::string text = value.is_boolean() ? (value.get<bool>() ? "yes" : "no")
                                                   : value.dump(-1, ' ', false, Json::error_handler_t::replace);
-      fmt::print("  {}: {}\n", name, text);
+      print_out("  {}: {}\n", name, text);
     }
   }
   if (json.contains("files")) {
-    for (const auto& [name, rows] : json["files"].items())
-      fmt::print("  {} {} rows\n", name, rows.get<std::uint64_t>());
+    for (const auto& [name, rows] : json["files"].items()) print_out("  {} {} rows\n", name, rows.get<std::uint64_t>());
   }
   if (json.contains("tensors")) {
     for (const auto& [name, tensor] : json["tensors"].items()) {
-      fmt::print("  {:<12} {:<5} {}\n", name, tensor["dtype"].get<std::string>(), tensor["shape"].dump());
+      print_out("  {:<12} {:<5} {}\n", name, tensor["dtype"].get<std::string>(), tensor["shape"].dump());
     }
   }
   if (!json.contains("metadata")) return;
-  for (const auto& [key, value] : json["metadata"].items()) fmt::print("  {}: {}\n", key, value.get<std::string>());
+  for (const auto& [key, value] : json["metadata"].items()) print_out("  {}: {}\n", key, value.get<std::string>());
 }
 
 }  // namespace
@@ -127,6 +127,7 @@ void add_inspect_command(CLI::App& app) {
   auto options = std::make_shared<InspectOptions>();
   CLI::App& command = *app.add_subcommand("inspect", "show what a head, feature file or model holds, and check it");
   command.add_option("file", options->file, "head, feature file, folder of feature files, or model or adapter (GGUF)")
+      ->type_name(kInput)
       ->required();
   add_common_options(command, options->common);
   command.callback([options] { run_inspect(*options); });

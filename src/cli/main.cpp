@@ -5,18 +5,25 @@
 #include <clocale>
 #include <cstdio>
 #include <cstdlib>
+#include <limits>
 #include <new>
 #include <string_view>
 #include <system_error>
 
 #include "cli/address_space.h"
+#include "cli/check_options.h"
 #include "cli/command.h"
 #include "cli/console.h"
 #include "cli/reference.h"
 #include "core/error.h"
 #include "core/interrupt.h"
+#include "core/messages.h"
 #include "core/progress.h"
+#include "core/utf8.h"
 #include "core/version.h"
+#ifdef COALA_HAVE_LM
+#include "lm/model_trial.h"
+#endif
 
 namespace {
 
@@ -29,26 +36,39 @@ std::string_view what_is_kept(std::string_view command) {
   return "nothing is kept: the same command starts anew";
 }
 
+/// A message that ends the program, and what can be done.
+void say(std::string_view message, std::string_view hint) {
+  coala::write_message(fmt::format("coala: {}\n", coala::printable(message)));
+  if (!hint.empty()) coala::write_message(fmt::format("  hint: {}\n", coala::printable(hint)));
+}
+
+/// CLI11 writes the bounds of "a positive number" out, all 309 digits of the upper one.
+std::string without_largest_number(std::string text) {
+  const std::string bounds = fmt::format("not in range 0.000000 to {:f}", std::numeric_limits<double>::max());
+  const std::size_t at = text.find(bounds);
+  if (at != std::string::npos) text.replace(at, bounds.size(), "is not a number above 0");
+  return text;
+}
+
 /// One message and the exit status for whatever ends a command.
 /// @param command  which, empty when it is not known
 int report(const std::exception& exception, std::string_view command) {
   if (const auto* error = dynamic_cast<const coala::Error*>(&exception)) {
-    fmt::print(stderr, "coala: {}: {}\n", coala::error_name(error->code()), error->what());
     std::string_view hint = error->hint();
     if (hint.empty() && error->code() == coala::ErrorCode::Interrupted) hint = what_is_kept(command);
-    if (!hint.empty()) fmt::print(stderr, "  hint: {}\n", hint);
+    say(fmt::format("{}: {}", coala::error_name(error->code()), error->what()), hint);
     return coala::exit_status(error->code());
   }
   if (dynamic_cast<const std::system_error*>(&exception) != nullptr) {
-    fmt::print(stderr, "coala: {}: {}\n  hint: check that the folder exists, may be written and has room\n",
-               coala::error_name(coala::ErrorCode::Io), exception.what());
+    say(fmt::format("{}: {}", coala::error_name(coala::ErrorCode::Io), exception.what()),
+        "check that the folder exists, may be written and has room");
     return coala::exit_status(coala::ErrorCode::Io);
   }
   if (dynamic_cast<const std::bad_alloc*>(&exception) != nullptr) {
-    fmt::print(stderr, "coala: out of memory\n  hint: use less data at once, or a machine with more memory\n");
+    say("out of memory", "use less data at once, or a machine with more memory");
     return 1;
   }
-  fmt::print(stderr, "coala: internal error: {}\n", exception.what());
+  say(fmt::format("internal error: {}", exception.what()), "");
   return 1;
 }
 
@@ -72,12 +92,22 @@ int run(int argc, char** argv) {
   coala::add_export_command(app);
   coala::add_score_command(app);
 #endif
+  for (CLI::App* command : app.get_subcommands({})) {
+    command->parse_complete_callback([command] {
+      coala::set_last_words(fmt::format("{}: stopped on request\n  hint: {}\n",
+                                        coala::error_name(coala::ErrorCode::Interrupted),
+                                        what_is_kept(command->get_name())));
+      coala::check_options(*command);
+    });
+  }
   try {
     coala::check_address_space();
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    // CLI11 has its own exit codes; ours are 0 for --help and 2 for bad usage.
-    return app.exit(error) == 0 ? 0 : 2;
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    say(fmt::format("{}: {}", coala::error_name(coala::ErrorCode::BadUsage), without_largest_number(error.what())),
+        "run with --help for more information");
+    return coala::exit_status(coala::ErrorCode::BadUsage);
   } catch (const std::exception& exception) {
     const auto commands = app.get_subcommands();
     return report(exception, commands.empty() ? std::string() : commands.front()->get_name());
@@ -87,9 +117,21 @@ int run(int argc, char** argv) {
 
 }  // namespace
 
+#ifdef COALA_HAVE_LM
+void say_assertion(const char* message) {
+  coala::write_message(fmt::format("coala: {}: llama.cpp gave up: {}\n", coala::error_name(coala::ErrorCode::BadInput),
+                                   coala::printable(message)));
+}
+#endif
+
 int main(int argc, char** argv) {
+  coala::open_standard_descriptors();
   std::setlocale(LC_ALL, "C");  // numbers have a point, whatever a preloaded library has set
-  coala::install_interrupt_handler();
+  coala::install_stop_handler();
+  coala::end_on_shrunk_files();
+#ifdef COALA_HAVE_LM
+  coala::end_on_llama_assertions(say_assertion);
+#endif
   coala::Console console;
   coala::install_news_sink(&console);
   int status = run(argc, argv);

@@ -1,5 +1,7 @@
 #include "cli/model_options.h"
 
+#include "cli/check_options.h"
+
 #ifdef COALA_HAVE_LM
 #include "core/atomic_file.h"
 #include "core/progress.h"
@@ -8,9 +10,11 @@
 namespace coala {
 
 void add_model_options(CLI::App& command, ModelOptions& options, bool required) {
-  CLI::Option* model = command.add_option("--model", options.model, "model (GGUF)")->required(required);
-  CLI::Option* lora =
-      command.add_option("--lora", options.lora, "LoRA adapter (GGUF) that becomes part of the model")->needs(model);
+  CLI::Option* model =
+      command.add_option("--model", options.model, "model (GGUF)")->type_name(kInput)->required(required);
+  CLI::Option* lora = command.add_option("--lora", options.lora, "LoRA adapter (GGUF) that becomes part of the model")
+                          ->type_name(kInput)
+                          ->needs(model);
   command.add_option("--lora-scale", options.lora_scale, "factor of the adapter's weights")
       ->capture_default_str()
       ->needs(lora);
@@ -18,6 +22,7 @@ void add_model_options(CLI::App& command, ModelOptions& options, bool required) 
       .add_option("--template", options.chat_template,
                   "how messages become text: model (the model's chat template), raw (their contents alone), or a file "
                   "with a Jinja template; default: as --head was trained, else model")
+      ->type_name(kInput)
       ->needs(model);
 }
 

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "cli/check_options.h"
 #include "cli/command.h"
 #include "cli/data_options.h"
 #include "core/error.h"
@@ -70,25 +71,25 @@ ordered_json to_json(const PrepareReport& report) {
 }
 
 void print_lengths(const char* name, const LengthStatistics& lengths) {
-  fmt::print("  {:<20} {:>10.1f} {:>8} {:>8} {:>8}\n", name, lengths.mean(), lengths.median(), lengths.min(),
-             lengths.max());
+  print_out("  {:<20} {:>10.1f} {:>8} {:>8} {:>8}\n", name, lengths.mean(), lengths.median(), lengths.min(),
+            lengths.max());
 }
 
 /// A title and one line per number that is not zero, under the name that it has in --json; nothing when all are.
 void print_counts(const char* title, const ordered_json& counts) {
   const auto is_zero = [](const ordered_json& count) { return count == 0; };
   if (std::all_of(counts.begin(), counts.end(), is_zero)) return;
-  fmt::print("{}\n", title);
+  print_out("{}\n", title);
   for (const auto& [name, count] : counts.items()) {
-    if (count != 0) fmt::print("  {:<20} {:>10}\n", name, count.get<std::uint64_t>());
+    if (count != 0) print_out("  {:<20} {:>10}\n", name, count.get<std::uint64_t>());
   }
 }
 
 void print_table(const PrepareReport& report) {
   const ordered_json json = to_json(report);
   const bool pairs = report.kind == RecordKind::Pair;
-  fmt::print("{} {} from {} records ({} different prompts)\n", report.written + report.written_eval,
-             pairs ? "pairs" : "labelled responses", report.counts.records, report.prompts);
+  print_out("{} {} from {} records ({} different prompts)\n", report.written + report.written_eval,
+            pairs ? "pairs" : "labelled responses", report.counts.records, report.prompts);
   if (report.written_eval > 0) {
     print_counts("split by prompt", {{"written", report.written}, {"written_eval", report.written_eval}});
   }
@@ -102,18 +103,18 @@ void print_table(const PrepareReport& report) {
   print_counts("kept, but worth a look", {{"duplicates", report.duplicates},
                                           {"repeated_prompts", report.repeated_prompts},
                                           {"diverged_early", report.counts.diverged_early}});
-  fmt::print("characters                   mean   median      min      max\n");
+  print_out("characters                   mean   median      min      max\n");
   print_lengths("prompt", report.prompt);
   if (pairs) {
     print_lengths("chosen", report.chosen);
     print_lengths("rejected", report.rejected);
-    fmt::print(
+    print_out(
         "chosen is longer in {:.1f} % of the pairs, as long in {:.1f} %: \"the longer one is better\" is right in "
         "{:.1f} %\n",
         100 * json["chosen_longer"].get<double>(), 100 * json["equally_long"].get<double>(), 100 * longer_wins(report));
   } else {
     print_lengths("response", report.response);
-    fmt::print("{} of {} are good\n", report.positive, report.response.count());
+    print_out("{} of {} are good\n", report.positive, report.response.count());
   }
 }
 
@@ -144,8 +145,11 @@ void add_prepare_command(CLI::App& app) {
   CLI::App& command =
       *app.add_subcommand("prepare", "read preferences of any shape, write them in one, and describe them");
   add_data_options(command, options->data, /*required=*/true);
-  command.add_option("--out", options->out, "JSON lines to write; gzip when it ends in .gz")->required();
-  auto* eval_out = command.add_option("--eval-out", options->eval_out, "write a held-out part here, split by prompt");
+  command.add_option("--out", options->out, "JSON lines to write; gzip when it ends in .gz")
+      ->type_name(kOutput)
+      ->required();
+  auto* eval_out = command.add_option("--eval-out", options->eval_out, "write a held-out part here, split by prompt")
+                       ->type_name(kOutput);
   command.add_option("--eval-fraction", options->prepare.eval_fraction, "share of the prompts that is held out")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str()

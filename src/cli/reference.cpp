@@ -7,6 +7,8 @@
 #include <set>
 #include <vector>
 
+#include "cli/check_options.h"
+
 namespace coala {
 namespace {
 
@@ -22,6 +24,7 @@ std::string values(const CLI::Option& option) {
   const std::string description = option.get_type_name();
   const std::size_t colon = description.find(':');
   const std::string kind = description.substr(0, colon);
+  if (kind == kInput || kind == kOutput) return kind == kInput ? "file to read" : "file to write";
   const std::string noun = kind == "TEXT" ? "text" : kind == "FLOAT" ? "number" : "integer";
   std::string limit = colon == std::string::npos ? "" : description.substr(colon + 1);
   if (limit.starts_with('{')) {

@@ -6,7 +6,8 @@
 #include <cmath>
 #include <cstdio>
 
-#include "data/utf8.h"
+#include "core/messages.h"
+#include "core/utf8.h"
 
 namespace coala {
 namespace {
@@ -54,8 +55,8 @@ void print_trace(const std::string& id, std::size_t candidate, const Reply& repl
     const std::string text =
         tokenizer.is_end(drawn.token) ? "(end)" : quoted_text(tokenizer.decode({&drawn.token, 1}, /*at_start=*/false));
     const std::string score = drawn.score ? fmt::format(" score {:.6g}", *drawn.score) : "";
-    fmt::print(stderr, "{} {} {} {} probability {:.6f}{}\n", id, candidate, t + 1, text,
-               std::exp(drawn.log_probability), score);
+    write_message(fmt::format("{} {} {} {} probability {:.6f}{}\n", printable(id), candidate, t + 1, text,
+                              std::exp(drawn.log_probability), score));
   }
 }
 

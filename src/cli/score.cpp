@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "cli/check_options.h"
 #include "cli/command.h"
 #include "cli/model_features.h"
 #include "core/progress.h"
@@ -62,7 +63,7 @@ void run_score(const ScoreCommand& command) {
 void add_score_command(CLI::App& app) {
   auto options = std::make_shared<ScoreCommand>();
   CLI::App& command = *app.add_subcommand("score", "score responses: one JSON line for each");
-  command.add_option("--head", options->head, "head file")->required();
+  command.add_option("--head", options->head, "head file")->type_name(kInput)->required();
   add_model_input_options(command, options->input, /*required=*/true);
   add_common_options(command, options->common);
   command.callback([options] { run_score(*options); });

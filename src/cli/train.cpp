@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 
+#include "cli/check_options.h"
 #include "cli/command.h"
 #include "cli/fit_options.h"
 #include "core/atomic_file.h"
@@ -59,9 +60,9 @@ void run_train(const TrainOptions& options, const CLI::App& command) {
   if (options.common.json) {
     print_json(run.metrics);
   } else {
-    fmt::print("{}", summary(run.metrics));
-    fmt::print("head: {}\n", options.out);
-    if (!options.report.empty()) fmt::print("report: {}\n", options.report);
+    print_out("{}", summary(run.metrics));
+    print_out("head: {}\n", options.out);
+    if (!options.report.empty()) print_out("report: {}\n", options.report);
   }
 }
 
@@ -71,10 +72,13 @@ void add_train_command(CLI::App& app) {
   auto options = std::make_shared<TrainOptions>();
   CLI::App& command = *app.add_subcommand("train", "train a reward head on a feature file");
   command.add_option("--features", options->features, "feature file (safetensors) to train on, or a folder of them")
+      ->type_name(kInput)
       ->required();
-  CLI::Option* eval = command.add_option("--eval-features", options->eval_features,
-                                         "feature file to evaluate on; without it and without --folds a fifth of the "
-                                         "prompts is held out");
+  CLI::Option* eval = command
+                          .add_option("--eval-features", options->eval_features,
+                                      "feature file to evaluate on; without it and without --folds a fifth of the "
+                                      "prompts is held out")
+                          ->type_name(kInput);
   command.add_option("--folds", options->folds, "evaluate by cross-validation over this many folds by prompt")
       ->check(CLI::Range(2, 100))
       ->excludes(eval);
@@ -82,8 +86,9 @@ void add_train_command(CLI::App& app) {
                    "shuffle the preferences first (by --seed): what such a head still achieves is chance");
   command.add_flag("--token-head", options->token_head,
                    "fit a token head as well, which guides every token (features of `coala extract --token-rank`)");
-  command.add_option("--out", options->out, "head file to write")->required();
-  command.add_option("--report", options->report, "HTML page about the run to write (docs/report.md)");
+  command.add_option("--out", options->out, "head file to write")->type_name(kOutput)->required();
+  command.add_option("--report", options->report, "HTML page about the run to write (docs/report.md)")
+      ->type_name(kOutput);
   add_seeds_option(command, options->seeds);
   add_fit_options(command, options->fit);
   add_common_options(command, options->common);

@@ -2,6 +2,9 @@
 
 #include <stdexcept>
 #include <string>
+#include <string_view>
+
+#include "core/utf8.h"
 
 namespace coala {
 
@@ -19,11 +22,12 @@ enum class ErrorCode {
 };
 
 /// The one exception type of the library. The message says where, what was found and what was expected;
-/// the hint says what the user can do now. The library never prints, aborts or exits.
+/// the hint says what the user can do now. Both are printable, whatever names and values they quote: nothing in a file
+/// can send an order to a terminal, or cut a message off. The library never prints, aborts or exits.
 class Error : public std::runtime_error {
  public:
-  Error(ErrorCode code, const std::string& message, std::string hint = {})
-      : std::runtime_error(message), code_(code), hint_(std::move(hint)) {}
+  Error(ErrorCode code, std::string_view message, std::string_view hint = {})
+      : std::runtime_error(printable(message)), code_(code), hint_(printable(hint)) {}
 
   ErrorCode code() const noexcept { return code_; }
   const std::string& hint() const noexcept { return hint_; }

@@ -1,30 +1,113 @@
 #include "core/interrupt.h"
 
+#include <sys/time.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
+#include <cstring>
+#include <mutex>
 
 #include "core/error.h"
 
 namespace coala {
 namespace {
 
+/// After the first signal; together with the end itself it stays within a second.
+constexpr suseconds_t kGrace_us = 700'000;
+constexpr int kStopped = 130;
+
 volatile std::sig_atomic_t g_signals = 0;
 
-extern "C" void on_signal(int) {
+constexpr std::size_t kLongestWords = 512;
+char g_last_words[kLongestWords];
+std::atomic<std::size_t> g_last_words_length{0};
+
+/// What a signal handler may look at: no memory of the heap, and complete once `used` says so.
+struct Slot {
+  std::atomic<bool> used{false};
+  EndsWithProcess::Kind kind = EndsWithProcess::Kind::File;
+  pid_t group = 0;
+  char path[4096] = {};
+};
+Slot g_slots[32];
+std::mutex g_taking;
+
+/// Ends the process where it is. Only calls that a signal handler may make.
+[[noreturn]] void end_now() {
+  for (const Slot& slot : g_slots) {
+    if (!slot.used) continue;
+    switch (slot.kind) {
+      case EndsWithProcess::Kind::File:
+        ::unlink(slot.path);
+        break;
+      case EndsWithProcess::Kind::Folder:
+        ::rmdir(slot.path);
+        break;
+      case EndsWithProcess::Kind::Processes:
+        ::kill(-slot.group, SIGKILL);
+        break;
+    }
+  }
+  const auto write = [](const char* text, std::size_t length) {
+    if (::write(STDERR_FILENO, text, length) < 0) return;
+  };
+  constexpr std::string_view kWho = "coala: ";
+  if (const std::size_t length = g_last_words_length; length > 0) {
+    write(kWho.data(), kWho.size());
+    write(g_last_words, length);
+  }
+  ::_exit(kStopped);
+}
+
+extern "C" void on_stop(int) {
   g_signals = g_signals + 1;
-  if (g_signals > 1) ::_exit(130);
+  if (g_signals > 1) end_now();
+  itimerval grace{};
+  grace.it_value.tv_usec = kGrace_us;
+  ::setitimer(ITIMER_REAL, &grace, nullptr);
+}
+
+extern "C" void on_grace_over(int) {
+  if (g_signals > 0) end_now();
+}
+
+void handle(int signal, void (*handler)(int)) {
+  struct sigaction before = {};
+  if (sigaction(signal, nullptr, &before) == 0 && before.sa_handler == SIG_IGN) return;  // as nohup and `&` ask for
+  struct sigaction action = {};
+  action.sa_handler = handler;
+  sigemptyset(&action.sa_mask);
+  action.sa_flags = SA_RESTART;
+  sigaction(signal, &action, nullptr);
+}
+
+int take_slot(EndsWithProcess::Kind kind, pid_t group, const char* path) {
+  const std::lock_guard lock(g_taking);
+  for (std::size_t k = 0; k < std::size(g_slots); ++k) {
+    Slot& slot = g_slots[k];
+    if (slot.used || std::strlen(path) >= sizeof slot.path) continue;
+    slot.kind = kind;
+    slot.group = group;
+    std::strcpy(slot.path, path);
+    slot.used = true;
+    return static_cast<int>(k);
+  }
+  return -1;
 }
 
 }  // namespace
 
-void install_interrupt_handler() {
-  struct sigaction action = {};
-  action.sa_handler = on_signal;
-  sigemptyset(&action.sa_mask);
-  action.sa_flags = SA_RESTART;
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
+void install_stop_handler() {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) handle(signal, on_stop);
+  handle(SIGALRM, on_grace_over);
+  std::signal(SIGPIPE, SIG_IGN);
+}
+
+void set_last_words(std::string_view text) noexcept {
+  g_last_words_length = 0;
+  const std::size_t length = text.copy(g_last_words, kLongestWords);
+  g_last_words_length = length;
 }
 
 bool interrupted() noexcept {
@@ -35,6 +118,15 @@ void throw_if_interrupted() {
   if (interrupted()) {
     throw Error(ErrorCode::Interrupted, "stopped on request");
   }
+}
+
+EndsWithProcess::EndsWithProcess(Kind kind, const std::filesystem::path& path) noexcept
+    : slot_(take_slot(kind, 0, path.c_str())) {}
+
+EndsWithProcess::EndsWithProcess(pid_t group) noexcept : slot_(take_slot(Kind::Processes, group, "")) {}
+
+EndsWithProcess::~EndsWithProcess() {
+  if (slot_ >= 0) g_slots[slot_].used = false;
 }
 
 }  // namespace coala

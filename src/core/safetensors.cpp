@@ -14,6 +14,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 
 #include "core/error.h"
 #include "core/half.h"
@@ -55,6 +56,24 @@ bool nested_deeper_than(std::string_view json, int limit) {
   return false;
 }
 
+/// Reads a header. A key that an object has twice would hide what stands there first, so it is none.
+/// @param twice  gets such a key
+nlohmann::json parse_header(std::string_view text, std::optional<std::string>& twice) {
+  std::vector<std::set<std::string>> keys;  // of the objects that are open
+  const auto on_event = [&](int, nlohmann::json::parse_event_t event, nlohmann::json& parsed) {
+    using Event = nlohmann::json::parse_event_t;
+    if (event == Event::object_start) {
+      keys.emplace_back();
+    } else if (event == Event::object_end) {
+      keys.pop_back();
+    } else if (event == Event::key && !keys.back().insert(parsed.get<std::string>()).second) {
+      twice = parsed.get<std::string>();
+    }
+    return true;
+  };
+  return nlohmann::json::parse(text.begin(), text.end(), on_event, /*allow_exceptions=*/false);
+}
+
 template <class T>
 T load(const std::byte* from) {
   T value;
@@ -73,7 +92,7 @@ struct SafetensorsFile::Mapping {
   std::size_t size = 0;
 
   explicit Mapping(const std::filesystem::path& path) {
-    const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe is not waited for
     if (descriptor < 0) {
       throw Error(ErrorCode::BadInput, fmt::format("cannot open {}: {}", path.string(), std::strerror(errno)),
                   "check the path");
@@ -113,8 +132,10 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path)
   }
   const std::string_view text(reinterpret_cast<const char*>(mapping_->data + 8), header_bytes);
   if (nested_deeper_than(text, 8)) throw corrupt("its header is nested too deeply");
-  const nlohmann::json header = nlohmann::json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
+  std::optional<std::string> twice;
+  const nlohmann::json header = parse_header(text, twice);
   if (!header.is_object()) throw corrupt("its header is not a JSON object");
+  if (twice) throw corrupt(fmt::format("its header has '{}' twice", *twice));
 
   const std::size_t data_bytes = size - 8 - header_bytes;
   const std::byte* const data = mapping_->data + 8 + header_bytes;
@@ -279,7 +300,7 @@ void SafetensorsWriter::start() {
         {"dtype", std::string(dtype_name(tensor.dtype))}, {"shape", tensor.shape}, {"data_offsets", {offset, end}}};
     offset = end;
   }
-  std::string text = header.dump();
+  std::string text = header.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
   text.resize((text.size() + 8 + 63) / 64 * 64 - 8, ' ');  // so that the tensors start at a cache line
   const std::uint64_t length = text.size();
   file_ = std::make_unique<AtomicFile>(path_);

@@ -8,7 +8,7 @@
 
 #include "core/error.h"
 #include "data/hh_turns.h"
-#include "data/utf8.h"
+#include "core/utf8.h"
 
 namespace coala {
 namespace {

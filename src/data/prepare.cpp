@@ -9,7 +9,7 @@
 #include "core/error.h"
 #include "core/hash.h"
 #include "data/split.h"
-#include "data/utf8.h"
+#include "core/utf8.h"
 #include "data/writer.h"
 
 namespace coala {

@@ -13,7 +13,7 @@
 #include "data/labelled_shapes.h"
 #include "data/pair_shapes.h"
 #include "data/row.h"
-#include "data/utf8.h"
+#include "core/utf8.h"
 
 namespace coala {
 namespace {

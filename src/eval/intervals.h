@@ -30,7 +30,8 @@ Interval proportion_interval(std::span<const double> values, std::span<const std
 
 /// Bootstrap of a mean, resampling whole clusters (prompts): values of one prompt depend on each other. The
 /// percentiles' distances from the mean are widened as Student's interval is, without which few prompts are covered too
-/// rarely.
+/// rarely. Of more than 20,000 clusters the normal interval that the percentiles come to: 2,000 resamples of a million
+/// rows take half a minute.
 Interval bootstrap_mean(std::span<const double> values, std::span<const std::int64_t> clusters, std::uint64_t seed);
 
 /// Exact two-sided sign test: probability, if both were equally likely, of a split at least as uneven as this one.

@@ -79,7 +79,7 @@ BlockLog::BlockLog(std::filesystem::path path, const Metadata& description, std:
   struct stat status = {};
   if (::fstat(descriptor_, &status) != 0) fail("read");
   const auto size = static_cast<std::uint64_t>(status.st_size);
-  const std::string text = nlohmann::json(description).dump();
+  const std::string text = nlohmann::json(description).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   FileHeader header{};
   std::string found;
   if (read_at(descriptor_, 0, &header, sizeof header) && std::memcmp(header.magic, kMagic, sizeof kMagic) == 0 &&

@@ -63,12 +63,12 @@ std::vector<std::size_t> all_rows(const FeatureSet& set) {
   return all;
 }
 
-/// `count` rows drawn at random, in their order; all of them when there are hardly more. Of labelled rows enough of
+/// `count` rows drawn at random, in their order; all of them when there are not twice as many. Of labelled rows enough of
 /// either class.
 std::vector<std::size_t> draw_rows(const FeatureSet& set, std::size_t count, std::uint64_t seed) {
   constexpr std::ptrdiff_t kFewestOfAClass = 500;
   std::vector<std::size_t> taken = all_rows(set);
-  if (set.rows() <= count + count / 2) return taken;
+  if (set.rows() <= 2 * count) return taken;
   Random random(seed);
   std::vector<std::size_t> drawn = taken;
   for (std::size_t k = 0; k < count; ++k) std::swap(drawn[k], drawn[k + random.below(drawn.size() - k)]);

@@ -8,8 +8,8 @@
 
 namespace coala {
 
-/// Rows that a selection looks at first, where there are half as many again or more.
-inline constexpr std::size_t kFirstRows = 3072;
+/// Rows that a selection looks at first, where there are more than twice as many.
+inline constexpr std::size_t kFirstRows = 4096;
 /// Rows that gates are refined by, likewise.
 inline constexpr std::size_t kRefiningRows = 16384;
 
@@ -41,7 +41,7 @@ struct Look {
 std::optional<Look> first_look(const FeatureSet& set, const FeatureTransform& transform, const TrainingRows& rows,
                                int folds, std::uint64_t seed, ThreadPool& pool, SelectionCost& cost);
 
-/// kRefiningRows of the rows with all of their columns; none when there are hardly more.
+/// kRefiningRows of the rows with all of their columns; none when there are not twice as many.
 std::optional<Look> refining_look(const FeatureSet& set, const FeatureTransform& transform, const TrainingRows& rows,
                                   int folds, std::uint64_t seed, ThreadPool& pool);
 

@@ -48,13 +48,17 @@ class HeadJudge : public Judge {
 /// prompt as messages or as a text, and writes one per line in the same order, {"score": number}.
 class CommandJudge : public Judge {
  public:
-  explicit CommandJudge(std::string command) : command_(std::move(command)) {}
+  /// @param seconds_per_reply  that it may take, in the mean of a call
+  CommandJudge(std::string command, double seconds_per_reply)
+      : command_(std::move(command)), seconds_per_reply_(seconds_per_reply) {}
   std::string name() const override { return command_; }
-  /// @throws Error{BadInput} when the program fails or does not answer as it should, saying which line; Error{Io}
+  /// @throws Error{BadInput} when the program fails, takes too long or does not answer as it should, saying which line;
+  ///   Error{Io}, Error{Interrupted}. The program and what it has started are ended in either case.
   std::vector<double> scores(std::span<const ReplyToJudge> replies) override;
 
  private:
   std::string command_;
+  double seconds_per_reply_;
 };
 
 }  // namespace coala

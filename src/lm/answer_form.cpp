@@ -4,7 +4,7 @@
 #include <cctype>
 #include <string_view>
 
-#include "data/utf8.h"
+#include "core/utf8.h"
 
 namespace coala {
 namespace {

@@ -10,10 +10,11 @@
 #include <limits>
 
 #include "core/hash.h"
-#include "data/utf8.h"
+#include "core/utf8.h"
 #include "lm/accelerator.h"
 #include "lm/gguf_file.h"
 #include "lm/log_sink.h"
+#include "lm/model_trial.h"
 
 namespace coala {
 namespace {
@@ -117,10 +118,12 @@ void Backbone::Free::operator()(llama_model* model) const {
   llama_model_free(model);
 }
 
-Backbone::Backbone(const ModelFile& model_file) : path_(model_file.path), file_(read_gguf_header(path_)) {
+Backbone::Backbone(const ModelFile& model_file, Tried tried) : path_(model_file.path), file_(read_gguf_header(path_)) {
   const std::filesystem::path& path = path_;
   const GgufFile& file = file_;
   start_llama();
+  identity_.hash = hash_file(path_);
+  if (tried == Tried::Elsewhere) try_model(model_file, identity_.hash);
   register_accelerator();
   identity_.architecture = file.text("general.architecture");
   identity_.name = file.text("general.name");
@@ -200,7 +203,6 @@ void Backbone::describe() {
   const GgufFile& file = file_;
   const llama_model* model = model_.get();
   identity_.quantization = llama_ftype_name(llama_model_ftype(model));
-  identity_.hash = hash_file(path_);
   Hasher tokenizer;
   tokenizer.add(tokenizer_->hash()).add(file.text("tokenizer.ggml.model")).add(file.text("tokenizer.ggml.pre"));
   const auto merges = file.array_hashes.find("tokenizer.ggml.merges");

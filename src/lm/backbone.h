@@ -93,7 +93,10 @@ class Backbone {
   /// @throws Error{BadInput} when the file is no model that features can be taken from (not GGUF, a vocabulary only,
   ///   a vision or translation model, an architecture that llama.cpp does not know), Error{CorruptFile} when it is
   ///   damaged; what Adapter throws
-  explicit Backbone(const ModelFile& file);
+  explicit Backbone(const ModelFile& file) : Backbone(file, Tried::Elsewhere) {}
+  /// Whether a file that is not known is tried in a process of its own first (try_model()), or here.
+  enum class Tried { Elsewhere, Here };
+  Backbone(const ModelFile& file, Tried tried);
   ~Backbone();
   Backbone(const Backbone&) = delete;
   Backbone& operator=(const Backbone&) = delete;

@@ -8,6 +8,7 @@
 
 #include "data/record.h"
 #include "lm/reply_format.h"
+#include "lm/template_process.h"
 #include "lm/text_matcher.h"
 #include "lm/text_part.h"
 
@@ -19,7 +20,7 @@ enum class Thinking {
   On,   ///< the prompt ends where the model's turn begins
 };
 
-/// A Jinja chat template, rendered by llama.cpp's engine.
+/// A Jinja chat template, rendered by llama.cpp's engine (TemplateProcess).
 ///
 /// What a template writes around an answer is seen, not known: a conversation is rendered with and without an answer,
 /// and the two texts are compared (AnswerForm).
@@ -65,7 +66,6 @@ class ChatTemplate {
   const std::string& own_text() const { return form_.own_text; }
 
  private:
-  struct Program;
   /// What the template writes around an answer.
   struct AnswerForm {
     std::string lead, space, end, own_text;
@@ -77,9 +77,7 @@ class ChatTemplate {
   std::optional<std::string> try_render(const Request& request, std::string& own_text) const;
   AnswerForm find_form() const;
 
-  std::unique_ptr<Program> program_;
-  std::string bos_;
-  std::string eos_;
+  std::unique_ptr<TemplateProcess> process_;
   std::vector<std::string> control_texts_;
   TextMatcher control_matcher_;
   AnswerForm form_;

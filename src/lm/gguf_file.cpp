@@ -24,7 +24,10 @@ namespace {
 
 /// Largest key and tensor name that llama.cpp accepts or that any real file has.
 constexpr std::uint64_t kLongestKey = 65535;
+constexpr std::int64_t kSmallestAlignment = 8;  // llama.cpp needs that much of its buffers
 constexpr std::uint64_t kLargestAlignment = 1 << 20;
+/// Several times those of the largest models; llama.cpp looks each one up among all.
+constexpr std::uint64_t kMostTensors = 20'000;
 /// llama.cpp keeps per-layer values in arrays of this size (LLAMA_MAX_LAYERS).
 constexpr std::int64_t kMostLayers = 512;
 
@@ -46,6 +49,10 @@ class HeaderReader {
   HeaderReader(const std::filesystem::path& path, const Purpose& purpose) : path_(path), purpose_(purpose) {
     std::error_code error;
     if (std::filesystem::is_directory(path, error)) throw unreadable("it is a folder");
+    // A pipe would be waited for for ever, and cannot be mapped.
+    if (std::filesystem::exists(path, error) && !std::filesystem::is_regular_file(path, error)) {
+      throw unreadable("it is not a regular file");
+    }
     file_.reset(std::fopen(path.c_str(), "rb"));
     if (!file_) throw unreadable(std::strerror(errno));
     size_ = std::filesystem::file_size(path, error);
@@ -91,6 +98,7 @@ class HeaderReader {
     if (tensor_count > size_ / 8 || value_count > size_ / 8) {
       throw corrupt(fmt::format("it claims {} tensors and {} values in {} bytes", tensor_count, value_count, size_));
     }
+    if (tensor_count > kMostTensors) throw corrupt(fmt::format("it claims {} tensors", tensor_count));
     if (tensor_count == 0) {
       throw Error(ErrorCode::BadInput, fmt::format("{} {}", path_.string(), purpose_.without_tensors),
                   fmt::format("name a GGUF file of the whole {}", purpose_.noun));
@@ -292,7 +300,7 @@ class HeaderReader {
       result_.tensors.push_back(std::move(tensor));
     }
     const std::int64_t alignment = result_.integer("general.alignment", GGUF_DEFAULT_ALIGNMENT);
-    if (alignment < 1 || alignment > static_cast<std::int64_t>(kLargestAlignment) ||
+    if (alignment < kSmallestAlignment || alignment > static_cast<std::int64_t>(kLargestAlignment) ||
         !std::has_single_bit(static_cast<std::uint64_t>(alignment))) {
       throw corrupt(fmt::format("its alignment is {}", alignment));
     }
@@ -332,6 +340,15 @@ class HeaderReader {
       if (!std::isfinite(value) || (key.ends_with("epsilon") && value < 0)) {
         throw corrupt(fmt::format("'{}' is {}", key, value));
       }
+    }
+    const auto value = [&](const char* what) { return result_.integer(architecture + "." + what, 0); };
+    if (value("expert_used_count") < 0 ||
+        value("expert_used_count") > std::max<std::int64_t>(0, value("expert_count")) ||
+        (value("expert_count") > 0 && value("expert_used_count") == 0)) {
+      throw corrupt(fmt::format("it uses {} of {} experts", value("expert_used_count"), value("expert_count")));
+    }
+    if (const std::string kind = result_.text("tokenizer.ggml.model"); kind == "none" || kind == "no_vocab") {
+      throw unusable("it has no tokenizer");
     }
     const auto tokens = result_.array_counts.find("tokenizer.ggml.tokens");
     if (tokens == result_.array_counts.end() || tokens->second == 0) throw unusable("it has no vocabulary");

@@ -4,7 +4,7 @@
 #include <array>
 #include <cctype>
 
-#include "data/utf8.h"
+#include "core/utf8.h"
 
 namespace coala {
 namespace {

@@ -12,7 +12,7 @@
 
 #include "core/error.h"
 #include "core/hash.h"
-#include "data/utf8.h"
+#include "core/utf8.h"
 
 namespace coala {
 namespace {

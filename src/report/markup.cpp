@@ -2,38 +2,33 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
+
+#include "core/utf8.h"
 
 namespace coala {
 
 std::string escape(std::string_view text) {
   std::string result;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        result += "&amp;";
-        break;
-      case '<':
-        result += "&lt;";
-        break;
-      case '>':
-        result += "&gt;";
-        break;
-      case '"':
-        result += "&quot;";
-        break;
-      case '\t':
-      case '\n':
-      case '\r':
-        result += c;
-        break;
-      default:
-        if (static_cast<unsigned char>(c) < 0x20) {
-          result += "\xEF\xBF\xBD";
-        } else {
-          result += c;
-        }
+  while (!text.empty()) {
+    const char c = text[0];
+    const bool white = c == '\t' || c == '\n' || c == '\r';
+    const std::size_t control = white ? 0 : control_length(text);
+    if (control > 0) {
+      result += "\xEF\xBF\xBD";
+    } else if (c == '&') {
+      result += "&amp;";
+    } else if (c == '<') {
+      result += "&lt;";
+    } else if (c == '>') {
+      result += "&gt;";
+    } else if (c == '"') {
+      result += "&quot;";
+    } else {
+      result += c;
     }
+    text.remove_prefix(std::max<std::size_t>(control, 1));
   }
   return result;
 }

@@ -84,6 +84,8 @@ std::string shortened(const std::string& text) {
 Page::Page(const std::string& title) {
   html_ = fmt::format(
       "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n"
+      // Nothing is fetched and nothing runs, whatever a data file has in it.
+      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"/>\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n"
       "<title>{0}</title>\n<style>{1}</style>\n</head>\n<body>\n<main>\n<h1>{0}</h1>\n",
       escape(title), kStyle);
@@ -127,7 +129,7 @@ void Page::table(const std::vector<Column>& columns, const std::vector<std::vect
   for (const std::vector<std::string>& row : rows) {
     html_ += "<tr>";
     for (std::size_t k = 0; k < row.size(); ++k) {
-      html_ += fmt::format("<td{}>{}</td>", class_of(columns.at(k).kind), escape(row[k]));
+      html_ += fmt::format("<td{}><bdi>{}</bdi></td>", class_of(columns.at(k).kind), escape(row[k]));
     }
     html_ += "</tr>\n";
   }
@@ -138,7 +140,7 @@ void Page::facts(const std::vector<std::pair<std::string, std::string>>& rows, C
   html_ += "<table>\n<tbody>\n";
   for (const auto& [name, value] : rows) {
     if (value.empty()) continue;
-    html_ += fmt::format("<tr><td>{}</td><td{}>{}</td></tr>\n", escape(name), class_of(kind), escape(value));
+    html_ += fmt::format("<tr><td>{}</td><td{}><bdi>{}</bdi></td></tr>\n", escape(name), class_of(kind), escape(value));
   }
   html_ += "</tbody>\n</table>\n";
 }
@@ -167,7 +169,7 @@ void Page::example(const std::string& title, const std::vector<std::pair<std::st
   html_ += fmt::format("<div class=\"example\">\n<b>{}</b>\n", escape(title));
   if (!texts.empty()) html_ += "<dl>\n";
   for (const auto& [name, text] : texts) {
-    html_ += fmt::format("<dt>{}</dt><dd>{}</dd>\n", escape(name), escape(shortened(text)));
+    html_ += fmt::format("<dt>{}</dt><dd dir=\"auto\">{}</dd>\n", escape(name), escape(shortened(text)));
   }
   html_ += texts.empty() ? "</div>\n" : "</dl>\n</div>\n";
 }

@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "core/error.h"
-#include "data/utf8.h"
+#include "core/utf8.h"
 #include "input_file.h"
 #include "lm/backbone.h"
 

@@ -29,12 +29,17 @@ bool is_blank(std::string_view text) noexcept;
 /// The text without white space at both ends.
 std::string_view trimmed(std::string_view text) noexcept;
 
-/// Bytes of the control character that the text begins with, 0 when it begins with none: below U+0020, U+007F, and
-/// U+0080 to U+009F, which some terminals obey too.
+/// Bytes of the control character that the text begins with, 0 when it begins with none: below U+0020, U+007F, U+0080
+/// to U+009F, which some terminals obey too, and those that turn the direction of what is around them (U+202A to
+/// U+202E, U+2066 to U+2069) or end a line (U+2028, U+2029).
 std::size_t control_length(std::string_view text) noexcept;
 
-/// The text in double quotes for a message: control characters escaped (a data file must not be able to send escape
-/// sequences to a terminal), malformed bytes replaced, and cut to about `limit` bytes between characters.
+/// The text as it may go to a terminal, wherever it came from: control characters and malformed bytes escaped.
+std::string printable(std::string_view text);
+/// The same with line breaks and tabs as they are, for text of several lines.
+std::string printable_lines(std::string_view text);
+
+/// printable() in double quotes, and cut to about `limit` bytes between characters.
 std::string quoted_text(std::string_view text, std::size_t limit = 60);
 
 }  // namespace coala

@@ -1,4 +1,4 @@
-#include "data/utf8.h"
+#include "core/utf8.h"
 
 #include <fmt/format.h>
 
@@ -74,25 +74,60 @@ std::string_view trimmed(std::string_view text) noexcept {
 
 std::size_t control_length(std::string_view text) noexcept {
   if (text.empty()) return 0;
-  const auto first = static_cast<unsigned char>(text[0]);
-  if (first < 0x20 || first == 0x7f) return 1;
-  const bool two = first == 0xc2 && sequence_length(text) == 2 && static_cast<unsigned char>(text[1]) < 0xa0;
-  return two ? 2 : 0;
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  if (byte(0) < 0x20 || byte(0) == 0x7f) return 1;
+  const std::size_t length = sequence_length(text);
+  if (length == 2 && byte(0) == 0xc2 && byte(1) < 0xa0) return 2;
+  if (length != 3 || byte(0) != 0xe2) return 0;
+  const bool turns = (byte(1) == 0x80 && byte(2) >= 0xa8 && byte(2) <= 0xae) ||  // U+2028 to U+202E
+                     (byte(1) == 0x81 && byte(2) >= 0xa6 && byte(2) <= 0xa9);    // U+2066 to U+2069
+  return turns ? 3 : 0;
+}
+
+namespace {
+
+/// Appends the character that the text begins with, escaped where it must be. @returns its bytes
+std::size_t append_printable(std::string_view text, std::string& to) {
+  const std::size_t length = sequence_length(text);
+  if (length > 0 && control_length(text) == 0) {
+    to += text.substr(0, length);
+    return length;
+  }
+  if (text[0] == '\n' || text[0] == '\t') {
+    to += text[0] == '\n' ? "\\n" : "\\t";
+    return 1;
+  }
+  for (const char c : text.substr(0, std::max<std::size_t>(length, 1))) {
+    to += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+  }
+  return std::max<std::size_t>(length, 1);
+}
+
+}  // namespace
+
+std::string printable(std::string_view text) {
+  std::string result;
+  while (!text.empty()) text.remove_prefix(append_printable(text, result));
+  return result;
+}
+
+std::string printable_lines(std::string_view text) {
+  std::string result;
+  while (!text.empty()) {
+    if (text[0] == '\n' || text[0] == '\t') {
+      result += text[0];
+      text.remove_prefix(1);
+    } else {
+      text.remove_prefix(append_printable(text, result));
+    }
+  }
+  return result;
 }
 
 std::string quoted_text(std::string_view text, std::size_t limit) {
   std::string result = "\"";
   std::size_t at = 0;
-  while (at < text.size() && at < limit) {
-    const std::size_t length = sequence_length(text.substr(at));
-    if (length == 0 || control_length(text.substr(at)) > 0) {
-      result += text[at] == '\n' ? "\\n" : fmt::format("\\x{:02x}", static_cast<unsigned char>(text[at]));
-      if (length == 2) result += fmt::format("\\x{:02x}", static_cast<unsigned char>(text[at + 1]));
-    } else {
-      result += text.substr(at, length);
-    }
-    at += std::max<std::size_t>(length, 1);
-  }
+  while (at < text.size() && at < limit) at += append_printable(text.substr(at), result);
   result += at < text.size() ? "...\"" : "\"";
   return result;
 }
