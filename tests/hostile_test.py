@@ -86,6 +86,15 @@ class Hostile(unittest.TestCase):
                                    folder=self.folder)
         self.assertEqual((status, out.count(b"\n")), (0, 40), message)
         self.assertTrue(stat.S_ISFIFO(os.stat(self.folder / "pipe").st_mode))
+        before = set(os.listdir("/dev"))
+        for command in ("generate --model m.gguf --data q.jsonl --max-tokens 2", "train --features f.st --gates 0"):
+            status, message, _ = run(shell=f"$C {command} --out /dev/null", folder=self.folder)
+            self.assertEqual(status, 0, message)
+        self.assertIn("no file", self.refused("export", "--model", "m.gguf", "--head", "h.st", "--out", "/dev/null"))
+        self.assertEqual(before, set(os.listdir("/dev")))
+        status, message, out = run(shell="$C generate --model m.gguf --data q.jsonl --max-tokens 2 --out pipe & cat pipe; "
+                                   "wait $!", folder=self.folder)
+        self.assertEqual((status, out.count(b"\n")), (0, 2), message)
         status, message, out = run(shell="$C prepare --data pairs.jsonl --out /dev/stdout", folder=self.folder)
         self.assertEqual(status, 0, message)
         self.assertEqual(sum(line.startswith(b'{"id"') for line in out.splitlines()), 40)
@@ -193,6 +202,26 @@ class Hostile(unittest.TestCase):
         self.assertEqual(victim.read_text(), "precious")
         self.assertFalse((self.folder / "p.jsonl").is_symlink())
         self.assertFalse(leftover.exists(), "a leftover of ours goes")
+
+    def test_what_lies_beside_an_output_is_not_followed(self):
+        victim = self.folder / "victim"
+        victim.write_text("")
+        extract = ["extract", "--model", "m.gguf", "--data", "pairs.jsonl", "--out", "x.st"]
+        generate = ["generate", "--model", "m.gguf", "--data", "q.jsonl", "--max-tokens", "2", "--out", "r"]
+        for name, command in (("x.st.lock", extract), ("x.st.parts", extract), ("r.partial", generate)):
+            os.symlink("victim", self.folder / name)
+            status, message, _ = run(*command, folder=self.folder)
+            self.assertIn(status, (1, 2), message)
+            self.assertEqual(victim.read_text(), "")
+            os.unlink(self.folder / name)
+        os.mkdir(self.folder / "x.st.parts")
+        (self.folder / "x.st.parts" / "notes").write_text("mine")
+        status, message, _ = run(*extract, folder=self.folder)
+        self.assertEqual(status, 0, message)
+        self.assertEqual(os.listdir(self.folder / "x.st.parts"), ["notes"])
+        (self.folder / "y.st.lock").write_text("mine")
+        self.refused(*extract[:-1], "y.st")
+        self.assertEqual((self.folder / "y.st.lock").read_text(), "mine")
 
     # Streams
 

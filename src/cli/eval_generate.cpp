@@ -115,7 +115,8 @@ class Trial {
 
 std::unique_ptr<Judge> make_judge(const GeneratedEvalOptions& options, const Head& guiding, const Backbone& backbone,
                                   const ModelInput& input, int threads) {
-  if (!options.judge_command.empty()) return std::make_unique<CommandJudge>(options.judge_command, options.judge_seconds);
+  if (!options.judge_command.empty())
+    return std::make_unique<CommandJudge>(options.judge_command, options.judge_seconds);
   Head head = load_head(options.judge_head);
   if (!head.value("data.hash").empty() && head.value("data.hash") == guiding.value("data.hash")) {
     throw Error(ErrorCode::BadUsage,

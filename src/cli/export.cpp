@@ -8,6 +8,7 @@
 #include "cli/command.h"
 #include "cli/model_features.h"
 #include "cli/model_options.h"
+#include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/progress.h"
 #include "decode/token_export.h"
@@ -33,6 +34,11 @@ struct ExportCommand {
 
 void run_export(const ExportCommand& command) {
   set_quiet(command.common.quiet);
+  if (is_written_through(command.out)) {
+    throw Error(ErrorCode::BadInput,
+                fmt::format("{} is no file: what is exported is read again and checked", command.out),
+                "name a file with --out");
+  }
   const Head head = load_head(command.head);
   if (!head.token) {
     throw Error(ErrorCode::BadInput, fmt::format("{} has no token head, which is what is exported", command.head),

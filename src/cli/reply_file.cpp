@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -41,8 +42,14 @@ std::string differences(const Json& found, const Json& expected) {
 
 ReplyFile::ReplyFile(std::filesystem::path path, const Json& origin, std::size_t lines_per_record)
     : path_(std::move(path)), partial_(path_.string() + ".partial"), lines_per_record_(lines_per_record) {
-  descriptor_ = ::open(partial_.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  descriptor_ = ::open(partial_.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
   if (descriptor_ < 0) fail("create");
+  struct stat status = {};
+  if (::fstat(descriptor_, &status) != 0 || !S_ISREG(status.st_mode)) {
+    ::close(descriptor_);
+    throw Error(ErrorCode::BadInput, fmt::format("{} is there, and is no file", partial_.string()),
+                "name another file with --out");
+  }
   try {
     if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
       throw Error(ErrorCode::Mismatch, fmt::format("another run is writing {}", partial_.string()),

@@ -73,6 +73,10 @@ void print_text(std::string_view text) {
 }
 
 void ReplyWriter::open(const std::string& path, const Json& origin, std::size_t lines_per_record) {
+  if (is_written_through(path)) {
+    stream_ = std::make_unique<AtomicFile>(path);
+    return;
+  }
   file_ = std::make_unique<ReplyFile>(path, origin, lines_per_record);
   for (const std::string& line : file_->lines()) {
     if (collect_) collected_.push_back(Json::parse(line));
@@ -83,7 +87,8 @@ void ReplyWriter::write(std::vector<Json>&& lines_of_record) {
   std::string lines;
   for (const Json& line : lines_of_record) lines += one_line(line);
   if (file_) file_->write(lines);
-  if (!file_ && !collect_) {
+  if (stream_) stream_->write(lines);
+  if (!file_ && !stream_ && !collect_) {
     fmt::print("{}", lines);
     std::fflush(stdout);
   }
@@ -94,6 +99,7 @@ void ReplyWriter::write(std::vector<Json>&& lines_of_record) {
 
 Json ReplyWriter::finish() {
   if (file_) file_->finish();
+  if (stream_) stream_->commit();
   return std::move(collected_);
 }
 

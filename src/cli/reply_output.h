@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cli/reply_file.h"
+#include "core/atomic_file.h"
 #include "decode/generator.h"
 
 namespace coala {
@@ -29,7 +30,7 @@ class ReplyWriter {
   /// @param collect  keep the lines for finish()
   explicit ReplyWriter(bool collect) : collect_(collect) {}
 
-  /// Opens the file. @throws as ReplyFile
+  /// Opens the file, or what takes replies as they come, a pipe or a device. @throws as ReplyFile, AtomicFile
   void open(const std::string& path, const nlohmann::ordered_json& origin, std::size_t lines_per_record);
   std::size_t records() const { return file_ ? file_->records() : 0; }  ///< that were written by an earlier run
 
@@ -40,6 +41,7 @@ class ReplyWriter {
  private:
   bool collect_;
   std::unique_ptr<ReplyFile> file_;
+  std::unique_ptr<AtomicFile> stream_;
   nlohmann::ordered_json collected_ = nlohmann::ordered_json::array();
 };
 

@@ -211,6 +211,10 @@ void AtomicFile::commit() {
   }
 }
 
+bool is_written_through(const std::filesystem::path& path) {
+  return target_of(path).through;
+}
+
 void write_file(const std::filesystem::path& path, std::string_view content) {
   AtomicFile file(path);
   file.write(content);

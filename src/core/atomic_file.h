@@ -43,6 +43,10 @@ class AtomicFile {
   std::optional<EndsWithProcess> temporary_;
 };
 
+/// Does the name lead to a pipe, a terminal or another device, which AtomicFile writes through?
+/// @throws what AtomicFile does for a name that cannot be written
+bool is_written_through(const std::filesystem::path& path);
+
 /// Writes a whole small file atomically.
 void write_file(const std::filesystem::path& path, std::string_view content);
 

@@ -74,7 +74,8 @@ void MemoryBlocks::read(BlockId id, std::size_t row, std::span<float> feature) c
 
 BlockLog::BlockLog(std::filesystem::path path, const Metadata& description, std::size_t dimension, Access access)
     : path_(std::move(path)), dimension_(dimension), access_(access) {
-  descriptor_ = ::open(path_.c_str(), (access == Access::Append ? O_RDWR | O_CREAT : O_RDONLY) | O_CLOEXEC, 0644);
+  descriptor_ =
+      ::open(path_.c_str(), (access == Access::Append ? O_RDWR | O_CREAT : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW, 0644);
   if (descriptor_ < 0) fail("open");
   struct stat status = {};
   if (::fstat(descriptor_, &status) != 0) fail("read");

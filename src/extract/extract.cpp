@@ -231,8 +231,8 @@ void make_output(const Job<Item>& job, ExtractTotals& totals) {
   const std::size_t dimension = job.extractor.extractor().dimension();
   PartStore::create_folder(job.out);
   const bool replace = job.options.replace;
-  const auto log =
-      open_log(PartStore::folder(job.out) / "blocks", job.description, dimension, BlockLog::Access::Append, replace);
+  const auto log = open_log(PartStore::folder(job.out) / PartStore::kBlocks, job.description, dimension,
+                            BlockLog::Access::Append, replace);
   const std::vector<std::filesystem::path> shards = find_shards(job.out);
   std::vector<std::unique_ptr<BlockLog>> others;
   for (const auto& path : shards) {

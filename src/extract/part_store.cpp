@@ -14,11 +14,22 @@
 #include "features/feature_index.h"
 
 namespace coala {
+namespace {
+
+constexpr std::string_view kStore = "store";  ///< in the folder of parts: a feature store that is being made
+
+}  // namespace
 
 OutputLock::OutputLock(const std::filesystem::path& out) : path_(out) {
   path_ += ".lock";
   for (;;) {
-    descriptor_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    descriptor_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
+    struct stat found = {};
+    if (descriptor_ >= 0 && (::fstat(descriptor_, &found) != 0 || !S_ISREG(found.st_mode) || found.st_size > 0)) {
+      ::close(descriptor_);
+      throw Error(ErrorCode::BadUsage, fmt::format("{} is there, and is no lock of ours", path_.string()),
+                  "choose another --out");
+    }
     if (descriptor_ < 0) {
       throw Error(ErrorCode::Io, fmt::format("cannot create {}: {}", path_.string(), std::strerror(errno)),
                   "check that the folder of the output exists and may be written");
@@ -56,6 +67,10 @@ std::filesystem::path PartStore::folder(const std::filesystem::path& out) {
 
 void PartStore::create_folder(const std::filesystem::path& out) {
   std::error_code error;
+  if (std::filesystem::is_symlink(folder(out), error)) {
+    throw Error(ErrorCode::BadInput, fmt::format("{} is a link to somewhere else", folder(out).string()),
+                "choose another --out");
+  }
   std::filesystem::create_directories(folder(out), error);
   if (!error) return;
   throw Error(ErrorCode::Io, fmt::format("cannot create {}: {}", folder(out).string(), error.message()),
@@ -64,7 +79,14 @@ void PartStore::create_folder(const std::filesystem::path& out) {
 
 void PartStore::remove_folder(const std::filesystem::path& out) {
   std::error_code ignored;  // the output is complete; a folder that stays is only in the way
-  std::filesystem::remove_all(folder(out), ignored);
+  std::vector<std::filesystem::path> ours;
+  for (auto entry = std::filesystem::directory_iterator(folder(out), ignored);
+       !ignored && entry != std::filesystem::directory_iterator(); entry.increment(ignored)) {
+    const std::string name = entry->path().filename().string();
+    if (name.starts_with("part-") || name == kBlocks || name == kStore) ours.push_back(entry->path());
+  }
+  for (const std::filesystem::path& path : ours) std::filesystem::remove_all(path, ignored);
+  std::filesystem::remove(folder(out), ignored);  // unless somebody else has put something there
 }
 
 PartStore::PartStore(std::filesystem::path out, std::vector<FeatureColumn> columns, std::vector<FileTensor> constants)
@@ -158,7 +180,7 @@ void PartStore::write_folder(const Metadata& metadata, std::uint64_t max_file_by
   const std::uint64_t count = (rows_ + file_rows - 1) / file_rows;
   FeatureIndex index{metadata, rows_, max_file_bytes, {}};
   // Built where an unfinished output is, so that the finished one appears by one rename.
-  const std::filesystem::path made = folder(out_) / "store";
+  const std::filesystem::path made = folder(out_) / kStore;
   std::filesystem::remove_all(made);
   std::filesystem::create_directory(made);
   for (std::uint64_t i = 0; i < count; ++i) {

@@ -46,7 +46,9 @@ class PartStore {
   static std::filesystem::path folder(const std::filesystem::path& out);
   /// Makes the folder. @throws Error{Io}
   static void create_folder(const std::filesystem::path& out);
-  /// Removes the folder and all in it.
+  /// What is evaluated is logged there under this name.
+  static constexpr std::string_view kBlocks = "blocks";
+  /// Removes our files from the folder, and the folder unless there is something else.
   static void remove_folder(const std::filesystem::path& out);
 
  private:
