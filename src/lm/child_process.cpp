@@ -73,6 +73,9 @@ void become_child(int keep_in, int keep_out, rlim_t present_bytes, std::size_t m
   }
   const rlimit no_core{0, 0};
   ::setrlimit(RLIMIT_CORE, &no_core);
+#ifdef __SANITIZE_ADDRESS__
+  memory_bytes *= 8;  // it keeps what is freed for a while
+#endif
   if (present_bytes > 0) {
     const rlimit memory{present_bytes + memory_bytes, present_bytes + memory_bytes};
     ::setrlimit(RLIMIT_AS, &memory);
