@@ -290,6 +290,15 @@ class Hostile(unittest.TestCase):
                                  "--ignore-eos --out r & sleep 0.1; kill -HUP $!; wait $!", folder=self.folder)
         self.assertEqual(status, 0, message)
 
+    def test_small_stacks_and_few_descriptors(self):
+        command = "$C generate --model m.gguf --prompt a --max-tokens 1"
+        for stack_kib in (64, 256, 400):
+            self.assertIn("stack", self.refused(shell=f"ulimit -s {stack_kib}; exec {command}"))
+        for limit in ("-s 512", "-n 7"):
+            status, message, _ = run(shell=f"ulimit {limit}; exec {command}", folder=self.folder)
+            self.assertIn(status, (0, 1, 2), message)
+        self.refused("prepare", "--data", "x" * 300, "--out", "y")
+
     # Models, templates, grammars
 
     def changed_model(self, **values):

@@ -21,6 +21,14 @@ constexpr rlim_t kProgress_bytes = 160 * kMiB;
 
 void check_address_space() {
   rlimit limit{};
+  // Grammars, templates and JSON are read by functions that call themselves.
+  constexpr rlim_t kStack_bytes = kMiB / 2;
+  if (::getrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < kStack_bytes) {
+    throw Error(ErrorCode::BadInput,
+                fmt::format("the stack is limited to {} KiB; expected at least {} KiB", limit.rlim_cur / 1024,
+                            kStack_bytes / 1024),
+                "raise the limit (ulimit -s)");
+  }
   if (::getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return;
   const auto cores = static_cast<rlim_t>(usable_cores());
   const char* const wanted = std::getenv("OPENBLAS_NUM_THREADS");
