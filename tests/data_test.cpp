@@ -8,9 +8,9 @@
 
 #include "core/atomic_file.h"
 #include "core/random.h"
+#include "core/utf8.h"
 #include "data/nesting_scanner.h"
 #include "data/reader.h"
-#include "core/utf8.h"
 #include "support.h"
 
 namespace coala {

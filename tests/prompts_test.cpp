@@ -1,8 +1,8 @@
 #include <gtest/gtest.h>
 
 #include "core/atomic_file.h"
-#include "data/prompt_reader.h"
 #include "core/utf8.h"
+#include "data/prompt_reader.h"
 #include "support.h"
 
 namespace coala {

@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "core/error.h"
-#include "data/hh_turns.h"
 #include "core/utf8.h"
+#include "data/hh_turns.h"
 
 namespace coala {
 namespace {

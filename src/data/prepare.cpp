@@ -8,8 +8,8 @@
 
 #include "core/error.h"
 #include "core/hash.h"
-#include "data/split.h"
 #include "core/utf8.h"
+#include "data/split.h"
 #include "data/writer.h"
 
 namespace coala {

@@ -7,13 +7,13 @@
 
 #include "core/error.h"
 #include "core/interrupt.h"
+#include "core/utf8.h"
 #include "data/conversation.h"
 #include "data/element_reader.h"
 #include "data/helpsteer.h"
 #include "data/labelled_shapes.h"
 #include "data/pair_shapes.h"
 #include "data/row.h"
-#include "core/utf8.h"
 
 namespace coala {
 namespace {

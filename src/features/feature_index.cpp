@@ -68,7 +68,8 @@ void write_feature_index(const std::filesystem::path& store, const FeatureIndex&
   for (const FeatureIndex::File& file : index.files) {
     json["files"].push_back({{"name", file.name}, {"rows", file.rows}, {"checksum", file.checksum}});
   }
-  write_file(feature_index_path(store), json.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+  write_file(feature_index_path(store),
+             json.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
 }
 
 FeatureIndex read_feature_index(const std::filesystem::path& store) {

@@ -63,8 +63,8 @@ std::vector<std::size_t> all_rows(const FeatureSet& set) {
   return all;
 }
 
-/// `count` rows drawn at random, in their order; all of them when there are not twice as many. Of labelled rows enough of
-/// either class.
+/// `count` rows drawn at random, in their order; all of them when there are not twice as many. Of labelled rows enough
+/// of either class.
 std::vector<std::size_t> draw_rows(const FeatureSet& set, std::size_t count, std::uint64_t seed) {
   constexpr std::ptrdiff_t kFewestOfAClass = 500;
   std::vector<std::size_t> taken = all_rows(set);

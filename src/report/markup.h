@@ -6,8 +6,8 @@
 
 namespace coala {
 
-/// Text as HTML, SVG and XML all take it: markup escaped, and control characters replaced, those that turn the direction
-/// of what is around them too.
+/// Text as HTML, SVG and XML all take it: markup escaped, and control characters replaced, those that turn the
+/// direction of what is around them too.
 std::string escape(std::string_view text);
 
 /// 25000 as "25,000".

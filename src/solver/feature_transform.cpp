@@ -5,8 +5,8 @@
 namespace coala {
 namespace {
 
-COALA_WIDEST_LANES void apply_to_floats(const float* features, const float* mean, const float* scale,
-                                        std::size_t count, float* x) {
+COALA_WIDEST_LANES void apply_to_floats(const float* features, const float* mean, const float* scale, std::size_t count,
+                                        float* x) {
   for (std::size_t j = 0; j < count; ++j) {
     const double difference = static_cast<double>(features[j]) - static_cast<double>(mean[j]);
     x[j] = static_cast<float>(difference * static_cast<double>(scale[j]));
