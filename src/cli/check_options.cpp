@@ -49,7 +49,7 @@ bool is_inside(const fs::path& path, const fs::path& folder) {
   return out == outer.end() && in != inner.end();
 }
 
-/// The files that an input consists of: a model in parts is named by its first one, a feature store is a folder.
+/// The files that an input consists of: a feature store is a folder. (Models in parts are refused.)
 std::vector<fs::path> files_of(const fs::path& input) {
   std::vector<fs::path> files{input};
   std::error_code error;
@@ -59,17 +59,6 @@ std::vector<fs::path> files_of(const fs::path& input) {
       const fs::path& path = entry->path();
       if (path == feature_index_path(input) || path.extension() == ".safetensors") files.push_back(path);
     }
-    return files;
-  }
-  const std::string name = input.filename().string();
-  const std::size_t of = name.rfind("-of-");
-  constexpr std::size_t kDigits = 5;
-  if (of == std::string::npos || of < kDigits + 1 || !name.ends_with(".gguf")) return files;
-  const std::string before = name.substr(0, of - kDigits);
-  const std::string after = name.substr(of);
-  const int parts = std::atoi(after.c_str() + 4);
-  for (int part = 1; part <= parts; ++part) {
-    files.push_back(input.parent_path() / fmt::format("{}{:05}{}", before, part, after));
   }
   return files;
 }

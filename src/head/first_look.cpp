@@ -17,15 +17,15 @@
 namespace coala {
 namespace {
 
-/// The power of two that brings the longest row of all sides into the range of F16 with room to spare.
-float unit_of(const TrainingRows& rows, ThreadPool& pool) {
+/// The power of two that brings the longest of the taken rows, of all sides, into the range of F16 with room to spare.
+float unit_of(const TrainingRows& rows, const std::vector<std::size_t>& taken, ThreadPool& pool) {
   constexpr float kLongest = 0x1p14f;
   const std::size_t sides = rows.from_pairs() ? 2 : 1;
-  std::vector<double> longest(sides * rows.responses());
+  std::vector<double> longest(sides * taken.size());
   pool.for_parts(longest.size(), 64, [&](int, std::size_t begin, std::size_t end) {
     std::vector<float> x(rows.dimension());
     for (std::size_t i = begin; i < end; ++i) {
-      rows.read(i / rows.responses(), i % rows.responses(), x);
+      rows.read(i / taken.size(), taken[i % taken.size()], x);
       longest[i] = dot(std::span<const float>(x), x);
     }
   });
@@ -88,7 +88,7 @@ TrainingRows rows_of(const FeatureSet& set, const FeatureTransform& transform, c
   if (spectrum == nullptr) return {subset(set, taken), transform, loss, folds, seed};
   FeatureSet inside = taken.size() < set.rows() ? subset(set, taken) : set;  // shares everything but the features
   inside.chosen = inside.rejected = inside.features = StoredRows();
-  const float unit = unit_of(rows, pool);
+  const float unit = unit_of(rows, taken, pool);
   if (rows.from_pairs()) {
     inside.chosen = coordinates_of(rows, taken, 0, spectrum->vectors, unit, pool);
     inside.rejected = coordinates_of(rows, taken, 1, spectrum->vectors, unit, pool);
@@ -117,6 +117,14 @@ std::optional<TrainingRows> rows_to_look_at(const FeatureSet& set, const Feature
   return some;
 }
 
+/// Makes a candidate's penalty of some rows, a share of all, the one that is likely as good for all; see Look::lift().
+/// With the inverse of the share the other way round.
+void carry_over(Candidate& candidate, double share) {
+  const double ratio = candidate.linear ? share : std::sqrt(share);
+  candidate.penalty_ratio *= ratio;
+  candidate.penalty *= ratio / share;
+}
+
 }  // namespace
 
 Matrix<float> Look::lift(const Matrix<float>& w) const {
@@ -131,10 +139,7 @@ HeldOut Look::lift(const HeldOut& held_out) const {
   for (auto* matrices : {&lifted.gates, &lifted.weights}) {
     for (Matrix<float>& matrix : *matrices) matrix = lift(matrix);
   }
-  Candidate& candidate = lifted.candidate;
-  const double ratio = candidate.linear ? share : std::sqrt(share);
-  candidate.penalty_ratio *= ratio;
-  candidate.penalty *= ratio / share;
+  carry_over(lifted.candidate, share);
   return lifted;
 }
 
@@ -159,10 +164,7 @@ MomentSpectrum Look::lift(const MomentSpectrum& inside, std::size_t rank) const 
 
 HeldOut Look::narrow(const HeldOut& of_all) const {
   HeldOut narrowed = of_all;
-  Candidate& candidate = narrowed.candidate;
-  const double ratio = candidate.linear ? share : std::sqrt(share);
-  candidate.penalty_ratio /= ratio;
-  candidate.penalty *= share / ratio;
+  carry_over(narrowed.candidate, 1 / share);
   return narrowed;
 }
 
