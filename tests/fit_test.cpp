@@ -182,7 +182,7 @@ TEST(Fit, SameSeedSameBytes) {
 TEST(Fit, TheNumberOfThreadsDoesNotMatter) {
   const test::TemporaryFolder folder;
   // Large enough for several chunks of rows.
-  for (const FeatureSet& set : {labelled_set(3000, 24, bent_truth, 11), test::pair_set(1500, 48, bent_truth, 12)}) {
+  for (const FeatureSet& set : {labelled_set(6000, 24, bent_truth, 11), test::pair_set(3000, 48, bent_truth, 12)}) {
     for (const ModelClass model_class : {ModelClass::Gated, ModelClass::Linear}) {
       FitSettings settings;
       settings.model_class = model_class;

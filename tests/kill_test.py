@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 
-STORE = ("--max-file-size", "100KB")
+STORE = ("--max-file-size", "200KB")
 WORDS = "the hen inn sand and ran in a tent hat it is an art".split()
 
 
