@@ -223,6 +223,47 @@ TEST(PhaseTwo, NewtonConvergesOnManyRows) {
   }
 }
 
+TEST(PhaseTwo, ManyNeuronsAreSolvedAlike) {
+  // More than are factorised. Rows of few neurons, each one split into many that share its weight: the same function.
+  constexpr std::size_t kCopies = 150;
+  for (const bool pairwise : {false, true}) {
+    const PhaseTwoRows few = sample(pairwise, 300, 4, 12);
+    PhaseTwoRows many = few;
+    many.activations = Matrix<double>(300, 4 * kCopies);
+    for (std::size_t i = 0; i < 300; ++i) {
+      for (std::size_t j = 0; j < 4 * kCopies; ++j) many.activations(i, j) = few.activations(i, j / kCopies);
+    }
+    // A copy has the ridge of the whole neuron, and the optimum shares the change out evenly: as one neuron with a
+    // ridge that is smaller by the number of copies.
+    PhaseTwoSettings split;
+    PhaseTwoSettings whole;
+    whole.ridge = split.ridge / kCopies;
+    const PhaseTwoResult a = fit_phase_two(few, std::vector<double>(4, 1.0), 0.1, whole);
+    const PhaseTwoResult b = fit_phase_two(many, std::vector<double>(4 * kCopies, 1.0 / kCopies), 0.1, split);
+    ASSERT_EQ(b.status, SolveStatus::Solved);
+    EXPECT_LE(b.gradient_norm, 1e-10);
+    EXPECT_NEAR(a.objective, b.objective, 1e-9);
+    EXPECT_NEAR(a.bias, b.bias, 1e-6);
+    for (std::size_t j = 0; j < 4; ++j) EXPECT_NEAR(a.theta2[j] / kCopies, b.theta2[j * kCopies + 7], 1e-7);
+  }
+}
+
+TEST(PhaseTwo, ALateOneKeepsItsStart) {
+  for (const std::size_t neurons : {3, 600}) {
+    const std::vector<double> start(neurons, 0.3);
+    for (const PhaseTwoSolver solver : {PhaseTwoSolver::Newton, PhaseTwoSolver::Accelerated, PhaseTwoSolver::AdamW}) {
+      PhaseTwoSettings settings;
+      settings.solver = solver;
+      const PhaseTwoResult late =
+          fit_phase_two(sample(true, 50, neurons, 13), start, 0.0, settings, Deadline::after(0));
+      EXPECT_EQ(late.status, SolveStatus::TimeLimit);
+      EXPECT_EQ(late.iterations, 0);
+      EXPECT_EQ(late.theta2, start);
+      EXPECT_EQ(late.objective, late.objective_before);
+    }
+  }
+}
+
 TEST(PhaseTwo, WeightsAreRepeatedRows) {
   PhaseTwoRows weighted = sample(false, 90, 3, 7);
   PhaseTwoRows repeated = weighted;

@@ -267,15 +267,37 @@ TEST(Relu, LimitsAreStatuses) {
   EXPECT_EQ(calls, 1);
   EXPECT_GT(one.info.passes_over_x, 0u);
   settings.max_iterations = 1000;
-  settings.deadline = Deadline::after(0);
-  const ReluResult late = solver.solve(settings);
-  EXPECT_EQ(late.info.status, SolveStatus::TimeLimit);
-  EXPECT_LE(late.certificate.violation, 1e-10);  // a feasible point all the same
-  settings.deadline = {};
   settings.tolerance = 1e-16;  // beyond what single precision can certify
   const ReluResult stalled = solver.solve(settings);
   EXPECT_TRUE(stalled.info.status == SolveStatus::Stalled || stalled.info.status == SolveStatus::IterationLimit);
   EXPECT_LE(stalled.certificate.relative_gap, 1e-5);
+}
+
+TEST(Relu, ALateOneHasAFeasiblePointOrNone) {
+  const Problem problem = random_relu_problem(2000, 12, 20, 15);
+  ThreadPool pool(2);
+  const double beta = 0.002 * ReluSolver(problem.x.view(), problem.y, problem.gates.view(), pool).beta_max();
+  int with = 0;
+  int without = 0;
+  for (double limit_s = 1e-4; limit_s < 3 && with < 3; limit_s *= 1.5) {
+    SCOPED_TRACE(limit_s);
+    try {
+      ReluSolver solver(problem.x.view(), problem.y, problem.gates.view(), pool, Deadline::after(limit_s));
+      ReluSettings settings;
+      settings.beta = beta;
+      settings.tolerance = 1e-9;
+      const ReluResult late = solver.solve(settings);
+      ++with;
+      EXPECT_EQ(late.info.status, SolveStatus::TimeLimit);
+      EXPECT_LE(late.certificate.violation, 1e-10);
+      EXPECT_LT(late.certificate.objective, 1000.0);  // n / 2: that of no neurons
+      EXPECT_GE(late.certificate.relative_gap, -1e-9);
+    } catch (const Late&) {
+      ++without;
+    }
+  }
+  EXPECT_GT(with, 0);
+  EXPECT_GT(without, 0);
 }
 
 TEST(ReluDeathTest, AnInterruptKeepsTheBestPoint) {

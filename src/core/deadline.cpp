@@ -14,6 +14,18 @@ bool Deadline::passed() const {
   return at_s_ >= 0 && monotonic_s() >= at_s_;
 }
 
+void Deadline::check() const {
+  require(0);
+}
+
+void Deadline::require(double seconds) const {
+  if (at_s_ >= 0 && monotonic_s() + seconds >= at_s_) throw Late();
+}
+
+Deadline Deadline::not_before(double seconds) const {
+  return at_s_ < 0 ? Deadline() : Deadline(std::max(at_s_, monotonic_s() + seconds));
+}
+
 Deadline Deadline::share(double of_the_rest) const {
   if (at_s_ < 0) return {};
   const double now = monotonic_s();

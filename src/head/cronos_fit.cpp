@@ -12,6 +12,9 @@
 namespace coala {
 namespace {
 
+/// Of the time limit, for the fit on all rows; the folds share the rest.
+constexpr double kFinalShare = 0.5;
+
 struct CronosRun {
   Network network;
   SolveInfo info;
@@ -28,9 +31,9 @@ CronosRun run_cronos(const TrainingRows& rows, int left_out, const Matrix<float>
   GatedOperator<float> f(part.design, pattern, pool);
   CronosSettings cronos_settings = settings.cronos;
   cronos_settings.seed = settings.seed;
-  Cronos<float> cronos(f, pattern, std::span<const float>(y), cronos_settings, pool);
+  Cronos<float> cronos(f, pattern, std::span<const float>(y), cronos_settings, pool, deadline);
   CronosRun run;
-  run.info = cronos.run(deadline);
+  run.info = cronos.run();
 
   const Signed<float>& u = cronos.state().u;
   run.network = relu_network(relu_weights(u));
@@ -64,10 +67,8 @@ void fit_cronos(const TrainingRows& rows, const FitSettings& settings, const Dea
                 FitResult& result, std::vector<Network>& fold_networks) {
   const Matrix<float> gates =
       draw_gates(static_cast<std::size_t>(settings.cronos_gates), rows.dimension(), settings.seed);
-  // All fits take about as long as each other.
-  const double fits = static_cast<double>(fold_networks.size()) + 1;
-  Progress progress("cronos program, all rows and folds", fold_networks.size() + 1, "fits");
-  CronosRun run = run_cronos(rows, -1, gates, settings, deadline.share(1 / fits), pool);
+  Progress progress("cronos program, all rows and folds", static_cast<std::size_t>(settings.folds) + 1, "fits");
+  CronosRun run = run_cronos(rows, -1, gates, settings, deadline.share(kFinalShare), pool);
   throw_if_interrupted();
   progress.advance(1);
   result.network = std::move(run.network);
@@ -75,9 +76,14 @@ void fit_cronos(const TrainingRows& rows, const FitSettings& settings, const Dea
   result.phase_one.objective = run.objective;
   result.phase_one.dual_objective = std::nan("");
   result.chosen.penalty = settings.cronos.beta;
-  for (std::size_t fold = 0; fold < fold_networks.size(); ++fold) {
-    const Deadline own = deadline.share(1 / static_cast<double>(fold_networks.size() - fold));
-    fold_networks[fold] = run_cronos(rows, static_cast<int>(fold), gates, settings, own, pool).network;
+  for (int fold = 0; fold < settings.folds; ++fold) {
+    const Deadline own = deadline.share(1.0 / (settings.folds - fold));
+    try {
+      fold_networks.push_back(run_cronos(rows, fold, gates, settings, own, pool).network);
+    } catch (const Late&) {
+      fold_networks.clear();
+      return;
+    }
     throw_if_interrupted();
     progress.advance(1);
   }

@@ -7,7 +7,9 @@
 namespace coala {
 
 /// Phase I of the `cronos` class: the published program on all rows, and once per fold for Phase II's rows. Fills the
-/// network and Phase I's info of `result` and the networks of the folds.
+/// network and Phase I's info of `result` and the networks of the folds; those stay empty when there is no time for all
+/// of them.
+/// @throws Late
 void fit_cronos(const TrainingRows& rows, const FitSettings& settings, const Deadline& deadline, ThreadPool& pool,
                 FitResult& result, std::vector<Network>& fold_networks);
 

@@ -25,6 +25,11 @@ namespace {
 constexpr double kBaselineShare = 0.3;   ///< for the linear model, when a program of another kind comes after it
 constexpr double kSelectionShare = 0.7;  ///< for the fits on folds; the rest is for the fit on all rows
 
+/// Phase II has as long as this, whatever is left: with the few neurons of most heads that is all it needs.
+constexpr double kLeastPhaseTwo_s = 0.25;
+/// The same of the paper's two programs: small ones have an answer within any limit.
+constexpr double kLeastPublished_s = 0.5;
+
 constexpr int kMostIterations = 20000;
 constexpr std::size_t kMetricDirections = 128;  ///< that the metric of many columns knows
 
@@ -320,14 +325,39 @@ bool fit_gated(const FeatureSet& set, const TrainingRows& rows, std::optional<Lo
   return true;
 }
 
+/// Phase I of the paper's two programs.
+void fit_published(const TrainingRows& rows, const FitSettings& settings, const Deadline& deadline, ThreadPool& pool,
+                   FitResult& result, std::vector<Network>& fold_networks) {
+  const bool cronos = settings.model_class == ModelClass::Cronos;
+  try {
+    (cronos ? fit_cronos : fit_relu)(rows, settings, deadline.not_before(kLeastPublished_s), pool, result,
+                                     fold_networks);
+  } catch (const Late&) {
+    throw Error(
+        ErrorCode::BadUsage,
+        fmt::format("the time limit of {:g} s is over before the {} program has its first point: nothing is written",
+                    settings.time_limit_s, model_class_name(settings.model_class)),
+        "raise --time-limit or lower --cronos-gates; the gated and linear classes give their best within any "
+        "limit");
+  }
+}
+
 /// Phase II on out-of-fold activations, and the level of the scores.
-void fit_second_layer(const TrainingRows& rows, const std::vector<Network>& fold_networks, bool pairwise,
-                      const PhaseTwoSettings& settings, ThreadPool& pool, FitResult& result) {
+/// @param fold_networks  none when there was no time for them: then the second layer stays Phase I's, and the level is
+///                       that of the rows that it was fitted on
+void fit_second_layer(const TrainingRows& rows, std::vector<Network> fold_networks, bool pairwise,
+                      const FitSettings& settings, Deadline deadline, ThreadPool& pool, FitResult& result) {
   const Progress progress("Phase II");
+  if (fold_networks.empty()) {
+    fold_networks.assign(static_cast<std::size_t>(settings.folds), result.network);
+    deadline = Deadline::after(0);
+  } else {
+    deadline = deadline.not_before(kLeastPhaseTwo_s);
+  }
   const std::vector<double> start(result.network.theta2.begin(), result.network.theta2.end());
   const PhaseTwoRows single = out_of_fold_rows(rows, fold_networks, start.size(), pool);
   result.phase_two = fit_phase_two(pairwise ? as_pairs(single, rows.targets()) : single, start,
-                                   static_cast<double>(result.network.bias), settings);
+                                   static_cast<double>(result.network.bias), settings.phase_two, deadline);
   const std::vector<double>& theta2 = result.phase_two.theta2;
   std::transform(theta2.begin(), theta2.end(), result.network.theta2.begin(),
                  [](double value) { return static_cast<float>(value); });
@@ -418,11 +448,9 @@ FitResult fit_head(const FeatureSet& set, const FitSettings& settings, ThreadPoo
   const TrainingRows& rows = own_rows ? *own_rows : preference_rows;
   result.bytes_of_x = rows.design().bytes();
 
-  std::vector<Network> fold_networks(static_cast<std::size_t>(settings.folds));
-  if (settings.model_class == ModelClass::Cronos) {
-    fit_cronos(rows, settings, deadline, pool, result, fold_networks);
-  } else if (settings.model_class == ModelClass::Relu) {
-    fit_relu(rows, settings, deadline, pool, result, fold_networks);
+  std::vector<Network> fold_networks;
+  if (published) {
+    fit_published(rows, settings, deadline, pool, result, fold_networks);
   } else {
     const bool linear_only = settings.model_class == ModelClass::Linear;
     if (own_rows) {
@@ -441,7 +469,7 @@ FitResult fit_head(const FeatureSet& set, const FitSettings& settings, ThreadPoo
   throw_if_interrupted();
 
   const bool pairwise = pairs && settings.phase_two.objective != PhaseTwoObjective::Pointwise;
-  fit_second_layer(rows, fold_networks, pairwise, settings.phase_two, pool, result);
+  fit_second_layer(rows, std::move(fold_networks), pairwise, settings, deadline, pool, result);
   if (settings.as_relu) result.relu_form = take_relu_form(result.network, rows, pool);
   result.selection_seconds = cost.seconds;
   result.selection_flops = cost.flops;

@@ -10,6 +10,7 @@
 #include "core/resources.h"
 #include "linalg/blas.h"
 #include "linalg/factorisation.h"
+#include "solver/conjugate_gradients.h"
 #include "solver/loss.h"
 
 namespace coala {
@@ -77,29 +78,60 @@ class Problem {
     return sum;
   }
 
-  /// Gradient of mean loss plus ridge; with `hessian` its second derivatives too.
-  std::vector<double> gradient(const std::vector<double>& x, Matrix<double>* hessian) const {
+  /// Gradient of mean loss plus ridge; with `curvatures` the second derivative of each row's loss by its score too,
+  /// [n].
+  std::vector<double> gradient(const std::vector<double>& x, std::vector<double>* curvatures) const {
     std::vector<double> g(size());
-    if (hessian != nullptr) *hessian = Matrix<double>(size(), size());
-    std::vector<double> extended(size(), 1.0);
+    if (curvatures != nullptr) curvatures->resize(count());
     for (std::size_t i = 0; i < count(); ++i) {
       const double q = sigmoid(argument(i, margin(i, x)));
       add_row(i, -rows_.weights[i] * slope_ * rows_.labels[i] * q / total_weight_, g);
-      if (hessian == nullptr) continue;
-      const double curvature = rows_.weights[i] * slope_ * slope_ * q * (1 - q) / total_weight_;
-      std::copy_n(rows_.activations.row(i).data(), neurons_, extended.data());
-      for (std::size_t j = 0; j < size(); ++j) {
-        for (std::size_t k = 0; k <= j; ++k) (*hessian)(j, k) += curvature * extended[j] * extended[k];
-      }
+      if (curvatures != nullptr) (*curvatures)[i] = rows_.weights[i] * slope_ * slope_ * q * (1 - q) / total_weight_;
     }
     for (std::size_t j = 0; j < neurons_; ++j) g[j] += ridge_[j] * (x[j] - centre_[j]);
-    if (hessian != nullptr) {
-      for (std::size_t j = 0; j < size(); ++j) {
-        for (std::size_t k = 0; k < j; ++k) (*hessian)(k, j) = (*hessian)(j, k);
-        (*hessian)(j, j) += ridge_[j];
-      }
-    }
     return g;
+  }
+
+  Matrix<double> hessian(const std::vector<double>& curvatures) const {
+    constexpr std::size_t kBlockRows = 256;
+    Matrix<double> h(size(), size());
+    Matrix<double> block(kBlockRows, size());
+    for (std::size_t at = 0; at < count(); at += kBlockRows) {
+      const std::size_t rows = std::min(kBlockRows, count() - at);
+      for (std::size_t k = 0; k < rows; ++k) {
+        const double root = std::sqrt(curvatures[at + k]);
+        const auto a = rows_.activations.row(at + k);
+        for (std::size_t j = 0; j < neurons_; ++j) block(k, j) = root * a[j];
+        if (has_bias_) block(k, neurons_) = root;
+      }
+      const MatrixView<const double> used(block.data(), rows, size());
+      gemm(true, false, 1.0, used, used, 1.0, h.view());
+    }
+    for (std::size_t j = 0; j < neurons_; ++j) h(j, j) += ridge_[j];
+    return h;
+  }
+
+  /// out := H v, without H.
+  void multiply(const std::vector<double>& curvatures, std::span<const double> v, std::span<double> out) const {
+    std::vector<double> sum(size());
+    for (std::size_t i = 0; i < count(); ++i) {
+      double z = has_bias_ ? v[neurons_] : 0.0;
+      const auto a = rows_.activations.row(i);
+      for (std::size_t j = 0; j < neurons_; ++j) z += v[j] * a[j];
+      add_row(i, curvatures[i] * z, sum);
+    }
+    for (std::size_t j = 0; j < size(); ++j) out[j] = sum[j] + (j < neurons_ ? ridge_[j] * v[j] : 0.0);
+  }
+
+  std::vector<double> hessian_diagonal(const std::vector<double>& curvatures) const {
+    std::vector<double> diagonal(size());
+    for (std::size_t i = 0; i < count(); ++i) {
+      const auto a = rows_.activations.row(i);
+      for (std::size_t j = 0; j < neurons_; ++j) diagonal[j] += curvatures[i] * a[j] * a[j];
+      if (has_bias_) diagonal[neurons_] += curvatures[i];
+    }
+    for (std::size_t j = 0; j < neurons_; ++j) diagonal[j] += ridge_[j];
+    return diagonal;
   }
 
   /// Gradient of the mean loss over some rows, without the ridge (for AdamW, which decays the weights itself).
@@ -158,37 +190,73 @@ double norm(const std::vector<double>& v) {
 
 constexpr double kGradientTolerance = 1e-10;
 
-void newton(const Problem& problem, std::vector<double>& x, PhaseTwoResult& result) {
+/// H^{-1} g by factorisation; empty when no damping makes H positive definite.
+std::optional<std::vector<double>> direct_step(const Matrix<double>& hessian, const std::vector<double>& g) {
+  // Separable rows without a bias penalty may leave the Hessian singular to rounding: a little damping then.
+  for (double damping = 0; damping <= 1e6; damping = damping == 0 ? 1e-12 : damping * 100) {
+    Matrix<double> damped = hessian;
+    for (std::size_t j = 0; j < g.size(); ++j) damped(j, j) += damping * (1 + hessian(j, j));
+    const std::optional<Cholesky> factor = Cholesky::factor(std::move(damped));
+    if (!factor) continue;
+    std::vector<double> step = g;
+    factor->solve(step);
+    return step;
+  }
+  return std::nullopt;
+}
+
+/// H^{-1} g by conjugate gradients, scaled by H's diagonal: for so many neurons that H itself is too large. The nearer
+/// the solution, the more exact, so that convergence stays faster than linear.
+/// @throws Late
+std::vector<double> iterative_step(const Problem& problem, const std::vector<double>& curvatures,
+                                   const std::vector<double>& g, const Deadline& deadline, double& flops) {
+  constexpr int kMostIterations = 1000;
+  const std::vector<double> diagonal = problem.hessian_diagonal(curvatures);
+  const auto apply = [&](std::span<const double> in, std::span<double> out) {
+    deadline.check();
+    problem.multiply(curvatures, in, out);
+    flops += 4.0 * static_cast<double>(problem.count() * problem.size());
+  };
+  const auto precondition = [&](std::span<const double> in, std::span<double> out) {
+    for (std::size_t j = 0; j < in.size(); ++j) out[j] = diagonal[j] > 0 ? in[j] / diagonal[j] : in[j];
+  };
+  std::vector<double> step(g.size());
+  conjugate_gradients(apply, precondition, g, step, {std::min(0.1, std::sqrt(norm(g))), 0, kMostIterations});
+  return step;
+}
+
+/// @throws Late, with x and the result as of the last step
+void newton(const Problem& problem, const Deadline& deadline, std::vector<double>& x, PhaseTwoResult& result) {
   constexpr int kMostSteps = 100;
+  constexpr std::size_t kMostDirect = 512;  ///< unknowns of a system that is made and factorised
   result.status = SolveStatus::IterationLimit;
+  std::vector<double> curvatures;
   for (;;) {
-    Matrix<double> hessian;
-    const std::vector<double> g = problem.gradient(x, &hessian);
+    const std::vector<double> g = problem.gradient(x, &curvatures);
     result.gradient_norm = norm(g);
     if (result.gradient_norm <= kGradientTolerance) {
       result.status = SolveStatus::Solved;
       return;
     }
     if (result.iterations >= kMostSteps) return;
-    std::optional<Cholesky> factor;
-    // Separable rows without a bias penalty may leave the Hessian singular to rounding: a little damping then.
-    for (double damping = 0; !factor; damping = damping == 0 ? 1e-12 : damping * 100) {
-      Matrix<double> damped = hessian;
-      for (std::size_t j = 0; j < x.size(); ++j) damped(j, j) += damping * (1 + hessian(j, j));
-      factor = Cholesky::factor(std::move(damped));
-      if (damping > 1e6) {
-        result.status = SolveStatus::Stalled;
-        return;
-      }
+    deadline.check();
+    std::optional<std::vector<double>> step;
+    if (x.size() <= kMostDirect) {
+      step = direct_step(problem.hessian(curvatures), g);
+      result.flops += 2.0 * static_cast<double>(problem.count() * x.size() * x.size());
+    } else {
+      step = iterative_step(problem, curvatures, g, deadline, result.flops);
     }
-    std::vector<double> step = g;
-    factor->solve(step);
-    const double slope = dot(std::span<const double>(g), step);
+    if (!step) {
+      result.status = SolveStatus::Stalled;
+      return;
+    }
+    const double slope = dot(std::span<const double>(g), *step);
     const double value = problem.mean_loss(x) + problem.ridge_value(x);
     bool moved = false;
     for (double t = 1; t > 1e-10; t /= 2) {
       std::vector<double> trial = x;
-      for (std::size_t j = 0; j < x.size(); ++j) trial[j] -= t * step[j];
+      for (std::size_t j = 0; j < x.size(); ++j) trial[j] -= t * (*step)[j];
       // Near the solution the decrease drowns in rounding: accept what does not raise the value by more than that.
       const double trial_value = problem.mean_loss(trial) + problem.ridge_value(trial);
       if (!(trial_value <= value - 1e-4 * t * slope + 4e-16 * std::abs(value))) continue;
@@ -205,13 +273,15 @@ void newton(const Problem& problem, std::vector<double>& x, PhaseTwoResult& resu
   }
 }
 
-void accelerated(const Problem& problem, std::vector<double>& x, PhaseTwoResult& result) {
+/// @throws Late, with x and the result as of the last step
+void accelerated(const Problem& problem, const Deadline& deadline, std::vector<double>& x, PhaseTwoResult& result) {
   constexpr int kMostSteps = 20000;
   const double step = 1 / problem.lipschitz();
   std::vector<double> y = x;
   double momentum = 1;
   result.status = SolveStatus::IterationLimit;
   while (result.iterations < kMostSteps) {
+    deadline.check();
     const std::vector<double> g = problem.gradient(y, nullptr);
     result.gradient_norm = norm(g);
     if (result.gradient_norm <= kGradientTolerance) {
@@ -237,7 +307,9 @@ void accelerated(const Problem& problem, std::vector<double>& x, PhaseTwoResult&
   result.gradient_norm = norm(problem.gradient(x, nullptr));
 }
 
-void adamw(const Problem& problem, const PhaseTwoSettings& settings, std::vector<double>& x, PhaseTwoResult& result) {
+/// Ends at the deadline with the best epoch.
+void adamw(const Problem& problem, const PhaseTwoSettings& settings, const Deadline& deadline, std::vector<double>& x,
+           PhaseTwoResult& result) {
   constexpr double kLearningRate = 1e-4;
   constexpr double kWeightDecay = 1e-4;
   constexpr double kFirst = 0.9;
@@ -253,7 +325,12 @@ void adamw(const Problem& problem, const PhaseTwoSettings& settings, std::vector
   double best_loss = problem.mean_loss(x);
   double first_power = 1;
   double second_power = 1;
+  result.status = SolveStatus::IterationLimit;
   for (int epoch = 0; epoch < settings.epochs; ++epoch) {
+    if (deadline.passed()) {
+      result.status = SolveStatus::TimeLimit;
+      break;
+    }
     for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random.below(i)]);
     for (std::size_t at = 0; at < order.size(); at += kBatch) {
       const std::size_t size = std::min(kBatch, order.size() - at);
@@ -275,7 +352,6 @@ void adamw(const Problem& problem, const PhaseTwoSettings& settings, std::vector
     }
   }
   x = best;
-  result.status = SolveStatus::IterationLimit;
   result.gradient_norm = norm(problem.gradient(x, nullptr));
 }
 
@@ -306,7 +382,7 @@ std::string_view solver_name(PhaseTwoSolver solver) noexcept {
 }
 
 PhaseTwoResult fit_phase_two(const PhaseTwoRows& rows, const std::vector<double>& theta2, double bias,
-                             const PhaseTwoSettings& settings) {
+                             const PhaseTwoSettings& settings, const Deadline& deadline) {
   if (settings.objective == PhaseTwoObjective::Pairwise && !rows.pairwise) {
     throw Error(ErrorCode::BadUsage, "the pairwise Phase II objective needs preference pairs, these are labelled rows",
                 "use --phase2-objective preference or pointwise");
@@ -318,25 +394,27 @@ PhaseTwoResult fit_phase_two(const PhaseTwoRows& rows, const std::vector<double>
 
   PhaseTwoResult result;
   result.objective_before = record(problem, x, result);
-  switch (settings.solver) {
-    case PhaseTwoSolver::Newton:
-      newton(problem, x, result);
-      break;
-    case PhaseTwoSolver::Accelerated:
-      accelerated(problem, x, result);
-      break;
-    case PhaseTwoSolver::AdamW:
-      adamw(problem, settings, x, result);
-      break;
+  try {
+    switch (settings.solver) {
+      case PhaseTwoSolver::Newton:
+        newton(problem, deadline, x, result);
+        break;
+      case PhaseTwoSolver::Accelerated:
+        accelerated(problem, deadline, x, result);
+        break;
+      case PhaseTwoSolver::AdamW:
+        adamw(problem, settings, deadline, x, result);
+        break;
+    }
+  } catch (const Late&) {
+    result.status = SolveStatus::TimeLimit;
   }
   result.objective = problem.mean_loss(x);
   result.bias = rows.pairwise ? 0.0 : x.back();
   x.resize(theta2.size());
   result.theta2 = std::move(x);
   result.seconds = monotonic_s() - start_s;
-  const double m = static_cast<double>(problem.size());
-  result.flops = result.iterations * static_cast<double>(problem.count()) *
-                 (settings.solver == PhaseTwoSolver::Newton ? 6 * m + m * m : 6 * m);
+  result.flops += 6.0 * result.iterations * static_cast<double>(problem.count() * problem.size());
   return result;
 }
 

@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/deadline.h"
 #include "core/matrix.h"
 #include "solver/solve_info.h"
 
@@ -59,9 +60,10 @@ struct PhaseTwoResult {
   std::vector<double> margin_curve;     ///< the same of y z: how far the rows are on their right side
 };
 
+/// A method that is late leaves the last point it has, AdamW its best epoch.
 /// @param theta2  Phase I's second layer, the start and the ridge's centre
 /// @throws Error{BadUsage} when the objective does not fit the rows
 PhaseTwoResult fit_phase_two(const PhaseTwoRows& rows, const std::vector<double>& theta2, double bias,
-                             const PhaseTwoSettings& settings);
+                             const PhaseTwoSettings& settings, const Deadline& deadline = {});
 
 }  // namespace coala

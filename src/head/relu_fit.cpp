@@ -27,7 +27,7 @@ void fit_relu(const TrainingRows& rows, const FitSettings& settings, const Deadl
   const auto solve = [&](int left_out, double tolerance, const Deadline& own) {
     const TrainingRows::Part part = rows.outside_fold(left_out);
     const Matrix<float> x = part.design.segments.front().plus.matrix();
-    ReluSolver solver(x.view(), part.targets.labels, gates.view(), pool);
+    ReluSolver solver(x.view(), part.targets.labels, gates.view(), pool, own);
     ReluSettings relu;
     // The loss is a sum: a fold's penalty shrinks with its rows so that the trade-off stays the same.
     const double share = static_cast<double>(part.rows.size()) / static_cast<double>(rows.rows());
@@ -37,23 +37,27 @@ void fit_relu(const TrainingRows& rows, const FitSettings& settings, const Deadl
                   "scale them up, or check where they come from");
     }
     relu.tolerance = tolerance;
-    relu.deadline = own;
     ReluResult solved = solver.solve(relu);
     result.chosen.penalty = left_out < 0 ? relu.beta : result.chosen.penalty;
     throw_if_interrupted();
     return solved;
   };
-  Progress progress("relu program, all rows and folds", fold_networks.size() + 1, "fits");
+  Progress progress("relu program, all rows and folds", static_cast<std::size_t>(settings.folds) + 1, "fits");
   const ReluResult all = solve(-1, settings.tolerance, deadline.share(kFinalShare));
   progress.advance(1);
   result.network = relu_network(all.network);
   result.phase_one = all.info;
   result.certificate = {all.certificate.objective, all.certificate.dual_objective, all.certificate.relative_gap};
   result.chosen.penalty_ratio = settings.relu_beta_ratio;
-  for (std::size_t fold = 0; fold < fold_networks.size(); ++fold) {
-    const Deadline own = deadline.share(1 / static_cast<double>(fold_networks.size() - fold));
-    const ReluResult one = solve(static_cast<int>(fold), std::max(kFoldTolerance, settings.tolerance), own);
-    fold_networks[fold] = relu_network(one.network);
+  for (int fold = 0; fold < settings.folds; ++fold) {
+    const Deadline own = deadline.share(1 / static_cast<double>(settings.folds - fold));
+    try {
+      const ReluResult one = solve(fold, std::max(kFoldTolerance, settings.tolerance), own);
+      fold_networks.push_back(relu_network(one.network));
+    } catch (const Late&) {
+      fold_networks.clear();
+      return;
+    }
     progress.advance(1);
   }
 }

@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "core/deadline.h"
 #include "core/error.h"
 #include "core/progress.h"
 #include "features/feature_subset.h"
@@ -17,6 +18,9 @@
 
 namespace coala {
 namespace {
+
+/// Of the time limit, for the weights W: their program has all the columns, the other one the square root of them.
+constexpr double kTokenShare = 0.8;
 
 /// Where a program's numbers stand among a response's sums.
 struct Columns {
@@ -75,7 +79,7 @@ double common_scale(const FeatureSet& sums) {
 }
 
 TokenProgram fit_program(const FeatureSet& set, const Columns& columns, const TokenFitSettings& settings,
-                         ThreadPool& pool) {
+                         const Deadline& deadline, ThreadPool& pool) {
   FeatureSet sums = sums_of(set, columns);
   const auto scale = static_cast<float>(common_scale(sums));
   FeatureTransform transform = FeatureTransform::identity(sums.dimension());
@@ -85,7 +89,7 @@ TokenProgram fit_program(const FeatureSet& set, const Columns& columns, const To
   SelectionCost cost;
   // 16,384 columns at rank 128: no matrix of columns by columns is made, and with few rows their span is all there is.
   const std::optional<Look> look = first_look(sums, transform, rows, settings.folds, settings.seed, pool, cost);
-  LinearFit fit = fit_linear(rows, look ? &*look : nullptr, settings.folds, settings.rule, Deadline(), pool, cost);
+  LinearFit fit = fit_linear(rows, look ? &*look : nullptr, settings.folds, settings.rule, deadline, pool, cost);
   TokenProgram program;
   program.path = std::move(fit.path);
   program.chosen = fit.selected.candidate;
@@ -95,6 +99,7 @@ TokenProgram fit_program(const FeatureSet& set, const Columns& columns, const To
                                        program.chosen.penalty);
   for (const float w : weights.w.row(0)) program.weights.push_back(static_cast<double>(w) * static_cast<double>(scale));
   program.bias = weights.bias;
+  program.cut_short = cost.cut_short;
   program.flops = cost.flops + fit.info.flops;
   return program;
 }
@@ -121,12 +126,13 @@ TokenFit fit_token_head(const FeatureSet& all_rows, const TokenFitSettings& sett
   const TokenBasis& basis = *set.token_basis;
   const std::size_t r = basis.rank();
   TokenFit fit;
-  const auto fit_part = [&](const char* name, bool context_free) {
+  const Deadline deadline = settings.time_limit_s > 0 ? Deadline::after(settings.time_limit_s) : Deadline();
+  const auto fit_part = [&](const char* name, bool context_free, const Deadline& own) {
     const ProgressPart part(name);
-    return fit_program(set, columns_of(basis.width(), context_free), settings, pool);
+    return fit_program(set, columns_of(basis.width(), context_free), settings, own, pool);
   };
-  fit.token = fit_part("token head", false);
-  fit.context_free = fit_part("token head without context", true);
+  fit.token = fit_part("token head", false, deadline.share(kTokenShare));
+  fit.context_free = fit_part("token head without context", true, deadline);
   TokenHead& head = fit.head;
   head.states = basis.states;
   head.embeddings = basis.embeddings;

@@ -14,6 +14,7 @@ struct TokenFitSettings {
   SelectionRule rule = SelectionRule::OneStandardError;
   int folds = 5;
   std::uint64_t seed = 0;
+  double time_limit_s = 0;  ///< of both programs together; 0 for none
 };
 
 /// A convex fit of weights to sums over tokens, and how it ended.
@@ -24,6 +25,7 @@ struct TokenProgram {
   std::vector<Candidate> path;
   SolveInfo info;
   Certificate certificate;
+  bool cut_short = false;  ///< the time limit left penalties out
   double flops = 0;
 };
 

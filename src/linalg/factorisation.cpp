@@ -74,6 +74,12 @@ void BlockReflector::multiply(MatrixView<const float> from, bool transposed, Mat
   gemm(false, false, -1.0f, turned.view(), v_.view(), 1.0f, to);
 }
 
+double symmetric_eigen_s(std::size_t n) {
+  constexpr double kSecondsPerCube = 0.4e-9;
+  const auto size = static_cast<double>(n);
+  return kSecondsPerCube * size * size * size;
+}
+
 SymmetricEigen symmetric_eigen(Matrix<double> a) {
   const int n = static_cast<int>(a.rows());
   SymmetricEigen result;

@@ -15,6 +15,8 @@ struct SymmetricEigen {
 
 /// @throws Error{BadInput} when the matrix holds NaN or infinity, or the iteration does not converge
 SymmetricEigen symmetric_eigen(Matrix<double> a);
+/// Seconds that it takes with n rows, roughly: as on the machine of docs/benchmarks.md. It cannot be interrupted.
+double symmetric_eigen_s(std::size_t n);
 
 /// Cholesky factor of a symmetric positive definite matrix, to solve with it many times.
 class Cholesky {

@@ -20,8 +20,9 @@ double norm(std::span<const double> v) {
 
 }  // namespace
 
-ConeSet::ConeSet(std::vector<MatrixView<const float>> blocks, MatrixView<const float> gates, ThreadPool& pool)
-    : blocks_(std::move(blocks)), dimension_(gates.cols), pool_(&pool) {
+ConeSet::ConeSet(std::vector<MatrixView<const float>> blocks, MatrixView<const float> gates, ThreadPool& pool,
+                 const Deadline& deadline)
+    : blocks_(std::move(blocks)), dimension_(gates.cols), pool_(&pool), deadline_(deadline) {
   std::size_t count = 0;
   for (const auto& block : blocks_) {
     block_first_.push_back(count);
@@ -53,6 +54,7 @@ void ConeSet::start_near_gates(MatrixView<const float> gates) {
   Matrix<double> distance(gates.rows, rows());
   pool_->for_parts(rows(), kBlockRows, [&](int, std::size_t begin, std::size_t end) {
     for (std::size_t i = begin; i < end; ++i) {
+      if (i % kBlockRows == 0) deadline_.check();
       for (std::size_t p = 0; p < gates.rows; ++p) {
         distance(p, i) = sizes_[i] > 0 ? std::abs(dot(gates.row(p), row(i))) / sizes_[i] : HUGE_VAL;
       }
@@ -60,6 +62,7 @@ void ConeSet::start_near_gates(MatrixView<const float> gates) {
   });
   std::vector<std::size_t> order(rows());
   for (std::size_t p = 0; p < gates.rows; ++p) {
+    deadline_.check();
     for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
     const auto nearer = [&](std::size_t a, std::size_t b) {
       return distance(p, a) != distance(p, b) ? distance(p, a) < distance(p, b) : a < b;
@@ -85,6 +88,7 @@ bool ConeSet::nearest(std::vector<Slot>& slots, const Matrix<double>& z, Matrix<
     pool_->for_parts(slots.size(), 1, [&](int, std::size_t begin, std::size_t end) {
       for (std::size_t s = begin; s < end; ++s) {
         if (open[s] == 0) continue;
+        deadline_.check();
         const Working& working = working_[slots[s].cone];
         std::vector<double> h;
         if (!bounds.empty()) {
@@ -143,6 +147,7 @@ std::vector<std::vector<ConeSet::Violation>> ConeSet::violations(const std::vect
       auto& found = parts[static_cast<std::size_t>(worker)];
       Matrix<float> products(kBlockRows, count);
       for (std::size_t at = begin; at < end; at += kBlockRows) {
+        deadline_.check();
         const std::size_t here = std::min(kBlockRows, end - at);
         gemm(false, true, 1.0f, blocks_[b].row_range(at, at + here),
              static_cast<const Matrix<float>&>(directions).view(), 0.0f,

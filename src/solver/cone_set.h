@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "core/deadline.h"
 #include "core/matrix.h"
 #include "core/parallel.h"
 #include "solver/active_set.h"
@@ -27,7 +28,11 @@ class ConeSet {
 
   /// @param blocks  the rows of X, [n_b, d] each; must outlive the object
   /// @param gates   [P, d]
-  ConeSet(std::vector<MatrixView<const float>> blocks, MatrixView<const float> gates, ThreadPool& pool);
+  /// @param deadline  of everything that is asked of it; after it, Late is thrown
+  ConeSet(std::vector<MatrixView<const float>> blocks, MatrixView<const float> gates, ThreadPool& pool,
+          const Deadline& deadline = {});
+
+  void set_deadline(const Deadline& deadline) { deadline_ = deadline; }
 
   std::size_t cones() const { return pattern_.cols(); }
   std::size_t rows() const { return sizes_.size(); }
@@ -75,6 +80,7 @@ class ConeSet {
   std::vector<double> sizes_;  ///< [n], ||x_i||
   std::vector<Working> working_;
   ThreadPool* pool_;
+  Deadline deadline_;
   std::uint64_t passes_ = 0;
 };
 

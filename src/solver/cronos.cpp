@@ -80,13 +80,14 @@ std::size_t applications(const CronosSettings& settings) {
 
 template <class T>
 Cronos<T>::Cronos(GatedOperator<T>& f, const Matrix<std::uint8_t>& pattern, std::span<const T> y,
-                  CronosSettings settings, ThreadPool& pool)
+                  CronosSettings settings, ThreadPool& pool, const Deadline& deadline)
     : setup_s_(-monotonic_s()),
       f_(&f),
-      normal_(f, pattern, applications(settings), settings.normal),
+      normal_(f, pattern, applications(settings), settings.normal, deadline),
       pattern_(&pattern),
       settings_(settings),
       pool_(&pool),
+      deadline_(deadline),
       gram_(f.dimension(), f.dimension()) {
   const std::size_t groups = f.groups();
   const std::size_t d = f.dimension();
@@ -100,6 +101,7 @@ Cronos<T>::Cronos(GatedOperator<T>& f, const Matrix<std::uint8_t>& pattern, std:
     sum = Matrix<T>(d, d);
     Matrix<T> scratch;
     for (std::size_t at = begin; at < end; at += kBlockRows) {
+      deadline_.check();
       const auto part = f.design().block(x, at, std::min(at + kBlockRows, end), scratch);
       gemm(true, false, T(1), part, part, T(1), sum.view());
     }
@@ -120,6 +122,7 @@ Cronos<T>::Cronos(GatedOperator<T>& f, const Matrix<std::uint8_t>& pattern, std:
 
 template <class T>
 void Cronos<T>::apply(const Signed<T>& in, Signed<T>& out) {
+  deadline_.check();
   // E_p^2 = I, so G'G is X'X in both halves; the loss sees the difference of the halves only. One application
   // of F'F serves both, where the published code makes three passes over X per half.
   const std::size_t groups = f_->groups();
@@ -198,7 +201,7 @@ void Cronos<T>::solve_u(const Signed<T>& rhs) {
     unflatten<T>(z, result);
     return result;
   };
-  state_.u = zeros<T>(f_->groups(), f_->dimension());
+  Signed<T> u = zeros<T>(f_->groups(), f_->dimension());
   Signed<T> residual = rhs;
   Signed<T> z = precondition(residual);
   Signed<T> direction = z;
@@ -209,7 +212,7 @@ void Cronos<T>::solve_u(const Signed<T>& rhs) {
   while (state_.pcg_iterations < settings_.pcg_max_iterations && state_.pcg_residual > settings_.pcg_tolerance) {
     apply(direction, product);
     const double alpha = rz / inner(direction, product);
-    add(alpha, direction, state_.u);
+    add(alpha, direction, u);
     add(-alpha, product, residual);
     z = precondition(residual);
     const double next = inner(residual, z);
@@ -223,6 +226,7 @@ void Cronos<T>::solve_u(const Signed<T>& rhs) {
     state_.pcg_residual = std::sqrt(inner(residual, residual));
   }
   cg_iterations_ += state_.pcg_iterations;
+  state_.u = std::move(u);
 }
 
 template <class T>
@@ -268,7 +272,7 @@ void Cronos<T>::step() {
 }
 
 template <class T>
-SolveInfo Cronos<T>::run(const Deadline& deadline) {
+SolveInfo Cronos<T>::run() {
   const double start_s = monotonic_s();
   const std::uint64_t first_pass = f_->passes();
   const double first_flops = f_->flops();
@@ -279,11 +283,13 @@ SolveInfo Cronos<T>::run(const Deadline& deadline) {
       info.status = SolveStatus::Interrupted;
       break;
     }
-    if (k > 0 && deadline.passed()) {
+    try {
+      step();
+    } catch (const Late&) {
+      if (k == 0) throw;
       info.status = SolveStatus::TimeLimit;
       break;
     }
-    step();
     ++info.iterations;
   }
   info.cg_iterations = cg_iterations_;

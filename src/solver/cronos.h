@@ -47,16 +47,20 @@ class Cronos {
   /// @param f        operator of P gates over n pointwise rows
   /// @param pattern  its gate pattern D [n, P]
   /// @param y        [n], -1 or +1
+  /// @param deadline  of the iterations, and of what is made before them
+  /// @throws Late
   Cronos(GatedOperator<T>& f, const Matrix<std::uint8_t>& pattern, std::span<const T> y, CronosSettings settings,
-         ThreadPool& pool);
+         ThreadPool& pool, const Deadline& deadline = {});
 
   /// Uses this preconditioner instead of drawing one (the golden data carry theirs).
   void set_preconditioner(NystromPreconditioner preconditioner) { preconditioner_ = std::move(preconditioner); }
 
   /// One ADMM iteration.
+  /// @throws Late; u is that of the iteration before
   void step();
-  /// All iterations; stops early when interrupted, and after at least one when late.
-  SolveInfo run(const Deadline& deadline = {});
+  /// All iterations; stops early when interrupted or late.
+  /// @throws Late when there is not even the first iterate
+  SolveInfo run();
   const CronosState<T>& state() const { return state_; }
 
   /// out := A in, both [2, P, d].
@@ -75,6 +79,7 @@ class Cronos {
   const Matrix<std::uint8_t>* pattern_;
   CronosSettings settings_;
   ThreadPool* pool_;
+  Deadline deadline_;
   Matrix<T> gram_;          ///< X'X [d, d]
   Signed<T> fty_over_rho_;  ///< F'y / rho
   std::optional<NystromPreconditioner> preconditioner_;

@@ -27,7 +27,7 @@ void add_to(Matrix<double>& sum, const std::vector<Matrix<double>>& parts) {
 }  // namespace
 
 GateMoments gate_moments(MatrixView<const float> x, const Matrix<std::uint8_t>& pattern, const RowSpectrum& spectrum,
-                         ThreadPool& pool, const MomentSettings& settings) {
+                         ThreadPool& pool, const MomentSettings& settings, const Deadline& deadline) {
   const std::size_t groups = pattern.cols();
   const std::size_t rank = spectrum.values.size();
   const std::size_t pairs = groups * (groups + 1) / 2;
@@ -54,6 +54,7 @@ GateMoments gate_moments(MatrixView<const float> x, const Matrix<std::uint8_t>& 
     Matrix<double> open(kBlockRows, share_cols);     // pairs of gates that are both open, or gates
     Matrix<double> gated(kBlockRows, size);
     for (std::size_t at = begin; at < end; at += kBlockRows) {
+      deadline.check();
       const std::size_t count = std::min(kBlockRows, end - at);
       const Matrix<double> block = in_double(x.row_range(at, at + count));
       gemm(false, true, scale, block.view(), spectrum.vectors.view(), 0.0,
@@ -132,9 +133,10 @@ void NormalSystem::apply(std::span<const double> w, std::span<double> out) {
 }
 
 KroneckerPreconditioner::KroneckerPreconditioner(const RowSpectrum& spectrum, const GateMoments& moments,
-                                                 std::size_t groups)
+                                                 std::size_t groups, const Deadline& deadline)
     : spectrum_(&spectrum), moments_(&moments), groups_(groups) {
   for (const Matrix<double>& share : moments.shares) {
+    deadline.require(symmetric_eigen_s(groups));
     SymmetricEigen& eigen = eigen_.emplace_back(symmetric_eigen(share));
     for (double& value : eigen.values) value = std::max(value, 0.0);
   }

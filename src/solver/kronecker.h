@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "core/deadline.h"
 #include "core/matrix.h"
 #include "core/parallel.h"
 #include "linalg/factorisation.h"
@@ -29,8 +30,9 @@ struct MomentSettings {
 };
 
 /// @param pattern  [n, P]
+/// @throws Late
 GateMoments gate_moments(MatrixView<const float> x, const Matrix<std::uint8_t>& pattern, const RowSpectrum& spectrum,
-                         ThreadPool& pool, const MomentSettings& settings = {});
+                         ThreadPool& pool, const MomentSettings& settings = {}, const Deadline& deadline = {});
 
 /// M w = identity w + gram w S + loss F'F w on weights [P, d].
 struct NormalCoefficients {
@@ -59,7 +61,9 @@ class NormalSystem {
 /// one whole block for the leading ones, where most of the size of X is and where the gates couple directions most.
 class KroneckerPreconditioner {
  public:
-  KroneckerPreconditioner(const RowSpectrum& spectrum, const GateMoments& moments, std::size_t groups);
+  /// @throws Late
+  KroneckerPreconditioner(const RowSpectrum& spectrum, const GateMoments& moments, std::size_t groups,
+                          const Deadline& deadline = {});
 
   /// Prepares for these coefficients: no pass over X, one Cholesky factor of order k P.
   void set(const NormalCoefficients& coefficients);

@@ -65,16 +65,16 @@ T size_of(const DesignRows<T>& rows) {
 
 template <class T>
 NormalOperator<T>::NormalOperator(GatedOperator<T>& f, const Matrix<std::uint8_t>& pattern, std::size_t applications,
-                                  NormalMethod method)
+                                  NormalMethod method, const Deadline& deadline)
     : f_(&f) {
   assert(f.design().segments.size() == 1 && !f.design().pairwise());
   assert(pattern.rows() == f.rows() && pattern.cols() == f.groups());
   const NormalWork work{f.rows(), f.dimension(), f.groups(), applications, sizeof(T)};
-  if (method == NormalMethod::Gram || (method == NormalMethod::Cheapest && gram_pays(work))) form(pattern);
+  if (method == NormalMethod::Gram || (method == NormalMethod::Cheapest && gram_pays(work))) form(pattern, deadline);
 }
 
 template <class T>
-void NormalOperator<T>::form(const Matrix<std::uint8_t>& pattern) {
+void NormalOperator<T>::form(const Matrix<std::uint8_t>& pattern, const Deadline& deadline) {
   const std::size_t d = dimension();
   const DesignRows<T>& design = f_->design();
   const StoredRows& x = design.segments.front().plus;
@@ -94,6 +94,7 @@ void NormalOperator<T>::form(const Matrix<std::uint8_t>& pattern) {
     Matrix<T> product(d, d);
     std::vector<std::size_t> rows(kBlockRows);
     for (std::size_t begin = first; begin < last; begin += together) {
+      deadline.check();
       const std::size_t end = std::min(begin + together, last);
       std::vector<Matrix<double>> sums(end - begin, Matrix<double>(d, d));
       for (std::size_t at = 0; at < x.rows(); at += kBlockRows) {

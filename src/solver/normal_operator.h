@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/deadline.h"
 #include "core/matrix.h"
 #include "core/parallel.h"
 #include "solver/gated_operator.h"
@@ -24,8 +25,10 @@ class NormalOperator {
   /// @param f             outlives the object; pointwise rows in one segment
   /// @param pattern       its gate pattern D [n, P]; not needed afterwards
   /// @param applications  how many to expect
+  /// @param deadline      of what is made before the first
+  /// @throws Late
   NormalOperator(GatedOperator<T>& f, const Matrix<std::uint8_t>& pattern, std::size_t applications,
-                 NormalMethod method = NormalMethod::Cheapest);
+                 NormalMethod method = NormalMethod::Cheapest, const Deadline& deadline = {});
 
   /// out := F'F w, both [P, d]
   void apply(MatrixView<const T> w, MatrixView<T> out);
@@ -41,7 +44,7 @@ class NormalOperator {
   struct Pair {
     std::size_t p, q;  ///< p <= q
   };
-  void form(const Matrix<std::uint8_t>& pattern);
+  void form(const Matrix<std::uint8_t>& pattern, const Deadline& deadline);
   void apply_blocks(MatrixView<const T> w, MatrixView<T> out);
 
   GatedOperator<T>* f_;

@@ -26,6 +26,7 @@ constexpr std::size_t kUsualCgIterations = 100;  ///< of all u-steps together wh
 constexpr double kCgFloor = 1e-8;                ///< relative residual below which single precision has nothing to give
 constexpr double kCgShare = 0.1;                 ///< error of the u-step as a share of the smaller outer residual
 constexpr double kFirstResidual = 1e-3;          ///< taken for the outer residuals before there are any
+constexpr double kIterationShare = 0.7;          ///< of the time that is left, when a check has to follow
 
 double norm(std::span<const double> v) {
   return std::sqrt(dot(v, v));
@@ -79,14 +80,15 @@ struct ReluSolver::Run {
 };
 
 ReluSolver::ReluSolver(MatrixView<const float> x, std::span<const float> y, MatrixView<const float> gates,
-                       ThreadPool& pool)
+                       ThreadPool& pool, const Deadline& deadline)
     : x_((require_valid(x, y, gates), x)),
       y_(y.begin(), y.end()),
       gates_(gates.rows, gates.cols),
       pool_(&pool),
-      cones_({x}, gates, pool),
+      deadline_(deadline),
+      cones_({x}, gates, pool, deadline),
       f_(DesignRows<float>{{{x, {}}}}, cones_.pattern(), pool),
-      spectrum_(row_spectrum(x, pool)) {
+      spectrum_(row_spectrum(x, pool, deadline)) {
   for (std::size_t p = 0; p < gates.rows; ++p) std::ranges::copy(gates.row(p), gates_.row(p).begin());
   unit_ = spectrum_.values.empty() ? 1.0 : std::sqrt(spectrum_.values.front());
   fty_ = Matrix<float>(gates.rows, x.cols);
@@ -129,10 +131,10 @@ double ReluSolver::beta_max() {
 
 /// What only a solve needs: F'F, the preconditioner, and rho at the mean curvature of the loss.
 void ReluSolver::prepare() {
-  normal_.emplace(f_, cones_.pattern(), kUsualCgIterations);
+  normal_.emplace(f_, cones_.pattern(), kUsualCgIterations, NormalMethod::Cheapest, deadline_);
   system_.emplace(*normal_, spectrum_);
-  moments_ = gate_moments(x_, cones_.pattern(), spectrum_, *pool_);
-  preconditioner_.emplace(spectrum_, moments_, gates_.rows());
+  moments_ = gate_moments(x_, cones_.pattern(), spectrum_, *pool_, {}, deadline_);
+  preconditioner_.emplace(spectrum_, moments_, gates_.rows(), deadline_);
   double trace = 0;
   for (const double value : spectrum_.values) trace += value / spectrum_.values.front();
   rho_ = trace / static_cast<double>(spectrum_.values.size());
@@ -152,8 +154,11 @@ void ReluSolver::solve_u(double tolerance) {
     const double minus = v[half + k] - lambda[half + k];
     rhs[k] = root * (plus - minus) + std::sqrt(2.0) / (rho_ * unit_) * static_cast<double>(fty_.values()[k]);
   }
-  const PcgResult cg = conjugate_gradients([&](auto in, auto out) { system_->apply(in, out); },
-                                           [&](auto in, auto out) { preconditioner_->apply(in, out); }, rhs, a_,
+  const auto apply = [&](auto in, auto out) {
+    working_until_.check();
+    system_->apply(in, out);
+  };
+  const PcgResult cg = conjugate_gradients(apply, [&](auto in, auto out) { preconditioner_->apply(in, out); }, rhs, a_,
                                            {kCgFloor, tolerance, kMostCgIterations});
   cg_iterations_ += cg.iterations;
   for (std::size_t k = 0; k < half; ++k) {
@@ -165,7 +170,6 @@ void ReluSolver::solve_u(double tolerance) {
 
 /// v = prox of beta/rho ||.|| + indicator of the cones at u + lambda: project, then shrink. lambda += u - v.
 void ReluSolver::update_v(double threshold) {
-  before_ = v_;
   for (std::size_t k = 0; k < v_.values().size(); ++k) {
     lambda_.values()[k] += kRelaxation * u_.values()[k] + (1 - kRelaxation) * v_.values()[k];
   }
@@ -259,6 +263,47 @@ void ReluSolver::check(double beta, Run& run) {
   }
 }
 
+void ReluSolver::iterate(const ReluSettings& settings, Run& run, SolveInfo& info) {
+  primal_residual_ = dual_residual_ = kFirstResidual;
+  double best_gap = run.gap();
+  int waited = 0;
+  double next_balance = 0;
+  for (int k = 1; k <= settings.max_iterations; ++k) {
+    if (interrupted()) {
+      info.status = SolveStatus::Interrupted;
+      return;
+    }
+    before_ = v_;
+    // M is at least the identity, so an error of a is at most the residual. Before v has left zero, lambda is its
+    // measure.
+    const double size = norm(v_) > 0 ? norm(v_) : norm(lambda_);
+    const double residual = dual_residual_ > 0 ? std::min(primal_residual_, dual_residual_) : primal_residual_;
+    solve_u(kCgShare * residual * size);
+    update_v(settings.beta / (unit_ * rho_));
+    info.iterations = k;
+    if (k % kCheckEvery == 0 || k == settings.max_iterations) {
+      check(settings.beta, run);
+      if (settings.observer) {
+        settings.observer({k, run.objective, run.bound, rho_, primal_residual_, dual_residual_, cg_iterations_});
+      }
+      waited = run.gap() < 0.99 * best_gap ? 0 : waited + 1;
+      best_gap = std::min(best_gap, run.gap());
+      if (best_gap <= settings.tolerance) {
+        info.status = SolveStatus::Solved;
+        return;
+      }
+      if (waited >= kPatience) {
+        info.status = SolveStatus::Stalled;
+        return;
+      }
+    }
+    if ((k % kCheckEvery == 0 && k >= next_balance) || (k % 2 == 0 && !(dual_residual_ > 0))) {
+      balance();
+      next_balance = kBalanceSpacing * k;
+    }
+  }
+}
+
 ReluResult ReluSolver::solve(const ReluSettings& settings) {
   if (!(settings.beta > 0) || !std::isfinite(settings.beta) || !(settings.tolerance > 0) ||
       settings.max_iterations < 1) {
@@ -279,50 +324,27 @@ ReluResult ReluSolver::solve(const ReluSettings& settings) {
 
   Run run;
   check(settings.beta, run);
-  double best_gap = run.gap();
-  if (best_gap <= settings.tolerance) {
+  const double without_neurons = run.objective;
+  if (run.gap() <= settings.tolerance) {
     result.info.status = SolveStatus::Solved;
   } else {
     if (!preconditioner_) prepare();
     preconditioner_->set({1, 0, 2 / (rho_ * unit_ * unit_)});
-  }
-  primal_residual_ = dual_residual_ = kFirstResidual;
-  int waited = 0;
-  double next_balance = 0;
-  for (int k = 1; result.info.status != SolveStatus::Solved && k <= settings.max_iterations; ++k) {
-    if (interrupted()) {
-      result.info.status = SolveStatus::Interrupted;
-      break;
-    }
-    // M is at least the identity, so an error of a is at most the residual. Before v has left zero, lambda is its
-    // measure.
-    const double size = norm(v_) > 0 ? norm(v_) : norm(lambda_);
-    const double residual = dual_residual_ > 0 ? std::min(primal_residual_, dual_residual_) : primal_residual_;
-    solve_u(kCgShare * residual * size);
-    update_v(settings.beta / (unit_ * rho_));
-    result.info.iterations = k;
-    const bool late = settings.deadline.passed();
-    if (k % kCheckEvery == 0 || k == settings.max_iterations || late) {
-      check(settings.beta, run);
-      if (settings.observer) {
-        settings.observer({k, run.objective, run.bound, rho_, primal_residual_, dual_residual_, cg_iterations_});
-      }
-      waited = run.gap() < 0.99 * best_gap ? 0 : waited + 1;
-      best_gap = std::min(best_gap, run.gap());
-      if (best_gap <= settings.tolerance) {
-        result.info.status = SolveStatus::Solved;
-      } else if (waited >= kPatience) {
-        result.info.status = SolveStatus::Stalled;
-        break;
-      } else if (late) {
-        result.info.status = SolveStatus::TimeLimit;
-        break;
+    working_until_ = deadline_.share(kIterationShare);
+    cones_.set_deadline(working_until_);
+    try {
+      iterate(settings, run, result.info);
+    } catch (const Late&) {
+      result.info.status = SolveStatus::TimeLimit;
+      v_ = before_;
+      cones_.set_deadline(deadline_);
+      try {
+        check(settings.beta, run);
+      } catch (const Late&) {  // then the point of an earlier check
+        if (!(run.objective < without_neurons)) throw;
       }
     }
-    if ((k % kCheckEvery == 0 && k >= next_balance) || (k % 2 == 0 && !(dual_residual_ > 0))) {
-      balance();
-      next_balance = kBalanceSpacing * k;
-    }
+    cones_.set_deadline(deadline_);
   }
 
   result.u = std::move(run.u);

@@ -34,7 +34,6 @@ struct ReluSettings {
   double beta = 0;            ///< > 0
   double tolerance = 1e-4;    ///< relative duality gap at which the solve stops; > 0
   int max_iterations = 2000;  ///< of ADMM
-  Deadline deadline;          ///< after it, one more iteration and the check of its gap
   std::function<void(const ReluProgress&)> observer;
 };
 
@@ -54,12 +53,15 @@ struct ReluResult {
 class ReluSolver {
  public:
   /// @param x  [n, d], y [n]: -1 or +1, gates [P, d]; x must outlive the object
+  /// @param deadline  of all its work: after it, what has nothing to show throws Late
   /// @throws Error{BadInput} when shapes disagree or a number is not finite
-  ReluSolver(MatrixView<const float> x, std::span<const float> y, MatrixView<const float> gates, ThreadPool& pool);
+  ReluSolver(MatrixView<const float> x, std::span<const float> y, MatrixView<const float> gates, ThreadPool& pool,
+             const Deadline& deadline = {});
 
   /// The smallest beta at which all weights are zero: the longest projection of +-X'D_p y onto its cone.
   double beta_max();
-  /// @throws Error{BadUsage} for settings out of range
+  /// Late, it gives the best point that is better than no neuron at all.
+  /// @throws Error{BadUsage} for settings out of range, Late
   ReluResult solve(const ReluSettings& settings);
 
  private:
@@ -69,6 +71,7 @@ class ReluSolver {
   void update_v(double threshold);
   void balance();
   void check(double beta, Run& run);
+  void iterate(const ReluSettings& settings, Run& run, SolveInfo& info);
   std::vector<ConeSet::Slot> slots() const;
   /// q_s = -+F_p' r, projected onto the cones: [2P, d] and the largest length.
   double project_gradient(const Matrix<float>& gradient, Matrix<double>& projected);
@@ -77,6 +80,7 @@ class ReluSolver {
   std::vector<float> y_;
   Matrix<float> gates_;
   ThreadPool* pool_;
+  Deadline deadline_;
   ConeSet cones_;
   GatedOperator<float> f_;
   RowSpectrum spectrum_;
@@ -91,6 +95,7 @@ class ReluSolver {
   double rho_ = 0;
   Matrix<double> u_, v_, before_, lambda_;  ///< [2P, d]
   std::vector<double> a_;                   ///< [P * d], (u+ - u-) / sqrt 2
+  Deadline working_until_;                  ///< of the iterations
   double primal_residual_ = 0;
   double dual_residual_ = 0;
   std::int64_t cg_iterations_ = 0;

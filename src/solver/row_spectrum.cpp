@@ -38,7 +38,8 @@ RowSpectrum significant(const SymmetricEigen& eigen) {
 }
 
 /// From the eigenvectors of X X' to those of X'X: q = X'w / sqrt(l).
-RowSpectrum from_outer(MatrixView<const float> x) {
+RowSpectrum from_outer(MatrixView<const float> x, const Deadline& deadline) {
+  deadline.require(symmetric_eigen_s(x.rows));
   const Matrix<double> rows = in_double(x);
   Matrix<double> outer(x.rows, x.rows);
   gemm(false, true, 1.0, rows.view(), rows.view(), 0.0, outer.view());
@@ -58,13 +59,15 @@ RowSpectrum from_outer(MatrixView<const float> x) {
 
 }  // namespace
 
-RowSpectrum row_spectrum(MatrixView<const float> x, ThreadPool& pool) {
-  if (x.rows < x.cols) return from_outer(x);
+RowSpectrum row_spectrum(MatrixView<const float> x, ThreadPool& pool, const Deadline& deadline) {
+  if (x.rows < x.cols) return from_outer(x, deadline);
+  deadline.require(symmetric_eigen_s(x.cols));
   std::vector<Matrix<double>> sums(static_cast<std::size_t>(pool.size()));
   pool.for_parts(x.rows, kBlockRows, [&](int worker, std::size_t begin, std::size_t end) {
     Matrix<double>& sum = sums[static_cast<std::size_t>(worker)];
     sum = Matrix<double>(x.cols, x.cols);
     for (std::size_t at = begin; at < end; at += kBlockRows) {
+      deadline.check();
       const Matrix<double> block = in_double(x.row_range(at, std::min(end, at + kBlockRows)));
       gemm(true, false, 1.0, block.view(), block.view(), 1.0, sum.view());
     }
@@ -73,6 +76,7 @@ RowSpectrum row_spectrum(MatrixView<const float> x, ThreadPool& pool) {
   for (const Matrix<double>& sum : sums) {
     for (std::size_t k = 0; k < sum.values().size(); ++k) gram.values()[k] += sum.values()[k];
   }
+  deadline.require(symmetric_eigen_s(x.cols));
   return significant(symmetric_eigen(std::move(gram)));
 }
 

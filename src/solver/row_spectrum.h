@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "core/deadline.h"
 #include "core/matrix.h"
 #include "core/parallel.h"
 
@@ -14,7 +15,7 @@ struct RowSpectrum {
 };
 
 /// From X'X, or from X X' when there are fewer rows than columns (then no d x d matrix is made).
-/// @throws Error{BadInput} when a feature is not finite
-RowSpectrum row_spectrum(MatrixView<const float> x, ThreadPool& pool);
+/// @throws Error{BadInput} when a feature is not finite, Late
+RowSpectrum row_spectrum(MatrixView<const float> x, ThreadPool& pool, const Deadline& deadline = {});
 
 }  // namespace coala

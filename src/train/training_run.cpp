@@ -52,7 +52,7 @@ void report_leaks(const Leaks& leaks, std::size_t rows, Json& metrics) {
   report("leak/near_duplicate_rows", leaks.near_duplicate_rows, "a response that is nearly a training response");
 }
 
-/// What the time limit kept Phase I from.
+/// What the time limit kept the fit from.
 void warn_of_time_limit(const FitResult& fit, double limit_s) {
   if (fit.selection_cut_short) {
     log_warning(
@@ -64,6 +64,12 @@ void warn_of_time_limit(const FitResult& fit, double limit_s) {
                                     ? fmt::format(" at a relative duality gap of {:.1e}", fit.certificate->relative_gap)
                                     : fmt::format(" after {} iterations", fit.phase_one.iterations);
     log_warning(fmt::format("the time limit of {:g} s ended the final fit{}", limit_s, quality));
+  }
+  if (fit.phase_two.status == SolveStatus::TimeLimit) {
+    log_warning(fmt::format("the time limit of {:g} s {}", limit_s,
+                            fit.phase_two.iterations > 0
+                                ? fmt::format("ended Phase II after {} steps", fit.phase_two.iterations)
+                                : "left none for Phase II: the second layer is that of Phase I"));
   }
 }
 
@@ -249,9 +255,16 @@ TrainingRun train_and_evaluate(FeatureSet train, EvaluationPlan plan, const FitS
     TokenFitSettings token;
     token.folds = settings.folds;
     token.seed = settings.seed;
+    token.time_limit_s = settings.time_limit_s;
     const double token_start_s = monotonic_s();
     TokenFit fit = fit_token_head(train, token, pool);
     const double token_s = monotonic_s() - token_start_s;
+    if (fit.token.cut_short || fit.context_free.cut_short) {
+      log_warning(
+          fmt::format("the time limit of {:g} s ended the selection of the token head's penalty: the best of "
+                      "{} and {} penalties is taken",
+                      settings.time_limit_s, fit.token.path.size(), fit.context_free.path.size()));
+    }
     run.metrics["token_head"] = token_metrics(fit, train, judged ? &judged->set : nullptr, settings.seed);
     run.metrics["token_head"]["selection_seconds"] = token_s - fit.token.info.seconds - fit.context_free.info.seconds;
     token_flops = fit.token.flops + fit.context_free.flops;
