@@ -226,14 +226,16 @@ TEST_F(Files, DeepNestingIsRefusedBeforeTheParserSeesIt) {
 }
 
 TEST_F(Files, ALongRecordIsRefusedNotStored) {
-  const ReaderOptions options{.shape = Shape::Auto, .alternation = Alternation::Paper, .max_record_bytes = 200};
+  ReaderOptions options;
+  options.max_record_bytes = 200;
   const std::string longer = R"({"prompt": "p", "chosen": ")" + std::string(200, 'x') + R"(", "rejected": "b"})";
   EXPECT_EQ(pairs(kLine + "\n" + kLine, options).size(), 2u);
   expect_error(kLine + "\n" + longer, ErrorCode::BadInput, {"line 2", "longer than 200 bytes"}, options);
   expect_error("[" + kLine + "," + longer + "]", ErrorCode::BadInput, {"longer than 200 bytes"}, options);
   expect_error("{\n" + longer.substr(1), ErrorCode::BadInput, {"longer than 200 bytes"}, options);
   // Also when it is gathered from several blocks of 128 KiB, none of which is too long.
-  const ReaderOptions blocks{.shape = Shape::Auto, .alternation = Alternation::Paper, .max_record_bytes = 300000};
+  ReaderOptions blocks;
+  blocks.max_record_bytes = 300000;
   const std::string huge = R"({"prompt": "p", "rejected": "b", "chosen": ")" + std::string(1000000, 'x') + R"("})";
   expect_error(huge, ErrorCode::BadInput, {"longer than 300000 bytes"}, blocks);
   expect_error("[" + huge + "]", ErrorCode::BadInput, {"longer than 300000 bytes"}, blocks);

@@ -55,6 +55,11 @@ def write_inputs(folder, binary):
     for name, part in [("pairs.jsonl", lines[:80]), ("new.jsonl", lines[80:90])]:
         with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
             file.writelines(part)
+    with open(os.path.join(folder, "tasks.jsonl"), "w", encoding="utf-8") as file:
+        file.writelines(json.dumps({"task": {"text": f"{i} + 1?"}, "answers": [str(i + 1), str(i)]}) + "\n" for i in range(9))
+    with open(os.path.join(folder, "thumbs.jsonl"), "w", encoding="utf-8") as file:
+        file.writelines(json.dumps({"prompt": f"{i} + 1?", "reply": str(i), "vote": "up" if i % 2 else "down"}) + "\n"
+                        for i in range(9))
     with gzip.open(os.path.join(folder, "preferences.json.gz"), "wt", encoding="utf-8") as file:
         file.writelines(lines[:80])
     with open(os.path.join(folder, "judge.py"), "w", encoding="utf-8") as file:

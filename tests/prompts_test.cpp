@@ -48,6 +48,19 @@ TEST(Prompts, AreReadBare) {
   EXPECT_EQ(read("[{\"prompt\": \"one\"}, {\"prompt\": \"two\"}]")[1].id, "2");
 }
 
+TEST(Prompts, HaveManyNames) {
+  const auto prompts = read(
+      "{\"question\": \"one\", \"system\": \"s\"}\n"
+      "{\"instruction\": \"add\", \"input\": \"2 and 3\"}\n"
+      "{\"prompt\": \"\\n\\nHuman: two\\n\\nAssistant:\"}\n"
+      "{\"prompt\": \"first<extra_id_1>Assistant\\nanswer\\n<extra_id_1>User\\nsecond\"}\n");
+  ASSERT_EQ(prompts.size(), 4u);
+  EXPECT_EQ(prompts[0].prompt, (Prompt{{{"system", "s"}, {"user", "one"}}, ""}));
+  EXPECT_EQ(prompts[1].prompt, (Prompt{{{"user", "add\n2 and 3"}}, ""}));
+  EXPECT_EQ(prompts[2].prompt, (Prompt{{{"user", "two"}}, ""}));
+  EXPECT_EQ(prompts[3].prompt, (Prompt{{{"user", "first"}, {"assistant", "answer"}, {"user", "second"}}, ""}));
+}
+
 TEST(Prompts, AreTakenFromPreferences) {
   const auto pairs = read("{\"id\": \"p\", \"prompt\": \"one\", \"chosen\": \"a\", \"rejected\": \"b\"}\n");
   ASSERT_EQ(pairs.size(), 1u);
@@ -72,10 +85,11 @@ TEST(Prompts, AreTakenFromPreferences) {
 TEST(Prompts, ErrorsNameTheLine) {
   expect_error("{\"prompt\": \"one\"}\n{\"prompt\": \"two\", \"chosen\": \"a\", \"rejected\": \"b\"}\n",
                {"line 2", "chosen", "prefix"});
-  expect_error("{\"prompt\": \"one\"}\n{\"question\": \"two\"}\n", {"line 2", "question"});
+  expect_error("{\"prompt\": \"one\"}\n{\"frage\": \"two\"}\n", {"line 2", "frage"});
+  expect_error("{\"prompt\": \"one\", \"context\": \"what it is about\"}\n", {"line 1", "context"});
   expect_error("{\"prompt\": \"one\", \"prefix\": \"two\"}\n", {"line 1", "both"});
   expect_error("{\"prompt\": 3}\n", {"line 1", "prompt"});
-  expect_error("{\"question\": \"two\"}\n", {"line 1", "question"});
+  expect_error("{\"frage\": \"two\"}\n", {"line 1", "frage"});
   expect_error("{\"messages\": 3}\n", {"line 1", "messages"});
   expect_error("{\"messages\": []}\n", {});
   expect_error("", {"no record"});

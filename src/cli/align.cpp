@@ -46,7 +46,7 @@ void run_align(AlignCommand& command, const CLI::App& app) {
   AlignOptions& options = command.align;
   options.model = command.model.file();
   options.features.template_mode = command.model.template_mode();
-  options.skip_bad = command.model.skip_bad;
+  options.skip_bad = command.data.skip_bad;
   options.data = {command.data.path, command.data.reader()};
   options.fit.seed = command.common.seed;
   options.fit.phase_two.seed = command.common.seed;
@@ -71,7 +71,7 @@ void add_align_command(CLI::App& app) {
       *app.add_subcommand("align", "the whole job: from a model and preferences to a reward head and its report");
   add_model_options(command, options->model, /*required=*/true);
   add_data_options(command, options->data, /*required=*/true);
-  add_skip_option(command, options->model);
+  add_skip_option(command, options->data);
   CLI::Option* eval =
       command.add_option("--eval-data", options->align.eval_data, "preferences to evaluate on, of the same shape")
           ->type_name(kInput);

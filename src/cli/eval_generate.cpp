@@ -181,7 +181,7 @@ Json evaluate_generated(GeneratedEvalOptions& options, const std::string& head_p
   const std::unique_ptr<Judge> judge = make_judge(options, head, backbone, input, threads);
   show_warnings(backbone, features.template_mode);
   std::vector<EncodedPrompt> prompts =
-      encode_prompts(backbone, records, {features.template_mode, options.generation.thinking()}, input.model.skip_bad);
+      encode_prompts(backbone, records, {features.template_mode, options.generation.thinking()}, input.data.skip_bad);
 
   GenerationOptions& generation = options.generation;
   generation.settings.seed = common.seed;

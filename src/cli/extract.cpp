@@ -84,7 +84,7 @@ void run_extract(ExtractCommand& command) {
   options.threads = chosen_threads(command.common);
   if (!command.shard.empty()) options.shard = parse_shard(command.shard);
   options.features.template_mode = command.model.template_mode();
-  options.skip_bad = command.model.skip_bad;
+  options.skip_bad = command.data.skip_bad;
   const Backbone backbone(command.model.file());
   show_warnings(backbone, options.features.template_mode);
   const FileExtraction result =
@@ -103,7 +103,7 @@ void add_extract_command(CLI::App& app) {
   CLI::App& command = *app.add_subcommand("extract", "run preference data through a model and keep the features");
   add_model_options(command, options->model, /*required=*/true);
   add_data_options(command, options->data, /*required=*/true);
-  add_skip_option(command, options->model);
+  add_skip_option(command, options->data);
   command
       .add_option("--out", options->out,
                   "feature file or folder to write (safetensors); resumed when it was interrupted")

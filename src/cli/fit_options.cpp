@@ -39,9 +39,10 @@ void add_fit_options(CLI::App& command, FitSettings& settings) {
       ->check(CLI::Range(1e-7, 1.0))
       ->capture_default_str();
   command
-      .add_option("--time-limit", settings.time_limit_s,
-                  "seconds of the fit, after which it takes the best it has; 0 for none. The token head, and each fold of an "
-                  "evaluation by cross-validation, have their own")
+      .add_option(
+          "--time-limit", settings.time_limit_s,
+          "seconds of the fit, after which it takes the best it has; 0 for none. The token head, and each fold of an "
+          "evaluation by cross-validation, have their own")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   command.add_option("--cronos-rho", settings.cronos.rho, "ADMM penalty of the cronos class")

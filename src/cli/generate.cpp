@@ -180,7 +180,7 @@ void run_generate(GenerateCommand& command, const CLI::App& app) {
   const bool as_written = !command.chooses_best() && command.guidance != Guidance::Sentence;
   if (command.writes_text() && as_written) settings.on_text = print_text;
   const std::vector<EncodedPrompt> prompts =
-      encode_prompts(backbone, records, {mode, command.generation.thinking()}, command.model.skip_bad);
+      encode_prompts(backbone, records, {mode, command.generation.thinking()}, command.data.skip_bad);
 
   ParallelGenerator generator(backbone, settings, prompts, chosen_threads(command.common));
   ReplyWriter writer(command.common.json);
@@ -218,7 +218,7 @@ void add_generate_command(CLI::App& app) {
   command.add_flag("--allow-unbound", options->allow_unbound, "accept a head that does not say which model it is for");
   command.add_option("--prompt", options->prompt, "one prompt: what the user says");
   add_data_options(command, options->data, /*required=*/false);
-  add_skip_option(command, options->model);
+  add_skip_option(command, options->data);
   command
       .add_option("--out", options->out,
                   "file for the replies, instead of standard output; what a stopped run left is gone on with")

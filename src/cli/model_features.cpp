@@ -11,7 +11,7 @@ namespace coala {
 
 void add_model_input_options(CLI::App& command, ModelInput& input, bool required) {
   add_model_options(command, input.model, required);
-  add_skip_option(command, input.model);
+  add_skip_option(command, input.data);
   add_data_options(command, input.data, required);
   command.add_flag("--allow-unbound", input.allow_unbound,
                    "accept a head or features that do not say which model they come from");
@@ -59,7 +59,7 @@ HeadFeatures features_for_head(const Head& head, const std::filesystem::path& he
   const Backbone backbone(input.model.file());
   ExtractOptions options;
   options.threads = threads;
-  options.skip_bad = input.model.skip_bad;
+  options.skip_bad = input.data.skip_bad;
   options.features = check_model(head, head_path, backbone, input.model, input.allow_unbound);
   show_warnings(backbone, options.features.template_mode);
   MemoryExtraction extraction = extract_to_memory(backbone, {input.data.path, input.data.reader()}, options);

@@ -26,12 +26,6 @@ void add_model_options(CLI::App& command, ModelOptions& options, bool required) 
       ->needs(model);
 }
 
-void add_skip_option(CLI::App& command, ModelOptions& options) {
-  command.add_flag("--skip-bad", options.skip_bad,
-                   "leave records out that the chat template refuses or that have no tokens, instead of stopping; they "
-                   "are counted and named");
-}
-
 #ifdef COALA_HAVE_LM
 
 ModelFile ModelOptions::file() const {

@@ -14,7 +14,6 @@ struct ModelOptions {
   std::string lora;
   double lora_scale = 1;
   std::string chat_template;  ///< "model", "raw" or a file; "": as a head says, else "model"
-  bool skip_bad = false;
 
 #ifdef COALA_HAVE_LM
   /// @throws Error{BadInput} when the template's file cannot be read
@@ -27,8 +26,6 @@ struct ModelOptions {
 
 /// Adds --model, --lora, --lora-scale and --template.
 void add_model_options(CLI::App& command, ModelOptions& options, bool required);
-/// Adds --skip-bad.
-void add_skip_option(CLI::App& command, ModelOptions& options);
 
 #ifdef COALA_HAVE_LM
 /// Shows what the user should know of the model.

@@ -12,6 +12,7 @@
 #include "core/error.h"
 #include "core/progress.h"
 #include "core/resources.h"
+#include "core/utf8.h"
 
 namespace coala {
 namespace {
@@ -38,6 +39,8 @@ ordered_json to_json(const PrepareReport& report) {
   json["lines"] = counts.lines;
   json["blank_lines"] = counts.blank_lines;
   json["records"] = counts.records;
+  json["records_used"] = counts.records_used;
+  json["records_left_out"] = counts.records - counts.records_used;
   json["written"] = report.written;
   json["written_eval"] = report.written_eval;
   for (const auto& [shape, count] : counts.by_shape) json["shapes"][shape_name(shape)] = count;
@@ -47,8 +50,15 @@ ordered_json to_json(const PrepareReport& report) {
   json["left_out"] = {{"ties", counts.ties},
                       {"contradictions", counts.contradictions},
                       {"empty", counts.empty},
+                      {"null", counts.null},
                       {"identical", counts.identical},
-                      {"no_shared_prompt", counts.no_shared_prompt}};
+                      {"no_shared_prompt", counts.no_shared_prompt},
+                      {"weightless", counts.weightless}};
+  json["records_without"] = {{"short_conversations", counts.short_conversations},
+                             {"alone", counts.alone},
+                             {"bad", counts.bad},
+                             {"unrated", counts.unrated}};
+  json["columns"] = {{"read", counts.columns_read}, {"ignored", counts.columns_ignored}};
   json["diverged_early"] = counts.diverged_early;
   if (counts.conversations > 0) {
     json["conversations"] = counts.conversations;
@@ -85,6 +95,13 @@ void print_counts(const char* title, const ordered_json& counts) {
   }
 }
 
+void print_columns(const char* title, const std::map<std::string, std::uint64_t>& columns) {
+  if (columns.empty()) return;
+  std::string names;
+  for (const auto& [column, count] : columns) names += (names.empty() ? "" : ", ") + printable(column);
+  print_out("{}: {}\n", title, names);
+}
+
 void print_table(const PrepareReport& report) {
   const ordered_json json = to_json(report);
   const bool pairs = report.kind == RecordKind::Pair;
@@ -100,6 +117,9 @@ void print_table(const PrepareReport& report) {
                                             {"triplets", report.counts.triplets}});
   }
   print_counts("left out", json["left_out"]);
+  print_counts("records without a pair", json["records_without"]);
+  print_columns("columns read", report.counts.columns_read);
+  print_columns("columns ignored", report.counts.columns_ignored);
   print_counts("kept, but worth a look", {{"duplicates", report.duplicates},
                                           {"repeated_prompts", report.repeated_prompts},
                                           {"diverged_early", report.counts.diverged_early}});
@@ -127,6 +147,7 @@ void run_prepare(PrepareCommand& command) {
   options.seed = command.common.seed;
   options.reader = command.data.reader();
   const PrepareReport report = prepare(options);
+  for (const std::string& example : report.counts.bad_examples) log_warning("left out: " + example);
   log_line(fmt::format("wrote {} records to {}", report.written, command.out));
   if (report.written_eval > 0) {
     log_line(fmt::format("wrote {} records to {}", report.written_eval, command.eval_out));
@@ -145,6 +166,7 @@ void add_prepare_command(CLI::App& app) {
   CLI::App& command =
       *app.add_subcommand("prepare", "read preferences of any shape, write them in one, and describe them");
   add_data_options(command, options->data, /*required=*/true);
+  add_skip_option(command, options->data);
   command.add_option("--out", options->out, "JSON lines to write; gzip when it ends in .gz")
       ->type_name(kOutput)
       ->required();

@@ -25,6 +25,9 @@ void refuse_foreign_format(const std::filesystem::path& path, std::string_view s
                 "pandas.read_parquet(sys.argv[1]).to_json(sys.argv[2], orient='records', lines=True, "
                 "force_ascii=False)\" IN.parquet OUT.jsonl.gz");
   }
+  static constexpr const char* kArrowHint =
+      "convert the folder to JSON lines first: python -c \"import sys, datasets; "
+      "datasets.load_from_disk(sys.argv[1]).to_json(sys.argv[2], force_ascii=False)\" FOLDER OUT.jsonl";
   struct Format {
     std::string_view magic;
     const char* name;
@@ -41,7 +44,10 @@ void refuse_foreign_format(const std::filesystem::path& path, std::string_view s
       {"PK\x03\x04", "a zip archive", "unpack it and pass the JSON file that is inside"},
       {{"\xff\xfe", 2}, "UTF-16 text", "convert it: iconv -f UTF-16 -t UTF-8"},
       {{"\xfe\xff", 2}, "UTF-16 text", "convert it: iconv -f UTF-16 -t UTF-8"},
-      {"ARROW1", "an arrow file", "convert it to JSON lines with pandas or the datasets library"},
+      {{"{\0", 2}, "UTF-16 text", "convert it: iconv -f UTF-16LE -t UTF-8"},
+      {{"\0{", 2}, "UTF-16 text", "convert it: iconv -f UTF-16BE -t UTF-8"},
+      {"ARROW1", "an Arrow file", kArrowHint},
+      {{"\xff\xff\xff\xff", 4}, "an Arrow stream, as `save_to_disk` writes them", kArrowHint},
   };
   for (const Format& format : kFormats) {
     if (start.starts_with(format.magic)) {

@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "core/utf8.h"
+#include "data/prompt_columns.h"
 
 namespace coala {
 namespace {
@@ -35,6 +36,7 @@ std::vector<Message> read_conversation(const Row& row, Shape shape) {
     turns = read_utterances(row);
   } else if (shape == Shape::ShareGpt || shape == Shape::OpenAiMessages) {
     turns = row.messages(shape == Shape::ShareGpt ? "conversations" : "messages");
+    add_system(row, turns);
   } else {
     throw Error(ErrorCode::Internal, fmt::format("{} is not a shape of conversations", shape_name(shape)));
   }

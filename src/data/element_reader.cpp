@@ -149,6 +149,8 @@ bool ElementReader::read_line(Element& element) {
     if (at_end()) return false;
     element = {.text = {}, .line = line_, .column = column_, .number = 0};
     take_line(element);
+    // Files that were put together have a byte order mark in front of a later line.
+    if (element.text.starts_with("\xef\xbb\xbf")) element.text.erase(0, 3);
     if (!is_blank(element.text)) break;
     ++blank_lines_;
   } while (true);

@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "data/prompt_columns.h"
+
 namespace coala {
 
 HelpSteerGroup::HelpSteerGroup(const Row& row) : id_(row.id()), prompt_(row.text("prompt")) {
@@ -21,6 +23,7 @@ bool HelpSteerGroup::add(const Row& row) {
 }
 
 void HelpSteerGroup::append(const Row& row) {
+  for (const char* attribute : {"complexity", "verbosity"}) row.mark_read(attribute);  // described, not judged
   double total = 0;
   for (const char* attribute : {"helpfulness", "correctness", "coherence"}) {
     total += row.required_number(attribute, 0, 4);
@@ -42,7 +45,7 @@ bool HelpSteerGroup::next(Pair& pair, ReaderCounts& counts) {
     }
     const bool first_is_better = a.total > b.total;
     pair = {.id = fmt::format("{}.{}", id_, ++pairs_),
-            .prompt = {{{"user", prompt_}}, {}},
+            .prompt = {messages_of_text(prompt_), {}},
             .chosen = first_is_better ? a.text : b.text,
             .rejected = first_is_better ? b.text : a.text,
             .margin = std::abs(a.total - b.total),

@@ -25,6 +25,7 @@ class HelpSteerGroup {
   bool add(const Row& row);
   /// The next pair; false when there is none left. Ties are counted.
   bool next(Pair& pair, ReaderCounts& counts);
+  std::size_t size() const { return responses_.size(); }
 
  private:
   struct Response {

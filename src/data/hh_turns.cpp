@@ -33,6 +33,10 @@ bool looks_like_hh(std::string_view text) noexcept {
   return start.starts_with(kHuman) || start.starts_with(kAssistant);
 }
 
+bool is_hh_dialogue(std::string_view text) noexcept {
+  return looks_like_hh(text) && (text.starts_with("\n\n") || text.find("\n\nAssistant:") != text.npos);
+}
+
 std::vector<Message> parse_hh_turns(std::string_view text) {
   std::vector<Message> turns;
   if (!looks_like_hh(text)) return turns;

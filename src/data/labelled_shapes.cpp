@@ -2,58 +2,147 @@
 
 #include <fmt/format.h>
 
+#include <array>
+#include <cctype>
+
 #include "core/error.h"
+#include "core/utf8.h"
+#include "data/answers.h"
+#include "data/prompt_columns.h"
 
 namespace coala {
 namespace {
 
+constexpr std::array kLabels{"label", "kto_tag", "is_safe", "desirable", "is_desirable", "thumbs_up"};
+constexpr std::array kResponses{"completion", "response", "output", "answer", "reply", "generation"};
+
+const char* response_column(const Row& row) {
+  for (const char* column : kResponses) {
+    if (row.has_key(column)) return column;
+  }
+  return nullptr;
+}
+
+std::string lower(std::string_view text) {
+  std::string result;
+  for (const char c : text) result += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return result;
+}
+
+/// Good or bad by a name; nothing for one that says neither.
+std::optional<int> label_of_name(std::string_view name) {
+  for (const char* good :
+       {"true", "1", "good", "yes", "desirable", "chosen", "positive", "safe", "thumbs_up", "up", "pos"}) {
+    if (name == good) return 1;
+  }
+  for (const char* bad : {"false", "0", "-1", "bad", "no", "undesirable", "rejected", "negative", "unsafe",
+                          "thumbs_down", "down", "neg"}) {
+    if (name == bad) return -1;
+  }
+  return std::nullopt;
+}
+
 /// @param bad  how the shape writes "bad": 0 or -1
 int read_label(const Row& row, int bad) {
-  const nlohmann::json& label = row.get("label", "a label");
+  const char* column = label_column(row);
+  if (column == nullptr) row.fail_columns("there is no label", "\"label\" with true or false");
+  const nlohmann::json& label = row.get(column, "a label");
+  if (const std::string& good = row.columns().label_true; !good.empty()) {
+    const std::string found = label.is_string() ? label.get<std::string>() : label.dump();
+    return found == good ? 1 : -1;
+  }
   if (label.is_boolean()) return label.get<bool>() ? 1 : -1;
-  const double value = row.required_number("label", -1, 1);
+  if (label.is_string()) {
+    const std::string& text = label.get_ref<const std::string&>();
+    if (const std::optional<int> named = label_of_name(lower(trimmed(text)))) return *named;
+    row.fail(fmt::format("column \"{}\" is {}; expected true or false", column, quoted_text(text, 40)),
+             "--label-true VALUE names the one that means good");
+  }
+  const double value = row.required_number(column, -1, 1);
   if (value == 1) return 1;
   if (value == bad) return -1;
   if (value == -1) {
     row.fail("the label is -1, which means unlabelled in this shape (good is 1, bad is 0)",
              "use the labelled part of the data; for labels of -1 and 1 call the text \"response\"");
   }
-  row.fail(fmt::format("the label is {}; expected {} (bad) or 1 (good)", value, bad));
+  row.fail(fmt::format("the label is {}; expected {} (bad) or 1 (good)", value, bad),
+           "--label-true VALUE names the one that means good");
 }
 
 Prompt optional_prompt(const Row& row) {
-  if (row.has_list("prompt")) return {row.messages("prompt"), {}};
-  if (row.has("prompt")) return {{{"user", row.text("prompt")}}, {}};
-  return {{}, row.has("prefix") ? row.text("prefix") : ""};
+  if (row.has("prefix") && !has_prompt(row)) return {{}, row.text("prefix")};
+  return read_prompt(row);
 }
 
-std::string completion(const Row& row) {
-  if (!row.has_list("completion")) return row.text("completion");
-  const std::vector<Message> messages = row.messages("completion");
-  if (messages.size() != 1 || messages.front().role != "assistant") {
-    row.fail("column \"completion\" is a list of messages; expected exactly one, by the assistant");
+/// The response in a column of its own, or at the end of a conversation. Nothing when it is null.
+std::optional<Labelled> read_response(const Row& row) {
+  Labelled labelled;
+  const char* column = response_column(row);
+  if (column == nullptr) {
+    const char* list = conversation_column(row);
+    if (list == nullptr)
+      row.fail_columns("there is no response", fmt::format("{}, or messages", fmt::join(kResponses, ", ")));
+    labelled.prompt.messages = row.messages(list);
+    if (labelled.prompt.messages.back().role != "assistant") {
+      row.fail(fmt::format("column \"{}\" ends with a message of the {}; expected the response, by the assistant", list,
+                           labelled.prompt.messages.back().role));
+    }
+    labelled.response = std::move(labelled.prompt.messages.back().content);
+    labelled.prompt.messages.pop_back();
+    add_system(row, labelled.prompt.messages);
+    return labelled;
   }
-  return messages.front().content;
+  labelled.prompt = optional_prompt(row);
+  const std::vector<Answer> answers = read_answers(row, column);
+  if (answers.empty() || has_null_prompt(row)) return std::nullopt;
+  if (answers.size() > 1) row.fail(fmt::format("column \"{}\" has {} responses; expected one", column, answers.size()));
+  const Answer& answer = answers.front();
+  std::vector<Message>& prompt = labelled.prompt.messages;
+  const std::string where = fmt::format("column \"{}\"", column);
+  if (answer.messages.size() > 1 && prompt.empty()) {  // a completion that holds its prompt
+    labelled.response = final_response(row, where, answer.messages, answer.messages.size() - 1);
+    prompt.assign(answer.messages.begin(), answer.messages.end() - 1);
+    add_system(row, prompt);
+  } else {
+    labelled.response = response_to(row, where, answer, prompt);
+  }
+  return labelled;
 }
 
 }  // namespace
 
-Labelled read_labelled(const Row& row, Shape shape) {
-  Labelled labelled;
-  labelled.id = row.id();
+const char* label_column(const Row& row) {
+  for (const char* column : kLabels) {
+    if (row.has(column)) return column;
+  }
+  for (const char* column : kLabels) {
+    if (row.has_key(column)) return column;
+  }
+  return nullptr;
+}
+
+bool holds_labelled_response(const Row& row) {
+  return response_column(row) != nullptr || conversation_column(row) != nullptr;
+}
+
+std::optional<Labelled> read_labelled(const Row& row, Shape shape, ReaderCounts& counts) {
+  std::optional<Labelled> labelled;
   if (shape == Shape::Imdb) {
-    labelled.response = row.text("text");
-    labelled.label = read_label(row, 0);
-  } else if (shape == Shape::TrlUnpaired) {
-    labelled.prompt = optional_prompt(row);
-    labelled.response = completion(row);
-    labelled.label = read_label(row, 0);
-  } else if (shape == Shape::Coala) {
-    labelled.prompt = optional_prompt(row);
-    labelled.response = row.text("response");
-    labelled.label = read_label(row, -1);
+    labelled = Labelled{{}, {}, row.text("text"), read_label(row, 0)};
+  } else if (shape == Shape::TrlUnpaired || shape == Shape::Coala) {
+    labelled = read_response(row);
+    if (!labelled) {
+      ++counts.null;
+      return std::nullopt;
+    }
+    labelled->label = read_label(row, shape == Shape::Coala ? -1 : 0);
   } else {
     throw Error(ErrorCode::Internal, fmt::format("{} is not a shape of labelled responses", shape_name(shape)));
+  }
+  labelled->id = row.id();
+  for (const auto& [column, value] : row.object().items()) {
+    const bool grade = value.is_number() || value.is_boolean();
+    if (grade && meaning_of(column) == ColumnMeaning::Judges) row.mark_read(column);  // the label has decided
   }
   return labelled;
 }

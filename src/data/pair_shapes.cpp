@@ -3,65 +3,96 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <optional>
 #include <utility>
 
 #include "core/error.h"
 #include "core/utf8.h"
+#include "data/answers.h"
+#include "data/comparison.h"
 #include "data/hh_turns.h"
+#include "data/oasst.h"
+#include "data/prompt_columns.h"
+#include "data/ranking.h"
 
 namespace coala {
 namespace {
 
 using nlohmann::json;
 
-/// Number of turns that both dialogues start with, the last turn of each left out: that one is the response.
-std::size_t count_shared_turns(const std::vector<Message>& a, const std::vector<Message>& b) {
-  const auto most = static_cast<std::ptrdiff_t>(std::min(a.size(), b.size())) - 1;
-  const auto parted = std::mismatch(a.begin(), a.begin() + std::max<std::ptrdiff_t>(most, 0), b.begin()).first;
-  return static_cast<std::size_t>(parted - a.begin());
+/// Column names of the two responses.
+struct AnswerNames {
+  const char* chosen;
+  const char* rejected;
+};
+constexpr std::array<AnswerNames, 11> kAnswerNames{{{"chosen", "rejected"},
+                                                    {"chosen_response", "rejected_response"},
+                                                    {"response_chosen", "response_rejected"},
+                                                    {"chosen_answer", "rejected_answer"},
+                                                    {"chosen_messages", "rejected_messages"},
+                                                    {"chosen_conversations", "rejected_conversations"},
+                                                    {"preferred_output", "non_preferred_output"},
+                                                    {"preferred", "dispreferred"},
+                                                    {"preferred_response", "dispreferred_response"},
+                                                    {"preferred", "rejected"},
+                                                    {"response_j", "response_k"}}};
+
+const AnswerNames* answer_names(const Row& row) {
+  for (const AnswerNames& names : kAnswerNames) {
+    if (row.has_key(names.chosen) && row.has_key(names.rejected)) return &names;
+  }
+  const AnswerNames& usual = kAnswerNames.front();
+  return row.has_key(usual.chosen) || row.has_key(usual.rejected) ? &usual : nullptr;
+}
+
+const AnswerNames& required_answer_names(const Row& row) {
+  if (const AnswerNames* names = answer_names(row)) return *names;
+  row.fail_columns("there are no two responses", "\"chosen\" and \"rejected\"");
+}
+
+std::string column_named(const char* column) {
+  return fmt::format("column \"{}\"", column);
 }
 
 std::vector<Message> first_turns(const std::vector<Message>& turns, std::size_t count) {
   return {turns.begin(), turns.begin() + static_cast<std::ptrdiff_t>(count)};
 }
 
-/// The content of the one assistant message that follows the first `shared` ones.
-std::string final_response(const Row& row, const char* column, const std::vector<Message>& messages,
-                           std::size_t shared) {
-  if (messages.size() != shared + 1 || messages.back().role != "assistant") {
-    const std::string last = messages.empty() ? "none" : messages.back().role;
-    row.fail(
-        fmt::format("column \"{}\" has {} messages after the {} that both responses share, the last one by {}; "
-                    "expected exactly one, by the assistant",
-                    column, messages.size() - std::min(shared, messages.size()), shared, last));
+/// Takes a prompt off that both texts repeat, as language models that continue text give it.
+void take_prompt_off(Pair& pair) {
+  if (pair.prompt.messages.empty() || pair.prompt.messages.back().role != "user") return;
+  const std::string_view prompt = trimmed(pair.prompt.messages.back().content);
+  const auto repeats = [&](std::string_view text) { return text.size() > prompt.size() && text.starts_with(prompt); };
+  if (prompt.empty() || !repeats(pair.chosen) || !repeats(pair.rejected)) return;
+  for (std::string* text : {&pair.chosen, &pair.rejected}) {
+    text->erase(0, prompt.size());
+    text->erase(text->begin(), std::find_if_not(text->begin(), text->end(), is_space));
   }
-  return messages.back().content;
 }
 
-/// A prompt that is a text (one message of the user) or a list of messages.
-Prompt prompt_column(const Row& row) {
-  if (row.has_list("prompt")) return {row.messages("prompt"), {}};
-  return {{{"user", row.text("prompt")}}, {}};
-}
-
-Pair read_explicit(const Row& row) {
-  Pair pair;
-  pair.prompt = prompt_column(row);
-  if (!row.has_list("chosen") && !row.has_list("rejected")) {
-    pair.chosen = row.text("chosen");
-    pair.rejected = row.text("rejected");
-    return pair;
+std::vector<Pair> read_explicit(const Row& row, ReaderCounts& counts) {
+  const AnswerNames& names = required_answer_names(row);
+  const Prompt prompt = read_prompt(row);
+  const std::vector<Answer> chosen = read_answers(row, names.chosen);
+  const std::vector<Answer> rejected = read_answers(row, names.rejected);
+  if (chosen.empty() || rejected.empty()) {
+    ++counts.null;
+    return {};
   }
-  const auto response = [&](const char* column) {
-    const std::vector<Message> messages = row.messages(column);
-    const std::vector<Message>& head = pair.prompt.messages;
-    const bool repeats = messages.size() > head.size() && std::equal(head.begin(), head.end(), messages.begin());
-    return final_response(row, column, messages, repeats ? head.size() : 0);
-  };
-  pair.chosen = response("chosen");
-  pair.rejected = response("rejected");
-  return pair;
+  std::vector<Pair> pairs;
+  for (const Answer& better : chosen) {
+    for (const Answer& worse : rejected) {
+      Pair pair;
+      pair.prompt = prompt;
+      pair.chosen = response_to(row, column_named(names.chosen), better, prompt.messages);
+      pair.rejected = response_to(row, column_named(names.rejected), worse, prompt.messages);
+      if (better.messages.empty() && worse.messages.empty()) take_prompt_off(pair);
+      pairs.push_back(std::move(pair));
+    }
+  }
+  return pairs;
 }
 
 Pair read_implicit_texts(std::string_view chosen, std::string_view rejected) {
@@ -73,36 +104,95 @@ Pair read_implicit_texts(std::string_view chosen, std::string_view rejected) {
   return pair;
 }
 
-Pair read_implicit_messages(const Row& row) {
-  const std::vector<Message> chosen = row.messages("chosen");
-  const std::vector<Message> rejected = row.messages("rejected");
+Pair read_implicit_messages(const Row& row, const AnswerNames& names, const Answer& better, const Answer& worse) {
+  const std::vector<Message>& chosen = better.messages;
+  const std::vector<Message>& rejected = worse.messages;
   const std::size_t shared = count_shared_turns(chosen, rejected);
   Pair pair;
-  pair.chosen = final_response(row, "chosen", chosen, shared);
-  pair.rejected = final_response(row, "rejected", rejected, shared);
+  pair.chosen = final_response(row, column_named(names.chosen), chosen, shared);
+  pair.rejected = final_response(row, column_named(names.rejected), rejected, shared);
   pair.prompt.messages = first_turns(chosen, shared);
   return pair;
 }
 
-Pair read_h4(const Row& row) {
-  Pair pair = read_implicit_messages(row);
-  const std::string& prompt = row.text("prompt");
-  std::vector<Message>& head = pair.prompt.messages;
-  const auto is_user = [](const Message& message) { return message.role == "user"; };
-  if (std::none_of(head.begin(), head.end(), is_user)) {
-    head.push_back({"user", prompt});
-    return pair;
+std::vector<Pair> read_implicit(const Row& row, ReaderCounts& counts) {
+  const AnswerNames& names = required_answer_names(row);
+  const std::vector<Answer> chosen = read_answers(row, names.chosen);
+  const std::vector<Answer> rejected = read_answers(row, names.rejected);
+  if (chosen.empty() || rejected.empty()) {
+    ++counts.null;
+    return {};
   }
-  // The lists repeat the prompt (some files trim it on one side only); of a longer dialogue it is one of the turns.
-  const auto repeats = [&](const Message& message) {
-    return is_user(message) && trimmed(message.content) == trimmed(prompt);
-  };
-  if (std::none_of(head.begin(), head.end(), repeats)) {
-    row.fail(fmt::format("\"prompt\" is {}, but the messages that \"chosen\" and \"rejected\" share ask something else",
-                         quoted_text(prompt)),
-             "remove the column \"prompt\" if the message lists are right");
+  std::vector<Pair> pairs;
+  for (const Answer& better : chosen) {
+    for (const Answer& worse : rejected) {
+      if (better.messages.empty() && worse.messages.empty()) {
+        pairs.push_back(read_implicit_texts(better.text, worse.text));
+      } else {
+        pairs.push_back(read_implicit_messages(row, names, better, worse));
+        add_system(row, pairs.back().prompt.messages);
+      }
+    }
   }
-  return pair;
+  return pairs;
+}
+
+std::vector<Pair> read_h4(const Row& row, ReaderCounts& counts) {
+  const char* column = prompt_text_column(row);
+  if (column == nullptr) row.fail_columns("there is no column \"prompt\"", "\"prompt\" with a text");
+  std::vector<Pair> pairs = read_implicit(row, counts);
+  const std::string& prompt = row.text(column);
+  for (Pair& pair : pairs) {
+    std::vector<Message>& head = pair.prompt.messages;
+    const auto is_user = [](const Message& message) { return message.role == "user"; };
+    if (std::none_of(head.begin(), head.end(), is_user)) {
+      std::vector<Message> asked = read_prompt(row).messages;
+      if (!head.empty() && !asked.empty() && asked.front().role == "system") asked.erase(asked.begin());
+      head.insert(head.end(), asked.begin(), asked.end());
+      continue;
+    }
+    // The lists repeat the prompt (some files trim it on one side only); of a longer dialogue it is one of the turns.
+    const auto repeats = [&](const Message& message) {
+      return is_user(message) && trimmed(message.content) == trimmed(prompt);
+    };
+    if (std::none_of(head.begin(), head.end(), repeats)) {
+      row.fail(fmt::format("\"{}\" is {}, but the messages that \"chosen\" and \"rejected\" share ask something else",
+                           column, quoted_text(prompt)),
+               fmt::format("remove the column \"{}\" if the message lists are right", column));
+    }
+  }
+  return pairs;
+}
+
+/// Conversations whose last answer is the better one, and a worse one beside them (ms-swift, OpenPipe).
+std::vector<Pair> read_messages_pair(const Row& row, ReaderCounts& counts) {
+  const char* rejected_column = rejected_beside_messages(row);
+  const char* list = conversation_column(row);
+  if (rejected_column == nullptr || list == nullptr) {
+    row.fail_columns("there is no conversation with a worse answer beside it",
+                     "\"messages\" and \"rejected_response\" (or rejected_messages, rejected_message)");
+  }
+  std::vector<Message> messages = row.messages(list);
+  if (messages.back().role != "assistant") {
+    row.fail(fmt::format("column \"{}\" ends with a message of the {}; expected the better answer, by the assistant",
+                         list, messages.back().role));
+  }
+  Pair pair;
+  pair.chosen = std::move(messages.back().content);
+  messages.pop_back();
+  const std::vector<Answer> rejected = read_answers(row, rejected_column);
+  if (rejected.empty()) {
+    ++counts.null;
+    return {};
+  }
+  std::vector<Pair> pairs;
+  for (const Answer& worse : rejected) {
+    pair.prompt.messages = messages;
+    pair.rejected = response_to(row, column_named(rejected_column), worse, messages);
+    add_system(row, pair.prompt.messages);
+    pairs.push_back(pair);
+  }
+  return pairs;
 }
 
 std::optional<Pair> read_hh_texts(const Row& row, const std::string& chosen_text, const std::string& rejected_text,
@@ -134,14 +224,25 @@ std::optional<Pair> read_hh_texts(const Row& row, const std::string& chosen_text
 }
 
 std::optional<Pair> read_hh(const Row& row, ReaderCounts& counts) {
-  if (!row.has("prompt")) return read_hh_texts(row, row.text("chosen"), row.text("rejected"), counts);
+  const AnswerNames& names = required_answer_names(row);
+  if (!row.has(names.chosen) || !row.has(names.rejected)) {
+    ++counts.null;
+    return std::nullopt;
+  }
+  const std::string& chosen = row.text(names.chosen);
+  const std::string& rejected = row.text(names.rejected);
+  if (!row.has("prompt")) return read_hh_texts(row, chosen, rejected, counts);
   const std::string& prompt = row.text("prompt");
+  const std::string_view start = trimmed(prompt);
+  if (trimmed(chosen).starts_with(start) && trimmed(rejected).starts_with(start)) {  // the whole dialogues
+    return read_hh_texts(row, chosen, rejected, counts);
+  }
   const std::vector<Message> turns = parse_hh_turns(prompt);
   if (turns.empty() || turns.back().role != "assistant" || !is_blank(turns.back().content)) {
     row.fail("\"prompt\" is a dialogue that does not end with \"\\n\\nAssistant:\"",
              "let the prompt end with that marker, or read it as one message with --shape trl-explicit");
   }
-  return read_hh_texts(row, prompt + row.text("chosen"), prompt + row.text("rejected"), counts);
+  return read_hh_texts(row, prompt + chosen, prompt + rejected, counts);
 }
 
 std::optional<Pair> read_dsp(const Row& row, ReaderCounts& counts) {
@@ -173,19 +274,19 @@ std::optional<Pair> read_dsp(const Row& row, ReaderCounts& counts) {
 
 std::optional<Pair> read_helpsteer3(const Row& row, ReaderCounts& counts) {
   const bool second = row.has("preference_strength");  // the preference file of HelpSteer2
+  // What single annotators said; the preference is made of it.
+  row.mark_read("individual_preference");
+  row.mark_read("all_preferences_unprocessed");
   const double preference = row.required_number(second ? "preference_strength" : "overall_preference", -3, 3);
+  Pair pair;
+  pair.prompt = read_prompt(row);
+  if (pair.prompt.messages.empty()) row.fail_columns("there is no prompt", "\"context\" or \"prompt\"");
+  pair.chosen = row.text(second ? "response_2" : "response2");
+  pair.rejected = row.text(second ? "response_1" : "response1");
   if (preference == 0) {
     ++counts.ties;
     return std::nullopt;
   }
-  Pair pair;
-  if (row.has_list("context")) {
-    pair.prompt.messages = row.messages("context");
-  } else {
-    pair.prompt.messages = {{"user", row.text(row.has("context") ? "context" : "prompt")}};
-  }
-  pair.chosen = row.text(second ? "response_2" : "response2");
-  pair.rejected = row.text(second ? "response_1" : "response1");
   if (preference < 0) std::swap(pair.chosen, pair.rejected);
   pair.margin = std::abs(preference);
   return pair;
@@ -196,65 +297,105 @@ Pair read_coala(const Row& row) {
     row.fail_columns("a record of coala's own shape has either a prompt or a prefix", "\"prompt\" or \"prefix\"");
   }
   Pair pair;
-  pair.prompt = row.has("prefix") ? Prompt{{}, row.text("prefix")} : prompt_column(row);
+  pair.prompt = row.has("prefix") ? Prompt{{}, row.text("prefix")} : read_prompt(row);
   pair.chosen = row.text("chosen");
   pair.rejected = row.text("rejected");
   return pair;
 }
 
-std::optional<Pair> read_content(const Row& row, Shape shape, ReaderCounts& counts) {
+std::vector<Pair> in_list(std::optional<Pair> pair) {
+  std::vector<Pair> pairs;
+  if (pair) pairs.push_back(std::move(*pair));
+  return pairs;
+}
+
+std::vector<Pair> read_content(const Row& row, Shape shape, Rankings rankings, ReaderCounts& counts) {
   switch (shape) {
     case Shape::Coala:
-      return read_coala(row);
+      return in_list(read_coala(row));
     case Shape::TrlExplicit:
-      return read_explicit(row);
+      return read_explicit(row, counts);
     case Shape::TrlImplicit:
-      if (row.has_list("chosen") || row.has_list("rejected")) return read_implicit_messages(row);
-      return read_implicit_texts(row.text("chosen"), row.text("rejected"));
+      return read_implicit(row, counts);
     case Shape::H4:
-      return read_h4(row);
+      return read_h4(row, counts);
     case Shape::HhRlhf:
-      return read_hh(row, counts);
+      return in_list(read_hh(row, counts));
+    case Shape::MessagesPair:
+      return read_messages_pair(row, counts);
     case Shape::Dsp:
-      return read_dsp(row, counts);
+      return in_list(read_dsp(row, counts));
     case Shape::HelpSteer3:
-      return read_helpsteer3(row, counts);
+      return in_list(read_helpsteer3(row, counts));
+    case Shape::TwoAnswers:
+      return in_list(read_comparison(row, counts));
+    case Shape::Ranking:
+      return read_ranking(row, rankings, counts);
+    case Shape::OasstTree:
+      return read_oasst_tree(row, rankings, counts);
     case Shape::Auto:
     case Shape::TrlUnpaired:
     case Shape::HelpSteer:
     case Shape::Imdb:
+    case Shape::Oasst:
     case Shape::EduFeedback:
     case Shape::ShareGpt:
     case Shape::OpenAiMessages:
       break;
   }
-  throw Error(ErrorCode::Internal, fmt::format("{} is not a shape of one pair per record", shape_name(shape)));
+  throw Error(ErrorCode::Internal, fmt::format("{} is not a shape of pairs", shape_name(shape)));
 }
 
-/// Margin, scores and weight, which every shape may carry. False when the scores leave the pair out.
+/// The scores of the two responses, under one of their names, or as a list of both, the better one's being the higher.
+std::optional<std::pair<double, double>> scores_of(const Row& row) {
+  for (const auto& [better, worse] : {std::pair{"score_chosen", "score_rejected"},
+                                      {"chosen_score", "rejected_score"},
+                                      {"chosen-rating", "rejected-rating"},
+                                      {"chosen_rating", "rejected_rating"},
+                                      {"rating_chosen", "rating_rejected"},
+                                      {"chosen_reward", "rejected_reward"},
+                                      {"chosen_avg_rating", "rejected_avg_rating"}}) {
+    const std::optional<double> a = row.number(better);
+    const std::optional<double> b = row.number(worse);
+    if (a && b) return std::pair(*a, *b);
+  }
+  if (!row.has_list("rating")) return std::nullopt;
+  const json& both = row.object().at("rating");
+  if (both.size() != 2 || !both[0].is_number() || !both[1].is_number()) return std::nullopt;
+  row.mark_read("rating");
+  const double a = both[0].get<double>();
+  const double b = both[1].get<double>();
+  return std::pair(std::max(a, b), std::min(a, b));
+}
+
+/// Margin, scores and weight, which every shape may carry. False when they leave the pair out.
 bool read_strength(const Row& row, Pair& pair, ReaderCounts& counts) {
   if (const std::optional<double> weight = row.number("weight")) {
-    if (!(*weight > 0)) row.fail(fmt::format("column \"weight\" is {}; expected a number above 0", *weight));
+    if (*weight < 0) row.fail(fmt::format("column \"weight\" is {}; expected 0 or more", *weight));
+    if (*weight == 0) {
+      ++counts.weightless;
+      return false;
+    }
     pair.weight = weight;
   }
-  if (const std::optional<double> margin = row.number("margin")) {
+  const std::optional<double> margin = row.number("margin");
+  const auto scores = scores_of(row);
+  if (margin) {
     pair.margin = margin;
     return true;
   }
-  const std::optional<double> better = row.number("score_chosen");
-  const std::optional<double> worse = row.number("score_rejected");
-  if (!better || !worse) return true;
-  if (*better == *worse) {
+  if (!scores) return true;
+  if (scores->first == scores->second) {
     ++counts.ties;
     return false;
   }
-  if (*better < *worse) {
+  if (scores->first < scores->second) {
     ++counts.contradictions;
     return false;
   }
-  const double margin = *better - *worse;
-  if (!std::isfinite(margin)) row.fail("score_chosen - score_rejected is beyond the range of a number");
-  pair.margin = margin;
+  const double difference = scores->first - scores->second;
+  if (!std::isfinite(difference)) row.fail("score_chosen - score_rejected is beyond the range of a number");
+  pair.margin = difference;
   return true;
 }
 
@@ -272,11 +413,39 @@ std::size_t shared_prefix_length(std::string_view a, std::string_view b) noexcep
   return 0;
 }
 
-std::optional<Pair> read_pair(const Row& row, Shape shape, ReaderCounts& counts) {
-  std::optional<Pair> pair = read_content(row, shape, counts);
-  if (!pair || !read_strength(row, *pair, counts)) return std::nullopt;
-  pair->id = row.id();
-  return pair;
+bool has_two_answers(const Row& row) {
+  return answer_names(row) != nullptr;
+}
+
+const char* rejected_beside_messages(const Row& row) {
+  for (const char* column : {"rejected_response", "rejected_messages", "rejected_message"}) {
+    if (row.has_key(column) && !row.has_key("chosen_response") && !row.has_key("chosen_messages")) return column;
+  }
+  return nullptr;
+}
+
+bool is_hh_pair(const Row& row) {
+  const AnswerNames* names = answer_names(row);
+  if (names == nullptr || row.has_list(names->chosen) || row.has_list(names->rejected)) return false;
+  if (row.has_text("prompt")) return is_hh_dialogue(row.object().at("prompt").get_ref<const std::string&>());
+  if (has_prompt(row)) return false;
+  return row.has_text(names->chosen) && looks_like_hh(row.object().at(names->chosen).get_ref<const std::string&>());
+}
+
+bool has_message_answers(const Row& row) {
+  const AnswerNames* names = answer_names(row);
+  return names != nullptr && row.has_list(names->chosen) && row.has_messages(names->chosen);
+}
+
+std::vector<Pair> read_pairs(const Row& row, Shape shape, Rankings rankings, ReaderCounts& counts) {
+  std::vector<Pair> pairs = read_content(row, shape, rankings, counts);
+  std::vector<Pair> kept;
+  for (Pair& pair : pairs) {
+    if (!read_strength(row, pair, counts)) continue;
+    pair.id = pairs.size() == 1 ? row.id() : fmt::format("{}.{}", row.id(), &pair - pairs.data() + 1);
+    kept.push_back(std::move(pair));
+  }
+  return kept;
 }
 
 }  // namespace coala

@@ -9,27 +9,41 @@
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "data/element_reader.h"
+#include "data/prompt_columns.h"
 #include "data/row.h"
 
 namespace coala {
 namespace {
 
 /// Columns that hold or judge a response: a record with one of these is not a bare prompt.
-constexpr std::array kResponseColumns{"chosen",     "rejected",     "completion", "response",           "response1",
-                                      "response_1", "text",         "label",      "overall_preference", "utterances",
-                                      "score",      "conversations"};
+constexpr std::array kResponseColumns{"chosen",      "rejected",    "completion",
+                                      "response",    "response1",   "response_1",
+                                      "text",        "label",       "overall_preference",
+                                      "utterances",  "score",       "answers",
+                                      "generations", "completions", "output",
+                                      "answer",      "kto_tag",     "rejected_response"};
+
+void check_unread(const Row& row, const Prompt& prompt) {
+  std::vector<std::string_view> said{prompt.text};
+  for (const Message& message : prompt.messages) said.emplace_back(message.content);
+  row.check_unread(said, true, true);
+}
 
 /// The prompt of a record that holds nothing else; nothing when the record is of another kind.
 std::optional<Prompt> bare_prompt(const Row& row) {
   if (std::ranges::any_of(kResponseColumns, [&](const char* column) { return row.has(column); })) return std::nullopt;
-  if (row.has("prompt") && row.has("prefix")) row.fail("it has both a prompt and a prefix; expected one of them");
-  if (row.has_list("prompt")) return Prompt{row.messages("prompt"), {}};
-  if (row.has("prompt")) return Prompt{{{"user", row.text("prompt")}}, {}};
-  if (row.has("prefix")) return Prompt{{}, row.text("prefix")};
-  if (!row.has("messages")) return std::nullopt;
-  std::vector<Message> messages = row.messages("messages");
-  if (messages.empty() || messages.back().role != "user") return std::nullopt;
-  return Prompt{std::move(messages), {}};
+  const bool asks = has_prompt(row);
+  if (asks && row.has("prefix")) row.fail("it has both a prompt and a prefix; expected one of them");
+  if (row.has("prefix")) {
+    Prompt prompt{{}, row.text("prefix")};
+    check_unread(row, prompt);
+    return prompt;
+  }
+  if (!asks) return std::nullopt;
+  Prompt prompt = read_prompt(row);
+  row.mark_read("id");
+  check_unread(row, prompt);
+  return prompt;
 }
 
 /// Nothing when the file's first record is no bare prompt.
@@ -40,7 +54,7 @@ std::optional<std::vector<PromptRecord>> read_bare_prompts(const std::filesystem
   Element element;
   while (elements.next(element)) {
     throw_if_interrupted();
-    const Row row(path, element, elements.layout() != Layout::Array);
+    const Row row(path, element, elements.layout() != Layout::Array, options.columns);
     std::optional<Prompt> prompt = bare_prompt(row);
     if (!prompt && prompts.empty()) return std::nullopt;
     if (!prompt) {

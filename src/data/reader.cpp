@@ -2,7 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
+#include <deque>
+#include <iterator>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include "core/error.h"
@@ -12,7 +17,9 @@
 #include "data/element_reader.h"
 #include "data/helpsteer.h"
 #include "data/labelled_shapes.h"
+#include "data/oasst.h"
 #include "data/pair_shapes.h"
+#include "data/prompt_columns.h"
 #include "data/row.h"
 
 namespace coala {
@@ -22,10 +29,33 @@ const char* kind_name(RecordKind kind) {
   return kind == RecordKind::Pair ? "preference pairs" : "labelled responses";
 }
 
+/// Why nothing was handed out, those reasons that there were.
+std::string reasons_of(const ReaderCounts& seen) {
+  std::string text;
+  for (const auto& [count, reason] :
+       {std::pair{seen.ties, "ties"},
+        {seen.contradictions, "contradictions"},
+        {seen.empty, "with an empty response"},
+        {seen.null, "with a prompt or response that is null or missing"},
+        {seen.identical, "with identical responses"},
+        {seen.no_shared_prompt, "without a shared prompt"},
+        {seen.weightless, "with a weight of 0"},
+        {seen.short_conversations, "conversations too short for a pair"},
+        {seen.alone, "with a rated response but no other one to the same prompt next to it"},
+        {seen.bad, "that cannot be read"}}) {
+    if (count > 0) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", count, reason);
+  }
+  std::string names;
+  for (const auto& [column, count] : seen.columns_read)
+    names += fmt::format("{}\"{}\"", names.empty() ? "" : ", ", printable(column));
+  return names.empty() ? text : fmt::format("{}; columns read: {}", text, names);
+}
+
 /// The pairs of one conversation that have not been handed out.
 struct OpenConversation {
   AlternatingPairs pairs;
   std::string id;
+  Shape shape;
   std::size_t next = 0;
 };
 
@@ -44,37 +74,99 @@ struct RecordReader::State {
   std::optional<Record> first;  ///< read by the constructor, handed out by the first next()
 
   // What is being worked on: one row, and what several records come out of.
+  std::deque<Row> table;  ///< rows of a record that holds several, not yet looked at
   std::optional<Row> row;
-  Shape shape = Shape::Auto;  ///< of `row`
-  bool row_waits = false;     ///< the row was read to see that it does not belong to the group before it
+  Shape shape = Shape::Auto;    ///< of `row`
+  bool row_waits = false;       ///< the row was read to see that it does not belong to the group before it
+  std::uint64_t open_rows = 0;  ///< rows that the pairs handed out now come from
+  bool open_rows_used = false;
   std::optional<OpenConversation> conversation;
   std::optional<HelpSteerGroup> group;
+  std::deque<Pair> pairs;
+  std::optional<Labelled> labelled;
+  Shape pairs_shape = Shape::Auto;  ///< of what is in `pairs` or `labelled`
 
+  bool read_row();
   bool load();
   bool expand(Record& record);
-  bool take_row(Record& record);
-  void gather_group();
+  void take_row();
+  void take_pairs();
+  void gather_helpsteer();
+  void gather_oasst();
   void check_kind(RecordKind found);
+  void check_unread(std::span<const std::string_view> said, bool has_prompt, bool judged = true);
   bool accept(const Record& record, Shape from);
+  void close_rows();
   bool advance(Record& record);
+  template <class Work>
+  bool guarded(const Work& work);
 };
 
-/// Reads the next row; false at the end of the file.
-bool RecordReader::State::load() {
-  throw_if_interrupted();
-  if (std::exchange(row_waits, false)) return true;
-  Element element;
-  const bool found = elements.next(element);
-  counts.lines = elements.lines();
-  counts.blank_lines = elements.blank_lines();
-  if (!found) {
-    row.reset();
+/// Runs what may find a bad record; false when it did and such records are left out.
+template <class Work>
+bool RecordReader::State::guarded(const Work& work) {
+  constexpr std::size_t kMostExamples = 5;
+  if (!options.skip_bad) {
+    work();
+    return true;
+  }
+  const LeftOutCounts before = counts;
+  try {
+    work();
+    return true;
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::BadInput) throw;
+    static_cast<LeftOutCounts&>(counts) = before;  // a record has one reason
+    ++counts.bad;
+    if (counts.bad_examples.size() < kMostExamples) counts.bad_examples.emplace_back(error.what());
     return false;
   }
-  ++counts.records;
-  row.emplace(path, element, elements.layout() != Layout::Array);
-  shape = options.shape == Shape::Auto ? detect_shape(*row) : options.shape;
-  return true;
+}
+
+/// Reads the next row of the file; false at its end.
+bool RecordReader::State::read_row() {
+  for (;;) {
+    throw_if_interrupted();
+    if (!table.empty()) {
+      row = std::move(table.front());
+      table.pop_front();
+    } else {
+      Element element;
+      const bool found = elements.next(element);
+      counts.lines = elements.lines();
+      counts.blank_lines = elements.blank_lines();
+      if (!found) {
+        row.reset();
+        return false;
+      }
+      const bool good =
+          guarded([&] { row.emplace(path, element, elements.layout() != Layout::Array, options.columns); });
+      if (!good) {
+        ++counts.records;
+        continue;
+      }
+      std::vector<Row> rows = row->expand();
+      if (!rows.empty()) {
+        std::move(rows.begin(), rows.end(), std::back_inserter(table));
+        continue;
+      }
+    }
+    ++counts.records;
+    return true;
+  }
+}
+
+/// Reads the next row and tells its shape; false at the end of the file.
+bool RecordReader::State::load() {
+  if (std::exchange(row_waits, false)) return true;
+  while (read_row()) {
+    if (options.shape != Shape::Auto) {
+      shape = options.shape;
+      return true;
+    }
+    if (guarded([&] { shape = detect_shape(*row); })) return true;
+  }
+  return false;
 }
 
 /// Refuses a row of the other kind than those before it.
@@ -84,6 +176,14 @@ void RecordReader::State::check_kind(RecordKind found) {
               "put the two kinds into files of their own");
   }
   kind = found;
+}
+
+/// Refuses a row with a column that would be lost, and notes what was read and what was not.
+void RecordReader::State::check_unread(std::span<const std::string_view> said, bool has_prompt, bool judged) {
+  for (const std::string& column : row->check_unread(said, has_prompt, judged)) ++counts.columns_ignored[column];
+  for (const std::string& column : row->read_columns()) {
+    if (row->has_key(column.c_str())) ++counts.columns_read[column];
+  }
 }
 
 /// Whether the record is to be handed out; the reasons against it are counted.
@@ -103,6 +203,7 @@ bool RecordReader::State::accept(const Record& record, Shape from) {
   }
   if (first_shape == Shape::Auto) first_shape = from;
   ++counts.by_shape[from];
+  open_rows_used = true;
   return true;
 }
 
@@ -114,7 +215,7 @@ bool RecordReader::State::expand(Record& record) {
     pair.id = fmt::format("{}.{}", conversation->id, conversation->next);
     ++counts.triplets;
     record = std::move(pair);
-    if (accept(record, shape)) return true;
+    if (accept(record, conversation->shape)) return true;
   }
   conversation.reset();
   Pair pair;
@@ -124,64 +225,184 @@ bool RecordReader::State::expand(Record& record) {
     pair = Pair();
   }
   group.reset();
+  while (!pairs.empty()) {
+    record = std::move(pairs.front());
+    pairs.pop_front();
+    if (accept(record, pairs_shape)) return true;
+  }
+  if (labelled) {
+    record = std::move(*labelled);
+    labelled.reset();
+    if (accept(record, pairs_shape)) return true;
+  }
+  close_rows();
   return false;
 }
 
-/// Opens the group that the current row starts, with all the rows that belong to it.
-void RecordReader::State::gather_group() {
-  group.emplace(*row);
-  while (load()) {
-    if (shape != Shape::HelpSteer || !group->add(*row)) {
-      row_waits = true;
-      return;
-    }
-  }
+/// Everything of the open rows has been handed out or left out.
+void RecordReader::State::close_rows() {
+  if (open_rows_used) counts.records_used += open_rows;
+  open_rows = 0;
+  open_rows_used = false;
 }
 
-/// Makes what the current row holds; false when that is no record or several (see expand()).
-bool RecordReader::State::take_row(Record& record) {
-  const bool labelled = shape == Shape::Imdb || shape == Shape::TrlUnpaired ||
-                        (shape == Shape::Coala && !row->has("chosen") && row->has("response"));
-  check_kind(labelled ? RecordKind::Labelled : RecordKind::Pair);
-  if (labelled) {
-    record = read_labelled(*row, shape);
-    return accept(record, shape);
+/// Whether there is more to a prompt than a system message.
+bool asks(const Prompt& prompt) {
+  const auto is_turn = [](const Message& message) { return message.role != "system"; };
+  return !prompt.text.empty() || std::any_of(prompt.messages.begin(), prompt.messages.end(), is_turn);
+}
+
+/// A system message is no question: what is asked stands elsewhere then.
+void require_question(const Row& row, const Prompt& prompt) {
+  if (prompt.messages.empty() || asks(prompt)) return;
+  row.fail_columns("there is a system message, but nothing that is asked", "\"prompt\", or --columns prompt=COLUMN");
+}
+
+/// The texts of a pair, to tell a column that repeats one of them.
+std::vector<std::string_view> said_in(const Prompt& prompt) {
+  std::vector<std::string_view> said{prompt.text};
+  for (const Message& message : prompt.messages) said.emplace_back(message.content);
+  return said;
+}
+
+void RecordReader::State::take_pairs() {
+  const std::uint64_t null_before = counts.null;
+  std::vector<Pair> found = read_pairs(*row, shape, options.rankings, counts);
+  if (has_null_prompt(*row)) {
+    const auto lost = [&](const Pair& pair) { return has_prompt(*row) || !asks(pair.prompt); };
+    counts.null += static_cast<std::uint64_t>(std::erase_if(found, lost));
+  }
+  // What seems to be missing may stand in a column that is not read. Other reasons to leave a row out know all of it.
+  if (!found.empty() || counts.null != null_before) {
+    std::vector<std::string_view> said = row->read_texts();
+    bool asked = found.empty();
+    for (const Pair& pair : found) {
+      require_question(*row, pair.prompt);
+      for (const std::string_view text : said_in(pair.prompt)) said.push_back(text);
+      said.emplace_back(pair.chosen);
+      said.emplace_back(pair.rejected);
+      asked = asked || asks(pair.prompt);
+    }
+    check_unread(said, asked);
+  }
+  std::move(found.begin(), found.end(), std::back_inserter(pairs));
+  pairs_shape = shape;
+}
+
+/// Opens the group that the current row starts, with all the rows that belong to it.
+void RecordReader::State::gather_helpsteer() {
+  const auto check = [&] {
+    const std::array<std::string_view, 2> said{row->text("prompt"), row->text("response")};
+    check_unread(said, true);
+  };
+  const auto is_null = [&] {
+    const auto null = [&](const char* column) { return row->has_key(column) && !row->has(column); };
+    if (!null("response") && !null("helpfulness") && !null("correctness") && !null("coherence")) return false;
+    ++counts.null;
+    return true;
+  };
+  if (is_null()) return;
+  group.emplace(*row);
+  check();
+  while (load()) {
+    bool belongs = shape == Shape::HelpSteer;
+    const bool good = guarded([&] {
+      if (!belongs || is_null()) return;
+      belongs = group->add(*row);
+      if (belongs) check();
+    });
+    if (good && !belongs) {
+      row_waits = true;
+      break;
+    }
+  }
+  open_rows = group->size();
+  if (group->size() == 1) ++counts.alone;
+}
+
+/// The same for the messages of a tree.
+void RecordReader::State::gather_oasst() {
+  OasstGroup tree(*row);
+  const Row root = *row;
+  while (load()) {
+    bool belongs = shape == Shape::Oasst;
+    const bool good = guarded([&] { belongs = belongs && tree.add(*row); });
+    if (good && !belongs) {
+      row_waits = true;
+      break;
+    }
+    if (good) ++open_rows;
+  }
+  std::vector<Pair> found = tree.pairs(root, options.rankings, counts);
+  for (std::size_t k = 0; k < found.size(); ++k) found[k].id = fmt::format("{}.{}", root.id(), k + 1);
+  std::move(found.begin(), found.end(), std::back_inserter(pairs));
+  pairs_shape = Shape::Oasst;
+}
+
+/// Opens what the current row holds: pairs, a conversation, a group, or a labelled response.
+void RecordReader::State::take_row() {
+  const bool is_labelled = shape == Shape::Imdb || shape == Shape::TrlUnpaired ||
+                           (shape == Shape::Coala && !row->has_key("chosen") && row->has("response"));
+  check_kind(is_labelled ? RecordKind::Labelled : RecordKind::Pair);
+  open_rows = 1;
+  if (is_labelled) {
+    std::optional<Labelled> found = read_labelled(*row, shape, counts);
+    if (!found) return;
+    require_question(*row, found->prompt);
+    std::vector<std::string_view> said = said_in(found->prompt);
+    said.emplace_back(found->response);
+    check_unread(said, asks(found->prompt) || shape == Shape::Imdb);
+    labelled = std::move(found);
+    pairs_shape = shape;
+    return;
   }
   switch (shape) {
     case Shape::HelpSteer:
-      gather_group();
-      return false;
+      gather_helpsteer();
+      return;
+    case Shape::Oasst:
+      gather_oasst();
+      return;
     case Shape::EduFeedback:
     case Shape::ShareGpt:
-    case Shape::OpenAiMessages:
-      conversation.emplace(OpenConversation{{read_conversation(*row, shape), options.alternation}, row->id()});
+    case Shape::OpenAiMessages: {
+      Prompt turns{read_conversation(*row, shape), {}};
+      check_unread(said_in(turns), true, /*judged=*/false);
+      conversation.emplace(OpenConversation{{std::move(turns.messages), options.alternation}, row->id(), shape});
       ++counts.conversations;
       if (conversation->pairs.size() == 0) ++counts.short_conversations;
-      return false;
+      return;
+    }
     case Shape::Coala:
     case Shape::TrlExplicit:
     case Shape::TrlImplicit:
     case Shape::H4:
     case Shape::HhRlhf:
+    case Shape::MessagesPair:
+    case Shape::TwoAnswers:
+    case Shape::Ranking:
+    case Shape::OasstTree:
     case Shape::Dsp:
     case Shape::HelpSteer3:
-      break;
+      take_pairs();
+      return;
     case Shape::Auto:
     case Shape::Imdb:
     case Shape::TrlUnpaired:
       throw Error(ErrorCode::Internal, "a record whose shape nobody reads");
   }
-  std::optional<Pair> pair = read_pair(*row, shape, counts);
-  if (!pair) return false;
-  record = std::move(*pair);
-  return accept(record, shape);
 }
 
 bool RecordReader::State::advance(Record& record) {
   for (;;) {
     if (expand(record)) return true;
     if (!load()) return false;
-    if (take_row(record)) return true;
+    if (!guarded([&] { take_row(); })) {
+      conversation.reset();
+      group.reset();
+      pairs.clear();
+      labelled.reset();
+    }
   }
 }
 
@@ -199,12 +420,9 @@ RecordReader::RecordReader(std::filesystem::path path, ReaderOptions options)
                 "expected JSON lines or a JSON array of preferences; see docs/data-shapes.md");
   }
   throw Error(ErrorCode::BadInput,
-              fmt::format("{}: none of its {} records can be used: {} ties, {} contradictions, {} with an empty "
-                          "response, {} with identical responses, {} without a shared prompt, {} conversations too "
-                          "short for a pair",
-                          file, seen.records, seen.ties, seen.contradictions, seen.empty, seen.identical,
-                          seen.no_shared_prompt, seen.short_conversations),
-              "see docs/data-shapes.md for what is left out and why");
+              fmt::format("{}: none of its {} records can be used: {}", file, seen.records, reasons_of(seen)),
+              seen.bad_examples.empty() ? "see docs/data-shapes.md for what is left out and why"
+                                        : "the first of them: " + seen.bad_examples.front());
 }
 
 RecordReader::~RecordReader() = default;

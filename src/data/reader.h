@@ -6,7 +6,9 @@
 #include <variant>
 
 #include "data/alternation.h"
+#include "data/columns.h"
 #include "data/counts.h"
+#include "data/ranking.h"
 #include "data/record.h"
 #include "data/shape.h"
 
@@ -18,12 +20,16 @@ enum class RecordKind { Pair, Labelled };
 struct ReaderOptions {
   Shape shape = Shape::Auto;
   Alternation alternation = Alternation::Paper;          ///< how conversations become pairs
+  Rankings rankings = Rankings::All;                     ///< how several responses become pairs
+  ColumnOptions columns;                                 ///< how columns are called
+  bool skip_bad = false;                                 ///< records that cannot be read are left out, and counted
   std::size_t max_record_bytes = std::size_t{16} << 20;  ///< longest JSON object; bounds the memory
 };
 
 /// Reads preferences of every shape in docs/data-shapes.md from a JSON-lines or JSON file, plain or gzip, one record at
 /// a time: memory does not grow with the file. A file holds pairs or labelled responses, not both; the shapes of the
-/// same kind may be mixed. Records with an empty response, identical pairs and ties are left out and counted.
+/// same kind may be mixed. Records with an empty response, identical pairs and ties are left out and counted. A column
+/// that may be part of the preference and is not read is an error (Row::check_unread).
 class RecordReader {
  public:
   /// Opens the file and reads up to the first record that can be used, which tells kind() and shape().

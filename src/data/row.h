@@ -4,10 +4,13 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "data/columns.h"
 #include "data/element_reader.h"
 #include "data/record.h"
 
@@ -16,14 +19,25 @@ namespace coala {
 /// One parsed object of a data file. Its columns are asked for by name and type, and every refusal says where it
 /// stands, what was found and what was expected. A column that is null counts as absent (that is how tables write a
 /// missing value). Of a key that occurs twice the last one counts, as in Python's json module: the rest of the
-/// ecosystem then reads the same file the same way.
+/// ecosystem then reads the same file the same way. A list of messages that is written as a text (tables do that) is
+/// read as the list.
+///
+/// A row knows which of its columns were asked for: what is left in the end must not be part of the preference.
 class Row {
  public:
   /// @param numbered_by_line  the record is known by its line rather than by its number in the file
+  /// @param columns           outlives the row
   /// @throws Error{BadInput} when the text is not JSON (NaN, Infinity and numbers beyond double are not)
-  Row(const std::filesystem::path& file, const Element& element, bool numbered_by_line);
+  Row(const std::filesystem::path& file, const Element& element, bool numbered_by_line, const ColumnOptions& columns);
+
+  /// The rows of a record that holds a whole table: {"prompt": [..], "chosen": [..]}, or {"rows": [{"row": {..}}]} as
+  /// the hub's server answers. Empty for a record that is one row.
+  std::vector<Row> expand() const;
 
   bool has(const char* column) const;
+  /// Whether there is such a column, be it null.
+  bool has_key(const char* column) const;
+  bool has_object(const char* column) const;
   bool has_text(const char* column) const;
   bool has_list(const char* column) const;
   bool has_number(const char* column) const;
@@ -33,11 +47,34 @@ class Row {
   const std::string& text(const char* column) const;
   std::optional<double> number(const char* column) const;
   double required_number(const char* column, double low, double high) const;
-  /// A list of {"role", "content"} (OpenAI) or {"from", "value"} (ShareGPT) with the usual names of the three roles.
+  /// A list of {"role", "content"} (OpenAI) or {"from", "value"} (ShareGPT) with the usual names of the three roles;
+  /// or one such message alone, or {"messages": [..]}.
+  /// @throws Error{BadInput} also for a message with a tool call, reasoning or a picture: they are not read
   std::vector<Message> messages(const char* column) const;
+  /// The same of a value that stands deeper. @param where  for messages: "answer 2 of column \"answers\""
+  std::vector<Message> messages_of(const nlohmann::json& value, const std::string& where) const;
+  /// Whether the column holds messages in one of these forms.
+  bool has_messages(const char* column) const;
+  /// Whether the last of the column's messages is the assistant's.
+  bool ends_with_answer(const char* column) const;
 
   /// The file's own id (a text or an integer), else the line or number of the record.
   std::string id() const;
+  const ColumnOptions& columns() const { return *columns_; }
+  /// Notes that the column was read, or that another one says the same.
+  void mark_read(std::string_view column) const { read_.emplace(column); }
+  const std::set<std::string, std::less<>>& read_columns() const { return read_; }
+  const nlohmann::json& object() const { return object_; }
+  /// Every text in the columns that were read.
+  std::vector<std::string_view> read_texts() const;
+
+  /// Refuses what would be lost: columns that nobody has asked for and that may be part of the preference, unless the
+  /// user says that they may be ignored or the record says the same elsewhere.
+  /// @param said    the texts of the record
+  /// @param judged  it is known which of its answers are better
+  /// @return the columns that are ignored
+  /// @throws Error{BadInput} naming the column
+  std::vector<std::string> check_unread(std::span<const std::string_view> said, bool has_prompt, bool judged) const;
   std::uint64_t line() const { return line_; }
 
   /// @param hint  by default a pointer to the page that shows every shape
@@ -46,10 +83,18 @@ class Row {
   [[noreturn]] void fail_columns(const std::string& problem, const std::string& expected) const;
 
  private:
-  Message message(const nlohmann::json& item, const char* column, std::size_t index) const;
+  Row(const Row& table, nlohmann::json object, std::uint64_t number);
+  void rename();
+  void parse_texts();
+  Message message(const nlohmann::json& item, const std::string& where) const;
+  void check_message_fields(const nlohmann::json& item, const std::string& where) const;
+  [[noreturn]] void fail_unread(const std::string& column, const nlohmann::json& value, bool has_prompt) const;
   [[noreturn]] void fail_type(const char* column, const nlohmann::json& found, const char* expected) const;
 
   nlohmann::json object_;
+  nlohmann::json displaced_;  ///< columns whose names --columns gives to others
+  const ColumnOptions* columns_;
+  mutable std::set<std::string, std::less<>> read_;
   std::string file_;
   std::uint64_t line_;
   std::uint64_t number_;

@@ -5,25 +5,32 @@
 #include <array>
 
 #include "core/error.h"
-#include "data/hh_turns.h"
+#include "data/comparison.h"
+#include "data/labelled_shapes.h"
+#include "data/oasst.h"
+#include "data/pair_shapes.h"
+#include "data/prompt_columns.h"
+#include "data/ranking.h"
 #include "data/row.h"
 
 namespace coala {
 namespace {
 
 constexpr std::array kShapes{
-    Shape::Auto, Shape::Coala,       Shape::TrlExplicit, Shape::TrlImplicit,    Shape::TrlUnpaired,
-    Shape::H4,   Shape::HhRlhf,      Shape::Dsp,         Shape::HelpSteer,      Shape::HelpSteer3,
-    Shape::Imdb, Shape::EduFeedback, Shape::ShareGpt,    Shape::OpenAiMessages,
+    Shape::Auto,  Shape::Coala,       Shape::TrlExplicit,  Shape::TrlImplicit,    Shape::TrlUnpaired,
+    Shape::H4,    Shape::HhRlhf,      Shape::MessagesPair, Shape::TwoAnswers,     Shape::Ranking,
+    Shape::Oasst, Shape::OasstTree,   Shape::Dsp,          Shape::HelpSteer,      Shape::HelpSteer3,
+    Shape::Imdb,  Shape::EduFeedback, Shape::ShareGpt,     Shape::OpenAiMessages,
 };
 
 Shape detect_preference_shape(const Row& row) {
   const bool texts = row.has_text("chosen");
-  if (row.has_text("prefix") || (row.has_list("prompt") && texts)) return Shape::Coala;
-  if (row.has_text("prompt") && row.has_list("chosen")) return Shape::H4;
-  const char* first = row.has_text("prompt") ? "prompt" : "chosen";
-  if (texts && row.has_text(first) && looks_like_hh(row.text(first))) return Shape::HhRlhf;
-  return row.has("prompt") ? Shape::TrlExplicit : Shape::TrlImplicit;
+  if (row.has_text("prefix") && texts) return Shape::Coala;
+  if (is_hh_pair(row)) return Shape::HhRlhf;
+  if (row.has_messages("prompt") && texts) return Shape::Coala;
+  if (!has_prompt(row)) return Shape::TrlImplicit;
+  if (has_message_answers(row) && prompt_list_column(row) == nullptr) return Shape::H4;
+  return Shape::TrlExplicit;
 }
 
 }  // namespace
@@ -44,6 +51,16 @@ const char* shape_name(Shape shape) {
       return "h4";
     case Shape::HhRlhf:
       return "hh-rlhf";
+    case Shape::MessagesPair:
+      return "messages-pair";
+    case Shape::TwoAnswers:
+      return "two-answers";
+    case Shape::Ranking:
+      return "ranking";
+    case Shape::Oasst:
+      return "oasst";
+    case Shape::OasstTree:
+      return "oasst-tree";
     case Shape::Dsp:
       return "dsp";
     case Shape::HelpSteer:
@@ -77,20 +94,26 @@ Shape parse_shape(std::string_view name) {
 }
 
 Shape detect_shape(const Row& row) {
-  if (row.has("chosen") && row.has("rejected")) return detect_preference_shape(row);
-  if (row.has_list("text") && row.has("score")) return Shape::Dsp;
-  if (row.has("completion") && row.has("label")) return Shape::TrlUnpaired;
-  if (row.has_text("text") && row.has("label")) return Shape::Imdb;
-  if (row.has("response") && row.has("label")) return Shape::Coala;
-  if (row.has("response") && row.has("helpfulness")) return Shape::HelpSteer;
+  if (is_oasst_message(row)) return Shape::Oasst;
+  if (is_oasst_tree(row)) return Shape::OasstTree;
   if (row.has("overall_preference") || row.has("preference_strength")) return Shape::HelpSteer3;
+  if (rejected_beside_messages(row) != nullptr && conversation_column(row) != nullptr) return Shape::MessagesPair;
+  if (has_two_answers(row)) return detect_preference_shape(row);
+  if (row.has_list("text") && row.has("score")) return Shape::Dsp;
+  if (is_comparison(row)) return Shape::TwoAnswers;
+  if (is_ranking(row)) return Shape::Ranking;
+  if (row.has_key("response") && row.has_key("helpfulness")) return Shape::HelpSteer;
+  if (row.has_text("text") && row.has_key("label")) return Shape::Imdb;
+  if (row.has_key("response") && row.has_key("label")) return Shape::Coala;
+  if (label_column(row) != nullptr && holds_labelled_response(row)) return Shape::TrlUnpaired;
   if (row.has_list("utterances")) return Shape::EduFeedback;
   if (row.has_list("conversations")) return Shape::ShareGpt;
   if (row.has_list("messages")) return Shape::OpenAiMessages;
   row.fail_columns("no known data shape has these columns",
                    "chosen, rejected (and prompt) | text, label | text, score | prompt, completion, label | prompt, "
-                   "response, helpfulness, ... | response1, response2, overall_preference | utterances | "
-                   "conversations | messages");
+                   "response, helpfulness, ... | response1, response2, overall_preference | response_a, response_b, "
+                   "winner | answers with ranks | messages, label | utterances | conversations | messages; --columns "
+                   "says which column is which");
 }
 
 }  // namespace coala

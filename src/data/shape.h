@@ -10,11 +10,16 @@ namespace coala {
 enum class Shape {
   Auto,            ///< looked at record by record
   Coala,           ///< what `coala prepare` writes
-  TrlExplicit,     ///< prompt, chosen, rejected
+  TrlExplicit,     ///< prompt, chosen, rejected; the prompt under any of its names
   TrlImplicit,     ///< chosen, rejected that start alike
-  TrlUnpaired,     ///< prompt, completion, label (true or false)
+  TrlUnpaired,     ///< prompt, completion, label (true or false); or messages, label
   H4,              ///< prompt is a text, chosen and rejected are message lists that repeat it
   HhRlhf,          ///< texts with "\n\nHuman: " and "\n\nAssistant: " turns
+  MessagesPair,    ///< messages that end with the better answer, rejected_response
+  TwoAnswers,      ///< two responses and a verdict: SHP, WebGPT, PKU-SafeRLHF, AlpacaFarm, the Arena, summaries
+  Ranking,         ///< several responses with ratings or ranks: distilabel, Nectar, UltraFeedback, Stack Exchange
+  Oasst,           ///< Open Assistant's messages, one per line
+  OasstTree,       ///< Open Assistant's trees, one per line
   Dsp,             ///< text: [a, b], score: [1, 0]
   HelpSteer,       ///< prompt, response and attributes; several lines per prompt
   HelpSteer3,      ///< two responses and a preference from -3 to 3

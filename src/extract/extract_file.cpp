@@ -20,6 +20,10 @@ DataIdentity identify(const DataFile& data) {
   Hasher hasher;
   hasher.add(hash_file(data.path)).add(shape_name(data.reader.shape));
   hasher.add(data.reader.alternation == Alternation::Code ? "code" : "paper");
+  hasher.add(data.reader.rankings == Rankings::Best ? "best" : "all");
+  for (const auto& [ours, theirs] : data.reader.columns.renamed) hasher.add(ours).add(theirs);
+  for (const std::string& column : data.reader.columns.ignored) hasher.add(column);
+  hasher.add(data.reader.columns.label_true);
   return {data.path.filename().string(), hasher.hex()};
 }
 
