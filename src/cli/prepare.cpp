@@ -95,7 +95,7 @@ void print_counts(const char* title, const ordered_json& counts) {
   }
 }
 
-void print_columns(const char* title, const std::map<std::string, std::uint64_t>& columns) {
+void print_columns(const char* title, const std::map<std::string, std::uint64_t, std::less<>>& columns) {
   if (columns.empty()) return;
   std::string names;
   for (const auto& [column, count] : columns) names += (names.empty() ? "" : ", ") + printable(column);

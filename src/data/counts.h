@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -42,8 +43,8 @@ struct ReaderCounts : LeftOutCounts {
   std::map<Shape, std::uint64_t> by_shape;  ///< pairs or labelled responses handed out, by the shape they came from
   std::vector<std::string> bad_examples;    ///< what is wrong with the first of `bad`
 
-  std::map<std::string, std::uint64_t> columns_read;     ///< records that have the column, and it was read
-  std::map<std::string, std::uint64_t> columns_ignored;  ///< the same where it was left aside
+  std::map<std::string, std::uint64_t, std::less<>> columns_read;     ///< records that have the column, and it was read
+  std::map<std::string, std::uint64_t, std::less<>> columns_ignored;  ///< the same where it was left aside
 
   std::uint64_t diverged_early = 0;  ///< pairs kept whose dialogues part before the last turn
   std::uint64_t conversations = 0;   ///< conversations read

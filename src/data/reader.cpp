@@ -181,8 +181,9 @@ void RecordReader::State::check_kind(RecordKind found) {
 /// Refuses a row with a column that would be lost, and notes what was read and what was not.
 void RecordReader::State::check_unread(std::span<const std::string_view> said, bool has_prompt, bool judged) {
   for (const std::string& column : row->check_unread(said, has_prompt, judged)) ++counts.columns_ignored[column];
-  for (const std::string& column : row->read_columns()) {
-    if (row->has_key(column.c_str())) ++counts.columns_read[column];
+  for (const std::string_view column : row->read_columns()) {
+    const auto found = counts.columns_read.find(column);
+    ++(found != counts.columns_read.end() ? found->second : counts.columns_read[std::string(column)]);
   }
 }
 
@@ -323,7 +324,7 @@ void RecordReader::State::gather_helpsteer() {
 /// The same for the messages of a tree.
 void RecordReader::State::gather_oasst() {
   OasstGroup tree(*row);
-  const Row root = *row;
+  const Row root = std::move(*row);
   while (load()) {
     bool belongs = shape == Shape::Oasst;
     const bool good = guarded([&] { belongs = belongs && tree.add(*row); });

@@ -6,6 +6,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <unordered_map>
 #include <utility>
 
 #include "core/error.h"
@@ -188,6 +189,15 @@ void add_texts(const json& value, std::vector<std::string_view>& texts) {
   for (const json& item : value) add_texts(item, texts);
 }
 
+/// meaning_of, which every record of a file asks for the same few names.
+ColumnMeaning remembered_meaning(const std::string& column) {
+  constexpr std::size_t kMostNames = 1024;
+  thread_local std::unordered_map<std::string, ColumnMeaning> known;
+  if (const auto found = known.find(column); found != known.end()) return found->second;
+  if (known.size() >= kMostNames) known.clear();
+  return known[column] = meaning_of(column);
+}
+
 /// What a syntax error most likely is.
 std::string syntax_hint(std::string_view text, std::size_t offset) {
   if (text.substr(0, 3) == "\xef\xbb\xbf")
@@ -248,6 +258,7 @@ Row::Row(const std::filesystem::path& file, const Element& element, bool numbere
   if (!object_.is_object()) fail(fmt::format("expected a JSON object, found {}", type_name(object_)));
   if (!columns.renamed.empty()) rename();
   parse_texts();
+  index();
 }
 
 Row::Row(const Row& table, json object, std::uint64_t number)
@@ -259,6 +270,37 @@ Row::Row(const Row& table, json object, std::uint64_t number)
       numbered_by_line_(false) {
   if (!columns_->renamed.empty()) rename();
   parse_texts();
+  index();
+}
+
+void Row::index() {
+  fields_.reserve(object_.size());
+  for (const auto& [column, value] : object_.get_ref<const json::object_t&>()) fields_.push_back({column, &value});
+}
+
+const Row::Field* Row::field(std::string_view column) const {
+  constexpr std::size_t kFewFields = 40;
+  if (fields_.size() > kFewFields) {  // in the order of the map
+    const auto found = std::lower_bound(fields_.begin(), fields_.end(), column,
+                                        [](const Field& one, std::string_view name) { return one.name < name; });
+    return found != fields_.end() && found->name == column ? &*found : nullptr;
+  }
+  for (const Field& one : fields_) {
+    if (one.name == column) return &one;
+  }
+  return nullptr;
+}
+
+void Row::mark_read(std::string_view column) const {
+  if (const Field* found = field(column)) found->read = true;
+}
+
+std::vector<std::string_view> Row::read_columns() const {
+  std::vector<std::string_view> names;
+  for (const Field& one : fields_) {
+    if (one.read) names.push_back(one.name);
+  }
+  return names;
 }
 
 void Row::rename() {
@@ -302,8 +344,8 @@ void Row::parse_texts() {
 
 std::vector<Row> Row::expand() const {
   std::vector<Row> rows;
-  if (const auto list = object_.find("rows"); list != object_.end() && list->is_array()) {
-    for (const json& item : *list) {
+  if (has_list("rows")) {
+    for (const json& item : object_.at("rows")) {
       const auto row = item.is_object() ? item.find("row") : item.end();
       if (!item.is_object() || row == item.end() || !row->is_object()) return {};
       rows.push_back(Row(*this, *row, rows.size() + 1));
@@ -317,8 +359,9 @@ std::vector<Row> Row::expand() const {
            });
   };
   for (const char* name : {"prompt", "question", "instruction"}) {
+    if (!has_list(name) || fields_.size() < 2) continue;
     const auto prompt = object_.find(name);
-    if (prompt == object_.end() || !is_column(*prompt) || object_.size() < 2) continue;
+    if (!is_column(*prompt)) continue;
     const auto alike = [&](const json& value) { return value.is_array() && value.size() == prompt->size(); };
     if (!std::all_of(object_.begin(), object_.end(), alike)) return {};
     for (std::size_t i = 0; i < prompt->size(); ++i) {
@@ -333,8 +376,8 @@ std::vector<Row> Row::expand() const {
 
 std::vector<std::string_view> Row::read_texts() const {
   std::vector<std::string_view> texts;
-  for (const std::string& column : read_) {
-    if (const auto found = object_.find(column); found != object_.end()) add_texts(*found, texts);
+  for (const Field& one : fields_) {
+    if (one.read) add_texts(*one.value, texts);
   }
   return texts;
 }
@@ -347,7 +390,7 @@ std::vector<std::string> Row::check_unread(std::span<const std::string_view> sai
       return;
     }
     if (is_empty(value)) return;
-    const ColumnMeaning meaning = meaning_of(column);
+    const ColumnMeaning meaning = remembered_meaning(column);
     const bool neutral = meaning == ColumnMeaning::Neutral;
     const bool judges = !judged && holds_judgement(value);
     if (!judges && (!matters(column, value, meaning, has_prompt, judged) || repeats(value, said))) {
@@ -356,8 +399,8 @@ std::vector<std::string> Row::check_unread(std::span<const std::string_view> sai
     }
     fail_unread(column, value, has_prompt);
   };
-  for (const auto& [column, value] : object_.items()) {
-    if (!read_.contains(column)) check(column, value);
+  for (const Field& one : fields_) {
+    if (!one.read) check(std::string(one.name), *one.value);
   }
   for (const auto& [column, value] : displaced_.items()) check(column, value);
   return ignored;
@@ -398,39 +441,40 @@ void Row::fail_type(const char* column, const json& found, const char* expected)
 }
 
 bool Row::has(const char* column) const {
-  const auto found = object_.find(column);
-  return found != object_.end() && !found->is_null();
+  const Field* found = field(column);
+  return found != nullptr && !found->value->is_null();
 }
 
 bool Row::has_key(const char* column) const {
-  return object_.contains(column);
+  return field(column) != nullptr;
 }
 
 bool Row::has_text(const char* column) const {
-  const auto found = object_.find(column);
-  return found != object_.end() && found->is_string();
+  const Field* found = field(column);
+  return found != nullptr && found->value->is_string();
 }
 
 bool Row::has_list(const char* column) const {
-  const auto found = object_.find(column);
-  return found != object_.end() && found->is_array();
+  const Field* found = field(column);
+  return found != nullptr && found->value->is_array();
 }
 
 bool Row::has_object(const char* column) const {
-  const auto found = object_.find(column);
-  return found != object_.end() && found->is_object();
+  const Field* found = field(column);
+  return found != nullptr && found->value->is_object();
 }
 
 bool Row::has_number(const char* column) const {
-  const auto found = object_.find(column);
-  return found != object_.end() && found->is_number();
+  const Field* found = field(column);
+  return found != nullptr && found->value->is_number();
 }
 
 bool Row::has_messages(const char* column) const {
-  const auto found = object_.find(column);
-  if (found == object_.end()) return false;
-  if (found->is_object() && found->contains("messages")) return is_message_list(found->at("messages"));
-  return is_message(*found) || is_message_list(*found);
+  const Field* found = field(column);
+  if (found == nullptr) return false;
+  const json& value = *found->value;
+  if (value.is_object() && value.contains("messages")) return is_message_list(value.at("messages"));
+  return is_message(value) || is_message_list(value);
 }
 
 bool Row::ends_with_answer(const char* column) const {
@@ -448,8 +492,9 @@ const json& Row::get(const char* column, const char* expected) const {
     fail_columns(fmt::format("there is no column \"{}\"{}", column, has_key(column) ? " but for null" : ""),
                  fmt::format("\"{}\" with {}", column, expected));
   }
-  mark_read(column);
-  return object_.at(column);
+  const Field* found = field(column);
+  found->read = true;
+  return *found->value;
 }
 
 const std::string& Row::text(const char* column) const {
@@ -459,9 +504,11 @@ const std::string& Row::text(const char* column) const {
 }
 
 std::optional<double> Row::number(const char* column) const {
-  mark_read(column);
-  if (!has(column)) return std::nullopt;
-  const json& value = object_.at(column);
+  const Field* found = field(column);
+  if (found == nullptr) return std::nullopt;
+  found->read = true;
+  const json& value = *found->value;
+  if (value.is_null()) return std::nullopt;
   if (!value.is_number()) fail_type(column, value, "a number");
   return value.get<double>();  // finite: the parser refuses what double cannot hold
 }

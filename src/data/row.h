@@ -4,7 +4,6 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -29,6 +28,11 @@ class Row {
   /// @param columns           outlives the row
   /// @throws Error{BadInput} when the text is not JSON (NaN, Infinity and numbers beyond double are not)
   Row(const std::filesystem::path& file, const Element& element, bool numbered_by_line, const ColumnOptions& columns);
+
+  Row(Row&&) = default;
+  Row& operator=(Row&&) = default;
+  Row(const Row&) = delete;  ///< its fields point into it
+  Row& operator=(const Row&) = delete;
 
   /// The rows of a record that holds a whole table: {"prompt": [..], "chosen": [..]}, or {"rows": [{"row": {..}}]} as
   /// the hub's server answers. Empty for a record that is one row.
@@ -62,8 +66,9 @@ class Row {
   std::string id() const;
   const ColumnOptions& columns() const { return *columns_; }
   /// Notes that the column was read, or that another one says the same.
-  void mark_read(std::string_view column) const { read_.emplace(column); }
-  const std::set<std::string, std::less<>>& read_columns() const { return read_; }
+  void mark_read(std::string_view column) const;
+  /// Those of its columns that were asked for; they live as long as the row.
+  std::vector<std::string_view> read_columns() const;
   const nlohmann::json& object() const { return object_; }
   /// Every text in the columns that were read.
   std::vector<std::string_view> read_texts() const;
@@ -84,7 +89,15 @@ class Row {
 
  private:
   Row(const Row& table, nlohmann::json object, std::uint64_t number);
+  struct Field {
+    std::string_view name;
+    const nlohmann::json* value;
+    mutable bool read = false;
+  };
+
   void rename();
+  void index();
+  const Field* field(std::string_view column) const;
   void parse_texts();
   Message message(const nlohmann::json& item, const std::string& where) const;
   void check_message_fields(const nlohmann::json& item, const std::string& where) const;
@@ -94,7 +107,7 @@ class Row {
   nlohmann::json object_;
   nlohmann::json displaced_;  ///< columns whose names --columns gives to others
   const ColumnOptions* columns_;
-  mutable std::set<std::string, std::less<>> read_;
+  std::vector<Field> fields_;  ///< the columns of object_; a row is asked for dozens of names
   std::string file_;
   std::uint64_t line_;
   std::uint64_t number_;

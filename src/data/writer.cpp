@@ -13,46 +13,70 @@
 namespace coala {
 namespace {
 
-using nlohmann::ordered_json;
+using nlohmann::json;
 
 constexpr std::size_t kBlockBytes = std::size_t{1} << 16;
 
-void put_prompt(ordered_json& line, const Prompt& prompt) {
+/// Whether a text stands in JSON as it is. Written so that the compiler looks at many bytes at a time.
+bool is_plain(std::string_view text) {
+  bool special = false;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    special |= byte < 0x20 || byte >= 0x80 || c == '"' || c == '\\';
+  }
+  return !special;
+}
+
+void put_text(std::string& line, std::string_view text) {
+  if (!is_plain(text)) {
+    line += json(text).dump();
+    return;
+  }
+  line += '"';
+  line += text;
+  line += '"';
+}
+
+void put_column(std::string& line, const char* column, std::string_view text) {
+  line += fmt::format("{}\"{}\":", line.size() > 1 ? "," : "", column);
+  put_text(line, text);
+}
+
+void put_prompt(std::string& line, const Prompt& prompt) {
   if (prompt.messages.empty()) {
-    line["prefix"] = prompt.text;
+    put_column(line, "prefix", prompt.text);
     return;
   }
   // A list even for one message: a text might be taken for another shape (a dialogue of HH-RLHF) when read back.
-  ordered_json& messages = line["prompt"] = ordered_json::array();
+  line += ",\"prompt\":[";
   for (const Message& message : prompt.messages) {
-    messages.push_back({{"role", message.role}, {"content", message.content}});
+    line += &message == prompt.messages.data() ? "{\"role\":" : ",{\"role\":";
+    put_text(line, message.role);
+    line += ",\"content\":";
+    put_text(line, message.content);
+    line += '}';
   }
+  line += ']';
 }
 
-void put_number(ordered_json& line, const char* column, const std::optional<double>& number) {
+void put_number(std::string& line, const char* column, const std::optional<double>& number) {
   if (!number) return;
   if (!std::isfinite(*number)) throw Error(ErrorCode::BadInput, fmt::format("{} is {}", column, *number));
-  line[column] = *number;
+  line += fmt::format(",\"{}\":{}", column, json(*number).dump());
 }
 
-ordered_json to_json(const Pair& pair) {
-  ordered_json line;
-  line["id"] = pair.id;
+void put_record(std::string& line, const Pair& pair) {
   put_prompt(line, pair.prompt);
-  line["chosen"] = pair.chosen;
-  line["rejected"] = pair.rejected;
+  put_column(line, "chosen", pair.chosen);
+  put_column(line, "rejected", pair.rejected);
   put_number(line, "margin", pair.margin);
   put_number(line, "weight", pair.weight);
-  return line;
 }
 
-ordered_json to_json(const Labelled& labelled) {
-  ordered_json line;
-  line["id"] = labelled.id;
+void put_record(std::string& line, const Labelled& labelled) {
   if (!labelled.prompt.messages.empty() || !labelled.prompt.text.empty()) put_prompt(line, labelled.prompt);
-  line["response"] = labelled.response;
-  line["label"] = labelled.label;
-  return line;
+  put_column(line, "response", labelled.response);
+  line += fmt::format(",\"label\":{}", labelled.label);
 }
 
 /// deflate with a gzip header that holds no time and no name.
@@ -92,7 +116,15 @@ class Deflater {
 
 std::string to_json_line(const Record& record) {
   try {
-    return std::visit([](const auto& held) { return to_json(held).dump(); }, record);
+    std::string line = "{";
+    std::visit(
+        [&](const auto& held) {
+          put_column(line, "id", held.id);
+          put_record(line, held);
+        },
+        record);
+    line += '}';
+    return line;
   } catch (const nlohmann::json::exception& error) {
     throw Error(ErrorCode::BadInput, fmt::format("a record cannot be written as JSON: {}", error.what()),
                 "its texts must be UTF-8");
