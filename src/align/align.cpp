@@ -13,6 +13,7 @@
 #include "core/progress.h"
 #include "core/resources.h"
 #include "core/version.h"
+#include "data/reading_report.h"
 #include "report/report.h"
 #include "train/seeds.h"
 
@@ -85,12 +86,40 @@ std::shared_ptr<const OutputMatrix> output_matrix(const Backbone& backbone, cons
   }
 }
 
+FeatureSet described_outline(const DataFile& data, const char* name, Json& reading) {
+  ReaderCounts counts;
+  FeatureSet outline = outline_of(data, counts);
+  const char* what = outline.kind == FeatureKind::Pairs ? "pairs" : "labelled responses";
+  for (const std::string& line : reading_lines(counts, what)) {
+    log_line(fmt::format("{}: {}", data.path.filename().string(), line));
+  }
+  for (const std::string& example : counts.bad_examples) log_warning("left out: " + example);
+  reading[name] = reading_metrics(counts);
+  return outline;
+}
+
 /// What the training would say of the data only when all of it has been evaluated.
-void check_data(const AlignOptions& options) {
+/// @return what was read, and what was left out: the object "reading" of metrics.json
+Json check_data(const AlignOptions& options) {
+  Json reading;
   EvaluationPlan plan;
   plan.fraction = options.eval_fraction;
-  if (!options.eval_data.empty()) plan.held_out = outline_of({options.eval_data, options.data.reader});
-  check_training(outline_of(options.data), plan, options.fit, options.seeds);
+  const FeatureSet train = described_outline(options.data, "train", reading);
+  if (!options.eval_data.empty()) {
+    plan.held_out = described_outline({options.eval_data, options.data.reader}, "eval", reading);
+  }
+  check_training(train, plan, options.fit, options.seeds);
+  return reading;
+}
+
+/// Says what was cut to the maximum length.
+void log_truncation(const FeatureCounts& counts) {
+  if (counts.truncated_prompts + counts.truncated_responses == 0) return;
+  log_warning(
+      fmt::format("cut to the maximum length: {} prompts ({} tokens dropped), {} responses ({} tokens dropped); "
+                  "--max-length raises it",
+                  counts.truncated_prompts, counts.dropped_prompt_tokens, counts.truncated_responses,
+                  counts.dropped_response_tokens));
 }
 
 }  // namespace
@@ -100,7 +129,7 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
   const Paths paths(options.out);
   make_folder(options.out / "features");
 
-  check_data(options);
+  const Json reading = check_data(options);
   log_line(fmt::format("stage 1 of 3: features of {}", options.data.path.string()));
   const Backbone backbone(options.model);
   for (const std::string& warning : backbone.warnings(options.features.template_mode)) log_warning(warning);
@@ -112,12 +141,14 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
   extract.token_rank = extract.output ? options.token_rank : 0;
   extract.replace = true;  // the folder belongs to the run: features of another model or data are of no use in it
   const FileExtraction train_extraction = extract_file(backbone, options.data, paths.train_features, extract);
+  log_truncation(train_extraction.totals.counts);
   FeatureSet train = load_features(paths.train_features);
   std::optional<FileExtraction> eval_extraction;
   if (!options.eval_data.empty()) {
     extract.projection = train_extraction.projection;
     const DataFile eval_data{options.eval_data, options.data.reader};
     eval_extraction = extract_file(backbone, eval_data, paths.eval_features, extract);
+    log_truncation(eval_extraction->totals.counts);
   }
   throw_if_interrupted();
 
@@ -150,6 +181,7 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
   Json& metrics = run.metrics;
   const std::optional<ExtractTotals> eval_totals =
       eval_extraction ? std::optional(eval_extraction->totals) : std::nullopt;
+  metrics["reading"] = reading;
   metrics["extract"] = combined(train_extraction.totals, eval_totals);
   const double extraction = train_extraction.totals.flops + (eval_totals ? eval_totals->flops : 0.0);
   metrics["flops"]["extraction"] = extraction;

@@ -6,7 +6,7 @@
 
 namespace coala {
 
-FeatureSet outline_of(const DataFile& data) {
+FeatureSet outline_of(const DataFile& data, ReaderCounts& counts) {
   RecordReader reader(data.path, data.reader);
   FeatureSet set;
   set.kind = reader.kind() == RecordKind::Pair ? FeatureKind::Pairs : FeatureKind::Labelled;
@@ -20,6 +20,7 @@ FeatureSet outline_of(const DataFile& data) {
       set.labels.push_back(static_cast<std::int8_t>(std::get<Labelled>(record).label));
     }
   }
+  counts = reader.counts();
   const std::size_t n = set.prompt_id.size();
   if (set.kind == FeatureKind::Pairs) {
     set.chosen = Matrix<float>(n, 1);

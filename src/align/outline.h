@@ -8,6 +8,7 @@ namespace coala {
 /// What a data file says of its rows before they have features: kind, prompts, labels and weights, with a single zero
 /// for each response.
 /// @throws what reading throws
-FeatureSet outline_of(const DataFile& data);
+/// @param counts  what the reader saw
+FeatureSet outline_of(const DataFile& data, ReaderCounts& counts);
 
 }  // namespace coala

@@ -14,6 +14,7 @@
 #include "cli/shard_option.h"
 #include "core/progress.h"
 #include "core/resources.h"
+#include "data/reading_report.h"
 #include "extract/extract_file.h"
 
 namespace coala {
@@ -40,12 +41,8 @@ ordered_json to_json(const ExtractCommand& command, const FileExtraction& result
     for (const std::uint32_t s : result.totals.unfinished_shards) json["unfinished_shards"].push_back(s + 1);
   }
   if (!result.totals.up_to_date) {
-    json["left_out"] = {{"ties", result.left_out.ties},
-                        {"contradictions", result.left_out.contradictions},
-                        {"empty", result.left_out.empty},
-                        {"identical", result.left_out.identical},
-                        {"no_shared_prompt", result.left_out.no_shared_prompt},
-                        {"bad", result.totals.left_out.size()}};
+    json["reading"] = reading_metrics(result.left_out);
+    json["without_features"] = result.totals.left_out.size();
   }
   json["flops"] = {{"extraction", result.totals.flops}};
   json["peak_rss_bytes"] = peak_rss_bytes();
@@ -62,12 +59,15 @@ void print_text(const ExtractCommand& command, const FileExtraction& result) {
   }
   if (totals.unfinished_shards.empty()) {
     print_out("{}: {} {}\n", command.out, counts.records, what);
+    for (const std::string& line : reading_lines(result.left_out, what)) print_out("  {}\n", line);
   } else {
     std::vector<std::uint32_t> waiting;
     for (const std::uint32_t s : totals.unfinished_shards) waiting.push_back(s + 1);
     print_out("{}: part {} is done, waiting for {}\n", command.out, command.shard, fmt::join(waiting, ", "));
   }
-  if (!totals.left_out.empty()) print_out("  {} records were left out as bad\n", totals.left_out.size());
+  if (!totals.left_out.empty()) {
+    print_out("  {} more were left out, since the model cannot take them\n", totals.left_out.size());
+  }
   if (totals.resumed_tokens > 0) print_out("  {} tokens were evaluated before\n", totals.resumed_tokens);
   print_out("  {} tokens, {} unique, {} evaluated; {:.0f} evaluated tokens/s, {:.1f} s\n", counts.tokens,
             counts.unique_tokens, counts.evaluated_tokens, totals.tokens_per_second, totals.seconds);

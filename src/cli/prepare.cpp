@@ -12,7 +12,7 @@
 #include "core/error.h"
 #include "core/progress.h"
 #include "core/resources.h"
-#include "core/utf8.h"
+#include "data/reading_report.h"
 
 namespace coala {
 namespace {
@@ -36,35 +36,12 @@ ordered_json to_json(const PrepareReport& report) {
   const bool pairs = report.kind == RecordKind::Pair;
   ordered_json json;
   json["kind"] = pairs ? "pairs" : "labelled";
-  json["lines"] = counts.lines;
-  json["blank_lines"] = counts.blank_lines;
-  json["records"] = counts.records;
-  json["records_used"] = counts.records_used;
-  json["records_left_out"] = counts.records - counts.records_used;
+  json.update(reading_metrics(counts));
   json["written"] = report.written;
   json["written_eval"] = report.written_eval;
-  for (const auto& [shape, count] : counts.by_shape) json["shapes"][shape_name(shape)] = count;
   json["prompts"] = report.prompts;
   json["repeated_prompts"] = report.repeated_prompts;
   json["duplicates"] = report.duplicates;
-  json["left_out"] = {{"ties", counts.ties},
-                      {"contradictions", counts.contradictions},
-                      {"empty", counts.empty},
-                      {"null", counts.null},
-                      {"identical", counts.identical},
-                      {"no_shared_prompt", counts.no_shared_prompt},
-                      {"weightless", counts.weightless}};
-  json["records_without"] = {{"short_conversations", counts.short_conversations},
-                             {"alone", counts.alone},
-                             {"bad", counts.bad},
-                             {"unrated", counts.unrated}};
-  json["columns"] = {{"read", counts.columns_read}, {"ignored", counts.columns_ignored}};
-  json["diverged_early"] = counts.diverged_early;
-  if (counts.conversations > 0) {
-    json["conversations"] = counts.conversations;
-    json["short_conversations"] = counts.short_conversations;
-    json["triplets"] = counts.triplets;
-  }
   json["characters"]["prompt"] = to_json(report.prompt);
   if (pairs) {
     json["characters"]["chosen"] = to_json(report.chosen);
@@ -95,13 +72,6 @@ void print_counts(const char* title, const ordered_json& counts) {
   }
 }
 
-void print_columns(const char* title, const std::map<std::string, std::uint64_t, std::less<>>& columns) {
-  if (columns.empty()) return;
-  std::string names;
-  for (const auto& [column, count] : columns) names += (names.empty() ? "" : ", ") + printable(column);
-  print_out("{}: {}\n", title, names);
-}
-
 void print_table(const PrepareReport& report) {
   const ordered_json json = to_json(report);
   const bool pairs = report.kind == RecordKind::Pair;
@@ -118,8 +88,9 @@ void print_table(const PrepareReport& report) {
   }
   print_counts("left out", json["left_out"]);
   print_counts("records without a pair", json["records_without"]);
-  print_columns("columns read", report.counts.columns_read);
-  print_columns("columns ignored", report.counts.columns_ignored);
+  for (const std::string& line : reading_lines(report.counts, "")) {
+    if (line.starts_with("columns")) print_out("{}\n", line);
+  }
   print_counts("kept, but worth a look", {{"duplicates", report.duplicates},
                                           {"repeated_prompts", report.repeated_prompts},
                                           {"diverged_early", report.counts.diverged_early}});

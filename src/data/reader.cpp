@@ -20,6 +20,7 @@
 #include "data/oasst.h"
 #include "data/pair_shapes.h"
 #include "data/prompt_columns.h"
+#include "data/reading_report.h"
 #include "data/row.h"
 
 namespace coala {
@@ -27,28 +28,6 @@ namespace {
 
 const char* kind_name(RecordKind kind) {
   return kind == RecordKind::Pair ? "preference pairs" : "labelled responses";
-}
-
-/// Why nothing was handed out, those reasons that there were.
-std::string reasons_of(const ReaderCounts& seen) {
-  std::string text;
-  for (const auto& [count, reason] :
-       {std::pair{seen.ties, "ties"},
-        {seen.contradictions, "contradictions"},
-        {seen.empty, "with an empty response"},
-        {seen.null, "with a prompt or response that is null or missing"},
-        {seen.identical, "with identical responses"},
-        {seen.no_shared_prompt, "without a shared prompt"},
-        {seen.weightless, "with a weight of 0"},
-        {seen.short_conversations, "conversations too short for a pair"},
-        {seen.alone, "with a rated response but no other one to the same prompt next to it"},
-        {seen.bad, "that cannot be read"}}) {
-    if (count > 0) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", count, reason);
-  }
-  std::string names;
-  for (const auto& [column, count] : seen.columns_read)
-    names += fmt::format("{}\"{}\"", names.empty() ? "" : ", ", printable(column));
-  return names.empty() ? text : fmt::format("{}; columns read: {}", text, names);
 }
 
 /// The pairs of one conversation that have not been handed out.
@@ -420,8 +399,10 @@ RecordReader::RecordReader(std::filesystem::path path, ReaderOptions options)
     throw Error(ErrorCode::BadInput, fmt::format("{}: there is no record in it", file),
                 "expected JSON lines or a JSON array of preferences; see docs/data-shapes.md");
   }
+  const std::string read = names_of(seen.columns_read);
   throw Error(ErrorCode::BadInput,
-              fmt::format("{}: none of its {} records can be used: {}", file, seen.records, reasons_of(seen)),
+              fmt::format("{}: none of its {} records can be used: {}{}", file, seen.records, reasons_of(seen),
+                          read.empty() ? "" : "; columns read: " + read),
               seen.bad_examples.empty() ? "see docs/data-shapes.md for what is left out and why"
                                         : "the first of them: " + seen.bad_examples.front());
 }

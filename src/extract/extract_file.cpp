@@ -23,7 +23,7 @@ DataIdentity identify(const DataFile& data) {
   hasher.add(data.reader.rankings == Rankings::Best ? "best" : "all");
   for (const auto& [ours, theirs] : data.reader.columns.renamed) hasher.add(ours).add(theirs);
   for (const std::string& column : data.reader.columns.ignored) hasher.add(column);
-  hasher.add(data.reader.columns.label_true);
+  hasher.add(data.reader.columns.label_true).add(data.reader.skip_bad ? "skip" : "stop");
   return {data.path.filename().string(), hasher.hex()};
 }
 
@@ -126,6 +126,7 @@ FileExtraction extract_once(const Backbone& backbone, const DataFile& data, cons
         backbone, [&reader](Labelled& labelled) { return reader.next(labelled); }, out, options);
   }
   result.left_out = reader.counts();
+  for (const std::string& example : result.left_out.bad_examples) log_warning("left out: " + example);
   return result;
 }
 

@@ -29,6 +29,33 @@ void add_settings(const Json& settings, const std::string& prefix,
   }
 }
 
+std::string names_of(const Json& columns) {
+  std::string names;
+  for (const auto& [column, count] : columns.items()) names += (names.empty() ? "" : ", ") + column;
+  return names;
+}
+
+/// What the files held, and what was left out of them and why.
+void add_reading(Page& page, const Json& reading) {
+  for (const auto& [which, file] : reading.items()) {
+    std::vector<std::pair<std::string, std::string>> rows;
+    for (const auto& [shape, count] : file.at("shapes").items()) {
+      rows.emplace_back("shape " + shape, grouped(count.get<std::uint64_t>()));
+    }
+    rows.emplace_back("records", counted(file, "records"));
+    rows.emplace_back("of these used", counted(file, "records_used"));
+    for (const char* table : {"left_out", "records_without"}) {
+      for (const auto& [reason, count] : file.at(table).items()) {
+        if (count != 0) rows.emplace_back("left out: " + reason, grouped(count.get<std::uint64_t>()));
+      }
+    }
+    rows.emplace_back("columns read", names_of(file.at("columns").at("read")));
+    rows.emplace_back("columns ignored", names_of(file.at("columns").at("ignored")));
+    page.paragraph(which == "train" ? "What was read of the training file:" : "What was read of the evaluation file:");
+    page.facts(rows);
+  }
+}
+
 }  // namespace
 
 void overview(Page& page, const Json& metrics) {
@@ -73,6 +100,7 @@ void inputs_section(Page& page, const Json& metrics) {
   rows.emplace_back("seed", metrics.at("seed").dump());
   rows.emplace_back("coala", metrics.at("version").get<std::string>());
   page.facts(rows);
+  if (metrics.contains("reading")) add_reading(page, metrics.at("reading"));
 
   std::vector<std::pair<std::string, std::string>> settings;
   add_settings(metrics.at("settings"), "", settings);
