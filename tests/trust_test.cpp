@@ -7,6 +7,7 @@
 #include "core/progress.h"
 #include "eval/calibration.h"
 #include "eval/comparison.h"
+#include "eval/discrimination.h"
 #include "eval/head_comparison.h"
 #include "eval/intervals.h"
 #include "eval/leaks.h"
@@ -359,6 +360,66 @@ TEST(Leaks, AreCounted) {
   EXPECT_EQ(leaks.identical_rows, 1u);
   EXPECT_GE(leaks.near_duplicate_rows, 38u);
   EXPECT_LE(leaks.near_duplicate_rows, 40u);
+}
+
+TEST(Discrimination, IsThatOfItsDefinition) {
+  // By hand: good 3, 2, 2; bad 2, 1. Pairs won: 3>2, 3>1, 2=2 (half), 2>1, 2=2, 2>1: 5 of 6.
+  const std::vector<double> scores{3, 2, 2, 2, 1};
+  const std::vector<std::int8_t> labels{1, 1, 1, -1, -1};
+  const std::vector<std::int64_t> prompts{0, 1, 2, 3, 4};
+  EXPECT_NEAR(area_under_curve(scores, labels, prompts).value, 5.0 / 6, 1e-15);
+  EXPECT_NEAR(balanced_accuracy(std::vector<double>{1, 1, 0, 0, 0}, labels, prompts).value, 1.0 / 3, 1e-15);
+  EXPECT_EQ(majority_share(labels), 0.6);
+  EXPECT_FALSE(has_both_labels(std::vector<std::int8_t>{1, 1}));
+}
+
+TEST(Discrimination, IntervalsCoverTheTruth) {
+  // Scores N(0.5, 1) of good rows, N(-0.5, 1) of bad ones: AUC = Phi(1 / sqrt 2). Rows of a prompt share half of it.
+  const double truth = 0.5 * std::erfc(-0.5);
+  Random random(4);
+  for (const bool clustered : {false, true}) {
+    int covered = 0;
+    constexpr int kRuns = 400;
+    for (int run = 0; run < kRuns; ++run) {
+      std::vector<double> scores;
+      std::vector<std::int8_t> labels;
+      std::vector<std::int64_t> prompts;
+      for (std::int64_t prompt = 0; prompt < 60; ++prompt) {
+        const double shared = random.normal();
+        for (int k = 0; k < 3; ++k) {
+          const bool good = random.below(5) != 0;
+          const double noise = clustered ? std::sqrt(0.5) * (shared + random.normal()) : random.normal();
+          scores.push_back((good ? 0.5 : -0.5) + noise);
+          labels.push_back(good ? 1 : -1);
+          prompts.push_back(clustered ? prompt : static_cast<std::int64_t>(scores.size()));
+        }
+      }
+      const Estimate area = area_under_curve(scores, labels, prompts);
+      covered += area.ci95.low <= truth && truth <= area.ci95.high ? 1 : 0;
+    }
+    // Binomial around 95 %: 380 of 400, standard deviation 4.4.
+    EXPECT_GE(covered, 360) << clustered;
+    EXPECT_LE(covered, 398) << clustered;
+  }
+}
+
+TEST(Discrimination, RandomLabelsAreNoGoodHead) {
+  // 95 % good, nothing to tell: the accuracy of always "good" is that of the more frequent label, and no more.
+  Random random(5);
+  FeatureSet set;
+  set.kind = FeatureKind::Labelled;
+  Scores scores;
+  for (std::int64_t i = 0; i < 400; ++i) {
+    set.prompt_id.push_back(i);
+    set.labels.push_back(random.below(20) == 0 ? -1 : 1);
+    scores.single.push_back(3 + 0.1 * random.normal());
+  }
+  set.features = Matrix<float>(400, 1);
+  const auto metrics = evaluation_metrics(set, scores, {}, 1);
+  EXPECT_EQ(metrics.at("eval_accuracy"), metrics.at("baseline/majority_accuracy"));
+  EXPECT_EQ(metrics.at("balanced_accuracy"), 0.5);
+  EXPECT_LT(metrics.at("auc_ci95").at(0), 0.5);
+  EXPECT_GT(metrics.at("auc_ci95").at(1), 0.5);
 }
 
 }  // namespace

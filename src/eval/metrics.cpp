@@ -11,6 +11,7 @@
 #include "core/error.h"
 #include "eval/calibration.h"
 #include "eval/comparison.h"
+#include "eval/discrimination.h"
 #include "eval/intervals.h"
 #include "eval/length_control.h"
 #include "eval/subsets.h"
@@ -174,6 +175,15 @@ void labelled_metrics(Report& report, const FeatureSet& set, const Scores& score
   };
   const auto [margins, right, losses] = row_numbers(set, scores);
   report.proportion("eval_accuracy", right);
+  if (has_both_labels(set.labels)) {
+    const double majority = majority_share(set.labels);
+    report.number("baseline/majority_accuracy", majority,
+                  wilson_interval(majority * static_cast<double>(n), static_cast<double>(n)));
+    const Estimate balanced = balanced_accuracy(right, set.labels, set.prompt_id);
+    report.number("balanced_accuracy", balanced.value, balanced.ci95);
+    const Estimate area = area_under_curve(scores.single, set.labels, set.prompt_id);
+    report.number("auc", area.value, area.ci95);
+  }
   report.mean("eval_loss", losses);
   common_metrics(report, set, margins, right);
   if (!baseline.logistic.single.empty()) {

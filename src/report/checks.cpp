@@ -27,8 +27,18 @@ void add_quality(const Json& metrics, std::vector<Check>& checks) {
   const std::string key = accuracy_key(metrics);
   const double accuracy = metrics.at(key).get<double>();
   const double low = metrics.at(key + "_ci95").at(0).get<double>();
-  checks.push_back(
-      {"The head is better than a coin", fmt::format("its interval begins at {}", percent(low)), low > 0.5});
+  if (metrics.contains("baseline/majority_accuracy")) {
+    const double majority = metrics.at("baseline/majority_accuracy").get<double>();
+    checks.push_back({"The head is better than always giving the more frequent label",
+                      fmt::format("its interval begins at {}, and that gets {}", percent(low), percent(majority)),
+                      low > majority});
+    const double area = metrics.at("auc_ci95").at(0).get<double>();
+    checks.push_back(
+        {"The head tells good from bad", fmt::format("the interval of its AUC begins at {:.3f}", area), area > 0.5});
+  } else {
+    checks.push_back(
+        {"The head is better than a coin", fmt::format("its interval begins at {}", percent(low)), low > 0.5});
+  }
   if (metrics.contains("baseline/length_accuracy")) {
     const double longer = metrics.at("baseline/length_accuracy").get<double>();
     checks.push_back({"The head is better than \"the longer answer wins\"",

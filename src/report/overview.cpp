@@ -75,6 +75,8 @@ void overview(Page& page, const Json& metrics) {
   add(key, has_pairs(metrics) ? "pair accuracy, held out" : "accuracy, held out");
   add("baseline/logistic_accuracy", "logistic regression");
   add("baseline/length_accuracy", "the longer answer wins");
+  add("baseline/majority_accuracy", "the more frequent label");
+  add("balanced_accuracy", "balanced accuracy");
   if (metrics.contains("token_head")) {
     const Json& token = metrics.at("token_head");
     tiles.push_back({percent(token.at("accuracy").get<double>()), "token head",

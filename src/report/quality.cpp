@@ -145,7 +145,10 @@ void accuracy_section(Page& page, const Json& metrics) {
   add(accuracy_key(metrics), "this head", "a");
   add("baseline/logistic_accuracy", "logistic regression, same features", "c");
   add("baseline/length_accuracy", "the longer answer wins", "c");
+  add("baseline/majority_accuracy", "always the more frequent label", "c");
   add("baseline/random_accuracy", "a coin", "c");
+  add("balanced_accuracy", "this head, mean over both labels", "a");
+  add("auc", "this head, area under the ROC curve", "a");
   add("length_controlled_accuracy", "this head, at equal lengths", "a");
   page.start_columns();
   page.figure("fig-accuracy", interval_plot("Accuracy with 95 % intervals", shown, percent_axis(shown, "per cent"), 50),

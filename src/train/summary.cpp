@@ -50,7 +50,10 @@ std::string summary(const nlohmann::ordered_json& metrics) {
   line("eval_accuracy", "accuracy", 100, " %");
   line("baseline/logistic_accuracy", "  logistic regression", 100, " %");
   line("baseline/length_accuracy", "  longer answer wins", 100, " %");
+  line("baseline/majority_accuracy", "  more frequent label", 100, " %");
   line("comparison/p_value", "  p, head against logistic", 1, "");
+  line("balanced_accuracy", "balanced accuracy", 100, " %");
+  line("auc", "area under the ROC curve", 100, " %");
   if (metrics.contains("seeds")) {
     const auto& accuracy = metrics.at("seeds").at("accuracy");
     fmt::format_to(out, "  {:<28} {:8.2f} %  (standard deviation {:.2f}; {} seeds)\n", "  mean over seeds",

@@ -10,6 +10,7 @@
 #include "core/progress.h"
 #include "core/resources.h"
 #include "core/version.h"
+#include "eval/discrimination.h"
 #include "eval/leaks.h"
 #include "eval/metrics.h"
 #include "features/feature_subset.h"
@@ -71,6 +72,18 @@ void warn_of_time_limit(const FitResult& fit, double limit_s) {
                                 ? fmt::format("ended Phase II after {} steps", fit.phase_two.iterations)
                                 : "left none for Phase II: the second layer is that of Phase I"));
   }
+}
+
+/// One label is so frequent that an accuracy alone says little.
+void warn_of_imbalance(const FeatureSet& set) {
+  constexpr double kFrequent = 0.8;
+  if (set.kind != FeatureKind::Labelled || !has_both_labels(set.labels)) return;
+  const double share = majority_share(set.labels);
+  if (share <= kFrequent) return;
+  log_warning(
+      fmt::format("{:.1f} % of the training rows have the same label: whoever always gives it is right as often; "
+                  "look at the balanced accuracy and at the area under the ROC curve",
+                  100 * share));
 }
 
 void append(std::vector<double>& to, const std::vector<double>& from) {
@@ -232,6 +245,7 @@ TrainingRun train_and_evaluate(FeatureSet train, EvaluationPlan plan, const FitS
     how = fmt::format("{:.0f} % of the prompts held out", 100 * plan.fraction);
   }
 
+  warn_of_imbalance(train);
   TrainingRun run;
   run.fit = fit_head(train, settings, pool);
   warn_of_time_limit(run.fit, settings.time_limit_s);
