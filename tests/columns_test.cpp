@@ -368,6 +368,26 @@ TEST_F(Columns, CountsAddUp) {
   EXPECT_EQ(counts.records, counts.records_used + counts.pairs() + counts.alone);
 }
 
+TEST_F(Columns, ANullAnswerLeavesItsRecordOutAndNoOther) {
+  int tried = 0;
+  for (json record : valid_records()) {
+    record["score_chosen"] = nullptr;
+    for (const char* column : {"chosen", "rejected", "rejected_response", "completion", "output", "preferred_output",
+                               "non_preferred_output", "response_0", "response_1", "human_ref_A"}) {
+      if (!record.contains(column)) continue;
+      json without = record;
+      without[column] = nullptr;
+      const Outcome outcome = read_text(record.dump() + "\n" + without.dump() + "\n" + record.dump() + "\n");
+      EXPECT_EQ(outcome.error, "") << without;
+      EXPECT_EQ(outcome.records.size(), 2u) << without;
+      EXPECT_EQ(outcome.counts.null, 1u) << without;
+      EXPECT_EQ(outcome.counts.records_used, 2u) << without;
+      ++tried;
+    }
+  }
+  EXPECT_GE(tried, 15);
+}
+
 TEST_F(Columns, BadRecordsAreSkippedWhenAsked) {
   write_file(folder_ / "data",
              R"({"prompt": "a", "chosen": "x", "rejected": "y"}

@@ -5,6 +5,7 @@ Usage: data_cases_test.py BINARY FOLDER [--write], the folder with the files; --
 
 import hashlib
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -43,7 +44,12 @@ class DataCases(unittest.TestCase):
         table = json.loads(TABLE.read_text())
         files = {path.name for path in CASES.iterdir()}
         self.assertEqual(files - table.keys(), set(), "files that are not in the table")
+        python = os.environ.get("COALA_PYTHON", "python3")
+        tables = subprocess.run([python, "-c", "import pyarrow"], capture_output=True).returncode == 0
         for name, expected in table.items():
+            if name.endswith((".parquet", ".arrow")) and not tables:
+                print(f"{name} is left out: there is no pyarrow")
+                continue
             with self.subTest(name):
                 self.assertEqual(outcome(CASES / name), expected)
 

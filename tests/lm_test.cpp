@@ -515,6 +515,33 @@ TEST(Backbone, WithoutATemplateUsesThePlainOne) {
   EXPECT_EQ(encode(backbone, {{{"user", "the"}}, ""}), encode(backbone, {{}, "User: the\nAssistant:"}));
 }
 
+TEST(Backbone, TakesTextsWordForWord) {
+  // The two ways in which TRL writes one example: a prompt in front, and a text that both begin with.
+  const EncodedPrompt asked = tiny().encode_prompt({{{"user", "the hen"}}, ""}, TemplateMode::None);
+  EXPECT_EQ(asked.tokens, tiny().encode_prompt({{}, "the hen"}).tokens);
+  EXPECT_EQ(tiny().encode_response(asked, " inn"),
+            tiny().encode_response(tiny().encode_prompt({{}, "the hen"}), " inn"));
+  EXPECT_EQ(tiny().encode_prompt({{{"user", "the"}, {"assistant", " hen"}}, ""}, TemplateMode::None).tokens,
+            asked.tokens);
+}
+
+TEST(Backbone, ReadsTextsThatCarryATemplate) {
+  const Prompt prompt{{{"user", "the hen"}}, ""};
+  std::string rendered;
+  for (const TextPart& part : tiny().chat_template().render_prompt(prompt.messages, Thinking::Off))
+    rendered += part.text;
+  const std::string marker = tiny().control_text_in(rendered);
+  ASSERT_FALSE(marker.empty()) << rendered;
+  EXPECT_TRUE(tiny().control_text_in("no marker < here >").empty());
+  const EncodedPrompt plain = tiny().encode_prompt(prompt);
+  EXPECT_EQ(tiny().encode_prompt({{{"user", rendered}}, ""}, TemplateMode::Parsed).tokens, plain.tokens);
+  EXPECT_GT(tiny().encode_prompt({{{"user", rendered}}, ""}, TemplateMode::None).tokens.size(), plain.tokens.size());
+  // A control token in the response is one token, where it would be many characters.
+  const EncodedPrompt parsed = tiny().encode_prompt({{{"user", rendered}}, ""}, TemplateMode::Parsed);
+  EXPECT_EQ(tiny().encode_response(parsed, "inn" + marker).size(), tiny().encode_response(parsed, "inn").size() + 1);
+  EXPECT_GT(tiny().encode_response(plain, "inn" + marker).size(), tiny().encode_response(plain, "inn").size() + 1);
+}
+
 TEST(Backbone, RefusesAVocabularyWithoutWeights) {
   const TemporaryFolder folder;
   std::string whole = read_file(test_file("tiny-llama.gguf"));

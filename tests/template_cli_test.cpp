@@ -91,10 +91,10 @@ TEST(TemplateOption, GoesWithTheHeadsOwn) {
   const std::string score = "score --skip-bad" + model() + data;
   EXPECT_EQ(run(folder, score + raw).status, 0);
   EXPECT_EQ(run(folder, score + raw + " --template raw").status, 0);
-  expect_refused(run(folder, score + raw + " --template model"), {"without a chat template", "--template model"});
+  expect_refused(run(folder, score + raw + " --template model"), {"trained with --template raw", "--template model"});
   EXPECT_EQ(run(folder, score + named + strict(folder)).status, 0);
   expect_refused(run(folder, score + named), {"another chat template"});
-  expect_refused(run(folder, score + named + " --template raw"), {"with a chat template"});
+  expect_refused(run(folder, score + named + " --template raw"), {"trained with --template model"});
   expect_refused(run(folder, score + raw + " --template " + shell_quoted(folder / "none.jinja")), {"none.jinja"});
 }
 

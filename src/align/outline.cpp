@@ -2,11 +2,13 @@
 
 #include <variant>
 
+#include "data/byte_source.h"
 #include "extract/encoded_record.h"
 
 namespace coala {
 
 FeatureSet outline_of(const DataFile& data, ReaderCounts& counts) {
+  require_rereadable(data.path);
   RecordReader reader(data.path, data.reader);
   FeatureSet set;
   set.kind = reader.kind() == RecordKind::Pair ? FeatureKind::Pairs : FeatureKind::Labelled;

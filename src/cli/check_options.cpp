@@ -123,7 +123,8 @@ void check_options(const CLI::App& command) {
         throw Error(ErrorCode::BadUsage, fmt::format("{} is empty", name),
                     "name a file, or leave the option out; a variable of the shell may not be set");
       }
-      if (name == "--template" && (value == "model" || value == "raw")) continue;  // ways, not files
+      if (name == "--template" && (value == "model" || value == "raw" || value == "none" || value == "parsed"))
+        continue;  // ways, not files
       (type == kInput ? inputs : outputs).push_back({name, value});
     }
   }

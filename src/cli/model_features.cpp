@@ -29,7 +29,7 @@ FeatureSettings settings_of(const Head& head) {
   if (const std::string layers = head.value("feature.layer"); !layers.empty()) settings.layers = parse_layers(layers);
   if (head.value("feature.precision") == precision_name(Precision::BF16)) settings.precision = Precision::BF16;
   if (head.value("pooling.over") == "all") settings.over = PoolOver::All;
-  if (head.value("template") == "raw") settings.template_mode = TemplateMode::Raw;
+  settings.template_mode = parse_template_mode(head.value("template"));
   const std::string length = head.value("max_length");
   if (!length.empty())
     settings.max_length_tokens = static_cast<std::size_t>(std::strtoull(length.c_str(), nullptr, 10));
@@ -42,10 +42,9 @@ FeatureSettings check_model(const Head& head, const std::filesystem::path& head_
                             const ModelOptions& model, bool allow_unbound) {
   const FeatureSettings settings = settings_of(head);
   if (!model.chat_template.empty() && model.template_mode() != settings.template_mode) {
-    const bool raw = settings.template_mode == TemplateMode::Raw;
     throw Error(ErrorCode::Mismatch,
-                fmt::format("{} was trained {} a chat template, and --template {} is given", head_path.string(),
-                            raw ? "without" : "with", model.chat_template),
+                fmt::format("{} was trained with --template {}, and --template {} is given", head_path.string(),
+                            template_mode_name(settings.template_mode), model.chat_template),
                 "leave --template out, or train the head with it");
   }
   const FeatureExtractor probe(backbone, settings, /*threads=*/1);

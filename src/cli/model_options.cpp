@@ -19,9 +19,12 @@ void add_model_options(CLI::App& command, ModelOptions& options, bool required) 
       ->capture_default_str()
       ->needs(lora);
   command
-      .add_option("--template", options.chat_template,
-                  "how messages become text: model (the model's chat template), raw (their contents alone), or a file "
-                  "with a Jinja template; default: as --head was trained, else model")
+      .add_option(
+          "--template", options.chat_template,
+          "how messages become text: model (the model's chat template), raw (their contents, a line break after "
+          "each), none (their contents word for word), parsed (the same of texts that carry a template already: "
+          "their control tokens are read as such), or a file with a Jinja template; default: as --head was "
+          "trained, else model")
       ->type_name(kInput)
       ->needs(model);
 }
@@ -30,7 +33,7 @@ void add_model_options(CLI::App& command, ModelOptions& options, bool required) 
 
 ModelFile ModelOptions::file() const {
   ModelFile result{model, lora, lora_scale};
-  if (!chat_template.empty() && chat_template != "model" && chat_template != "raw") {
+  if (!chat_template.empty() && chat_template != "model" && template_mode() == TemplateMode::Model) {
     result.chat_template = read_file(chat_template);
   }
   return result;

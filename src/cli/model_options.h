@@ -19,7 +19,7 @@ struct ModelOptions {
   /// @throws Error{BadInput} when the template's file cannot be read
   ModelFile file() const;
   TemplateMode template_mode() const {
-    return chat_template == "raw" ? TemplateMode::Raw : TemplateMode::Model;
+    return parse_template_mode(chat_template);
   }
 #endif
 };

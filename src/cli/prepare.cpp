@@ -40,6 +40,7 @@ ordered_json to_json(const PrepareReport& report) {
   json["written"] = report.written;
   json["written_eval"] = report.written_eval;
   json["prompts"] = report.prompts;
+  json["without_prompt"] = report.without_prompt;
   json["repeated_prompts"] = report.repeated_prompts;
   json["duplicates"] = report.duplicates;
   json["characters"]["prompt"] = to_json(report.prompt);
@@ -91,7 +92,8 @@ void print_table(const PrepareReport& report) {
   for (const std::string& line : reading_lines(report.counts, "")) {
     if (line.starts_with("columns")) print_out("{}\n", line);
   }
-  print_counts("kept, but worth a look", {{"duplicates", report.duplicates},
+  print_counts("kept, but worth a look", {{"without_prompt", report.without_prompt},
+                                          {"duplicates", report.duplicates},
                                           {"repeated_prompts", report.repeated_prompts},
                                           {"diverged_early", report.counts.diverged_early}});
   print_out("characters                   mean   median      min      max\n");

@@ -19,15 +19,6 @@ constexpr std::string_view kGzipMagic{"\x1f\x8b", 2};
 
 /// Refuses what is certainly not JSON text, by its first bytes: "unexpected character" would help nobody.
 void refuse_foreign_format(const std::filesystem::path& path, std::string_view start) {
-  if (start.starts_with("PAR1")) {
-    throw Error(ErrorCode::NotBuilt, fmt::format("{} is a parquet file, which this build cannot read", path.string()),
-                "convert it to JSON lines first: python -c \"import sys, pandas; "
-                "pandas.read_parquet(sys.argv[1]).to_json(sys.argv[2], orient='records', lines=True, "
-                "force_ascii=False)\" IN.parquet OUT.jsonl.gz");
-  }
-  static constexpr const char* kArrowHint =
-      "convert the folder to JSON lines first: python -c \"import sys, datasets; "
-      "datasets.load_from_disk(sys.argv[1]).to_json(sys.argv[2], force_ascii=False)\" FOLDER OUT.jsonl";
   struct Format {
     std::string_view magic;
     const char* name;
@@ -46,8 +37,6 @@ void refuse_foreign_format(const std::filesystem::path& path, std::string_view s
       {{"\xfe\xff", 2}, "UTF-16 text", "convert it: iconv -f UTF-16 -t UTF-8"},
       {{"{\0", 2}, "UTF-16 text", "convert it: iconv -f UTF-16LE -t UTF-8"},
       {{"\0{", 2}, "UTF-16 text", "convert it: iconv -f UTF-16BE -t UTF-8"},
-      {"ARROW1", "an Arrow file", kArrowHint},
-      {{"\xff\xff\xff\xff", 4}, "an Arrow stream, as `save_to_disk` writes them", kArrowHint},
   };
   for (const Format& format : kFormats) {
     if (start.starts_with(format.magic)) {
@@ -86,6 +75,10 @@ ByteSource::ByteSource(std::filesystem::path path) : path_(std::move(path)) {
     std::string start;
     while (start.size() < kLongestMagic && read_block()) start += block_;
     block_ = std::move(start);
+    if (is_table(block_)) {
+      converter_ = std::make_unique<TableConverter>(path_);
+      return;
+    }
     refuse_foreign_format(path_, block_);
     if (block_.starts_with(kGzipMagic)) {
       inflater_ = std::make_unique<Inflater>();
@@ -116,9 +109,10 @@ bool ByteSource::read_block() {
   block_.resize(kBlockBytes);
   used_ = 0;
   for (;;) {
-    const ssize_t got = ::read(descriptor_, block_.data(), block_.size());
+    const ssize_t got = ::read(converter_ ? converter_->descriptor() : descriptor_, block_.data(), block_.size());
     if (got >= 0) {
       block_.resize(static_cast<std::size_t>(got));
+      if (got == 0 && converter_) converter_->finish();
       return got > 0;
     }
     if (errno == EINTR) continue;
@@ -178,6 +172,15 @@ void ByteSource::inflate_some() {
       return;
     }
   }
+}
+
+void require_rereadable(const std::filesystem::path& path) {
+  std::error_code ignored;
+  const std::filesystem::file_status status = std::filesystem::status(path, ignored);
+  if (!std::filesystem::exists(status) || std::filesystem::is_regular_file(status)) return;
+  throw Error(ErrorCode::BadInput,
+              fmt::format("{} is no regular file, and the data are read more than once", path.string()),
+              "write them to a file first: coala prepare reads a pipe");
 }
 
 }  // namespace coala

@@ -6,21 +6,26 @@
 #include <string>
 #include <string_view>
 
+#include "data/table_converter.h"
+
 namespace coala {
 
-/// The bytes of a file in order, unpacked when they are gzip (known by its first bytes, not by the file's name; several
-/// gzip members in a row are one stream, as `cat a.gz b.gz` makes them). Holds one block, whatever the file's size.
+/// The bytes of a file in order: of a parquet or Arrow file its rows as JSON lines (TableConverter); unpacked when they
+/// are gzip (known by its first bytes, not by the file's name; several gzip members in a row are one stream, as `cat
+/// a.gz b.gz` makes them). Holds one block, whatever the file's size.
 class ByteSource {
  public:
   /// @throws Error{BadInput} when the file cannot be opened or is of a format that is known not to be JSON text
-  ///         (UTF-16, zstd, ...), Error{NotBuilt} for parquet
+  ///         (UTF-16, zstd, ...)
   explicit ByteSource(std::filesystem::path path);
   ~ByteSource();
   ByteSource(const ByteSource&) = delete;
   ByteSource& operator=(const ByteSource&) = delete;
 
   /// The next bytes, at least one; empty at the end of the file. Valid until the next call of consume().
-  /// @throws Error{CorruptFile} for a truncated or damaged gzip file, Error{Io} when reading fails
+  /// @throws Error{CorruptFile} for a truncated or damaged gzip file or table, Error{NotBuilt} for a table when there
+  /// is
+  ///         nothing to read it with, Error{Io} when reading fails
   std::string_view window();
   /// Marks the first `count` bytes of window() as done with.
   void consume(std::size_t count);
@@ -42,7 +47,11 @@ class ByteSource {
   std::string unpacked_;    ///< what window() shows when the file is gzip
   std::string_view ready_;  ///< the rest of what window() shows
   std::unique_ptr<Inflater> inflater_;
+  std::unique_ptr<TableConverter> converter_;
   bool at_end_ = false;
 };
+
+/// For work that reads its data more than once. @throws Error{BadInput} for a pipe or a device
+void require_rereadable(const std::filesystem::path& path);
 
 }  // namespace coala

@@ -9,9 +9,12 @@ void LengthStatistics::add(std::uint64_t length) {
   max_ = std::max(max_, length);
   sum_ += static_cast<double>(length);
   ++count_;
-  const auto bin = static_cast<std::size_t>(std::min(length, kExact));
-  if (bin >= of_length_.size()) of_length_.resize(bin + 1);
-  ++of_length_[bin];
+  if (length >= kUsual) {
+    ++of_long_[length];
+    return;
+  }
+  if (length >= of_length_.size()) of_length_.resize(length + 1);
+  ++of_length_[length];
 }
 
 std::uint64_t LengthStatistics::median() const {
@@ -20,6 +23,10 @@ std::uint64_t LengthStatistics::median() const {
   for (std::size_t length = 0; length < of_length_.size(); ++length) {
     seen += of_length_[length];
     if (seen >= rank && rank > 0) return length;
+  }
+  for (const auto& [length, count] : of_long_) {
+    seen += count;
+    if (seen >= rank) return length;
   }
   return 0;
 }

@@ -56,6 +56,13 @@ std::string column_named(const char* column) {
   return fmt::format("column \"{}\"", column);
 }
 
+/// Whether one of the responses is null or missing; they count as read.
+bool is_null(const Row& row, const char* chosen, const char* rejected) {
+  row.mark_read(chosen);
+  row.mark_read(rejected);
+  return !row.has(chosen) || !row.has(rejected);
+}
+
 std::vector<Message> first_turns(const std::vector<Message>& turns, std::size_t count) {
   return {turns.begin(), turns.begin() + static_cast<std::ptrdiff_t>(count)};
 }
@@ -120,6 +127,8 @@ std::vector<Pair> read_implicit(const Row& row, ReaderCounts& counts) {
   const std::vector<Answer> chosen = read_answers(row, names.chosen);
   const std::vector<Answer> rejected = read_answers(row, names.rejected);
   if (chosen.empty() || rejected.empty()) {
+    std::vector<Message> nothing;
+    add_system(row, nothing);
     ++counts.null;
     return {};
   }
@@ -180,6 +189,7 @@ std::vector<Pair> read_messages_pair(const Row& row, ReaderCounts& counts) {
   Pair pair;
   pair.chosen = std::move(messages.back().content);
   messages.pop_back();
+  add_system(row, messages);
   const std::vector<Answer> rejected = read_answers(row, rejected_column);
   if (rejected.empty()) {
     ++counts.null;
@@ -189,7 +199,6 @@ std::vector<Pair> read_messages_pair(const Row& row, ReaderCounts& counts) {
   for (const Answer& worse : rejected) {
     pair.prompt.messages = messages;
     pair.rejected = response_to(row, column_named(rejected_column), worse, messages);
-    add_system(row, pair.prompt.messages);
     pairs.push_back(pair);
   }
   return pairs;
@@ -225,7 +234,8 @@ std::optional<Pair> read_hh_texts(const Row& row, const std::string& chosen_text
 
 std::optional<Pair> read_hh(const Row& row, ReaderCounts& counts) {
   const AnswerNames& names = required_answer_names(row);
-  if (!row.has(names.chosen) || !row.has(names.rejected)) {
+  if (is_null(row, names.chosen, names.rejected)) {
+    row.mark_read("prompt");
     ++counts.null;
     return std::nullopt;
   }
@@ -292,12 +302,16 @@ std::optional<Pair> read_helpsteer3(const Row& row, ReaderCounts& counts) {
   return pair;
 }
 
-Pair read_coala(const Row& row) {
+std::optional<Pair> read_coala(const Row& row, ReaderCounts& counts) {
   if (row.has("prompt") == row.has("prefix")) {
     row.fail_columns("a record of coala's own shape has either a prompt or a prefix", "\"prompt\" or \"prefix\"");
   }
   Pair pair;
   pair.prompt = row.has("prefix") ? Prompt{{}, row.text("prefix")} : read_prompt(row);
+  if (is_null(row, "chosen", "rejected")) {
+    ++counts.null;
+    return std::nullopt;
+  }
   pair.chosen = row.text("chosen");
   pair.rejected = row.text("rejected");
   return pair;
@@ -312,7 +326,7 @@ std::vector<Pair> in_list(std::optional<Pair> pair) {
 std::vector<Pair> read_content(const Row& row, Shape shape, Rankings rankings, ReaderCounts& counts) {
   switch (shape) {
     case Shape::Coala:
-      return in_list(read_coala(row));
+      return in_list(read_coala(row, counts));
     case Shape::TrlExplicit:
       return read_explicit(row, counts);
     case Shape::TrlImplicit:
@@ -368,34 +382,41 @@ std::optional<std::pair<double, double>> scores_of(const Row& row) {
   return std::pair(std::max(a, b), std::min(a, b));
 }
 
-/// Margin, scores and weight, which every shape may carry. False when they leave the pair out.
-bool read_strength(const Row& row, Pair& pair, ReaderCounts& counts) {
-  if (const std::optional<double> weight = row.number("weight")) {
-    if (*weight < 0) row.fail(fmt::format("column \"weight\" is {}; expected 0 or more", *weight));
-    if (*weight == 0) {
-      ++counts.weightless;
-      return false;
-    }
-    pair.weight = weight;
+/// How much a record's preference counts and by how much; every shape may say it.
+struct Strength {
+  std::optional<double> weight;
+  std::optional<double> margin;
+  std::optional<std::pair<double, double>> scores;  ///< of the better and the worse response
+};
+
+Strength read_strength(const Row& row) {
+  Strength strength{row.number("weight"), row.number("margin"), scores_of(row)};
+  if (strength.weight && *strength.weight < 0) {
+    row.fail(fmt::format("column \"weight\" is {}; expected 0 or more", *strength.weight));
   }
-  const std::optional<double> margin = row.number("margin");
-  const auto scores = scores_of(row);
-  if (margin) {
-    pair.margin = margin;
-    return true;
+  return strength;
+}
+
+/// False when the strength leaves the pair out.
+bool apply(const Strength& strength, const Row& row, Pair& pair, ReaderCounts& counts) {
+  if (strength.weight == 0) {
+    ++counts.weightless;
+    return false;
   }
-  if (!scores) return true;
-  if (scores->first == scores->second) {
+  if (strength.weight) pair.weight = strength.weight;
+  if (strength.margin) pair.margin = strength.margin;
+  if (strength.margin || !strength.scores) return true;
+  const auto& [better, worse] = *strength.scores;
+  if (better == worse) {
     ++counts.ties;
     return false;
   }
-  if (scores->first < scores->second) {
+  if (better < worse) {
     ++counts.contradictions;
     return false;
   }
-  const double difference = scores->first - scores->second;
-  if (!std::isfinite(difference)) row.fail("score_chosen - score_rejected is beyond the range of a number");
-  pair.margin = difference;
+  if (!std::isfinite(better - worse)) row.fail("score_chosen - score_rejected is beyond the range of a number");
+  pair.margin = better - worse;
   return true;
 }
 
@@ -439,9 +460,10 @@ bool has_message_answers(const Row& row) {
 
 std::vector<Pair> read_pairs(const Row& row, Shape shape, Rankings rankings, ReaderCounts& counts) {
   std::vector<Pair> pairs = read_content(row, shape, rankings, counts);
+  const Strength strength = read_strength(row);
   std::vector<Pair> kept;
   for (Pair& pair : pairs) {
-    if (!read_strength(row, pair, counts)) continue;
+    if (!apply(strength, row, pair, counts)) continue;
     pair.id = pairs.size() == 1 ? row.id() : fmt::format("{}.{}", row.id(), &pair - pairs.data() + 1);
     kept.push_back(std::move(pair));
   }

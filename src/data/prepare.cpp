@@ -80,7 +80,12 @@ PrepareReport prepare(const PrepareOptions& options) {
   std::vector<std::uint64_t> prompts;
   for (Record record; reader.next(record);) {
     const std::string key = split_key(record);
-    prompts.push_back(hash64(key));
+    const std::string prompt = prompt_key(record);
+    if (prompt.empty()) {
+      ++report.without_prompt;
+    } else {
+      prompts.push_back(hash64(prompt));
+    }
     std::visit(
         [&](const auto& held) {
           records.push_back(content_hash(held));

@@ -24,7 +24,8 @@ struct PrepareReport {
   ReaderCounts counts;
   std::uint64_t written = 0;
   std::uint64_t written_eval = 0;
-  std::uint64_t prompts = 0;           ///< different ones; records without a prompt count by their text
+  std::uint64_t prompts = 0;           ///< different ones
+  std::uint64_t without_prompt = 0;    ///< records
   std::uint64_t repeated_prompts = 0;  ///< records whose prompt another record before them has
   std::uint64_t duplicates = 0;        ///< records that repeat another one (prompt and responses); they are kept
   std::uint64_t positive = 0;          ///< labelled responses that are good

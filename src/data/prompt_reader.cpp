@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "core/interrupt.h"
+#include "data/byte_source.h"
 #include "data/element_reader.h"
 #include "data/prompt_columns.h"
 #include "data/row.h"
@@ -72,6 +73,7 @@ std::optional<std::vector<PromptRecord>> read_bare_prompts(const std::filesystem
 std::vector<PromptRecord> read_prompts(const std::filesystem::path& path, const ReaderOptions& options) {
   if (options.shape == Shape::Auto) {
     if (auto prompts = read_bare_prompts(path, options)) return std::move(*prompts);
+    require_rereadable(path);
   }
   RecordReader reader(path, options);
   std::vector<PromptRecord> prompts;

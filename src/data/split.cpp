@@ -2,15 +2,39 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cctype>
+
 #include "core/error.h"
 #include "core/hash.h"
 
 namespace coala {
 namespace {
 
+/// In lower case, with one space for every run of white space and punctuation; the text itself when nothing else is in
+/// it. Letters beyond ASCII stay as they are.
+std::string normalised(std::string_view text) {
+  std::string result;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte >= 0x80 || std::isalnum(byte) != 0) {
+      result += static_cast<char>(byte < 0x80 ? std::tolower(byte) : byte);
+    } else if (!result.empty() && result.back() != ' ') {
+      result += ' ';
+    }
+  }
+  if (!result.empty() && result.back() == ' ') result.pop_back();
+  return result.empty() ? std::string(text) : result;
+}
+
 std::string key_of(const Prompt& prompt, const std::string& text) {
-  if (!prompt.messages.empty() || !prompt.text.empty()) return prompt.key();
-  return "text:" + text;  // no key() starts like this: they start with a length
+  if (prompt.messages.empty()) {
+    return prompt.text.empty() ? "text:" + normalised(text) : Prompt{{}, normalised(prompt.text)}.key();
+  }
+  const auto asked = std::find_if(prompt.messages.begin(), prompt.messages.end(),
+                                  [](const Message& message) { return message.role == "user"; });
+  const Message& opening = asked != prompt.messages.end() ? *asked : prompt.messages.front();
+  return Prompt{{{opening.role, normalised(opening.content)}}, {}}.key();
 }
 
 }  // namespace
@@ -27,6 +51,15 @@ std::string split_key(const Record& record) {
   return std::visit([](const auto& held) { return split_key(held); }, record);
 }
 
+std::string prompt_key(const Record& record) {
+  return std::visit(
+      [](const auto& held) {
+        const Prompt& prompt = held.prompt;
+        return prompt.messages.empty() && prompt.text.empty() ? std::string() : prompt.key();
+      },
+      record);
+}
+
 bool in_held_out(std::string_view key, double fraction, std::uint64_t seed) {
   if (!(fraction >= 0 && fraction <= 1)) {
     throw Error(ErrorCode::BadUsage, fmt::format("the held-out fraction is {}; expected 0 to 1", fraction),
@@ -34,10 +67,6 @@ bool in_held_out(std::string_view key, double fraction, std::uint64_t seed) {
   }
   const double uniform = static_cast<double>(hash64(key, seed) >> 11) * 0x1p-53;  // in [0, 1)
   return uniform < fraction;
-}
-
-bool in_held_out(const Prompt& prompt, double fraction, std::uint64_t seed) {
-  return in_held_out(prompt.key(), fraction, seed);
 }
 
 int fold_of(std::string_view key, int folds, std::uint64_t seed) {

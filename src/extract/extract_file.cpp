@@ -10,6 +10,7 @@
 #include "core/hash.h"
 #include "core/progress.h"
 #include "core/resources.h"
+#include "data/byte_source.h"
 #include "extract/parallel_extractor.h"
 #include "extract/token_setup.h"
 
@@ -17,13 +18,14 @@ namespace coala {
 namespace {
 
 DataIdentity identify(const DataFile& data) {
+  require_rereadable(data.path);
   Hasher hasher;
   hasher.add(hash_file(data.path)).add(shape_name(data.reader.shape));
   hasher.add(data.reader.alternation == Alternation::Code ? "code" : "paper");
   hasher.add(data.reader.rankings == Rankings::Best ? "best" : "all");
   for (const auto& [ours, theirs] : data.reader.columns.renamed) hasher.add(ours).add(theirs);
   for (const std::string& column : data.reader.columns.ignored) hasher.add(column);
-  hasher.add(data.reader.columns.label_true).add(data.reader.skip_bad ? "skip" : "stop");
+  hasher.add(data.reader.columns.label_true);  // not skip_bad: who adds it after an error goes on where that was
   return {data.path.filename().string(), hasher.hex()};
 }
 
@@ -206,6 +208,7 @@ nlohmann::ordered_json extract_metrics(const ExtractTotals& totals) {
           {"truncated_responses", totals.counts.truncated_responses},
           {"dropped_prompt_tokens", totals.counts.dropped_prompt_tokens},
           {"dropped_response_tokens", totals.counts.dropped_response_tokens},
+          {"marked_records", totals.counts.marked_records},
           {"up_to_date", totals.up_to_date},
           {"resumed_tokens", totals.resumed_tokens},
           {"seconds", totals.seconds},

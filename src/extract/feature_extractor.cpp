@@ -8,6 +8,8 @@
 
 #include "core/error.h"
 #include "core/interrupt.h"
+#include "core/progress.h"
+#include "core/utf8.h"
 #include "extract/kept_states.h"
 #include "extract/pooled_features.h"
 #include "extract/token_sums.h"
@@ -88,6 +90,7 @@ FeatureCounts& FeatureCounts::operator+=(const FeatureCounts& other) {
   truncated_responses += other.truncated_responses;
   dropped_prompt_tokens += other.dropped_prompt_tokens;
   dropped_response_tokens += other.dropped_response_tokens;
+  marked_records += other.marked_records;
   return *this;
 }
 
@@ -104,6 +107,7 @@ FeatureCounts FeatureCounts::operator-(const FeatureCounts& earlier) const {
   result.truncated_responses -= earlier.truncated_responses;
   result.dropped_prompt_tokens -= earlier.dropped_prompt_tokens;
   result.dropped_response_tokens -= earlier.dropped_response_tokens;
+  result.marked_records -= earlier.marked_records;
   return result;
 }
 
@@ -157,6 +161,25 @@ std::size_t FeatureExtractor::features_of(const EncodedResponse& response) const
   return (response.tokens.size() - response.closing_tokens - response.prompt_tokens + every - 1) / every;
 }
 
+std::string FeatureExtractor::control_text_in(const Prompt& prompt, std::span<const std::string_view> responses) const {
+  std::string found = backbone_.control_text_in(prompt.text);
+  for (const Message& message : prompt.messages) {
+    if (found.empty()) found = backbone_.control_text_in(message.content);
+  }
+  for (const std::string_view response : responses) {
+    if (found.empty()) found = backbone_.control_text_in(response);
+  }
+  if (!found.empty()) {
+    std::call_once(*marker_said_, [&] {
+      log_warning(
+          fmt::format("a text holds {}, a control token of {}, and it is read as plain characters; if the texts "
+                      "carry a chat template already, --template parsed reads them as they are meant",
+                      quoted_text(found, 40), backbone_.identity().name));
+    });
+  }
+  return found;
+}
+
 std::vector<EncodedResponse> FeatureExtractor::encode(const Prompt& prompt, std::span<const std::string_view> responses,
                                                       FeatureCounts& counts) const {
   Prompts prompts;
@@ -182,6 +205,9 @@ std::vector<EncodedResponse> FeatureExtractor::encode(const Prompt& prompt, std:
     prompts.drop(dropped);
   }
   ++counts.records;
+  if (settings_.template_mode != TemplateMode::Parsed && !control_text_in(prompt, responses).empty()) {
+    ++counts.marked_records;
+  }
   std::vector<EncodedResponse> result;
   for (std::size_t k = 0; k < answers.size(); ++k) {
     std::vector<Token>& answer = answers[k];

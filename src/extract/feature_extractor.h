@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -31,6 +32,7 @@ struct FeatureCounts {
   std::uint64_t truncated_responses = 0;
   std::uint64_t dropped_prompt_tokens = 0;  ///< counted once per record
   std::uint64_t dropped_response_tokens = 0;
+  std::uint64_t marked_records = 0;  ///< with a control token of the model in their text, read as plain characters
 
   FeatureCounts& operator+=(const FeatureCounts& other);
   FeatureCounts operator-(const FeatureCounts& earlier) const;
@@ -102,6 +104,9 @@ class FeatureExtractor {
   FeatureSettings settings_;
   std::size_t limit_;
   StateEvaluator evaluator_;
+  std::string control_text_in(const Prompt& prompt, std::span<const std::string_view> responses) const;
+
+  std::unique_ptr<std::once_flag> marker_said_ = std::make_unique<std::once_flag>();
   std::shared_ptr<const TokenProjection> projection_;
   std::unique_ptr<NextTokenMean> mean_;
 };

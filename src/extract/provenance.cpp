@@ -18,7 +18,7 @@ struct Decisive {
 };
 
 /// Everything that decides the numbers or the layout of a feature file.
-constexpr std::array<Decisive, 25> kDecisive{{{"coala.format", "file format"},
+constexpr std::array<Decisive, 26> kDecisive{{{"coala.format", "file format"},
                                               {"backbone.hash", "backbone"},
                                               {"adapter.hash", "adapter"},
                                               {"adapter.scale", "adapter's scale"},
@@ -37,6 +37,7 @@ constexpr std::array<Decisive, 25> kDecisive{{{"coala.format", "file format"},
                                               {"max_length", "maximum length"},
                                               {"data.hash", "data"},
                                               {"data.kind", "kind of data"},
+                                              {"data.groups", "grouping of prompts"},
                                               {"extract.dtype", "number type"},
                                               {"extract.truncation", "truncation"},
                                               {"extract.packing", "packing"},
@@ -48,9 +49,15 @@ constexpr const char* kLeftOut = "extract.left_out";
 
 /// Text instead of a template's source: what TemplateMode::Raw does.
 constexpr const char* kRawRule = "raw: each content and a line break";
+constexpr const char* kNoneRule = "none: each content";
+constexpr const char* kParsedRule = "parsed: each content, with its control tokens";
+
+const char* rule_of(TemplateMode mode) {
+  return mode == TemplateMode::None ? kNoneRule : mode == TemplateMode::Parsed ? kParsedRule : kRawRule;
+}
 
 using Field = std::pair<const char*, std::uint64_t FeatureCounts::*>;
-constexpr std::array<Field, 11> kCounts{{{"extract.records", &FeatureCounts::records},
+constexpr std::array<Field, 12> kCounts{{{"extract.records", &FeatureCounts::records},
                                          {"extract.responses", &FeatureCounts::responses},
                                          {"extract.tokens", &FeatureCounts::tokens},
                                          {"extract.response_tokens", &FeatureCounts::response_tokens},
@@ -60,7 +67,8 @@ constexpr std::array<Field, 11> kCounts{{{"extract.records", &FeatureCounts::rec
                                          {"extract.truncated_prompts", &FeatureCounts::truncated_prompts},
                                          {"extract.truncated_responses", &FeatureCounts::truncated_responses},
                                          {"extract.dropped_prompt_tokens", &FeatureCounts::dropped_prompt_tokens},
-                                         {"extract.dropped_response_tokens", &FeatureCounts::dropped_response_tokens}}};
+                                         {"extract.dropped_response_tokens", &FeatureCounts::dropped_response_tokens},
+                                         {"extract.marked_records", &FeatureCounts::marked_records}}};
 
 std::string value_of(const Metadata& metadata, const char* key) {
   const auto found = metadata.find(key);
@@ -77,7 +85,8 @@ std::string shortened(const std::string& value) {
 Metadata describe_features(const FeatureExtractor& extractor, FeatureKind kind, Dtype dtype, const DataIdentity& data) {
   const BackboneIdentity& backbone = extractor.backbone().identity();
   const FeatureSettings& settings = extractor.settings();
-  const bool raw = settings.template_mode == TemplateMode::Raw;
+  const TemplateMode mode = settings.template_mode;
+  const bool own = mode == TemplateMode::Model;
   Metadata metadata{{"coala.format", "features-1"},
                     {"backbone.name", backbone.name},
                     {"backbone.architecture", backbone.architecture},
@@ -86,8 +95,8 @@ Metadata describe_features(const FeatureExtractor& extractor, FeatureKind kind, 
                     {"backbone.engine", backbone.engine},
                     {"backbone.states", kStatesVersion},
                     {"tokenizer.hash", backbone.tokenizer_hash},
-                    {"template", raw ? "raw" : backbone.template_source},
-                    {"template.hash", raw ? hash_text(kRawRule) : backbone.template_hash},
+                    {"template", own ? backbone.template_source : template_mode_name(mode)},
+                    {"template.hash", own ? backbone.template_hash : hash_text(rule_of(mode))},
                     {"bos", extractor.backbone().tokenizer().adds_bos() ? "added" : "none"},
                     {"feature.tensor", backbone.short_positions ? "final_norm, short positions" : "final_norm"},
                     {"feature.layer", layers_name(settings.layers)},
@@ -97,6 +106,7 @@ Metadata describe_features(const FeatureExtractor& extractor, FeatureKind kind, 
                     {"data.name", data.name},
                     {"data.hash", data.hash},
                     {"data.kind", kind == FeatureKind::Pairs ? "pairs" : "labelled"},
+                    {"data.groups", "opening turn"},
                     {"extract.dtype", std::string(dtype_name(dtype))},
                     {"extract.truncation", "prompt left to 1/4, then response right"},
                     {"extract.packing", fmt::format("prefix tree, {} rows", extractor.evaluator().batch_rows())}};

@@ -61,6 +61,13 @@ void WindowReader<Item>::encode_more() {
   });
   for (std::size_t i = 0; i < items.size(); ++i, ++read_) {
     if (!failures[i]) {
+      const std::vector<EncodedResponse>& responses = results[i].responses;
+      if (responses.size() == 2 && !responses[0].complete &&
+          responses[0].tokens == responses[1].tokens) {  // a pair that says nothing any more
+        left_out_.push_back({read_, results[i].row.id + ": both responses are the same tokens after the cut to the "
+                                                        "maximum length"});
+        continue;
+      }
       encoded_.push_back(std::move(results[i]));
       continue;
     }

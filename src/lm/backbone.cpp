@@ -267,6 +267,39 @@ std::vector<std::string> Backbone::warnings(TemplateMode mode) const {
   return result;
 }
 
+std::string Backbone::control_text_in(std::string_view text) const {
+  std::call_once(controls_once_, [this] {
+    control_texts_ = tokenizer_->control_texts();
+    control_matcher_ = TextMatcher(control_texts_);
+  });
+  const std::size_t at = control_matcher_.next_start(text, 0);
+  for (std::size_t from = at; from < text.size(); from = control_matcher_.next_start(text, from + 1)) {
+    if (const auto number = control_matcher_.longest_at(text, from)) return control_texts_[*number];
+  }
+  return "";
+}
+
+const char* template_mode_name(TemplateMode mode) {
+  switch (mode) {
+    case TemplateMode::Model:
+      return "model";
+    case TemplateMode::Raw:
+      return "raw";
+    case TemplateMode::None:
+      return "none";
+    case TemplateMode::Parsed:
+      return "parsed";
+  }
+  return "";
+}
+
+TemplateMode parse_template_mode(std::string_view name) {
+  for (const TemplateMode mode : {TemplateMode::Raw, TemplateMode::None, TemplateMode::Parsed}) {
+    if (name == template_mode_name(mode)) return mode;
+  }
+  return TemplateMode::Model;
+}
+
 StateRoute Backbone::state_route() const {
   std::call_once(route_once_, [this] { route_ = find_state_route(*this); });
   return route_;
@@ -281,12 +314,18 @@ EncodedPrompt Backbone::encode_prompt(const Prompt& prompt, TemplateMode mode, T
     if (!prompt.text.empty()) parts.push_back({prompt.text, true});
   } else if (mode == TemplateMode::Raw) {
     for (const Message& message : prompt.messages) parts.push_back({message.content + "\n", true});
+  } else if (mode != TemplateMode::Model) {
+    for (const Message& message : prompt.messages) parts.push_back({message.content, true});
   } else {
     const ChatTemplate& chat = chat_template();
     parts = chat.render_prompt(prompt.messages, thinking);
     if (thinking == Thinking::Off) encoded.response_lead = chat.response_lead();
     encoded.in_thoughts = thinking == Thinking::On && chat.starts_thinking();
     if (identity_.template_source == "plain") encoded.stops.emplace_back(ChatTemplate::plain_turn());
+  }
+  if (mode == TemplateMode::Parsed) {
+    encoded.parsed = true;
+    for (TextPart& part : parts) part.from_user = false;
   }
   if (tokenizer_->adds_bos()) {
     // Most templates write the BOS token out as text; it is added here as a token, so the text goes.
@@ -324,7 +363,7 @@ std::vector<Token> Backbone::encode_response(const EncodedPrompt& prompt, std::s
       response.remove_prefix(std::min(response.find_first_not_of(" \t\r\n"), response.size()));
     }
   }
-  const std::array<TextPart, 1> parts{{{prompt.response_lead + std::string(response), true}}};
+  const std::array<TextPart, 1> parts{{{prompt.response_lead + std::string(response), !prompt.parsed}}};
   return tokenizer_->encode(parts, starts_text(prompt));
 }
 

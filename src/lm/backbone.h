@@ -66,15 +66,22 @@ struct BackboneIdentity {
 
 /// How messages become text.
 enum class TemplateMode {
-  Model,  ///< the file's chat template, or the plain one of ChatTemplate when it has none
-  Raw,    ///< none: the contents, a line break after each
+  Model,   ///< the file's chat template, or the plain one of ChatTemplate when it has none
+  Raw,     ///< none: the contents, a line break after each
+  None,    ///< none: the contents, word for word
+  Parsed,  ///< the contents carry a template already: word for word, their control tokens read as such
 };
+/// The name on the command line and in files; "model" stands for the model's own.
+const char* template_mode_name(TemplateMode mode);
+/// The mode of a name; Model for a template's file.
+TemplateMode parse_template_mode(std::string_view name);
 
 /// The tokens before a response.
 struct EncodedPrompt {
   std::vector<Token> tokens;
   std::size_t fixed_tokens = 0;  ///< how many at the front truncation must keep: the BOS token, when there is one
   std::string response_lead;     ///< white space that the template puts in front of the response
+  bool parsed = false;           ///< control tokens in the response are read as such
   bool in_thoughts = false;      ///< the template opened thoughts, and the response begins inside of them
   /// Text with which somebody else's turn begins: a response ends before it. Of models without a template, which have
   /// no token for that.
@@ -105,6 +112,9 @@ class Backbone {
   const Tokenizer& tokenizer() const { return *tokenizer_; }
   /// @throws Error{BadInput} when the file's template cannot be used
   const ChatTemplate& chat_template() const;
+  /// A control token of the model that stands in a text, where it would be read as plain characters; empty when there
+  /// is none.
+  std::string control_text_in(std::string_view text) const;
   /// What to tell the user about the model, a sentence each: llama.cpp's warnings, and ours.
   /// @param mode  how messages become text
   std::vector<std::string> warnings(TemplateMode mode) const;
@@ -169,6 +179,9 @@ class Backbone {
   mutable std::once_flag route_once_;
   mutable StateRoute route_ = StateRoute::Embeddings;
   std::vector<Token> closing_;
+  mutable std::once_flag controls_once_;
+  mutable std::vector<std::string> control_texts_;
+  mutable TextMatcher control_matcher_;
   BackboneIdentity identity_;
 };
 
