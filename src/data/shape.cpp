@@ -17,10 +17,10 @@ namespace coala {
 namespace {
 
 constexpr std::array kShapes{
-    Shape::Auto,  Shape::Coala,       Shape::TrlExplicit,  Shape::TrlImplicit,    Shape::TrlUnpaired,
-    Shape::H4,    Shape::HhRlhf,      Shape::MessagesPair, Shape::TwoAnswers,     Shape::Ranking,
-    Shape::Oasst, Shape::OasstTree,   Shape::Dsp,          Shape::HelpSteer,      Shape::HelpSteer3,
-    Shape::Imdb,  Shape::EduFeedback, Shape::ShareGpt,     Shape::OpenAiMessages,
+    Shape::Auto,       Shape::Coala,       Shape::TrlExplicit, Shape::TrlImplicit,    Shape::TrlUnpaired,
+    Shape::H4,         Shape::HhRlhf,      Shape::Dsp,         Shape::HelpSteer,      Shape::HelpSteer3,
+    Shape::Imdb,       Shape::EduFeedback, Shape::ShareGpt,    Shape::OpenAiMessages, Shape::MessagesPair,
+    Shape::TwoAnswers, Shape::Ranking,     Shape::Oasst,       Shape::OasstTree,
 };
 
 Shape detect_preference_shape(const Row& row) {

@@ -15,11 +15,6 @@ enum class Shape {
   TrlUnpaired,     ///< prompt, completion, label (true or false); or messages, label
   H4,              ///< prompt is a text, chosen and rejected are message lists that repeat it
   HhRlhf,          ///< texts with "\n\nHuman: " and "\n\nAssistant: " turns
-  MessagesPair,    ///< messages that end with the better answer, rejected_response
-  TwoAnswers,      ///< two responses and a verdict: SHP, WebGPT, PKU-SafeRLHF, AlpacaFarm, the Arena, summaries
-  Ranking,         ///< several responses with ratings or ranks: distilabel, Nectar, UltraFeedback, Stack Exchange
-  Oasst,           ///< Open Assistant's messages, one per line
-  OasstTree,       ///< Open Assistant's trees, one per line
   Dsp,             ///< text: [a, b], score: [1, 0]
   HelpSteer,       ///< prompt, response and attributes; several lines per prompt
   HelpSteer3,      ///< two responses and a preference from -3 to 3
@@ -27,6 +22,11 @@ enum class Shape {
   EduFeedback,     ///< utterances: [["agent1", text], ...]
   ShareGpt,        ///< conversations: [{from, value}, ...]
   OpenAiMessages,  ///< messages: [{role, content}, ...]
+  MessagesPair,    ///< messages that end with the better answer, rejected_response
+  TwoAnswers,      ///< two responses and a verdict: SHP, WebGPT, PKU-SafeRLHF, AlpacaFarm, the Arena, summaries
+  Ranking,         ///< several responses with ratings or ranks: distilabel, Nectar, UltraFeedback, Stack Exchange
+  Oasst,           ///< Open Assistant's messages, one per line
+  OasstTree,       ///< Open Assistant's trees, one per line
 };
 
 /// The name on the command line and in reports, e.g. "hh-rlhf".

@@ -29,7 +29,7 @@ std::string normalised(std::string_view text) {
 
 std::string key_of(const Prompt& prompt, const std::string& text) {
   if (prompt.messages.empty()) {
-    return prompt.text.empty() ? "text:" + normalised(text) : Prompt{{}, normalised(prompt.text)}.key();
+    return prompt.text.empty() ? "text:" + text : Prompt{{}, normalised(prompt.text)}.key();
   }
   const auto asked = std::find_if(prompt.messages.begin(), prompt.messages.end(),
                                   [](const Message& message) { return message.role == "user"; });
