@@ -63,7 +63,9 @@ def line(row):
 out = sys.stdout.buffer
 try:
     for batch in batches():
-        out.write(("\n".join(map(line, batch.to_pylist())) + "\n").encode("utf-8", "replace") if batch.num_rows else b"")
+        for start in range(0, batch.num_rows, 128):
+            rows = batch.slice(start, 128).to_pylist()
+            out.write(("\n".join(map(line, rows)) + "\n").encode("utf-8", "replace"))
     out.flush()
 except BrokenPipeError:
     sys.exit(0)
@@ -99,6 +101,9 @@ TableConverter::TableConverter(const std::filesystem::path& path) : path_(path) 
     close_pipe(output);
     throw Error(ErrorCode::Io, fmt::format("cannot make a pipe: {}", std::strerror(error)));
   }
+  // Room for some hundred rows, so that both sides work at the same time; what the system does not give is not needed.
+  constexpr int kPipeBytes = 1 << 20;
+  ::fcntl(output[0], F_SETPIPE_SZ, kPipeBytes);
   posix_spawn_file_actions_t actions;
   ::posix_spawn_file_actions_init(&actions);
   ::posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
