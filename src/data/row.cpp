@@ -6,11 +6,12 @@
 #include <array>
 #include <charconv>
 #include <cmath>
-#include <unordered_map>
 #include <utility>
 
 #include "core/error.h"
 #include "core/utf8.h"
+#include "data/json_values.h"
+#include "data/unread_columns.h"
 
 namespace coala {
 namespace {
@@ -71,23 +72,6 @@ const char* role_of(std::string_view name) {
   return found == kRoles.end() ? nullptr : found->second;
 }
 
-bool is_message(const json& value) {
-  return value.is_object() &&
-         ((value.contains("role") && value.contains("content")) || (value.contains("from") && value.contains("value")));
-}
-
-bool is_message_list(const json& value) {
-  return value.is_array() && !value.empty() && std::all_of(value.begin(), value.end(), is_message);
-}
-
-/// Whether nothing is in a value, however deep: null, "", [], {}, and lists and objects of these.
-bool is_empty(const json& value) {
-  if (value.is_null()) return true;
-  if (value.is_string()) return is_blank(value.get_ref<const std::string&>());
-  if (value.is_array() || value.is_object()) return std::all_of(value.begin(), value.end(), is_empty);
-  return false;
-}
-
 /// The part of the parser's message that says something: without its number and its own idea of the position.
 std::string_view parser_message(std::string_view what) {
   for (const std::string_view start : {"syntax error", "number overflow"}) {
@@ -97,105 +81,10 @@ std::string_view parser_message(std::string_view what) {
   return what;
 }
 
-/// Whether a text says something: it has several words, or is in a script that does not part them.
-bool is_prose(const std::string& text) {
-  const std::string_view inner = trimmed(text);
-  if (std::any_of(inner.begin(), inner.end(), is_space)) return true;
-  const bool ascii =
-      std::all_of(inner.begin(), inner.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; });
-  return !ascii && count_characters(inner) >= 4;
-}
-
-/// Whether prose, messages or a column that decides are somewhere in a value.
-bool holds_prose(const json& value) {
-  if (value.is_string()) return is_prose(value.get_ref<const std::string&>());
-  if (value.is_array()) return std::any_of(value.begin(), value.end(), holds_prose);
-  if (!value.is_object()) return false;
-  if (is_message(value)) return true;
-  for (const auto& [name, inner] : value.items()) {
-    if (is_empty(inner)) continue;
-    if (meaning_of(name) == ColumnMeaning::Decides && !inner.is_number() && !inner.is_boolean()) return true;
-    if (meaning_of(name) != ColumnMeaning::Neutral && holds_prose(inner)) return true;
-  }
-  return false;
-}
-
-/// Whether something under such a name is somewhere in a value.
-template <class Wanted>
-bool holds_field(const json& value, const Wanted& wanted) {
-  if (value.is_array()) {
-    return std::any_of(value.begin(), value.end(), [&](const json& item) { return holds_field(item, wanted); });
-  }
-  if (!value.is_object()) return false;
-  for (const auto& [name, inner] : value.items()) {
-    if (!is_empty(inner) && (wanted(meaning_of(name), inner) || holds_field(inner, wanted))) return true;
-  }
-  return false;
-}
-
-/// Whether a question or an answer is somewhere in a value, under a name that says so.
-bool holds_part(const json& value) {
-  if (is_message(value) || is_message_list(value)) return true;
-  return holds_field(value, [](ColumnMeaning meaning, const json& inner) {
-    return is_message(inner) || (meaning == ColumnMeaning::Decides && holds_prose(inner));
-  });
-}
-
-bool holds_judgement(const json& value) {
-  return holds_field(value, [](ColumnMeaning meaning, const json&) { return meaning == ColumnMeaning::Judges; });
-}
-
-/// Whether a column that nobody has read may be part of the preference.
-bool matters(const std::string& column, const json& value, ColumnMeaning meaning, bool has_prompt, bool judged) {
-  const bool number = value.is_number() || value.is_boolean();
-  switch (meaning) {
-    case ColumnMeaning::Decides:
-      return !number || (value.is_boolean() && !judged);
-    case ColumnMeaning::Judges:
-      return true;
-    case ColumnMeaning::Unknown:
-      return number ? value.is_boolean() && !judged : holds_prose(value) || holds_part(value);
-    case ColumnMeaning::Neutral:
-      // A part of the preference inside of "metadata"; or "original_prompt", where there is no other.
-      return holds_part(value) || (!has_prompt && names_a_prompt(column) && holds_prose(value));
-  }
-  return true;
-}
-
-/// Whether the record says the same elsewhere.
-/// @param said  the texts of the record
-bool repeats(const json& value, std::span<const std::string_view> said) {
-  constexpr std::size_t kNoAccident = 20;  ///< bytes of a text that does not stand inside another one by chance
-  if (value.is_string()) {
-    const std::string_view text = trimmed(value.get_ref<const std::string&>());
-    return std::any_of(said.begin(), said.end(), [&](std::string_view other) {
-      return trimmed(other) == text || (text.size() >= kNoAccident && other.find(text) != other.npos);
-    });
-  }
-  if (is_message(value)) return repeats(value.contains("content") ? value.at("content") : value.at("value"), said);
-  if (value.is_array()) {
-    return std::all_of(value.begin(), value.end(), [&](const json& item) { return repeats(item, said); });
-  }
-  if (!value.is_object()) return false;
-  return std::all_of(value.begin(), value.end(), [&](const json& item) {
-    return is_empty(item) || item.is_number() || item.is_boolean() || (item.is_string() && !holds_prose(item)) ||
-           repeats(item, said);
-  });
-}
-
 void add_texts(const json& value, std::vector<std::string_view>& texts) {
   if (value.is_string()) texts.emplace_back(value.get_ref<const std::string&>());
   if (!value.is_array() && !value.is_object()) return;
   for (const json& item : value) add_texts(item, texts);
-}
-
-/// meaning_of, which every record of a file asks for the same few names.
-ColumnMeaning remembered_meaning(const std::string& column) {
-  constexpr std::size_t kMostNames = 1024;
-  thread_local std::unordered_map<std::string, ColumnMeaning> known;
-  if (const auto found = known.find(column); found != known.end()) return found->second;
-  if (known.size() >= kMostNames) known.clear();
-  return known[column] = meaning_of(column);
 }
 
 /// What a syntax error most likely is.
@@ -390,11 +279,9 @@ std::vector<std::string> Row::check_unread(std::span<const std::string_view> sai
       return;
     }
     if (is_empty(value)) return;
-    const ColumnMeaning meaning = remembered_meaning(column);
-    const bool neutral = meaning == ColumnMeaning::Neutral;
-    const bool judges = !judged && holds_judgement(value);
-    if (!judges && (!matters(column, value, meaning, has_prompt, judged) || repeats(value, said))) {
-      if (neutral || meaning == ColumnMeaning::Unknown) ignored.push_back(column);
+    if (!may_be_lost(column, value, {said, has_prompt, judged})) {
+      const ColumnMeaning meaning = remembered_meaning(column);
+      if (meaning == ColumnMeaning::Neutral || meaning == ColumnMeaning::Unknown) ignored.push_back(column);
       return;
     }
     fail_unread(column, value, has_prompt);
