@@ -93,7 +93,6 @@ FeatureSet described_outline(const DataFile& data, const char* name, Json& readi
   for (const std::string& line : reading_lines(counts, what)) {
     log_line(fmt::format("{}: {}", data.path.filename().string(), line));
   }
-  for (const std::string& example : counts.bad_examples) log_warning("left out: " + example);
   reading[name] = reading_metrics(counts);
   return outline;
 }

@@ -89,8 +89,9 @@ void print_table(const PrepareReport& report) {
   }
   print_counts("left out", json["left_out"]);
   print_counts("records without a pair", json["records_without"]);
-  for (const std::string& line : reading_lines(report.counts, "")) {
-    if (line.starts_with("columns")) print_out("{}\n", line);
+  print_out("columns read: {}\n", names_of(report.counts.columns_read));
+  if (!report.counts.columns_ignored.empty()) {
+    print_out("columns ignored: {}\n", names_of(report.counts.columns_ignored));
   }
   print_counts("kept, but worth a look", {{"without_prompt", report.without_prompt},
                                           {"duplicates", report.duplicates},

@@ -9,7 +9,8 @@ namespace {
 
 using nlohmann::json;
 
-bool is_message(const json& value) {
+/// A message, or one that lacks its content: whoever reads it says so.
+bool is_meant_as_message(const json& value) {
   return value.is_object() && (value.contains("role") || value.contains("from"));
 }
 
@@ -27,14 +28,14 @@ const json* text_in(const json& object) {
 std::vector<Answer> answers_of(const Row& row, const json& value, const std::string& where) {
   if (value.is_null()) return {};
   if (value.is_string()) return {{value.get<std::string>(), {}}};
-  if (is_message(value)) return {{{}, row.messages_of(value, where)}};
+  if (is_meant_as_message(value)) return {{{}, row.messages_of(value, where)}};
   if (value.is_object()) {
     if (value.contains("messages")) return {{{}, row.messages_of(value, where)}};
     if (const json* text = text_in(value)) return answers_of(row, *text, where);
     row.fail(fmt::format("{} is an object without a text", where), "name what it holds: --columns chosen=chosen.FIELD");
   }
   if (!value.is_array()) row.fail(fmt::format("{} is neither a text nor a list", where));
-  if (std::any_of(value.begin(), value.end(), is_message)) return {{{}, row.messages_of(value, where)}};
+  if (std::any_of(value.begin(), value.end(), is_meant_as_message)) return {{{}, row.messages_of(value, where)}};
   std::vector<Answer> answers;
   for (const json& item : value) {
     const std::string which = fmt::format("item {} of {}", answers.size() + 1, where);

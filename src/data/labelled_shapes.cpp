@@ -9,6 +9,7 @@
 #include "core/utf8.h"
 #include "data/answers.h"
 #include "data/prompt_columns.h"
+#include "data/unread_columns.h"
 
 namespace coala {
 namespace {
@@ -142,7 +143,7 @@ std::optional<Labelled> read_labelled(const Row& row, Shape shape, ReaderCounts&
   labelled->id = row.id();
   for (const auto& [column, value] : row.object().items()) {
     const bool grade = value.is_number() || value.is_boolean();
-    if (grade && meaning_of(column) == ColumnMeaning::Judges) row.mark_read(column);  // the label has decided
+    if (grade && remembered_meaning(column) == ColumnMeaning::Judges) row.mark_read(column);  // the label has decided
   }
   return labelled;
 }

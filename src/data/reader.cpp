@@ -70,6 +70,8 @@ struct RecordReader::State {
   bool expand(Record& record);
   void take_row();
   void take_pairs();
+  template <class Add>
+  void gather(Shape wanted, const Add& add);
   void gather_helpsteer();
   void gather_oasst();
   void check_kind(RecordKind found);
@@ -269,6 +271,19 @@ void RecordReader::State::take_pairs() {
   pairs_shape = shape;
 }
 
+/// Hands on the rows that follow, as long as they are of the shape and `add` takes the current one.
+template <class Add>
+void RecordReader::State::gather(Shape wanted, const Add& add) {
+  while (load()) {
+    bool belongs = shape == wanted;
+    const bool good = guarded([&] { belongs = belongs && add(); });
+    if (good && !belongs) {
+      row_waits = true;
+      return;
+    }
+  }
+}
+
 /// Opens the group that the current row starts, with all the rows that belong to it.
 void RecordReader::State::gather_helpsteer() {
   const auto check = [&] {
@@ -284,18 +299,12 @@ void RecordReader::State::gather_helpsteer() {
   if (is_null()) return;
   group.emplace(*row);
   check();
-  while (load()) {
-    bool belongs = shape == Shape::HelpSteer;
-    const bool good = guarded([&] {
-      if (!belongs || is_null()) return;
-      belongs = group->add(*row);
-      if (belongs) check();
-    });
-    if (good && !belongs) {
-      row_waits = true;
-      break;
-    }
-  }
+  gather(Shape::HelpSteer, [&] {
+    if (is_null()) return true;
+    if (!group->add(*row)) return false;
+    check();
+    return true;
+  });
   open_rows = group->size();
   if (group->size() == 1) ++counts.alone;
 }
@@ -304,15 +313,11 @@ void RecordReader::State::gather_helpsteer() {
 void RecordReader::State::gather_oasst() {
   OasstGroup tree(*row);
   const Row root = std::move(*row);
-  while (load()) {
-    bool belongs = shape == Shape::Oasst;
-    const bool good = guarded([&] { belongs = belongs && tree.add(*row); });
-    if (good && !belongs) {
-      row_waits = true;
-      break;
-    }
-    if (good) ++open_rows;
-  }
+  gather(Shape::Oasst, [&] {
+    if (!tree.add(*row)) return false;
+    ++open_rows;
+    return true;
+  });
   std::vector<Pair> found = tree.pairs(root, options.rankings, counts);
   for (std::size_t k = 0; k < found.size(); ++k) found[k].id = fmt::format("{}.{}", root.id(), k + 1);
   std::move(found.begin(), found.end(), std::back_inserter(pairs));

@@ -6,14 +6,12 @@
 #include "core/interrupt.h"
 #include "core/progress.h"
 #include "core/resources.h"
+#include "head/published_folds.h"
 #include "head/relu_network.h"
 #include "solver/gates.h"
 
 namespace coala {
 namespace {
-
-/// Of the time limit, for the fit on all rows; the folds share the rest.
-constexpr double kFinalShare = 0.5;
 
 struct CronosRun {
   Network network;
@@ -68,7 +66,7 @@ void fit_cronos(const TrainingRows& rows, const FitSettings& settings, const Dea
   const Matrix<float> gates =
       draw_gates(static_cast<std::size_t>(settings.cronos_gates), rows.dimension(), settings.seed);
   Progress progress("cronos program, all rows and folds", static_cast<std::size_t>(settings.folds) + 1, "fits");
-  CronosRun run = run_cronos(rows, -1, gates, settings, deadline.share(kFinalShare), pool);
+  CronosRun run = run_cronos(rows, -1, gates, settings, deadline.share(kAllRowsShare), pool);
   throw_if_interrupted();
   progress.advance(1);
   result.network = std::move(run.network);
@@ -76,17 +74,11 @@ void fit_cronos(const TrainingRows& rows, const FitSettings& settings, const Dea
   result.phase_one.objective = run.objective;
   result.phase_one.dual_objective = std::nan("");
   result.chosen.penalty = settings.cronos.beta;
-  for (int fold = 0; fold < settings.folds; ++fold) {
-    const Deadline own = deadline.share(1.0 / (settings.folds - fold));
-    try {
-      fold_networks.push_back(run_cronos(rows, fold, gates, settings, own, pool).network);
-    } catch (const Late&) {
-      fold_networks.clear();
-      return;
-    }
+  fit_published_folds(settings.folds, deadline, progress, fold_networks, [&](int fold, const Deadline& own) {
+    Network network = run_cronos(rows, fold, gates, settings, own, pool).network;
     throw_if_interrupted();
-    progress.advance(1);
-  }
+    return network;
+  });
 }
 
 }  // namespace coala

@@ -5,6 +5,7 @@
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/progress.h"
+#include "head/published_folds.h"
 #include "head/relu_network.h"
 #include "solver/gates.h"
 #include "solver/relu.h"
@@ -14,9 +15,6 @@ namespace {
 
 /// Phase II weighs neurons that the other rows have made: it does not notice the last digits of these.
 constexpr double kFoldTolerance = 1e-2;
-
-/// Of the time limit, for the fit on all rows; the folds share the rest.
-constexpr double kFinalShare = 0.5;
 
 }  // namespace
 
@@ -43,23 +41,15 @@ void fit_relu(const TrainingRows& rows, const FitSettings& settings, const Deadl
     return solved;
   };
   Progress progress("relu program, all rows and folds", static_cast<std::size_t>(settings.folds) + 1, "fits");
-  const ReluResult all = solve(-1, settings.tolerance, deadline.share(kFinalShare));
+  const ReluResult all = solve(-1, settings.tolerance, deadline.share(kAllRowsShare));
   progress.advance(1);
   result.network = relu_network(all.network);
   result.phase_one = all.info;
   result.certificate = {all.certificate.objective, all.certificate.dual_objective, all.certificate.relative_gap};
   result.chosen.penalty_ratio = settings.relu_beta_ratio;
-  for (int fold = 0; fold < settings.folds; ++fold) {
-    const Deadline own = deadline.share(1 / static_cast<double>(settings.folds - fold));
-    try {
-      const ReluResult one = solve(fold, std::max(kFoldTolerance, settings.tolerance), own);
-      fold_networks.push_back(relu_network(one.network));
-    } catch (const Late&) {
-      fold_networks.clear();
-      return;
-    }
-    progress.advance(1);
-  }
+  fit_published_folds(settings.folds, deadline, progress, fold_networks, [&](int fold, const Deadline& own) {
+    return relu_network(solve(fold, std::max(kFoldTolerance, settings.tolerance), own).network);
+  });
 }
 
 }  // namespace coala
