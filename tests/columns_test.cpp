@@ -39,7 +39,7 @@ class Columns : public ::testing::Test {
     options.columns = columns;
     Outcome outcome;
     try {
-      RecordReader reader(folder_ / "data", options);
+      RecordReader reader({{folder_ / "data"}, options});
       for (Record record; reader.next(record);) {
         json written = json::parse(to_json_line(record));
         written.erase("id");
@@ -399,9 +399,9 @@ TEST_F(Columns, BadRecordsAreSkippedWhenAsked) {
 )");
   ReaderOptions options;
   options.skip_bad = true;
-  RecordReader reader(folder_ / "data", options);
+  RecordReader reader({{folder_ / "data"}, options});
   int read = 0;
-  for (Pair pair; reader.next(pair);) ++read;
+  for (Record record; reader.next(record);) ++read;
   EXPECT_EQ(read, 2);
   EXPECT_EQ(reader.counts().bad, 4u);
   EXPECT_EQ(reader.counts().records, 6u);

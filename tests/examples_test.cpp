@@ -23,7 +23,7 @@ TEST(Examples, HaveTheTextsOfTheirOwnRecordsWhereOthersWereLeftOut) {
   examples.right[1].record = 4;
   examples.wrong.resize(1);
   examples.wrong[0].record = 0;
-  add_texts(examples, {folder / "data.jsonl", {}}, left_out);
+  add_texts(examples, RecordStore({{folder / "data.jsonl"}, {}}, folder.path()), left_out);
   EXPECT_EQ(examples.right[0].id, "r2");
   EXPECT_EQ(examples.right[1].id, "r6");
   EXPECT_EQ(examples.wrong[0].id, "r0");

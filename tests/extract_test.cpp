@@ -157,7 +157,7 @@ TEST(Extract, LabelledResponses) {
   const TemporaryFolder folder;
   int next = 0;
   const LabelledSource source = [&next](Labelled& row) {
-    row = Labelled{std::to_string(next), {}, "the hen ran", next % 2 == 0 ? 1 : -1};
+    row = Labelled{{std::to_string(next), "", ""}, {}, "the hen ran", next % 2 == 0 ? 1 : -1};
     return next++ < 3;
   };
   const ExtractTotals totals = extract_labelled(tiny(), source, folder / "out", options());
@@ -543,7 +543,7 @@ TEST(ExtractFile, GivesTheSameNumbersInMemory) {
   how.on_progress = [&progress](const ExtractProgress& now) {
     if (now.tokens > 0) progress.push_back(now.tokens);
   };
-  const DataFile data{folder / "pairs.jsonl", {}};
+  const RecordStore data({{folder / "pairs.jsonl"}, {}}, folder.path());
   const FileExtraction stored = extract_file(tiny(), data, folder / "out", how);
   const MemoryExtraction kept = extract_to_memory(tiny(), data, how);
   const FeatureSet set = load_features(folder / "out");
@@ -557,9 +557,10 @@ TEST(ExtractFile, GivesTheSameNumbersInMemory) {
   EXPECT_EQ(set.weight, kept.features.weight);
   EXPECT_EQ(set.margin, kept.features.margin);
   EXPECT_EQ(set.metadata, kept.features.metadata);
-  // The way in which the file is read is part of the data's identity.
-  DataFile other = data;
-  other.reader.shape = Shape::TrlExplicit;
+  // The way in which a file is read is part of the data's identity.
+  ReaderOptions swapped;
+  swapped.columns.renamed = {{"chosen", "rejected"}, {"rejected", "chosen"}};
+  const RecordStore other({{folder / "pairs.jsonl"}, swapped}, folder.path());
   EXPECT_EQ(error_code_of([&] { extract_file(tiny(), other, folder / "out", how); }), ErrorCode::Mismatch);
 }
 

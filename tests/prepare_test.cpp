@@ -26,7 +26,7 @@ using test::shared_file;
 using test::TemporaryFolder;
 
 std::vector<Record> read_all(const std::filesystem::path& path) {
-  RecordReader reader(path);
+  RecordReader reader({{path}, {}});
   std::vector<Record> records;
   for (Record record; reader.next(record);) records.push_back(record);
   return records;
@@ -37,6 +37,8 @@ void expect_same(const Record& a, const Record& b) {
   if (const Pair* x = std::get_if<Pair>(&a)) {
     const Pair& y = std::get<Pair>(b);
     EXPECT_EQ(x->id, y.id);
+    EXPECT_EQ(x->subset, y.subset);
+    EXPECT_EQ(x->question, y.question);
     EXPECT_EQ(x->prompt, y.prompt);
     EXPECT_EQ(x->chosen, y.chosen);
     EXPECT_EQ(x->rejected, y.rejected);
@@ -57,21 +59,26 @@ std::vector<Pair> awkward_pairs() {
   const std::string hh = "\n\nHuman: p\n\nAssistant:";
   const std::string text = std::string("\" \\ \x01 \x7f \u2028 \U0001f600 ") + '\0' + " </s> ]}";
   return {
-      {"1", {{{"user", "p"}}, {}}, "good", "bad", {}, {}},
-      {"a b", {{{"user", hh}}, {}}, "good", "bad", 0.1, 3},
-      {text, {{{"system", ""}, {"user", text}, {"assistant", "x"}, {"user", ""}}, {}}, text, "bad", -1e-300, 1e300},
-      {"4", {{}, ""}, "same beginning", "same ending", 1.0 / 3, {}},
-      {"5", {{}, hh}, hh + "a", hh + "b", {}, std::numeric_limits<double>::denorm_min()},
-      {"6", {{{"user", "p"}}, {}}, "[]", "{}", -0.0, {}},
+      {{"1", "", ""}, {{{"user", "p"}}, {}}, "good", "bad", {}, {}},
+      {{"a b", "", ""}, {{{"user", hh}}, {}}, "good", "bad", 0.1, 3},
+      {{text, "a subset", "a question"},
+       {{{"system", ""}, {"user", text}, {"assistant", "x"}, {"user", ""}}, {}},
+       text,
+       "bad",
+       -1e-300,
+       1e300},
+      {{"4", "", ""}, {{}, ""}, "same beginning", "same ending", 1.0 / 3, {}},
+      {{"5", "", ""}, {{}, hh}, hh + "a", hh + "b", {}, std::numeric_limits<double>::denorm_min()},
+      {{"6", "", ""}, {{{"user", "p"}}, {}}, "[]", "{}", -0.0, {}},
   };
 }
 
 TEST(Writer, WhatIsWrittenReadsBackTheSame) {
   const TemporaryFolder folder;
   const std::vector<Pair> pairs = awkward_pairs();
-  const std::vector<Labelled> labelled{{"1", {}, "fine", 1},
-                                       {"2", {{{"user", "p"}}, {}}, "{\"label\": 1}", -1},
-                                       {"3", {{}, "word for word"}, " on", -1}};
+  const std::vector<Labelled> labelled{{{"1", "", ""}, {}, "fine", 1},
+                                       {{"2", "part", "asked"}, {{{"user", "p"}}, {}}, "{\"label\": 1}", -1},
+                                       {{"3", "", ""}, {{}, "word for word"}, " on", -1}};
   for (const char* name : {"out.jsonl", "out.jsonl.gz"}) {
     SCOPED_TRACE(name);
     const auto round_trip = [&](const auto& records) {
@@ -95,7 +102,7 @@ TEST(Writer, SameRecordsSameBytesAndGzipIsGzip) {
   for (const char* name : {"a.gz", "b.gz"}) {
     RecordWriter writer(folder / name);
     for (int i = 0; i < 5000; ++i) {
-      writer.write(Pair{std::to_string(i), {{{"user", std::string(40, 'p')}}, {}}, "good", "bad", {}, {}});
+      writer.write(Pair{{std::to_string(i), "", ""}, {{{"user", std::string(40, 'p')}}, {}}, "good", "bad", {}, {}});
     }
     writer.commit();
   }
@@ -106,8 +113,11 @@ TEST(Writer, SameRecordsSameBytesAndGzipIsGzip) {
 }
 
 TEST(Writer, RefusesWhatJsonCannotHold) {
-  EXPECT_EQ(error_code_of([] { to_json_line(Pair{"1", {}, "\xff", "b", {}, {}}); }), ErrorCode::BadInput);
-  EXPECT_EQ(error_code_of([] { to_json_line(Pair{"1", {}, "a", "b", std::nan(""), {}}); }), ErrorCode::BadInput);
+  EXPECT_EQ(error_code_of([] { to_json_line(Pair{{"1", "", ""}, {}, "\xff", "b", {}, {}}); }), ErrorCode::BadInput);
+  EXPECT_EQ(error_code_of([] {
+              to_json_line(Pair{{"1", "", ""}, {}, "a", "b", std::nan(""), {}});
+            }),
+            ErrorCode::BadInput);
 }
 
 TEST(PromptKey, TellsEveryBoundaryApart) {
@@ -140,7 +150,7 @@ TEST(Split, IsStableNestedAndFair) {
   int other_seed = 0;
   for (int i = 0; i < kPrompts; ++i) {
     const Prompt prompt{{{"user", fmt::format("prompt {}", i)}}, {}};
-    const std::string key = split_key(Pair{"1", prompt, "a", "b", {}, {}});
+    const std::string key = split_key(Pair{{"1", "", ""}, prompt, "a", "b", {}, {}});
     const bool in = in_held_out(key, 0.1, 1);
     EXPECT_LE(in, in_held_out(key, 0.2, 1)) << "a larger fraction only adds";
     EXPECT_FALSE(in_held_out(key, 0, 1));
@@ -154,7 +164,7 @@ TEST(Split, IsStableNestedAndFair) {
   std::string pattern;
   for (int i = 0; i < 20; ++i) {
     const Prompt prompt{{{"user", std::to_string(i)}}, {}};
-    pattern += in_held_out(split_key(Pair{"1", prompt, "a", "b", {}, {}}), 0.5, 0) ? '1' : '0';
+    pattern += in_held_out(split_key(Pair{{"1", "", ""}, prompt, "a", "b", {}, {}}), 0.5, 0) ? '1' : '0';
   }
   EXPECT_EQ(pattern, "00001111001000001000");
   EXPECT_EQ(error_code_of([] { in_held_out("k", 1.5, 0); }), ErrorCode::BadUsage);
@@ -185,18 +195,43 @@ TEST(Split, FoldsAreFairAndIndependentOfWhatIsHeldOut) {
 }
 
 TEST(Split, RecordsWithoutPromptSplitByTheirText) {
-  const Labelled a{"1", {}, "a", 1};
-  const Labelled b{"2", {}, "b", 1};
+  const Labelled a{{"1", "", ""}, {}, "a", 1};
+  const Labelled b{{"2", "", ""}, {}, "b", 1};
   EXPECT_NE(split_key(a), split_key(b));
-  EXPECT_EQ(split_key(a), split_key(Labelled{"9", {}, "a", -1}));
+  EXPECT_EQ(split_key(a), split_key(Labelled{{"9", "", ""}, {}, "a", -1}));
   const Prompt prompt{{{"user", "p"}}, {}};
-  EXPECT_EQ(split_key(Pair{"1", prompt, "a", "b", {}, {}}), prompt.key());
-  EXPECT_EQ(split_key(Record(Labelled{"1", prompt, "a", 1})), prompt.key());
+  EXPECT_EQ(split_key(Pair{{"1", "", ""}, prompt, "a", "b", {}, {}}), prompt.key());
+  EXPECT_EQ(split_key(Record(Labelled{{"1", "", ""}, prompt, "a", 1})), prompt.key());
+}
+
+TEST(Split, GoesByAQuestionThatIsLeftAside) {
+  const TemporaryFolder folder;
+  write_file(folder / "in", R"({"original_question": "Why?", "chosen": "good one", "rejected": "bad one"}
+{"original_question": "why", "chosen": "other words", "rejected": "and others"}
+{"original_question": "When?", "chosen": "some text", "rejected": "no text"}
+)");
+  ReaderOptions options;
+  options.columns.ignored = {"original_question"};
+  RecordReader reader({{folder / "in"}, options});
+  std::vector<std::string> keys;
+  RecordWriter writer(folder / "out");
+  for (Record record; reader.next(record);) {
+    EXPECT_EQ(prompt_key(record), "") << "it is no part of the prompt";
+    keys.push_back(split_key(record));
+    writer.write(record);
+  }
+  ASSERT_EQ(keys.size(), 3u);
+  EXPECT_EQ(keys[0], keys[1]);
+  EXPECT_NE(keys[0], keys[2]);
+  writer.commit();
+  const std::vector<Record> again = read_all(folder / "out");
+  ASSERT_EQ(again.size(), 3u);
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(split_key(again[i]), keys[i]);
 }
 
 TEST(Split, KeepsDialoguesTogether) {
   const auto key = [](std::vector<Message> messages) {
-    return split_key(Pair{"1", {std::move(messages), {}}, "a", "b", {}, {}});
+    return split_key(Pair{{"1", "", ""}, {std::move(messages), {}}, "a", "b", {}, {}});
   };
   const std::string one = key({{"user", "How do I wrap a present?"}});
   EXPECT_EQ(one, key({{"user", "How do I wrap a present?"}, {"assistant", "Which?"}, {"user", "A ball."}}));
@@ -218,7 +253,7 @@ TEST(Split, KeepsDialoguesTogether) {
   }
   write_file(folder / "in", content);
   PrepareOptions options;
-  options.data = folder / "in";
+  options.data.paths = {folder / "in"};
   options.out = folder / "train.jsonl";
   options.eval_out = folder / "eval.jsonl";
   options.eval_fraction = 0.3;
@@ -267,12 +302,24 @@ std::string line(const std::string& prompt, const std::string& chosen, const std
   return fmt::format("{{\"prompt\": \"{}\", \"chosen\": \"{}\", \"rejected\": \"{}\"}}\n", prompt, chosen, rejected);
 }
 
+TEST(Prepare, CountsPairsThatContradictEachOther) {
+  const TemporaryFolder folder;
+  write_file(folder / "in", line("p", "a", "b") + line("p", "b", "a") + line("p", "b", "a") + line("q", "a", "b") +
+                                line("p", "a", "c"));
+  PrepareOptions options;
+  options.data.paths = {folder / "in"};
+  options.out = folder / "out";
+  const PrepareReport report = prepare(options);
+  EXPECT_EQ(report.contradicted, 3u);
+  EXPECT_EQ(report.duplicates, 1u);
+}
+
 TEST(Prepare, CountsByHand) {
   const TemporaryFolder folder;
   write_file(folder / "in", line("p", "longer", "bad") + line("p", "longer", "bad") + line("p", "up", "\u00e9\u00e9") +
                                 line("qq", "a", "bcd") + line("x", "y", "y") + "\n" + line("x", "", "y"));
   PrepareOptions options;
-  options.data = folder / "in";
+  options.data.paths = {folder / "in"};
   options.out = folder / "out.jsonl";
   const PrepareReport report = prepare(options);
   EXPECT_EQ(report.kind, RecordKind::Pair);
@@ -285,6 +332,7 @@ TEST(Prepare, CountsByHand) {
   EXPECT_EQ(report.prompts, 2u);
   EXPECT_EQ(report.repeated_prompts, 2u);
   EXPECT_EQ(report.duplicates, 1u);
+  EXPECT_EQ(report.contradicted, 0u);
   EXPECT_EQ(report.chosen_longer, 2u);
   EXPECT_EQ(report.equally_long, 1u) << "in characters, not bytes";
   EXPECT_DOUBLE_EQ(longer_wins(report), 2.5 / 4);
@@ -300,7 +348,7 @@ TEST(Prepare, SplitsByPromptAndLosesNothing) {
   for (int i = 0; i < 400; ++i) content += line(fmt::format("p{}", i / 4), fmt::format("good {}", i), "bad");
   write_file(folder / "in", content);
   PrepareOptions options;
-  options.data = folder / "in";
+  options.data.paths = {folder / "in"};
   options.out = folder / "train.jsonl.gz";
   options.eval_out = folder / "eval.jsonl";
   options.eval_fraction = 0.3;
@@ -320,7 +368,7 @@ TEST(Prepare, SplitsByPromptAndLosesNothing) {
   EXPECT_EQ(train_prompts.size() + eval_prompts.size(), 100u) << "no prompt is on both sides";
   EXPECT_NEAR(static_cast<double>(eval_prompts.size()), 30, spread(100, 0.3));
   // The same file again, in its prepared form, splits alike.
-  options.data = options.eval_out;
+  options.data.paths = {options.eval_out};
   options.eval_out = folder / "again.jsonl";
   options.out = folder / "none.jsonl";
   EXPECT_EQ(error_code_of([&] { prepare(options); }), ErrorCode::BadInput) << "all of it is held out again";
@@ -332,7 +380,7 @@ TEST(Prepare, RefusesOptionsThatContradict) {
   const TemporaryFolder folder;
   write_file(folder / "in", line("p", "a", "b"));
   PrepareOptions options;
-  options.data = folder / "in";
+  options.data.paths = {folder / "in"};
   options.out = folder / "out";
   options.eval_out = folder.path() / "." / "out";
   EXPECT_EQ(error_code_of([&] { prepare(options); }), ErrorCode::BadUsage);
@@ -350,7 +398,7 @@ TEST(Prepare, MayReplaceItsOwnInput) {
   const TemporaryFolder folder;
   write_file(folder / "in", line("p", "a", "b"));
   PrepareOptions options;
-  options.data = folder / "in";
+  options.data.paths = {folder / "in"};
   options.out = folder / "in";
   prepare(options);
   const std::string once = read_file(folder / "in");
@@ -389,7 +437,7 @@ TEST(DataShapesPage, EveryExampleHasTheShapeOfItsHeading) {
     }
     write_file(folder / "example", held_back + text);
     held_back.clear();
-    const std::string shape = shape_name(RecordReader(folder / "example").shape());
+    const std::string shape = shape_name(RecordReader({{folder / "example"}, {}}).shape());
     EXPECT_EQ(std::count(heading.begin(), heading.end(), shape), 1) << shape << ": " << text;
     shown.insert(shape);
   }
@@ -402,10 +450,10 @@ TEST(Prepare, RealFilesSurviveTheRoundTrip) {
   for (const char* name : {"hh_helpful.test.json.gz", "ultrafeedback_1k.train.jsonl"}) {
     SCOPED_TRACE(name);
     PrepareOptions options;
-    options.data = shared_file(std::string("data/preference/") + name);
+    options.data.paths = {shared_file(std::string("data/preference/") + name)};
     options.out = folder / "out.jsonl.gz";
     prepare(options);
-    const std::vector<Record> before = read_all(options.data);
+    const std::vector<Record> before = read_all(options.data.paths.front());
     const std::vector<Record> after = read_all(options.out);
     ASSERT_EQ(before.size(), after.size());
     for (std::size_t i = 0; i < before.size(); ++i) expect_same(before[i], after[i]);

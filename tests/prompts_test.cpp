@@ -13,7 +13,7 @@ using test::TemporaryFolder;
 std::vector<PromptRecord> read(const std::string& content, const ReaderOptions& options = {}) {
   const TemporaryFolder folder;
   write_file(folder / "data", content);
-  return read_prompts(folder / "data", options);
+  return read_prompts({{folder / "data"}, options});
 }
 
 void expect_error(const std::string& content, const std::vector<std::string>& parts) {

@@ -24,10 +24,10 @@ class Shapes : public ::testing::Test {
   template <class Kind>
   std::vector<Kind> read(const std::string& content, const ReaderOptions& options = {}) {
     write_file(folder_ / "data", content);
-    RecordReader reader(folder_ / "data", options);
+    RecordReader reader({{folder_ / "data"}, options});
     shape_ = reader.shape();
     std::vector<Kind> result;
-    for (Kind record; reader.next(record);) result.push_back(record);
+    for (Record record; reader.next(record);) result.push_back(std::get<Kind>(record));
     counts_ = reader.counts();
     return result;
   }
@@ -365,9 +365,9 @@ TEST_F(Shapes, RealFiles) {
         Case{"hh_helpful.test.json.gz", 2352, 2348, 4, 0, 0}, Case{"ultrafeedback_1k.train.jsonl", 1000, 994, 2, 4, 0},
         Case{"ultrafeedback_200.eval.jsonl", 200, 199, 0, 1, 0}}) {
     SCOPED_TRACE(c.name);
-    RecordReader reader(shared_file(std::string("data/preference/") + c.name));
+    RecordReader reader({{shared_file(std::string("data/preference/") + c.name)}, {}});
     std::uint64_t usable = 0;
-    for (Pair pair; reader.next(pair); ++usable) ASSERT_FALSE(pair.prompt.messages.empty());
+    for (Record record; reader.next(record); ++usable) ASSERT_FALSE(std::get<Pair>(record).prompt.messages.empty());
     EXPECT_EQ(usable, c.usable);
     EXPECT_EQ(reader.counts().records, c.records);
     EXPECT_EQ(reader.counts().empty, c.empty);
@@ -378,13 +378,15 @@ TEST_F(Shapes, RealFiles) {
 
 TEST_F(Shapes, RealReviews) {
   COALA_NEEDS_SHARED("data/imdb");
-  RecordReader reader(shared_file("data/imdb/train_labeled.jsonl.gz"));
+  RecordReader reader({{shared_file("data/imdb/train_labeled.jsonl.gz")}, {}});
   int good = 0;
   int bad = 0;
-  for (Labelled labelled; reader.next(labelled);) ++(labelled.label > 0 ? good : bad);
+  for (Record record; reader.next(record);) ++(std::get<Labelled>(record).label > 0 ? good : bad);
   EXPECT_EQ(good, 12500);
   EXPECT_EQ(bad, 12500);
-  EXPECT_EQ(test::error_code_of([] { RecordReader(shared_file("data/imdb/train_unsup.jsonl.gz")); }),
+  EXPECT_EQ(test::error_code_of([] {
+              RecordReader({{shared_file("data/imdb/train_unsup.jsonl.gz")}, {}});
+            }),
             ErrorCode::BadInput);
 }
 

@@ -20,6 +20,10 @@ rows = [json.loads(line) for line in open(sys.argv[1], encoding="utf-8")]
 rows[1]["score_chosen"] = float("nan")
 table = pa.Table.from_pylist(rows)
 pyarrow.parquet.write_table(table, sys.argv[2] + "/a.parquet", row_group_size=1000, compression="zstd")
+import os
+os.makedirs(sys.argv[2] + "/set", exist_ok=True)
+for part in range(3):
+    pyarrow.parquet.write_table(table.slice(part * 3000, 3000), sys.argv[2] + f"/set/train-0000{part}-of-00003.parquet")
 with pa.ipc.new_file(sys.argv[2] + "/a.arrow", table.schema) as out: out.write_table(table, 500)
 with pa.ipc.new_stream(sys.argv[2] + "/a.stream", table.schema) as out: out.write_table(table, 500)
 """
@@ -55,6 +59,17 @@ class Tables(unittest.TestCase):
         self.assertGreater(expected[1]["null"], 1000)
         for name in ("a.parquet", "a.arrow", "a.stream"):
             self.assertEqual(self.prepared(name), expected, name)
+
+    def test_a_folder_of_parts_is_read_as_one(self):
+        out, left_out = self.prepared("set")
+        records = [json.loads(line) for line in out.splitlines()]
+        expected, expected_left_out = self.prepared("rows.jsonl")
+        rows = [json.loads(line) for line in expected.splitlines()]
+        self.assertEqual(records[0]["id"], "train-00000-of-00003.parquet:1")
+        for one in records + rows:
+            del one["id"]
+        self.assertEqual(records, rows)
+        self.assertEqual(left_out, expected_left_out)
 
     def test_damaged_files_end_in_one_message(self):
         whole = (self.folder / "a.parquet").read_bytes()

@@ -227,7 +227,7 @@ TEST(TokenSums, OfAShareOfTheTokensAreRightOnAverage) {
 TEST(TokenSums, AreTheSameBytesWithThreadsAndShardsAndAgain) {
   const TemporaryFolder folder;
   write_pairs(sample_pairs(150), folder / "pairs.jsonl");
-  const DataFile data{folder / "pairs.jsonl", {}};
+  const RecordStore data({{folder / "pairs.jsonl"}, {}}, folder.path());
   extract_file(tiny(), data, folder / "one", with_tokens(1));
   extract_file(tiny(), data, folder / "two", with_tokens(2));
   for (std::uint32_t shard = 0; shard < 3; ++shard) {
@@ -247,7 +247,7 @@ TEST(TokenSums, AreTheSameBytesWithThreadsAndShardsAndAgain) {
 TEST(TokenSums, BasisIsOrthonormalAndDescribesItsSample) {
   const TemporaryFolder folder;
   write_pairs(sample_pairs(40), folder / "pairs.jsonl");
-  extract_file(tiny(), {folder / "pairs.jsonl", {}}, folder / "out", with_tokens());
+  extract_file(tiny(), RecordStore({{folder / "pairs.jsonl"}, {}}, folder.path()), folder / "out", with_tokens());
   const FeatureSet set = load_features(folder / "out");
   const TokenBasis& basis = *set.token_basis;
   for (const Matrix<float>* directions : {&basis.states, &basis.embeddings}) {
@@ -316,7 +316,7 @@ TEST(TokenBasis, OfSmallDataIsTheExactOne) {
   const TemporaryFolder folder;
   const auto pairs = sample_pairs(12);
   write_pairs(pairs, folder / "pairs.jsonl");
-  extract_file(tiny(), {folder / "pairs.jsonl", {}}, folder / "out", with_tokens());
+  extract_file(tiny(), RecordStore({{folder / "pairs.jsonl"}, {}}, folder.path()), folder / "out", with_tokens());
   const FeatureSet set = load_features(folder / "out");
   const OutputMatrix output(tiny());
   ASSERT_LE(output.vocabulary(), 1024u) << "fewer candidates are never taken";
@@ -380,7 +380,7 @@ class KillAt : public NewsSink {
 TEST(TokenSums, AreTheSameBytesAfterAKillInTheSetUp) {
   const TemporaryFolder folder;
   write_pairs(sample_pairs(600), folder / "pairs.jsonl");
-  const DataFile data{folder / "pairs.jsonl", {}};
+  const RecordStore data({{folder / "pairs.jsonl"}, {}}, folder.path());
   extract_file(tiny(), data, folder / "whole", with_tokens());
   const std::string bytes = read_file(folder / "whole");
   std::filesystem::remove(folder / "whole");

@@ -338,6 +338,13 @@ TEST(Subsets, PartTheRows) {
   EXPECT_EQ(json.at("margin")[0].at("accuracy"), 0.5);
   set.margin.assign(6, 1.0f);
   EXPECT_FALSE(accuracy_by_subset(set, {1, 0, 1, 0, 1, 1}).contains("margin"));
+  EXPECT_FALSE(json.contains("subset"));
+  set.subset = {"chat", "", "chat", "safety", "safety", "safety"};
+  const auto named = accuracy_by_subset(set, {1, 0, 1, 0, 1, 1}).at("subset");
+  ASSERT_EQ(named.size(), 3u);
+  EXPECT_EQ(named[1].at("subset"), "chat");
+  EXPECT_EQ(named[1].at("accuracy"), 1.0);
+  EXPECT_EQ(named[2].at("rows"), 3);
 }
 
 TEST(Leaks, AreCounted) {

@@ -86,27 +86,23 @@ std::shared_ptr<const OutputMatrix> output_matrix(const Backbone& backbone, cons
   }
 }
 
-FeatureSet described_outline(const DataFile& data, const char* name, Json& reading) {
-  ReaderCounts counts;
-  FeatureSet outline = outline_of(data, counts);
-  const char* what = outline.kind == FeatureKind::Pairs ? "pairs" : "labelled responses";
-  for (const std::string& line : reading_lines(counts, what)) {
-    log_line(fmt::format("{}: {}", data.path.filename().string(), line));
-  }
-  reading[name] = reading_metrics(counts);
-  return outline;
+FeatureSet described_outline(const RecordStore& data, const char* name, Json& reading) {
+  const char* what = data.kind() == RecordKind::Pair ? "pairs" : "labelled responses";
+  const std::string file = std::filesystem::path(data.name()).filename().string();
+  for (const std::string& line : reading_lines(data.counts(), what)) log_line(fmt::format("{}: {}", file, line));
+  reading[name] = reading_metrics(data.counts());
+  return outline_of(data);
 }
 
 /// What the training would say of the data only when all of it has been evaluated.
 /// @return what was read, and what was left out: the object "reading" of metrics.json
-Json check_data(const AlignOptions& options) {
+Json check_data(const RecordStore& train_data, const std::optional<RecordStore>& eval_data,
+                const AlignOptions& options) {
   Json reading;
   EvaluationPlan plan;
   plan.fraction = options.eval_fraction;
-  const FeatureSet train = described_outline(options.data, "train", reading);
-  if (!options.eval_data.empty()) {
-    plan.held_out = described_outline({options.eval_data, options.data.reader}, "eval", reading);
-  }
+  const FeatureSet train = described_outline(train_data, "train", reading);
+  if (eval_data) plan.held_out = described_outline(*eval_data, "eval", reading);
   check_training(train, plan, options.fit, options.seeds);
   return reading;
 }
@@ -128,8 +124,11 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
   const Paths paths(options.out);
   make_folder(options.out / "features");
 
-  const Json reading = check_data(options);
-  log_line(fmt::format("stage 1 of 3: features of {}", options.data.path.string()));
+  const RecordStore data(options.data, options.out);
+  std::optional<RecordStore> eval_data;
+  if (!options.eval_data.empty()) eval_data.emplace(DataFiles{options.eval_data, options.data.reader}, options.out);
+  const Json reading = check_data(data, eval_data, options);
+  log_line(fmt::format("stage 1 of 3: features of {}", data.name()));
   const Backbone backbone(options.model);
   for (const std::string& warning : backbone.warnings(options.features.template_mode)) log_warning(warning);
   ExtractOptions extract;
@@ -139,14 +138,13 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
   extract.output = output_matrix(backbone, options);
   extract.token_rank = extract.output ? options.token_rank : 0;
   extract.replace = true;  // the folder belongs to the run: features of another model or data are of no use in it
-  const FileExtraction train_extraction = extract_file(backbone, options.data, paths.train_features, extract);
+  const FileExtraction train_extraction = extract_file(backbone, data, paths.train_features, extract);
   log_truncation(train_extraction.totals.counts);
   FeatureSet train = load_features(paths.train_features);
   std::optional<FileExtraction> eval_extraction;
-  if (!options.eval_data.empty()) {
+  if (eval_data) {
     extract.projection = train_extraction.projection;
-    const DataFile eval_data{options.eval_data, options.data.reader};
-    eval_extraction = extract_file(backbone, eval_data, paths.eval_features, extract);
+    eval_extraction = extract_file(backbone, *eval_data, paths.eval_features, extract);
     log_truncation(eval_extraction->totals.counts);
   }
   throw_if_interrupted();
@@ -194,8 +192,7 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
   constexpr std::size_t kExamples = 10;  // of each kind
   Examples examples = surest_rows(run.evaluated, kExamples);
   const std::vector<LeftOutRecord>& left_out = (eval_totals ? *eval_totals : train_extraction.totals).left_out;
-  add_texts(examples, options.eval_data.empty() ? options.data : DataFile{options.eval_data, options.data.reader},
-            left_out);
+  add_texts(examples, eval_data ? *eval_data : data, left_out);
   write_file(paths.report, html_report({metrics, run.evaluated, examples, options.command}));
   write_file(paths.metrics, metrics.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
   return {std::move(metrics), false};

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "core/parallel.h"
 #include "extract/extract_file.h"
@@ -12,9 +13,9 @@ namespace coala {
 
 struct AlignOptions {
   ModelFile model{std::filesystem::path()};
-  DataFile data;
-  std::filesystem::path eval_data;  ///< empty: a share of the prompts of `data` is held out
-  std::filesystem::path out;        ///< folder
+  DataFiles data;
+  std::vector<std::filesystem::path> eval_data;  ///< none: a share of the prompts of `data` is held out
+  std::filesystem::path out;                     ///< folder
   double eval_fraction = 0.2;
   FeatureSettings features;
   bool skip_bad = false;        ///< see ExtractOptions

@@ -2,8 +2,6 @@
 
 #include <map>
 
-#include "data/reader.h"
-
 namespace coala {
 namespace {
 
@@ -33,23 +31,15 @@ void fill(Example& example, const Record& record) {
 
 }  // namespace
 
-void add_texts(Examples& examples, const DataFile& data, std::span<const LeftOutRecord> left_out) {
-  std::map<std::size_t, Example*> wanted;
+void add_texts(Examples& examples, const RecordStore& data, std::span<const LeftOutRecord> left_out) {
+  std::map<std::size_t, Example*> wanted;  // by the number of the record among those with features
   for (Example& example : examples.right) wanted[example.record] = &example;
   for (Example& example : examples.wrong) wanted[example.record] = &example;
-  RecordReader reader(data.path, data.reader);
-  Record record;
-  std::size_t number = 0;  // of the record among those with features
-  std::uint64_t read = 0;
   auto bad = left_out.begin();  // in the order of the file
-  for (auto next = wanted.begin(); next != wanted.end() && reader.next(record);) {
-    if (bad != left_out.end() && bad->number == read++) {
-      ++bad;
-      continue;
-    }
-    if (number++ != next->first) continue;
-    fill(*next->second, record);
-    ++next;
+  for (const auto& [number, example] : wanted) {
+    while (bad != left_out.end() && bad->number <= number + static_cast<std::size_t>(bad - left_out.begin())) ++bad;
+    const std::size_t place = number + static_cast<std::size_t>(bad - left_out.begin());
+    if (place < data.size()) fill(*example, data.record(place));
   }
   examples.with_texts = true;
 }

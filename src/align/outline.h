@@ -9,6 +9,6 @@ namespace coala {
 /// for each response.
 /// @throws what reading throws
 /// @param counts  what the reader saw
-FeatureSet outline_of(const DataFile& data, ReaderCounts& counts);
+FeatureSet outline_of(const RecordStore& data);
 
 }  // namespace coala

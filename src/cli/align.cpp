@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "cli/check_options.h"
 #include "cli/command.h"
@@ -11,6 +13,7 @@
 #include "cli/fit_options.h"
 #include "cli/model_options.h"
 #include "core/progress.h"
+#include "data/data_files.h"
 #include "train/summary.h"
 
 namespace coala {
@@ -20,6 +23,7 @@ struct AlignCommand {
   CommonOptions common;
   ModelOptions model;
   DataOptions data;
+  std::vector<std::string> eval_data;
   AlignOptions align;
 };
 
@@ -37,7 +41,9 @@ void print_what_next(const AlignCommand& command, const nlohmann::ordered_json& 
               quoted((command.align.out / "model.gguf").string()));
   } else {
     print_out("The head scores answers. There is no token head, which could guide what the model writes:\n");
-    print_out("  coala score{}{} --data {}\n", model, head, quoted(command.data.path));
+    std::string data;
+    for (const std::string& name : command.data.names) data += " " + quoted(name);
+    print_out("  coala score{}{} --data{}\n", model, head, data);
   }
 }
 
@@ -47,7 +53,8 @@ void run_align(AlignCommand& command, const CLI::App& app) {
   options.model = command.model.file();
   options.features.template_mode = command.model.template_mode();
   options.skip_bad = command.data.skip_bad;
-  options.data = {command.data.path, command.data.reader()};
+  options.data = command.data.files();
+  options.eval_data = find_data_files(command.eval_data);
   options.fit.seed = command.common.seed;
   options.fit.phase_two.seed = command.common.seed;
   options.command = command_line(app);
@@ -73,8 +80,8 @@ void add_align_command(CLI::App& app) {
   add_data_options(command, options->data, /*required=*/true);
   add_skip_option(command, options->data);
   CLI::Option* eval =
-      command.add_option("--eval-data", options->align.eval_data, "preferences to evaluate on, of the same shape")
-          ->type_name(kInput);
+      command.add_option("--eval-data", options->eval_data, "preferences to evaluate on, of the same shape")
+          ->type_name(kData);
   command
       .add_option("--eval-fraction", options->align.eval_fraction,
                   "without --eval-data: share of the prompts that is held out")

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "data/data_files.h"
 #include "features/feature_index.h"
 
 namespace coala {
@@ -61,6 +62,15 @@ std::vector<fs::path> files_of(const fs::path& input) {
     }
   }
   return files;
+}
+
+/// Those of data; what is wrong with their name is for the command to say.
+std::vector<fs::path> files_of_data(const std::string& name) {
+  try {
+    return find_data_files({name});
+  } catch (const Error&) {
+    return {name};
+  }
 }
 
 /// What a command writes for an output, beside it while it works or in the folder that it names.
@@ -118,14 +128,18 @@ void check_options(const CLI::App& command) {
       if (type.starts_with("FLOAT") && !std::isfinite(std::strtod(value.c_str(), nullptr))) {
         throw Error(ErrorCode::BadUsage, fmt::format("{} is '{}', which is no number to work with", name, value));
       }
-      if (type != kInput && type != kOutput) continue;
+      if (type != kInput && type != kData && type != kOutput) continue;
       if (value.empty()) {
         throw Error(ErrorCode::BadUsage, fmt::format("{} is empty", name),
                     "name a file, or leave the option out; a variable of the shell may not be set");
       }
       if (name == "--template" && (value == "model" || value == "raw" || value == "none" || value == "parsed"))
         continue;  // ways, not files
-      (type == kInput ? inputs : outputs).push_back({name, value});
+      if (type == kData) {
+        for (const fs::path& file : files_of_data(value)) inputs.push_back({name, file});
+      } else {
+        (type == kInput ? inputs : outputs).push_back({name, value});
+      }
     }
   }
   check_paths(command, inputs, outputs);

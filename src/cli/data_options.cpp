@@ -1,8 +1,13 @@
 #include "cli/data_options.h"
 
 #include "cli/check_options.h"
+#include "data/data_files.h"
 
 namespace coala {
+
+DataFiles DataOptions::files() const {
+  return {find_data_files(names), reader()};
+}
 
 ReaderOptions DataOptions::reader() const {
   ReaderOptions result;
@@ -23,8 +28,11 @@ void add_skip_option(CLI::App& command, DataOptions& options) {
 }
 
 void add_data_options(CLI::App& command, DataOptions& options, bool required) {
-  command.add_option("--data", options.path, "JSON lines or JSON, plain or gzip, in any shape of docs/data-shapes.md")
-      ->type_name(kInput)
+  command
+      .add_option("--data", options.names,
+                  "preferences in any shape of docs/data-shapes.md: JSON lines, JSON, parquet or Arrow, also packed; a "
+                  "file, several, a folder or a pattern")
+      ->type_name(kData)
       ->required(required);
   command.add_option("--shape", options.shape, "how the data are written; auto looks at each record")
       ->check(CLI::IsMember(shape_names()))

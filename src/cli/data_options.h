@@ -2,14 +2,15 @@
 
 #include <CLI/CLI.hpp>
 #include <string>
+#include <vector>
 
 #include "data/reader.h"
 
 namespace coala {
 
-/// A data file as named on the command line, and how it is read.
+/// Data files as named on the command line, and how they are read.
 struct DataOptions {
-  std::string path;
+  std::vector<std::string> names;
   std::string shape = "auto";
   std::string alternation = "paper";
   std::string rankings = "all";
@@ -18,6 +19,8 @@ struct DataOptions {
   std::string label_true;
   bool skip_bad = false;
 
+  /// @throws Error{BadInput} for a name that nothing answers to
+  DataFiles files() const;
   ReaderOptions reader() const;
 };
 

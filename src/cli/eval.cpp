@@ -97,7 +97,7 @@ void run_eval(EvalOptions& options, [[maybe_unused]] const CLI::App& command) {
   if (options.head.empty() == options.compare.empty()) {
     throw Error(ErrorCode::BadUsage, "name either a head or two heads to compare", "use --head H, or --compare A B");
   }
-  const bool from_model = !options.input.model.model.empty() && !options.input.data.path.empty();
+  const bool from_model = !options.input.model.model.empty() && !options.input.data.names.empty();
   const bool from_features = !options.features.empty();
   if (from_model == from_features) {
     throw Error(ErrorCode::BadUsage, "name either a feature file or a model and data",

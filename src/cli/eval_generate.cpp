@@ -129,7 +129,7 @@ std::unique_ptr<Judge> make_judge(const GeneratedEvalOptions& options, const Hea
 }
 
 void check(const GeneratedEvalOptions& options, const ModelInput& input) {
-  if (input.model.model.empty() || input.data.path.empty()) {
+  if (input.model.model.empty() || input.data.names.empty()) {
     throw Error(ErrorCode::BadUsage, "--generate writes replies, so it needs a model and prompts",
                 "name them with --model and --data");
   }
@@ -174,7 +174,7 @@ Json evaluate_generated(GeneratedEvalOptions& options, const std::string& head_p
   check(options, input);
   const Head head = load_head(head_path);
   for (const std::string& way : options.guidance) guidance_named(way, &head);  // before anything is generated
-  std::vector<PromptRecord> records = read_prompts(input.data.path, input.data.reader());
+  std::vector<PromptRecord> records = read_prompts(input.data.files());
   const Backbone backbone(input.model.file());
   const FeatureSettings features = check_model(head, head_path, backbone, input.model, input.allow_unbound);
   const int threads = chosen_threads(common);

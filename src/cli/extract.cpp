@@ -31,7 +31,7 @@ struct ExtractCommand {
   std::string shard;
 };
 
-ordered_json to_json(const ExtractCommand& command, const FileExtraction& result) {
+ordered_json to_json(const ExtractCommand& command, const FileExtraction& result, const ReaderCounts& reading) {
   ordered_json json;
   json["out"] = command.out;
   json["kind"] = result.kind == FeatureKind::Pairs ? "pairs" : "labelled";
@@ -40,16 +40,14 @@ ordered_json to_json(const ExtractCommand& command, const FileExtraction& result
     json["unfinished_shards"] = ordered_json::array();
     for (const std::uint32_t s : result.totals.unfinished_shards) json["unfinished_shards"].push_back(s + 1);
   }
-  if (!result.totals.up_to_date) {
-    json["reading"] = reading_metrics(result.left_out);
-    json["without_features"] = result.totals.left_out.size();
-  }
+  json["reading"] = reading_metrics(reading);
+  json["without_features"] = result.totals.left_out.size();
   json["flops"] = {{"extraction", result.totals.flops}};
   json["peak_rss_bytes"] = peak_rss_bytes();
   return json;
 }
 
-void print_text(const ExtractCommand& command, const FileExtraction& result) {
+void print_text(const ExtractCommand& command, const FileExtraction& result, const ReaderCounts& reading) {
   const ExtractTotals& totals = result.totals;
   const FeatureCounts& counts = totals.counts;
   const char* what = result.kind == FeatureKind::Pairs ? "pairs" : "labelled responses";
@@ -59,7 +57,7 @@ void print_text(const ExtractCommand& command, const FileExtraction& result) {
   }
   if (totals.unfinished_shards.empty()) {
     print_out("{}: {} {}\n", command.out, counts.records, what);
-    for (const std::string& line : reading_lines(result.left_out, what)) print_out("  {}\n", line);
+    for (const std::string& line : reading_lines(reading, what)) print_out("  {}\n", line);
   } else {
     std::vector<std::uint32_t> waiting;
     for (const std::uint32_t s : totals.unfinished_shards) waiting.push_back(s + 1);
@@ -87,12 +85,12 @@ void run_extract(ExtractCommand& command) {
   options.skip_bad = command.data.skip_bad;
   const Backbone backbone(command.model.file());
   show_warnings(backbone, options.features.template_mode);
-  const FileExtraction result =
-      extract_file(backbone, {command.data.path, command.data.reader()}, command.out, options);
+  const RecordStore data(command.data.files(), std::filesystem::path(command.out).parent_path());
+  const FileExtraction result = extract_file(backbone, data, command.out, options);
   if (command.common.json) {
-    print_json(to_json(command, result));
+    print_json(to_json(command, result, data.counts()));
   } else {
-    print_text(command, result);
+    print_text(command, result, data.counts());
   }
 }
 

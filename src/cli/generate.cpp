@@ -58,7 +58,7 @@ struct Totals {
 
 std::vector<PromptRecord> gather_prompts(const GenerateCommand& command) {
   if (command.prompt) return {{"1", {{{"user", *command.prompt}}, {}}}};
-  return read_prompts(command.data.path, command.data.reader());
+  return read_prompts(command.data.files());
 }
 
 Json timings_of(const Totals& totals, const SessionCounts& counts) {
@@ -154,7 +154,7 @@ Totals write_replies(const GenerateCommand& command, const Backbone& backbone, s
 
 void run_generate(GenerateCommand& command, const CLI::App& app) {
   set_quiet(command.common.quiet);
-  if (command.prompt.has_value() == !command.data.path.empty()) {
+  if (command.prompt.has_value() == !command.data.names.empty()) {
     throw Error(ErrorCode::BadUsage, "either --prompt or --data must be given, and not both");
   }
   std::optional<Head> head;

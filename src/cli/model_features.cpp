@@ -61,7 +61,9 @@ HeadFeatures features_for_head(const Head& head, const std::filesystem::path& he
   options.skip_bad = input.data.skip_bad;
   options.features = check_model(head, head_path, backbone, input.model, input.allow_unbound);
   show_warnings(backbone, options.features.template_mode);
-  MemoryExtraction extraction = extract_to_memory(backbone, {input.data.path, input.data.reader()}, options);
+  std::error_code ignored;
+  const RecordStore data(input.data.files(), std::filesystem::temp_directory_path(ignored));
+  MemoryExtraction extraction = extract_to_memory(backbone, data, options);
   return {std::move(extraction.features), std::move(extraction.ids)};
 }
 

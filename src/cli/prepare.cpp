@@ -43,6 +43,7 @@ ordered_json to_json(const PrepareReport& report) {
   json["without_prompt"] = report.without_prompt;
   json["repeated_prompts"] = report.repeated_prompts;
   json["duplicates"] = report.duplicates;
+  if (pairs) json["contradicted"] = report.contradicted;
   json["characters"]["prompt"] = to_json(report.prompt);
   if (pairs) {
     json["characters"]["chosen"] = to_json(report.chosen);
@@ -95,6 +96,7 @@ void print_table(const PrepareReport& report) {
   }
   print_counts("kept, but worth a look", {{"without_prompt", report.without_prompt},
                                           {"duplicates", report.duplicates},
+                                          {"contradicted", report.contradicted},
                                           {"repeated_prompts", report.repeated_prompts},
                                           {"diverged_early", report.counts.diverged_early}});
   print_out("characters                   mean   median      min      max\n");
@@ -115,11 +117,10 @@ void print_table(const PrepareReport& report) {
 void run_prepare(PrepareCommand& command) {
   set_quiet(command.common.quiet);
   PrepareOptions& options = command.prepare;
-  options.data = command.data.path;
+  options.data = command.data.files();
   options.out = command.out;
   options.eval_out = command.eval_out;
   options.seed = command.common.seed;
-  options.reader = command.data.reader();
   const PrepareReport report = prepare(options);
   for (const std::string& example : report.counts.bad_examples) log_warning("left out: " + example);
   log_line(fmt::format("wrote {} records to {}", report.written, command.out));

@@ -24,6 +24,7 @@ std::string values(const CLI::Option& option) {
   const std::string description = option.get_type_name();
   const std::size_t colon = description.find(':');
   const std::string kind = description.substr(0, colon);
+  if (kind == kData) return "files, a folder or a pattern";
   if (kind == kInput || kind == kOutput) return kind == kInput ? "file to read" : "file to write";
   const std::string noun = kind == "TEXT" ? "text" : kind == "FLOAT" ? "number" : "integer";
   std::string limit = colon == std::string::npos ? "" : description.substr(colon + 1);

@@ -62,6 +62,12 @@ std::uint64_t count_characters(std::string_view text) noexcept {
       std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
 }
 
+std::string lower_case(std::string_view text) {
+  std::string result(text);
+  for (char& c : result) c = lower_case(c);
+  return result;
+}
+
 bool is_blank(std::string_view text) noexcept {
   return std::all_of(text.begin(), text.end(), is_space);
 }

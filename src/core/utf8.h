@@ -23,6 +23,19 @@ constexpr bool is_space(char c) noexcept {
   return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v';
 }
 
+// Letters and digits of ASCII, whatever the locale; every other character is neither.
+
+constexpr bool is_upper_case(char c) noexcept {
+  return c >= 'A' && c <= 'Z';
+}
+constexpr char lower_case(char c) noexcept {
+  return is_upper_case(c) ? static_cast<char>(c - 'A' + 'a') : c;
+}
+constexpr bool is_letter_or_digit(char c) noexcept {
+  return (lower_case(c) >= 'a' && lower_case(c) <= 'z') || (c >= '0' && c <= '9');
+}
+std::string lower_case(std::string_view text);
+
 /// Whether nothing but white space is in the text.
 bool is_blank(std::string_view text) noexcept;
 

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 
 #include "core/error.h"
 #include "core/utf8.h"
@@ -25,14 +24,14 @@ constexpr std::array kDeciding = std::to_array<std::string_view>(
 std::vector<std::string> words_of(std::string_view column) {
   std::vector<std::string> words(1);
   for (std::size_t i = 0; i < column.size(); ++i) {
-    const auto c = static_cast<unsigned char>(column[i]);
-    if (std::isalnum(c) == 0 && c < 0x80) {
+    const char c = column[i];
+    if (!is_letter_or_digit(c) && static_cast<unsigned char>(c) < 0x80) {
       if (!words.back().empty()) words.emplace_back();
       continue;
     }
-    const bool capital = std::isupper(c) != 0 && i > 0 && std::islower(static_cast<unsigned char>(column[i - 1])) != 0;
+    const bool capital = is_upper_case(c) && i > 0 && column[i - 1] >= 'a' && column[i - 1] <= 'z';
     if (capital && !words.back().empty()) words.emplace_back();
-    words.back() += static_cast<char>(std::tolower(c));
+    words.back() += lower_case(c);
   }
   if (words.back().empty()) words.pop_back();
   return words;

@@ -50,8 +50,7 @@ struct Verdict {
 std::string letters_of(std::string_view text) {
   std::string letters;
   for (const char c : text) {
-    if (std::isalnum(static_cast<unsigned char>(c)) != 0)
-      letters += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    if (is_letter_or_digit(c)) letters += lower_case(c);
   }
   return letters;
 }

@@ -36,9 +36,10 @@ struct LeftOutCounts {
 /// the records that are used and those that are not are all records, and the pairs of the used ones are those handed
 /// out and pairs() of those left out.
 struct ReaderCounts : LeftOutCounts {
+  std::vector<std::string> files;  ///< as they were named
   std::uint64_t lines = 0;
   std::uint64_t blank_lines = 0;
-  std::uint64_t records = 0;                ///< JSON objects of the file, or rows of a table in one
+  std::uint64_t records = 0;                ///< JSON objects of the files, or rows of a table in one
   std::uint64_t records_used = 0;           ///< of these, what something was handed out of
   std::map<Shape, std::uint64_t> by_shape;  ///< pairs or labelled responses handed out, by the shape they came from
   std::vector<std::string> bad_examples;    ///< what is wrong with the first of `bad`

@@ -42,6 +42,7 @@ class ElementReader {
   Layout layout() const { return layout_; }
   std::uint64_t lines() const;  ///< seen so far
   std::uint64_t blank_lines() const { return blank_lines_; }
+  std::uint64_t bytes_read() const { return source_.bytes_read(); }
 
  private:
   bool find_layout();

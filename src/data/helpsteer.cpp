@@ -44,12 +44,12 @@ bool HelpSteerGroup::next(Pair& pair, ReaderCounts& counts) {
       continue;
     }
     const bool first_is_better = a.total > b.total;
-    pair = {.id = fmt::format("{}.{}", id_, ++pairs_),
-            .prompt = {messages_of_text(prompt_), {}},
-            .chosen = first_is_better ? a.text : b.text,
-            .rejected = first_is_better ? b.text : a.text,
-            .margin = std::abs(a.total - b.total),
-            .weight = std::nullopt};
+    pair = Pair();
+    pair.id = fmt::format("{}.{}", id_, ++pairs_);
+    pair.prompt = {messages_of_text(prompt_), {}};
+    pair.chosen = first_is_better ? a.text : b.text;
+    pair.rejected = first_is_better ? b.text : a.text;
+    pair.margin = std::abs(a.total - b.total);
     return true;
   }
   return false;

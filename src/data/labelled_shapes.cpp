@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <array>
-#include <cctype>
 
 #include "core/error.h"
 #include "core/utf8.h"
@@ -22,12 +21,6 @@ const char* response_column(const Row& row) {
     if (row.has_key(column)) return column;
   }
   return nullptr;
-}
-
-std::string lower(std::string_view text) {
-  std::string result;
-  for (const char c : text) result += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return result;
 }
 
 /// Good or bad by a name; nothing for one that says neither.
@@ -55,7 +48,7 @@ int read_label(const Row& row, int bad) {
   if (label.is_boolean()) return label.get<bool>() ? 1 : -1;
   if (label.is_string()) {
     const std::string& text = label.get_ref<const std::string&>();
-    if (const std::optional<int> named = label_of_name(lower(trimmed(text)))) return *named;
+    if (const std::optional<int> named = label_of_name(lower_case(trimmed(text)))) return *named;
     row.fail(fmt::format("column \"{}\" is {}; expected true or false", column, quoted_text(text, 40)),
              "--label-true VALUE names the one that means good");
   }

@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "core/hash.h"
 #include "core/utf8.h"
+#include "data/data_files.h"
 #include "data/split.h"
 #include "data/writer.h"
 
@@ -35,12 +36,26 @@ std::uint64_t prompt_characters(const Prompt& prompt) {
 }
 
 /// Hash of what makes two records the same: everything but the id and the strength.
-std::uint64_t content_hash(const Pair& pair) {
-  return hash64(pair.rejected, hash64(pair.chosen, hash64(pair.prompt.key())));
+/// @param prompt  hash of its prompt
+std::uint64_t content_hash(const Pair& pair, std::uint64_t prompt) {
+  return hash64(pair.rejected, hash64(pair.chosen, prompt));
 }
 
-std::uint64_t content_hash(const Labelled& labelled) {
-  return hash64(labelled.response, hash64(labelled.prompt.key(), static_cast<std::uint64_t>(labelled.label + 1)));
+std::uint64_t content_hash(const Labelled& labelled, std::uint64_t prompt) {
+  return hash64(labelled.response, prompt + static_cast<std::uint64_t>(labelled.label + 1));
+}
+
+/// Of the pair the other way round; a labelled response has none.
+std::optional<std::uint64_t> reversed_hash(const Record& record, std::uint64_t prompt) {
+  const Pair* pair = std::get_if<Pair>(&record);
+  if (pair == nullptr) return std::nullopt;
+  return hash64(pair->chosen, hash64(pair->rejected, prompt));
+}
+
+/// How many of the hashes are among those of others. @param sorted  ascending
+std::uint64_t count_among(const std::vector<std::uint64_t>& hashes, const std::vector<std::uint64_t>& sorted) {
+  return static_cast<std::uint64_t>(std::ranges::count_if(
+      hashes, [&](std::uint64_t hash) { return std::binary_search(sorted.begin(), sorted.end(), hash); }));
 }
 
 std::uint64_t count_repeats(std::vector<std::uint64_t>& hashes) {
@@ -69,7 +84,7 @@ void describe(const Labelled& labelled, PrepareReport& report) {
 
 PrepareReport prepare(const PrepareOptions& options) {
   check_options(options);
-  RecordReader reader(options.data, options.reader);
+  RecordReader reader(options.data);
   RecordWriter out(options.out);
   std::optional<RecordWriter> eval_out;
   if (!options.eval_out.empty()) eval_out.emplace(options.eval_out);
@@ -77,21 +92,24 @@ PrepareReport prepare(const PrepareOptions& options) {
   PrepareReport report;
   report.kind = reader.kind();
   std::vector<std::uint64_t> records;
+  std::vector<std::uint64_t> reversed;
   std::vector<std::uint64_t> prompts;
   for (Record record; reader.next(record);) {
     const std::string key = split_key(record);
     const std::string prompt = prompt_key(record);
+    const std::uint64_t prompt_hash = hash64(prompt);
     if (prompt.empty()) {
       ++report.without_prompt;
     } else {
-      prompts.push_back(hash64(prompt));
+      prompts.push_back(prompt_hash);
     }
     std::visit(
         [&](const auto& held) {
-          records.push_back(content_hash(held));
+          records.push_back(content_hash(held, prompt_hash));
           describe(held, report);
         },
         record);
+    if (const auto hash = reversed_hash(record, prompt_hash)) reversed.push_back(*hash);
     const bool held_out = eval_out && in_held_out(key, options.eval_fraction, options.seed);
     (held_out ? *eval_out : out).write(record);
   }
@@ -99,12 +117,13 @@ PrepareReport prepare(const PrepareOptions& options) {
   report.written = out.records();
   report.written_eval = eval_out ? eval_out->records() : 0;
   report.duplicates = count_repeats(records);
+  report.contradicted = count_among(reversed, records);
   report.repeated_prompts = count_repeats(prompts);
   report.prompts = prompts.size() - report.repeated_prompts;
   if (report.written == 0 || (eval_out && report.written_eval == 0)) {
     throw Error(ErrorCode::BadInput,
                 fmt::format("{}: a split of {} different prompts at fraction {} leaves one side empty",
-                            options.data.string(), report.prompts, options.eval_fraction),
+                            name_of(options.data.paths), report.prompts, options.eval_fraction),
                 "use another fraction or --seed, or more data");
   }
   out.commit();

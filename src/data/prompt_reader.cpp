@@ -7,11 +7,10 @@
 #include <optional>
 
 #include "core/error.h"
-#include "core/interrupt.h"
 #include "data/byte_source.h"
-#include "data/element_reader.h"
 #include "data/prompt_columns.h"
 #include "data/row.h"
+#include "data/row_source.h"
 
 namespace coala {
 namespace {
@@ -47,22 +46,18 @@ std::optional<Prompt> bare_prompt(const Row& row) {
   return prompt;
 }
 
-/// Nothing when the file's first record is no bare prompt.
-std::optional<std::vector<PromptRecord>> read_bare_prompts(const std::filesystem::path& path,
-                                                           const ReaderOptions& options) {
-  ElementReader elements(path, options.max_record_bytes);
+/// Nothing when the first record is no bare prompt.
+std::optional<std::vector<PromptRecord>> read_bare_prompts(const DataFiles& data) {
+  RowSource rows(data.paths, data.reader.columns, data.reader.max_record_bytes);
   std::vector<PromptRecord> prompts;
-  Element element;
-  while (elements.next(element)) {
-    throw_if_interrupted();
-    const Row row(path, element, elements.layout() != Layout::Array, options.columns);
-    std::optional<Prompt> prompt = bare_prompt(row);
+  while (const std::optional<Row> row = rows.next()) {
+    std::optional<Prompt> prompt = bare_prompt(*row);
     if (!prompt && prompts.empty()) return std::nullopt;
     if (!prompt) {
-      row.fail_columns("this record is no prompt without a response, but those before it are",
-                       "prompt | prefix | messages that end with one of the user");
+      row->fail_columns("this record is no prompt without a response, but those before it are",
+                        "prompt | prefix | messages that end with one of the user");
     }
-    prompts.push_back({row.id(), std::move(*prompt)});
+    prompts.push_back({row->id(), std::move(*prompt)});
   }
   if (prompts.empty()) return std::nullopt;
   return prompts;
@@ -70,12 +65,12 @@ std::optional<std::vector<PromptRecord>> read_bare_prompts(const std::filesystem
 
 }  // namespace
 
-std::vector<PromptRecord> read_prompts(const std::filesystem::path& path, const ReaderOptions& options) {
-  if (options.shape == Shape::Auto) {
-    if (auto prompts = read_bare_prompts(path, options)) return std::move(*prompts);
-    require_rereadable(path);
+std::vector<PromptRecord> read_prompts(const DataFiles& data) {
+  if (data.reader.shape == Shape::Auto) {
+    if (auto prompts = read_bare_prompts(data)) return std::move(*prompts);
+    for (const std::filesystem::path& file : data.paths) require_rereadable(file);
   }
-  RecordReader reader(path, options);
+  RecordReader reader(data);
   std::vector<PromptRecord> prompts;
   Record record;
   while (reader.next(record)) {

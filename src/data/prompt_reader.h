@@ -1,6 +1,5 @@
 #pragma once
 
-#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -15,11 +14,11 @@ struct PromptRecord {
   Prompt prompt;
 };
 
-/// The prompts of a data file: of one that holds nothing else ("prompt", a text or messages; "messages" that end with
+/// The prompts of data files: of those that hold nothing else ("prompt", a text or messages; "messages" that end with
 /// one of the user; or "prefix", a text to be continued word for word), or of preferences and labelled responses in any
 /// shape that RecordReader reads, whose responses are left aside. The first record tells which of the two it is, unless
-/// options.shape names one.
+/// data.reader.shape names one.
 /// @throws Error{BadInput} as RecordReader, also for a file without a record
-std::vector<PromptRecord> read_prompts(const std::filesystem::path& path, const ReaderOptions& options = {});
+std::vector<PromptRecord> read_prompts(const DataFiles& data);
 
 }  // namespace coala

@@ -14,7 +14,7 @@
 #include "core/interrupt.h"
 #include "core/utf8.h"
 #include "data/conversation.h"
-#include "data/element_reader.h"
+#include "data/data_files.h"
 #include "data/helpsteer.h"
 #include "data/labelled_shapes.h"
 #include "data/oasst.h"
@@ -22,6 +22,7 @@
 #include "data/prompt_columns.h"
 #include "data/reading_report.h"
 #include "data/row.h"
+#include "data/row_source.h"
 
 namespace coala {
 namespace {
@@ -41,19 +42,24 @@ struct OpenConversation {
 }  // namespace
 
 struct RecordReader::State {
-  State(std::filesystem::path file, const ReaderOptions& reader_options)
-      : path(std::move(file)), options(reader_options), elements(path, options.max_record_bytes) {}
+  explicit State(DataFiles data)
+      : options(std::move(data.reader)), rows(std::move(data.paths), options.columns, options.max_record_bytes) {
+    for (const std::filesystem::path& file : rows.files()) counts.files.push_back(file.string());
+    if (!options.skip_bad) return;
+    rows.on_bad([this](const Error& error) {
+      ++counts.records;
+      note_bad(error);
+    });
+  }
 
-  std::filesystem::path path;
   ReaderOptions options;
-  ElementReader elements;
+  RowSource rows;
   ReaderCounts counts;
   std::optional<RecordKind> kind;
   Shape first_shape = Shape::Auto;
   std::optional<Record> first;  ///< read by the constructor, handed out by the first next()
 
   // What is being worked on: one row, and what several records come out of.
-  std::deque<Row> table;  ///< rows of a record that holds several, not yet looked at
   std::optional<Row> row;
   Shape shape = Shape::Auto;    ///< of `row`
   bool row_waits = false;       ///< the row was read to see that it does not belong to the group before it
@@ -70,6 +76,7 @@ struct RecordReader::State {
   bool expand(Record& record);
   void take_row();
   void take_pairs();
+  void note(RecordNotes& notes) const;
   template <class Add>
   void gather(Shape wanted, const Add& add);
   void gather_helpsteer();
@@ -79,14 +86,20 @@ struct RecordReader::State {
   bool accept(const Record& record, Shape from);
   void close_rows();
   bool advance(Record& record);
+  void note_bad(const Error& error);
   template <class Work>
   bool guarded(const Work& work);
 };
 
+void RecordReader::State::note_bad(const Error& error) {
+  constexpr std::size_t kMostExamples = 5;
+  ++counts.bad;
+  if (counts.bad_examples.size() < kMostExamples) counts.bad_examples.emplace_back(error.what());
+}
+
 /// Runs what may find a bad record; false when it did and such records are left out.
 template <class Work>
 bool RecordReader::State::guarded(const Work& work) {
-  constexpr std::size_t kMostExamples = 5;
   if (!options.skip_bad) {
     work();
     return true;
@@ -98,46 +111,21 @@ bool RecordReader::State::guarded(const Work& work) {
   } catch (const Error& error) {
     if (error.code() != ErrorCode::BadInput) throw;
     static_cast<LeftOutCounts&>(counts) = before;  // a record has one reason
-    ++counts.bad;
-    if (counts.bad_examples.size() < kMostExamples) counts.bad_examples.emplace_back(error.what());
+    note_bad(error);
     return false;
   }
 }
 
-/// Reads the next row of the file; false at its end.
+/// Reads the next row; false at the end of the last file.
 bool RecordReader::State::read_row() {
-  for (;;) {
-    throw_if_interrupted();
-    if (!table.empty()) {
-      row = std::move(table.front());
-      table.pop_front();
-    } else {
-      Element element;
-      const bool found = elements.next(element);
-      counts.lines = elements.lines();
-      counts.blank_lines = elements.blank_lines();
-      if (!found) {
-        row.reset();
-        return false;
-      }
-      const bool good =
-          guarded([&] { row.emplace(path, element, elements.layout() != Layout::Array, options.columns); });
-      if (!good) {
-        ++counts.records;
-        continue;
-      }
-      std::vector<Row> rows = row->expand();
-      if (!rows.empty()) {
-        std::move(rows.begin(), rows.end(), std::back_inserter(table));
-        continue;
-      }
-    }
-    ++counts.records;
-    return true;
-  }
+  row = rows.next();
+  counts.lines = rows.lines();
+  counts.blank_lines = rows.blank_lines();
+  if (row) ++counts.records;
+  return row.has_value();
 }
 
-/// Reads the next row and tells its shape; false at the end of the file.
+/// Reads the next row and tells its shape; false at the end of the last file.
 bool RecordReader::State::load() {
   if (std::exchange(row_waits, false)) return true;
   while (read_row()) {
@@ -254,6 +242,7 @@ void RecordReader::State::take_pairs() {
     const auto lost = [&](const Pair& pair) { return has_prompt(*row) || !asks(pair.prompt); };
     counts.null += static_cast<std::uint64_t>(std::erase_if(found, lost));
   }
+  for (Pair& pair : found) note(pair);
   // What seems to be missing may stand in a column that is not read. Other reasons to leave a row out know all of it.
   if (!found.empty() || counts.null != null_before) {
     std::vector<std::string_view> said = row->read_texts();
@@ -269,6 +258,12 @@ void RecordReader::State::take_pairs() {
   }
   std::move(found.begin(), found.end(), std::back_inserter(pairs));
   pairs_shape = shape;
+}
+
+/// Fills in what the current row says of a record beside its texts.
+void RecordReader::State::note(RecordNotes& notes) const {
+  if (row->has_text("subset")) notes.subset = row->text("subset");
+  notes.question = shape == Shape::Coala && row->has_text("group") ? row->text("group") : row->ignored_question();
 }
 
 /// Hands on the rows that follow, as long as they are of the shape and `add` takes the current one.
@@ -333,6 +328,7 @@ void RecordReader::State::take_row() {
   if (is_labelled) {
     std::optional<Labelled> found = read_labelled(*row, shape, counts);
     if (!found) return;
+    note(*found);
     require_question(*row, found->prompt);
     std::vector<std::string_view> said = said_in(found->prompt);
     said.emplace_back(found->response);
@@ -391,15 +387,14 @@ bool RecordReader::State::advance(Record& record) {
   }
 }
 
-RecordReader::RecordReader(std::filesystem::path path, ReaderOptions options)
-    : state_(std::make_unique<State>(std::move(path), options)) {
+RecordReader::RecordReader(DataFiles data) : state_(std::make_unique<State>(std::move(data))) {
   Record record;
   if (state_->advance(record)) {
     state_->first = std::move(record);
     return;
   }
   const ReaderCounts& seen = state_->counts;
-  const std::string file = state_->path.string();
+  const std::string file = name_of(state_->rows.files());
   if (seen.records == 0) {
     throw Error(ErrorCode::BadInput, fmt::format("{}: there is no record in it", file),
                 "expected JSON lines or a JSON array of preferences; see docs/data-shapes.md");
@@ -423,30 +418,6 @@ bool RecordReader::next(Record& record) {
   return state_->advance(record);
 }
 
-bool RecordReader::next(Pair& pair) {
-  if (kind() != RecordKind::Pair) {
-    throw Error(ErrorCode::BadInput,
-                fmt::format("{} holds labelled responses; expected preference pairs", state_->path.string()),
-                "see docs/data-shapes.md for the shapes of pairs");
-  }
-  Record record;
-  if (!next(record)) return false;
-  pair = std::move(std::get<Pair>(record));
-  return true;
-}
-
-bool RecordReader::next(Labelled& labelled) {
-  if (kind() != RecordKind::Labelled) {
-    throw Error(ErrorCode::BadInput,
-                fmt::format("{} holds preference pairs; expected labelled responses", state_->path.string()),
-                "see docs/data-shapes.md for the shapes of labelled responses");
-  }
-  Record record;
-  if (!next(record)) return false;
-  labelled = std::move(std::get<Labelled>(record));
-  return true;
-}
-
 RecordKind RecordReader::kind() const {
   return *state_->kind;
 }
@@ -457,6 +428,10 @@ Shape RecordReader::shape() const {
 
 const ReaderCounts& RecordReader::counts() const {
   return state_->counts;
+}
+
+std::uint64_t RecordReader::bytes_read() const {
+  return state_->rows.bytes_read();
 }
 
 }  // namespace coala

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 #include <variant>
+#include <vector>
 
 #include "data/alternation.h"
 #include "data/columns.h"
@@ -26,30 +27,34 @@ struct ReaderOptions {
   std::size_t max_record_bytes = std::size_t{16} << 20;  ///< longest JSON object; bounds the memory
 };
 
-/// Reads preferences of every shape in docs/data-shapes.md from a JSON-lines or JSON file, plain or gzip, one record at
-/// a time: memory does not grow with the file. A file holds pairs or labelled responses, not both; the shapes of the
-/// same kind may be mixed. Records with an empty response, identical pairs and ties are left out and counted. A column
-/// that may be part of the preference and is not read is an error (Row::check_unread).
+/// Files of preferences, read one after the other as if they were one, and how they are to be read.
+struct DataFiles {
+  std::vector<std::filesystem::path> paths;
+  ReaderOptions reader;
+};
+
+/// Reads preferences of every shape in docs/data-shapes.md from files, one record at a time: memory does not grow with
+/// them. They hold pairs or labelled responses, not both; the shapes of the same kind may be mixed. Records with an
+/// empty response, identical pairs and ties are left out and counted. A column that may be part of the preference and
+/// is not read is an error (Row::check_unread).
 class RecordReader {
  public:
-  /// Opens the file and reads up to the first record that can be used, which tells kind() and shape().
+  /// Opens the first file and reads up to the first record that can be used, which tells kind() and shape().
   /// @throws Error{BadInput} when there is none, or what is there is not readable (see next())
-  explicit RecordReader(std::filesystem::path path, ReaderOptions options = {});
+  explicit RecordReader(DataFiles data);
   ~RecordReader();
   RecordReader(const RecordReader&) = delete;
   RecordReader& operator=(const RecordReader&) = delete;
 
-  /// The next record; false at the end of the file.
+  /// The next record; false at the end of the last file.
   /// @throws Error{BadInput} naming file, line, what was found and what was expected, Error{CorruptFile} for a damaged
-  ///         gzip file, Error{Interrupted}
+  ///         packed file, Error{Interrupted}
   bool next(Record& record);
-  /// The same for a caller that wants one kind. @throws Error{BadInput} also when the file is of the other kind
-  bool next(Pair& pair);
-  bool next(Labelled& labelled);
 
   RecordKind kind() const;
   Shape shape() const;  ///< of the first record
   const ReaderCounts& counts() const;
+  std::uint64_t bytes_read() const;  ///< of the files
 
  private:
   struct State;

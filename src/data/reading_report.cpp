@@ -17,6 +17,7 @@ std::string names_of(const std::map<std::string, std::uint64_t, std::less<>>& co
 
 nlohmann::ordered_json reading_metrics(const ReaderCounts& counts) {
   nlohmann::ordered_json json;
+  json["files"] = counts.files;
   json["lines"] = counts.lines;
   json["blank_lines"] = counts.blank_lines;
   json["records"] = counts.records;
@@ -68,7 +69,9 @@ std::vector<std::string> reading_lines(const ReaderCounts& counts, const char* w
     shapes += fmt::format("{}{}", shapes.empty() ? "" : ", ", shape_name(shape));
     given += count;
   }
-  std::vector<std::string> lines{fmt::format("{} {} from {} records ({})", given, what, counts.records, shapes)};
+  const std::string files = counts.files.size() > 1 ? fmt::format(" of {} files", counts.files.size()) : "";
+  std::vector<std::string> lines{
+      fmt::format("{} {} from {} records{} ({})", given, what, counts.records, files, shapes)};
   if (const std::string reasons = reasons_of(counts); !reasons.empty()) lines.push_back("left out: " + reasons);
   lines.push_back("columns read: " + names_of(counts.columns_read));
   if (!counts.columns_ignored.empty()) lines.push_back("columns ignored: " + names_of(counts.columns_ignored));

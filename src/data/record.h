@@ -25,9 +25,16 @@ struct Prompt {
   std::string key() const;
 };
 
+/// What is said of a record beside its texts.
+struct RecordNotes {
+  std::string id;      ///< the file's own id, or "<line>" / "<line>.<k>" counted from 1
+  std::string subset;  ///< the part of a benchmark that it belongs to; empty: none is named
+  /// What is asked, where it stands in a column that is left aside: records of the same belong together. Else empty.
+  std::string question;
+};
+
 /// A preference: `chosen` is better than `rejected` as an answer to `prompt`.
-struct Pair {
-  std::string id;  ///< the file's own id, or "<line>" / "<line>.<k>" counted from 1
+struct Pair : RecordNotes {
   Prompt prompt;
   std::string chosen;
   std::string rejected;
@@ -36,8 +43,7 @@ struct Pair {
 };
 
 /// A response that is good (+1) or bad (-1) by itself.
-struct Labelled {
-  std::string id;
+struct Labelled : RecordNotes {
   Prompt prompt;
   std::string response;
   int label = 0;

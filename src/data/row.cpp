@@ -66,7 +66,7 @@ const char* role_of(std::string_view name) {
       {"instructions", "system"},
   }};
   const auto same = [&](std::string_view role) {
-    return std::ranges::equal(role, name, [](char a, char b) { return a == (b >= 'A' && b <= 'Z' ? b + 32 : b); });
+    return std::ranges::equal(role, name, [](char a, char b) { return a == lower_case(b); });
   };
   const auto* found = std::find_if(kRoles.begin(), kRoles.end(), [&](const auto& role) { return same(role.first); });
   return found == kRoles.end() ? nullptr : found->second;
@@ -127,12 +127,13 @@ json taken(json& object, std::string_view path) {
 
 }  // namespace
 
-Row::Row(const std::filesystem::path& file, const Element& element, bool numbered_by_line, const ColumnOptions& columns)
+Row::Row(const Origin& origin, const Element& element, const ColumnOptions& columns)
     : columns_(&columns),
-      file_(file.string()),
+      file_(origin.file.string()),
       line_(element.line),
       number_(element.number),
-      numbered_by_line_(numbered_by_line) {
+      one_of_several_(origin.one_of_several),
+      numbered_by_line_(origin.numbered_by_line) {
   try {
     object_ = json::parse(element.text);
   } catch (const json::parse_error& error) {
@@ -156,6 +157,7 @@ Row::Row(const Row& table, json object, std::uint64_t number)
       file_(table.file_),
       line_(table.line_),
       number_(number),
+      one_of_several_(table.one_of_several_),
       numbered_by_line_(false) {
   if (!columns_->renamed.empty()) rename();
   parse_texts();
@@ -291,6 +293,19 @@ std::vector<std::string> Row::check_unread(std::span<const std::string_view> sai
   }
   for (const auto& [column, value] : displaced_.items()) check(column, value);
   return ignored;
+}
+
+std::string Row::ignored_question() const {
+  if (columns_->ignored.empty()) return {};
+  for (const Field& one : fields_) {
+    const std::string column(one.name);
+    if (one.read || !columns_->ignored.contains(column)) continue;
+    if (remembered_meaning(column) != ColumnMeaning::Decides || !names_a_prompt(column) || is_empty(*one.value))
+      continue;
+    return one.value->is_string() ? one.value->get<std::string>()
+                                  : one.value->dump(-1, ' ', false, json::error_handler_t::replace);
+  }
+  return {};
 }
 
 void Row::fail_unread(const std::string& column, const json& value, bool has_prompt) const {
@@ -497,7 +512,9 @@ std::string Row::id() const {
       return std::abs(value) < 0x1p53 && value == std::floor(value) ? fmt::format("{:.0f}", value) : own->dump();
     }
   }
-  return std::to_string(numbered_by_line_ ? line_ : number_);
+  const std::uint64_t place = numbered_by_line_ ? line_ : number_;
+  if (!one_of_several_) return std::to_string(place);
+  return fmt::format("{}:{}", std::filesystem::path(file_).filename().string(), place);
 }
 
 }  // namespace coala

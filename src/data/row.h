@@ -24,10 +24,16 @@ namespace coala {
 /// A row knows which of its columns were asked for: what is left in the end must not be part of the preference.
 class Row {
  public:
-  /// @param numbered_by_line  the record is known by its line rather than by its number in the file
-  /// @param columns           outlives the row
+  /// Where a row comes from.
+  struct Origin {
+    const std::filesystem::path& file;
+    bool one_of_several = false;   ///< a record without an id of its own is known by its file as well
+    bool numbered_by_line = true;  ///< it is known by its line rather than by its number in the file
+  };
+
+  /// @param columns  outlives the row
   /// @throws Error{BadInput} when the text is not JSON (NaN, Infinity and numbers beyond double are not)
-  Row(const std::filesystem::path& file, const Element& element, bool numbered_by_line, const ColumnOptions& columns);
+  Row(const Origin& origin, const Element& element, const ColumnOptions& columns);
 
   Row(Row&&) = default;
   Row& operator=(Row&&) = default;
@@ -80,6 +86,9 @@ class Row {
   /// @return the columns that are ignored
   /// @throws Error{BadInput} naming the column
   std::vector<std::string> check_unread(std::span<const std::string_view> said, bool has_prompt, bool judged) const;
+  /// What is in a column that is ignored and whose name says that it is what is asked; empty: there is none. After
+  /// everything has been read.
+  std::string ignored_question() const;
   std::uint64_t line() const { return line_; }
 
   /// @param hint  by default a pointer to the page that shows every shape
@@ -111,6 +120,7 @@ class Row {
   std::string file_;
   std::uint64_t line_;
   std::uint64_t number_;
+  bool one_of_several_;
   bool numbered_by_line_;
 };
 

@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cctype>
 
 #include "core/error.h"
 #include "core/hash.h"
+#include "core/utf8.h"
 
 namespace coala {
 namespace {
@@ -15,10 +15,10 @@ namespace {
 /// it. Letters beyond ASCII stay as they are.
 std::string normalised(std::string_view text) {
   std::string result;
+  result.reserve(text.size());
   for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte >= 0x80 || std::isalnum(byte) != 0) {
-      result += static_cast<char>(byte < 0x80 ? std::tolower(byte) : byte);
+    if (static_cast<unsigned char>(c) >= 0x80 || is_letter_or_digit(c)) {
+      result += lower_case(c);
     } else if (!result.empty() && result.back() != ' ') {
       result += ' ';
     }
@@ -27,7 +27,8 @@ std::string normalised(std::string_view text) {
   return result.empty() ? std::string(text) : result;
 }
 
-std::string key_of(const Prompt& prompt, const std::string& text) {
+std::string key_of(const RecordNotes& notes, const Prompt& prompt, const std::string& text) {
+  if (!notes.question.empty()) return Prompt{{{"user", normalised(notes.question)}}, {}}.key();
   if (prompt.messages.empty()) {
     return prompt.text.empty() ? "text:" + text : Prompt{{}, normalised(prompt.text)}.key();
   }
@@ -40,11 +41,11 @@ std::string key_of(const Prompt& prompt, const std::string& text) {
 }  // namespace
 
 std::string split_key(const Pair& pair) {
-  return key_of(pair.prompt, pair.chosen);
+  return key_of(pair, pair.prompt, pair.chosen);
 }
 
 std::string split_key(const Labelled& labelled) {
-  return key_of(labelled.prompt, labelled.response);
+  return key_of(labelled, labelled.prompt, labelled.response);
 }
 
 std::string split_key(const Record& record) {

@@ -15,7 +15,8 @@ namespace coala {
 
 /// What decides the split of a record: the first turn of the user, in lower case and without punctuation; of a text
 /// that is continued all of it; and where there is no prompt (a review, a pair without a shared beginning) the text of
-/// the response as it is, else all such records would fall on one side.
+/// the response as it is, else all such records would fall on one side. A question that the user leaves aside decides
+/// where there is one.
 std::string split_key(const Pair& pair);
 std::string split_key(const Labelled& labelled);
 std::string split_key(const Record& record);

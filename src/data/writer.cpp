@@ -121,6 +121,8 @@ std::string to_json_line(const Record& record) {
         [&](const auto& held) {
           put_column(line, "id", held.id);
           put_record(line, held);
+          if (!held.subset.empty()) put_column(line, "subset", held.subset);
+          if (!held.question.empty()) put_column(line, "group", held.question);
         },
         record);
     line += '}';

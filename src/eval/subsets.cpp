@@ -4,6 +4,7 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <set>
 #include <string>
 
 #include "eval/intervals.h"
@@ -46,6 +47,9 @@ class Subsets {
 
 Json accuracy_by_subset(const FeatureSet& set, const std::vector<double>& right) {
   Subsets subsets(set, right);
+  for (const std::string& name : std::set<std::string>(set.subset.begin(), set.subset.end())) {
+    subsets.add("subset", name.empty() ? "(none named)" : name, [&](std::size_t i) { return set.subset[i] == name; });
+  }
   if (!set.length_chosen.empty()) {
     // Of the share of both lengths, so that empty responses need no case of their own: 2/5 is a ratio of 2 to 3.
     std::vector<double> share(right.size(), 0.5);

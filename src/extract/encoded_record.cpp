@@ -21,6 +21,7 @@ EncodedRecord encode(const FeatureExtractor& extractor, const Item& record,
     throw Error(error.code(), fmt::format("record '{}': {}", record.id, error.what()), error.hint());
   }
   encoded.row.id = record.id;
+  encoded.row.subset = record.subset;
   encoded.row.prompt_id = prompt_id(record);
   encoded.row.length = static_cast<std::int32_t>(code_points(responses[0]));
   return encoded;

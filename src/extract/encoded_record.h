@@ -14,6 +14,7 @@ namespace coala {
 /// What a row of features says about its record beside the features.
 struct RecordRow {
   std::string id;
+  std::string subset;  ///< see RecordNotes
   std::int64_t prompt_id = 0;
   std::int32_t length = 0;           ///< of the chosen or the labelled response, in code points
   std::int32_t length_rejected = 0;  ///< pairs only, as the next two

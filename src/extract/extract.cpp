@@ -8,67 +8,17 @@
 
 #include "core/error.h"
 #include "core/resources.h"
-#include "extract/feature_rows.h"
 #include "extract/parallel_extractor.h"
 #include "extract/part_store.h"
+#include "extract/row_sink.h"
 #include "extract/token_setup.h"
 #include "features/feature_index.h"
 
 namespace coala {
 namespace {
 
-/// Bytes of rows that are put together before they are written.
-constexpr std::size_t kPart_bytes = std::size_t{1} << 24;
-
 FeatureWidths widths_of(const FeatureExtractor& extractor) {
   return {extractor.pooled_dimension(), extractor.dimension() - extractor.pooled_dimension()};
-}
-
-/// Puts the window's rows together from the evaluated blocks.
-void add_rows(const Window& window, const BlockStore& store, FeatureKind kind, const FeatureWidths& widths,
-              std::size_t prefix_every, FeatureRows& rows, PartStore& parts) {
-  const std::size_t dimension = widths.features + widths.token_sums;
-  std::vector<float> feature(dimension);
-  const auto put_feature = [&](const char* column, const char* sums, std::size_t response, std::uint32_t prefix) {
-    const Window::Place place = window.places[response];
-    store.read({window.index, place.block}, place.row + std::min(prefix, place.rows - 1), feature);
-    rows.put(column, std::span(feature).first(widths.features));
-    if (widths.token_sums > 0) rows.put(sums, std::span(feature).subspan(widths.features));
-  };
-  const auto put_row = [&](std::size_t i, std::uint32_t prefix, std::uint32_t prefixes) {
-    const RecordRow& row = window.rows[i];
-    rows.put("prompt_id", row.prompt_id);
-    // However many rows a record gives, it counts as much as the others.
-    const float weight = row.weight.value_or(1) / static_cast<float>(prefixes);
-    rows.put("weight", {&weight, 1});
-    if (row.weight || prefix_every > 0) rows.mark_present("weight");
-    rows.put("prefix_tokens", prefix + 1 == prefixes ? 0 : static_cast<std::int64_t>((prefix + 1) * prefix_every));
-    if (prefix_every > 0) rows.mark_present("prefix_tokens");
-    if (kind == FeatureKind::Pairs) {
-      const float margin = row.margin.value_or(0);
-      rows.put("margin", {&margin, 1});
-      if (row.margin) rows.mark_present("margin");
-      rows.put("length_chosen", row.length);
-      rows.put("length_rejected", row.length_rejected);
-      put_feature("chosen", "token_sums_chosen", 2 * i, prefix);
-      put_feature("rejected", "token_sums_rejected", 2 * i + 1, prefix);
-    } else {
-      rows.put("length", row.length);
-      put_feature("features", "token_sums", i, prefix);
-      rows.put("labels", row.label);
-    }
-    rows.end_row();
-    if (rows.rows() * dimension * sizeof(float) >= kPart_bytes) {
-      parts.write(rows);
-      rows.clear();
-    }
-  };
-  for (std::size_t i = 0; i < window.rows.size(); ++i) {
-    const std::uint32_t prefixes = window.rows_of_record(i);
-    for (std::uint32_t prefix = 0; prefix < prefixes; ++prefix) put_row(i, prefix, prefixes);
-  }
-  parts.write(rows);
-  rows.clear();
 }
 
 /// Estimates all tokens from the windows that were planned.
@@ -242,12 +192,13 @@ void make_output(const Job<Item>& job, ExtractTotals& totals) {
   const FeatureWidths widths = widths_of(job.extractor.extractor());
   PartStore parts(job.out, feature_columns(job.kind, job.options.dtype, widths),
                   job.options.projection ? tensors_of(job.options.projection->basis) : std::vector<FileTensor>());
-  FeatureRows rows(job.kind, job.options.dtype, widths);
+  FileRows rows(job.kind, job.options.dtype, widths, parts);
   WindowReader<Item> reader(job.source, job.extractor.extractor(), job.extractor.pool(), 0, job.options.skip_bad);
   ProgressEstimate progress(job.options);
   for (Window window; reader.next(window);) {
     evaluate_window(job, window, store, progress, totals);
-    add_rows(window, store, job.kind, widths, job.options.features.prefix_every_tokens, rows, parts);
+    add_rows(window, store, widths, job.options.features.prefix_every_tokens, rows);
+    rows.flush();
     totals.counts += window.counts;
   }
   if (parts.rows() == 0) {

@@ -7,47 +7,25 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
-#include "core/hash.h"
 #include "core/progress.h"
 #include "core/resources.h"
-#include "data/byte_source.h"
 #include "extract/parallel_extractor.h"
+#include "extract/row_sink.h"
 #include "extract/token_setup.h"
 
 namespace coala {
 namespace {
 
-DataIdentity identify(const DataFile& data) {
-  require_rereadable(data.path);
-  Hasher hasher;
-  hasher.add(hash_file(data.path)).add(shape_name(data.reader.shape));
-  hasher.add(data.reader.alternation == Alternation::Code ? "code" : "paper");
-  hasher.add(data.reader.rankings == Rankings::Best ? "best" : "all");
-  for (const auto& [ours, theirs] : data.reader.columns.renamed) hasher.add(ours).add(theirs);
-  for (const std::string& column : data.reader.columns.ignored) hasher.add(column);
-  hasher.add(data.reader.columns.label_true);  // not skip_bad: who adds it after an error goes on where that was
-  return {data.path.filename().string(), hasher.hex()};
-}
-
 /// Names some of the records that were left out.
-void warn_of(const std::vector<LeftOutRecord>& left_out, const DataFile& data) {
+void warn_of(const std::vector<LeftOutRecord>& left_out, const RecordStore& data) {
   constexpr std::size_t kNamed = 5;
   if (left_out.empty()) return;
-  log_warning(fmt::format("{} records of {} were left out:", left_out.size(), data.path.string()));
+  log_warning(fmt::format("{} records of {} were left out:", left_out.size(), data.name()));
   for (std::size_t i = 0; i < std::min(kNamed, left_out.size()); ++i) {
     const LeftOutRecord& record = left_out[i];
     log_warning(record.reason.empty() ? fmt::format("  the {}. record", record.number + 1) : "  " + record.reason);
   }
   if (left_out.size() > kNamed) log_warning(fmt::format("  and {} more", left_out.size() - kNamed));
-}
-
-/// Reading is cheap beside evaluating, and a progress bar without an end says little.
-std::uint64_t count_records(const DataFile& data) {
-  RecordReader reader(data.path, data.reader);
-  Record record;
-  std::uint64_t count = 0;
-  while (reader.next(record)) ++count;
-  return count;
 }
 
 std::function<void(const ExtractProgress&)> progress_bar() {
@@ -62,18 +40,16 @@ std::function<void(const ExtractProgress&)> progress_bar() {
   };
 }
 
-/// Extracts everything to a feature set.
+/// Extracts everything to memory.
 template <class Item>
-void collect(ParallelExtractor& extractor, const std::function<bool(Item&)>& source, const ExtractOptions& options,
+void collect(ParallelExtractor& extractor, const RecordStore& data, const ExtractOptions& options,
              MemoryExtraction& result) {
-  constexpr bool kPairs = std::is_same_v<Item, Pair>;
+  constexpr FeatureKind kKind = std::is_same_v<Item, Pair> ? FeatureKind::Pairs : FeatureKind::Labelled;
   const std::size_t d = extractor.extractor().dimension();
-  FeatureSet& set = result.features;
-  AlignedVector<float> first;
-  AlignedVector<float> second;
-  bool weighted = false;
-  bool with_margin = false;
-  WindowReader<Item> reader(source, extractor.extractor(), extractor.pool(), 0, options.skip_bad);
+  MemoryRows rows(kKind, d);
+  RecordCursor records(data);
+  WindowReader<Item> reader([&records](Item& item) { return records.next(item); }, extractor.extractor(),
+                            extractor.pool(), 0, options.skip_bad);
   std::uint64_t done = 0;
   for (Window window; reader.next(window);) {
     MemoryBlocks blocks;
@@ -81,66 +57,42 @@ void collect(ParallelExtractor& extractor, const std::function<bool(Item&)>& sou
       done += tokens;
       options.on_progress({done, 0, result.totals.counts.evaluated_tokens + window.counts.evaluated_tokens});
     });
-    const auto append = [&](AlignedVector<float>& to, std::size_t response) {
-      const Window::Place place = window.places[response];
-      to.resize(to.size() + d);
-      blocks.read({window.index, place.block}, place.row, std::span(to).last(d));
-    };
-    for (std::size_t i = 0; i < window.rows.size(); ++i) {
-      const RecordRow& row = window.rows[i];
-      result.ids.push_back(row.id);
-      set.prompt_id.push_back(row.prompt_id);
-      append(first, i * window.responses_per_record);
-      if constexpr (kPairs) {
-        append(second, 2 * i + 1);
-        set.length_chosen.push_back(row.length);
-        set.length_rejected.push_back(row.length_rejected);
-        set.weight.push_back(row.weight.value_or(1));
-        set.margin.push_back(row.margin.value_or(0));
-        weighted = weighted || row.weight.has_value();
-        with_margin = with_margin || row.margin.has_value();
-      } else {
-        set.length.push_back(row.length);
-        set.labels.push_back(row.label);
-      }
-    }
+    add_rows(window, blocks, {d, 0}, 0, rows);
     result.totals.counts += window.counts;
   }
   result.totals.left_out = reader.left_out();
-  if (!weighted) set.weight.clear();
-  if (!with_margin) set.margin.clear();
-  const std::size_t n = result.ids.size();
-  (kPairs ? set.chosen : set.features) = Matrix<float>(n, d, std::move(first));
-  if (kPairs) set.rejected = Matrix<float>(n, d, std::move(second));
+  result.ids = std::move(rows.ids());
+  result.features = rows.take();
 }
 
-FileExtraction extract_once(const Backbone& backbone, const DataFile& data, const std::filesystem::path& out,
+FileExtraction extract_once(const Backbone& backbone, const RecordStore& data, const std::filesystem::path& out,
                             const ExtractOptions& options) {
-  RecordReader reader(data.path, data.reader);
+  RecordCursor records(data);
   FileExtraction result;
-  if (reader.kind() == RecordKind::Pair) {
+  if (data.kind() == RecordKind::Pair) {
     result.kind = FeatureKind::Pairs;
     result.totals = extract_pairs(
-        backbone, [&reader](Pair& pair) { return reader.next(pair); }, out, options);
+        backbone, [&records](Pair& pair) { return records.next(pair); }, out, options);
   } else {
     result.kind = FeatureKind::Labelled;
     result.totals = extract_labelled(
-        backbone, [&reader](Labelled& labelled) { return reader.next(labelled); }, out, options);
+        backbone, [&records](Labelled& labelled) { return records.next(labelled); }, out, options);
   }
-  result.left_out = reader.counts();
-  for (const std::string& example : result.left_out.bad_examples) log_warning("left out: " + example);
   return result;
+}
+
+/// Fills in what the data decide, and progress where nobody else wants it.
+void complete(ExtractOptions& options, const RecordStore& data) {
+  options.data = {std::filesystem::path(data.name()).filename().string(), data.hash()};
+  options.records_expected = data.size();
+  if (!options.on_progress) options.on_progress = progress_bar();
 }
 
 }  // namespace
 
-FileExtraction extract_file(const Backbone& backbone, const DataFile& data, const std::filesystem::path& out,
+FileExtraction extract_file(const Backbone& backbone, const RecordStore& data, const std::filesystem::path& out,
                             ExtractOptions options) {
-  options.data = identify(data);
-  if (!options.on_progress) {
-    options.on_progress = progress_bar();
-    options.records_expected = count_records(data);
-  }
+  complete(options, data);
   if (options.token_rank > 0 && !options.projection) {
     TokenSetup setup = set_up_tokens(backbone, data, out, options);
     options.projection = std::move(setup.projection);
@@ -166,32 +118,22 @@ FileExtraction extract_file(const Backbone& backbone, const DataFile& data, cons
   return result;
 }
 
-MemoryExtraction extract_to_memory(const Backbone& backbone, const DataFile& data, ExtractOptions options) {
-  options.data = identify(data);
-  if (!options.on_progress) {
-    options.on_progress = progress_bar();
-    options.records_expected = count_records(data);
-  }
+MemoryExtraction extract_to_memory(const Backbone& backbone, const RecordStore& data, ExtractOptions options) {
+  complete(options, data);
   options.features.prefix_every_tokens = 0;
   const double start = monotonic_s();
-  RecordReader reader(data.path, data.reader);
-  const FeatureKind kind = reader.kind() == RecordKind::Pair ? FeatureKind::Pairs : FeatureKind::Labelled;
   ParallelExtractor extractor(backbone, options.features, options.threads);
   MemoryExtraction result;
-  if (kind == FeatureKind::Pairs) {
-    collect<Pair>(
-        extractor, [&reader](Pair& pair) { return reader.next(pair); }, options, result);
+  if (data.kind() == RecordKind::Pair) {
+    collect<Pair>(extractor, data, options, result);
   } else {
-    collect<Labelled>(
-        extractor, [&reader](Labelled& labelled) { return reader.next(labelled); }, options, result);
+    collect<Labelled>(extractor, data, options, result);
   }
   warn_of(result.totals.left_out, data);
   const FeatureCounts& counts = result.totals.counts;
-  result.features.kind = kind;
-  result.features.path = data.path.string();
-  result.features.has_prompt_id = true;
+  result.features.path = data.name();
   result.features.metadata =
-      with_counts(describe_features(extractor.extractor(), kind, Dtype::F32, options.data), counts);
+      with_counts(describe_features(extractor.extractor(), result.features.kind, Dtype::F32, options.data), counts);
   result.totals.seconds = monotonic_s() - start;
   result.totals.evaluated_tokens = counts.evaluated_tokens;
   result.totals.tokens_per_second = static_cast<double>(counts.evaluated_tokens) / result.totals.seconds;

@@ -6,29 +6,22 @@
 #include <string>
 #include <vector>
 
-#include "data/reader.h"
+#include "data/record_store.h"
 #include "extract/extract.h"
 #include "features/feature_set.h"
 
 namespace coala {
 
-/// A file of preferences and how it is to be read.
-struct DataFile {
-  std::filesystem::path path;
-  ReaderOptions reader;
-};
-
 struct FileExtraction {
   ExtractTotals totals;
   FeatureKind kind = FeatureKind::Pairs;
-  ReaderCounts left_out;  ///< what the reader left out; only what was looked at when the output was up to date
   std::shared_ptr<const TokenProjection> projection;  ///< that made the sums for a token head; null: there are none
 };
 
-/// Extracts a data file to a feature file; see extract_pairs(). options.data is filled in here, and progress is
+/// Extracts records to a feature file; see extract_pairs(). What the data decide is filled in here, and progress is
 /// told of (core/progress.h) when there is no on_progress. The last of several shards to finish puts the output
 /// together.
-FileExtraction extract_file(const Backbone& backbone, const DataFile& data, const std::filesystem::path& out,
+FileExtraction extract_file(const Backbone& backbone, const RecordStore& data, const std::filesystem::path& out,
                             ExtractOptions options);
 
 /// Features that are used once and not kept, as for scoring.
@@ -39,7 +32,7 @@ struct MemoryExtraction {
 };
 
 /// The same numbers as those of a float32 feature file of extract_file(), of whole responses only.
-MemoryExtraction extract_to_memory(const Backbone& backbone, const DataFile& data, ExtractOptions options);
+MemoryExtraction extract_to_memory(const Backbone& backbone, const RecordStore& data, ExtractOptions options);
 
 /// The object "extract" of metrics.json.
 nlohmann::ordered_json extract_metrics(const ExtractTotals& totals);

@@ -39,7 +39,8 @@ std::size_t fitted_tokens(const EncodedResponse& response) {
 }
 
 template <class Item>
-Window first_window(RecordReader& records, ParallelExtractor& extractor, bool skip_bad) {
+Window first_window(const RecordStore& data, ParallelExtractor& extractor, bool skip_bad) {
+  RecordCursor records(data);
   WindowReader<Item> reader([&records](Item& item) { return records.next(item); }, extractor.extractor(),
                             extractor.pool(), 0, skip_bad);
   Window window;
@@ -101,12 +102,11 @@ class FollowedStates : public TokenConsumer {
 
 }  // namespace
 
-TokenSample choose_token_sample(const Backbone& backbone, const DataFile& data, ParallelExtractor& extractor,
+TokenSample choose_token_sample(const Backbone& backbone, const RecordStore& data, ParallelExtractor& extractor,
                                 std::size_t rank, double share, bool skip_bad) {
-  RecordReader records(data.path, data.reader);
   TokenSample sample;
-  sample.window = records.kind() == RecordKind::Pair ? first_window<Pair>(records, extractor, skip_bad)
-                                                     : first_window<Labelled>(records, extractor, skip_bad);
+  sample.window = data.kind() == RecordKind::Pair ? first_window<Pair>(data, extractor, skip_bad)
+                                                  : first_window<Labelled>(data, extractor, skip_bad);
   const Window& window = sample.window;
   sample.blocks = choose_blocks(window, extractor.extractor().settings().over);
   if (sample.blocks.empty()) {

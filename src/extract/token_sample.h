@@ -21,7 +21,7 @@ struct TokenSample {
 
 /// Reads the first window and chooses. Depends on the data, the model and the settings alone.
 /// @param share  of the tokens that extraction takes the expectation of, see token_share()
-TokenSample choose_token_sample(const Backbone& backbone, const DataFile& data, ParallelExtractor& extractor,
+TokenSample choose_token_sample(const Backbone& backbone, const RecordStore& data, ParallelExtractor& extractor,
                                 std::size_t rank, double share, bool skip_bad);
 
 /// How closely expectations are computed for the sample's basis: a share of the extraction decides.

@@ -58,8 +58,9 @@ void save_basis(const TokenBasis& basis, const std::string& key, const std::file
 }
 
 /// Evaluates a sample of the data, as far as its states are not kept already, and fits a basis to it.
-TokenBasis fit_basis(const Backbone& backbone, const DataFile& data, ParallelExtractor& extractor, KeptStates& states,
-                     const OutputMatrix& output, std::size_t rank, double share, const ExtractOptions& options) {
+TokenBasis fit_basis(const Backbone& backbone, const RecordStore& data, ParallelExtractor& extractor,
+                     KeptStates& states, const OutputMatrix& output, std::size_t rank, double share,
+                     const ExtractOptions& options) {
   const TokenSample sample = choose_token_sample(backbone, data, extractor, rank, share, options.skip_bad);
   if (sample.blocks.empty()) {
     FeatureExtractor evaluator(backbone, options.features, options.threads);
@@ -95,7 +96,7 @@ std::filesystem::path token_states_path(const std::filesystem::path& out, const 
   return path;
 }
 
-TokenSetup set_up_tokens(const Backbone& backbone, const DataFile& data, const std::filesystem::path& out,
+TokenSetup set_up_tokens(const Backbone& backbone, const RecordStore& data, const std::filesystem::path& out,
                          const ExtractOptions& options) {
   const auto output = options.output ? options.output : std::make_shared<const OutputMatrix>(backbone);
   const std::size_t rank = std::min(options.token_rank, output->dimension());

@@ -19,7 +19,7 @@ struct TokenSetup {
 /// evaluated again; docs/extraction.md says how large it is.
 /// @throws Error{BadInput} when the model's logits are no product of a matrix with the state, or no response has a
 /// token
-TokenSetup set_up_tokens(const Backbone& backbone, const DataFile& data, const std::filesystem::path& out,
+TokenSetup set_up_tokens(const Backbone& backbone, const RecordStore& data, const std::filesystem::path& out,
                          const ExtractOptions& options);
 
 /// Where the basis of an unfinished output is.

@@ -50,6 +50,9 @@ struct FeatureSet {
   std::vector<float> weight;  ///< [n], > 0 and finite; empty when the file has none (all 1)
   std::vector<float> margin;  ///< [n], finite; empty when the file has none
 
+  /// [n]; the part of a benchmark that a row belongs to. Empty for rows from a file, which does not keep it.
+  std::vector<std::string> subset;
+
   std::map<std::string, std::string> metadata;  ///< as `coala extract` writes it; empty for a foreign file
   std::string path;                             ///< where it came from, for messages
 

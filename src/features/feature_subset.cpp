@@ -35,6 +35,7 @@ FeatureSet subset(const FeatureSet& set, const std::vector<std::size_t>& rows) {
   result.prefix_tokens = entries_of(set.prefix_tokens, rows);
   result.weight = entries_of(set.weight, rows);
   result.margin = entries_of(set.margin, rows);
+  result.subset = entries_of(set.subset, rows);
   result.metadata = set.metadata;
   result.path = set.path;
   return result;

@@ -1,7 +1,6 @@
 #include "lm/answer_form.h"
 
 #include <algorithm>
-#include <cctype>
 #include <string_view>
 
 #include "core/utf8.h"
@@ -84,7 +83,7 @@ AnswerLead find_answer_lead(const RenderedAnswers& rendered) {
   if (of_prompt.empty()) return split_space(std::string(of_answer));
   if (leaves_thoughts_open(rendered)) return split_space(end_of_thoughts(rendered));
   // The prompt has something of its own, such as thoughts that end at once: what comes on top of it is a header.
-  const bool is_header = !core.empty() && std::isalnum(static_cast<unsigned char>(core.front())) == 0;
+  const bool is_header = !core.empty() && !is_letter_or_digit(core.front());
   if (!is_header || trimmed(rendered.prompt).ends_with(core)) return {};
   return split_space(std::string(of_answer));
 }

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 
 #include "core/utf8.h"
 
@@ -18,12 +17,6 @@ constexpr std::array<std::string_view, 3> kThoughts{"think", "thought", "reason"
 std::string_view without_blank_front(std::string_view text) {
   const std::size_t begin = text.find_first_not_of(kBlank);
   return begin == kNone ? std::string_view() : text.substr(begin);
-}
-
-std::string lower_case(std::string_view text) {
-  std::string result;
-  for (const char c : text) result += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return result;
 }
 
 /// The pieces as one text, marks included, and which of its bytes are of marks.

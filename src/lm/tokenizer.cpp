@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <limits>
 #include <optional>
 #include <utility>
@@ -25,10 +24,8 @@ std::string token_text(const llama_vocab* vocab, Token token) {
 /// Could the text be part of a template's structure, such as "<|im_start|>"? Words and white space are none, and what
 /// surrounds thoughts and calls of tools stands in answers too.
 bool may_be_mark(const std::string& text) {
-  const auto first = static_cast<unsigned char>(text.front());
-  if (text.size() < 3 || std::isalnum(first) != 0 || std::isspace(first) != 0) return false;
-  std::string lower;
-  for (const char c : text) lower += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  if (text.size() < 3 || is_letter_or_digit(text.front()) || is_space(text.front())) return false;
+  const std::string lower = lower_case(text);
   return std::ranges::none_of(std::array{"think", "thought", "tool", "function"},
                               [&](const char* word) { return lower.find(word) != std::string::npos; });
 }

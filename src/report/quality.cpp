@@ -122,6 +122,7 @@ std::string length_plot(const EvaluatedRows& rows, bool pairs) {
 std::string subset_title(const std::string& group) {
   if (group == "length_ratio") return "length of chosen over rejected";
   if (group == "margin") return "stated margin";
+  if (group == "subset") return "subset of the data";
   return group;
 }
 

@@ -7,6 +7,8 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 
+#include "core/utf8.h"
+
 namespace coala {
 namespace {
 
@@ -66,6 +68,16 @@ std::string summary(const nlohmann::ordered_json& metrics) {
   line("length_controlled_accuracy", "accuracy at equal lengths", 100, " %");
   line("calibration/expected_error", "calibration error", 100, " %");
   line("calibration/expected_error_scaled", "  after temperature scaling", 100, " %");
+  if (metrics.contains("accuracy_by_subset") && metrics.at("accuracy_by_subset").contains("subset")) {
+    text += "  by subset\n";
+    for (const auto& subset : metrics.at("accuracy_by_subset").at("subset")) {
+      const auto& interval = subset.at("accuracy_ci95");
+      fmt::format_to(out, "    {:<26} {:8.2f} %  [{:.2f}, {:.2f}]  ({} rows)\n",
+                     printable(subset.at("subset").get<std::string>()), 100 * subset.at("accuracy").get<double>(),
+                     100 * interval[0].get<double>(), 100 * interval[1].get<double>(),
+                     subset.at("rows").get<std::uint64_t>());
+    }
+  }
   if (metrics.contains("token_head")) {
     const auto& token = metrics.at("token_head");
     fmt::format_to(out, "  {:<28} {:8.2f} %  (without context {:.2f} %)\n", "token head, accuracy",

@@ -35,7 +35,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   options.skip_bad = data[0] % 3 == 0;
   options.max_record_bytes = kMostBytes;
   try {
-    coala::RecordReader reader(file.path(), options);
+    coala::RecordReader reader({{file.path()}, options});
     for (coala::Record record; reader.next(record);) {
     }
     if (!options.skip_bad) check_elements(file.path());

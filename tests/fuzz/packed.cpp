@@ -1,6 +1,7 @@
-// Packed files. An even first byte: the rest is the file as it is. An odd one: the rest is packed here, in two members
-// when the byte says so, and must come out as it went in.
+// Packed files. An even first byte: the rest is the file as it is. An odd one: the rest is packed here by gzip or zstd,
+// in two members when the byte says so, and must come out as it went in.
 #include <zlib.h>
+#include <zstd.h>
 
 #include <string>
 
@@ -10,7 +11,15 @@
 
 namespace {
 
-std::string packed(const std::string& text) {
+std::string zstd_packed(const std::string& text) {
+  std::string result(ZSTD_compressBound(text.size()), '\0');
+  const std::size_t bytes = ZSTD_compress(result.data(), result.size(), text.data(), text.size(), 1);
+  coala::fuzz::require(ZSTD_isError(bytes) == 0);
+  result.resize(bytes);
+  return result;
+}
+
+std::string gzip_packed(const std::string& text) {
   z_stream stream{};
   coala::fuzz::require(deflateInit2(&stream, 1, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY) == Z_OK);
   std::string result(deflateBound(&stream, text.size()) + 64, '\0');
@@ -52,6 +61,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return 0;
   }
   const std::size_t cut = data[0] % 4 == 1 ? rest.size() / 2 : rest.size();
+  const auto packed = data[0] % 8 < 4 ? gzip_packed : zstd_packed;
   const std::string file_bytes = packed(rest.substr(0, cut)) + (cut < rest.size() ? packed(rest.substr(cut)) : "");
   const coala::fuzz::InputFile file(file_bytes.data(), file_bytes.size());
   coala::fuzz::require(read_all(file.path(), step) == rest);
