@@ -12,7 +12,7 @@ TEST(Cli, HelpOfEveryCommandShowsDefaults) {
   const TemporaryFolder folder;
   const Outcome top = run(folder, "--help");
   EXPECT_EQ(top.status, 0);
-  for (const char* command : {"align", "prepare", "extract", "train", "eval", "score", "generate", "inspect"}) {
+  for (const char* command : {"align", "prepare", "extract", "train", "eval", "score", "generate", "chat", "inspect"}) {
     EXPECT_NE(top.out.find(command), std::string::npos) << command;
     const Outcome help = run(folder, std::string(command) + " --help");
     EXPECT_EQ(help.status, 0);
@@ -33,6 +33,70 @@ TEST(Cli, BadUsageIsStatusTwo) {
     EXPECT_EQ(outcome.status, 2) << arguments;
     EXPECT_NE(outcome.err + outcome.out, "") << arguments;
   }
+}
+
+TEST(Cli, WhatThereIsNotIsNamedWithWhatThereIs) {
+  const TemporaryFolder folder;
+  for (const auto& [arguments, said] : {std::pair{"algin --model m", "did you mean align?"},
+                                        {"tune", "the commands are"},
+                                        {"align --modle m", "did you mean --model?"},
+                                        {"generate -m m -p hi --max-token 3", "did you mean --max-tokens?"},
+                                        {"generate -m m -p hi extra words", "\"extra\" belongs to no option"},
+                                        {"train -x", "there is no option \"-x\""}}) {
+    expect_refused(run(folder, arguments), {said});
+  }
+  EXPECT_EQ(run(folder, "help").status, 0);
+  EXPECT_NE(run(folder, "-v").out.find("coala "), std::string::npos);
+  // Values may look like options, and llama.cpp's letters work.
+  const Outcome outcome = run(folder, "generate -m " + model() + " -p --modle -n 2 -t 1 -s 3 --temperature 0");
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+}
+
+TEST(Cli, ScoresAnswersThatNobodyHasJudged) {
+  const TemporaryFolder folder;
+  const auto pairs = write_pairs(folder, 60);
+  const std::string use = " --model " + model() + " --head " + shell_quoted(folder / "a" / "head.safetensors");
+  ASSERT_EQ(run(folder, "align --model " + model() + " --data " + shell_quoted(pairs) + " --gates 0 --out " +
+                            shell_quoted(folder / "a"))
+                .status,
+            0);
+  const auto scores = [&](const std::string& arguments) {
+    const Outcome outcome = run(folder, "score --json" + use + " " + arguments);
+    EXPECT_EQ(outcome.status, 0) << outcome.err;
+    return nlohmann::json::parse(outcome.out).at("scores");
+  };
+  const auto given = scores("--prompt 'a hen' --response 'ran and ran' sand");
+  ASSERT_EQ(given.size(), 2u);
+  EXPECT_EQ(given[0].at("text"), "ran and ran");
+  EXPECT_EQ(given[0].at("rank").get<int>() + given[1].at("rank").get<int>(), 3);
+  EXPECT_EQ(given[0].at("rank") == 1, given[0].at("score") > given[1].at("score"));
+  // The same as the data of a pair, and in every form of answers.
+  write_file(folder / "pair", R"({"prompt": "a hen", "chosen": "ran and ran", "rejected": "sand"})");
+  const auto pair = scores("--data " + shell_quoted(folder / "pair"));
+  EXPECT_EQ(pair[0].at("score"), given[0].at("score"));
+  EXPECT_EQ(pair[1].at("score"), given[1].at("score"));
+  write_file(folder / "forms", R"({"prompt": "a hen", "responses": ["ran and ran", "sand"]}
+{"messages": [{"role": "user", "content": "a hen"}, {"role": "assistant", "content": "sand"}]}
+{"prompt": "a hen", "completion": "ran and ran"}
+)");
+  const auto forms = scores("--data " + shell_quoted(folder / "forms"));
+  ASSERT_EQ(forms.size(), 4u);
+  EXPECT_EQ(forms[0].at("score"), given[0].at("score"));
+  EXPECT_EQ(forms[2].at("score"), given[1].at("score"));
+  EXPECT_EQ(forms[3].at("score"), given[0].at("score"));
+  EXPECT_EQ(forms[0].at("id"), "1.1");
+  // Replies of generate are read again, as answers and as prompts.
+  ASSERT_EQ(run(folder, "generate --model " + model() + " --data " + shell_quoted(folder / "forms") +
+                            " --samples 2 --max-tokens 3 --out " + shell_quoted(folder / "r.jsonl"))
+                .status,
+            0);
+  EXPECT_EQ(scores("--data " + shell_quoted(folder / "r.jsonl")).size(), 8u);
+  EXPECT_EQ(
+      run(folder, "generate --model " + model() + " --max-tokens 1 --data " + shell_quoted(folder / "r.jsonl")).status,
+      0);
+  expect_refused(run(folder, "score" + use), {"--data or --response"});
+  expect_refused(run(folder, "extract --model " + model() + " --out x --data " + shell_quoted(folder / "r.jsonl")),
+                 {"no known data shape"});
 }
 
 TEST(Cli, AlignScoreEvalInspect) {

@@ -73,6 +73,7 @@ TEST_F(DataFolder, OfADataSetIsReadWithoutWhatLiesAbout) {
     file(name, "x");
   }
   EXPECT_EQ(found("set"), (Names{"set/data/train-00000-of-00002.parquet", "set/data/train-00001-of-00002.parquet"}));
+  EXPECT_EQ(find_data_files({"-"}), std::vector<fs::path>{"/dev/stdin"});
   EXPECT_EQ(found("set/data/train-00001*"), (Names{"set/data/train-00001-of-00002.parquet"}));
 }
 

@@ -111,6 +111,12 @@ class Hostile(unittest.TestCase):
         self.assertEqual(status, 0, message)
         self.assertEqual(sum(line.startswith(b'{"id"') for line in out.splitlines()), 40)
 
+    def test_a_terminal_that_is_not_there_is_said(self):
+        status, message, _ = run("prepare", "--data", "pairs.jsonl", "--out", "/dev/tty", folder=self.folder,
+                                 start_new_session=True)
+        self.assertEqual(status, 1, message)
+        self.assertIn("cannot open /dev/tty", message)
+
     def test_links_are_followed(self):
         os.symlink("there.jsonl", self.folder / "link")
         status, message, _ = run("prepare", "--data", "pairs.jsonl", "--out", "link", folder=self.folder)

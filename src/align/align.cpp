@@ -169,6 +169,10 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
     return {std::move(*metrics), true};
   }
 
+  if (std::filesystem::exists(paths.metrics)) {
+    log_line(fmt::format("{} holds a run with other data or settings: its head and report are replaced",
+                         options.out.string()));
+  }
   log_line(fmt::format("stage 2 of 3: training on {} rows of dimension {}", train.rows(), train.dimension()));
   TrainingRun run = train_over_seeds(train, plan, options.fit, options.seeds, pool);
   throw_if_interrupted();

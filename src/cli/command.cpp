@@ -40,15 +40,19 @@ std::string command_line(const CLI::App& command) {
 void add_common_options(CLI::App& command, CommonOptions& options) {
   command.add_flag("--json", options.json, "print one machine-readable object on standard output");
   command.add_flag("--quiet", options.quiet, "no progress or news on standard error");
-  command.add_option("--seed", options.seed, "seed of everything random")->capture_default_str();
-  command.add_option("--threads", options.threads, "threads to use; 0: as many as cores are free now")
+  command.add_option("-s,--seed", options.seed, "seed of everything random")->capture_default_str();
+  command.add_option("-t,--threads", options.threads, "threads to use; 0: as many as cores are free now")
       ->check(CLI::Range(0, 4096))
       ->capture_default_str();
 }
 
 int chosen_threads(const CommonOptions& options) {
-  if (options.threads > 0) return options.threads;
   const int cores = usable_cores();
+  if (options.threads > cores) {
+    log_warning(fmt::format("--threads {} is more than the {} cores that this process may use: they take turns",
+                            options.threads, cores));
+  }
+  if (options.threads > 0) return options.threads;
   const int free = free_cores();
   if (free < cores) {
     log_line(fmt::format("using {} of {} cores: other programs keep the rest busy (--threads sets the number)", free,

@@ -124,7 +124,7 @@ void add_eval_command(CLI::App& app) {
       ->expected(2);
   command.add_option("--features", options->features, "feature file to evaluate on, or a folder of them")
       ->type_name(kInput);
-  add_model_input_options(command, options->input, /*required=*/false);
+  add_model_input_options(command, options->input, /*model_required=*/false, /*data_required=*/false);
 #ifdef COALA_HAVE_LM
   add_generated_eval_options(command, options->generated);
 #endif

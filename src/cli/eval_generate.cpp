@@ -161,7 +161,7 @@ void add_generated_eval_options(CLI::App& command, GeneratedEvalOptions& options
       ->capture_default_str();
   command.add_option("--figure", options.figure, "with --generate: an SVG of score against perplexity")
       ->type_name(kOutput);
-  command.add_option("--max-tokens", options.generation.settings.max_tokens, "with --generate: longest reply")
+  command.add_option("-n,--max-tokens", options.generation.settings.max_tokens, "with --generate: longest reply")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   command.add_option("--num-candidates", options.generation.num_candidates, "with --generate: as in `coala generate`")

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -106,7 +107,7 @@ std::vector<Json> lines_of(const GenerateCommand& command, const PromptRecord& r
   const Head* head = reward ? reward->head : nullptr;
   std::vector<Json> lines;
   for (std::size_t k = first; k < last; ++k) {
-    lines.push_back(reply_line(record.id, candidates[k], head, k, command.chooses_best() ? 0 : k));
+    lines.push_back(reply_line(record, candidates[k], head, k, command.chooses_best() ? 0 : k));
     if (command.show_candidates) lines.back()["candidates"] = candidate_list(candidates, head);
   }
   return lines;
@@ -139,6 +140,10 @@ Totals write_replies(const GenerateCommand& command, const Backbone& backbone, s
             writer.write(lines_of(command, records[i], candidates, first, last));
           } else {
             print_text((command.generation.settings.on_text ? "" : candidates[first].text) + "\n");
+            if (candidates[first].finish == Finish::Length) {
+              log_line(fmt::format("the reply was cut at {} tokens; --max-tokens writes more",
+                                   candidates[first].tokens.size()));
+            }
           }
           if (progress) progress->advance(1);
         },
@@ -186,6 +191,9 @@ void run_generate(GenerateCommand& command, const CLI::App& app) {
   ReplyWriter writer(command.common.json);
   if (!command.out.empty()) {
     const auto lines = static_cast<std::size_t>(command.chooses_best() ? 1 : settings.candidates);
+    if (std::filesystem::is_regular_file(command.out)) {
+      log_line(fmt::format("{} is there already, and is replaced when all is written", command.out));
+    }
     writer.open(command.out, origin_of(command, backbone.identity(), records, prompts), lines);
   }
   if (writer.records() > 0) log_line(fmt::format("going on after {} of {} prompts", writer.records(), prompts.size()));
@@ -216,7 +224,7 @@ void add_generate_command(CLI::App& app) {
   add_model_options(command, options->model, /*required=*/true);
   command.add_option("--head", options->head, "head file that scores the replies")->type_name(kInput);
   command.add_flag("--allow-unbound", options->allow_unbound, "accept a head that does not say which model it is for");
-  command.add_option("--prompt", options->prompt, "one prompt: what the user says");
+  command.add_option("-p,--prompt", options->prompt, "one prompt: what the user says");
   add_data_options(command, options->data, /*required=*/false);
   add_skip_option(command, options->data);
   command

@@ -153,7 +153,7 @@ void add_sampling_options(CLI::App& command, GenerationOptions& options) {
 }
 
 void add_generation_options(CLI::App& command, GenerationOptions& options) {
-  command.add_option("--max-tokens", options.settings.max_tokens, "longest reply")
+  command.add_option("-n,--max-tokens", options.settings.max_tokens, "longest reply")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   add_guidance_options(command, options);

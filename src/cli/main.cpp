@@ -1,20 +1,26 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cerrno>
 #include <clocale>
 #include <cstdio>
 #include <cstdlib>
 #include <limits>
 #include <new>
+#include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
+#include <vector>
 
 #include "cli/address_space.h"
 #include "cli/check_options.h"
 #include "cli/command.h"
 #include "cli/console.h"
 #include "cli/reference.h"
+#include "cli/words.h"
+#include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/messages.h"
@@ -27,12 +33,25 @@
 
 namespace {
 
+/// Not what goes to a terminal or through a pipe.
+bool keeps_replies(const CLI::Option& out) {
+  if (out.count() == 0) return false;
+  try {
+    return !coala::is_written_through(out.as<std::string>());
+  } catch (const coala::Error&) {
+    return false;
+  }
+}
+
 /// What is left of a command that was stopped, and what the same command does next.
-std::string_view what_is_kept(std::string_view command) {
+std::string_view what_is_kept(const CLI::App& app) {
+  const std::string command = app.get_name();
   if (command == "extract") return "what is evaluated is kept: the same command goes on where it was";
   if (command == "align") return "evaluated features are kept, training starts anew: run the same command again";
   if (command == "train") return "nothing is kept, a head is written at the end: the same command starts anew";
-  if (command == "generate") return "replies that are in --out are kept: the same command goes on after them";
+  if (command == "generate" && keeps_replies(*app.get_option("--out"))) {
+    return "finished replies are kept beside --out: the same command goes on after them";
+  }
   return "nothing is kept: the same command starts anew";
 }
 
@@ -51,11 +70,13 @@ std::string without_largest_number(std::string text) {
 }
 
 /// One message and the exit status for whatever ends a command.
-/// @param command  which, empty when it is not known
-int report(const std::exception& exception, std::string_view command) {
+/// @param command  which; null when it is not known
+int report(const std::exception& exception, const CLI::App* command) {
   if (const auto* error = dynamic_cast<const coala::Error*>(&exception)) {
     std::string_view hint = error->hint();
-    if (hint.empty() && error->code() == coala::ErrorCode::Interrupted) hint = what_is_kept(command);
+    if (hint.empty() && error->code() == coala::ErrorCode::Interrupted && command != nullptr) {
+      hint = what_is_kept(*command);
+    }
     say(fmt::format("{}: {}", coala::error_name(error->code()), error->what()), hint);
     return coala::exit_status(error->code());
   }
@@ -73,8 +94,8 @@ int report(const std::exception& exception, std::string_view command) {
 }
 
 int run(int argc, char** argv) {
-  CLI::App app{"coala aligns a language model to preferences without training it"};
-  app.set_version_flag("--version", std::string("coala ") + coala::kVersion);
+  CLI::App app{"coala aligns a language model to preferences without training it", "coala"};
+  app.set_version_flag("-v,--version", std::string("coala ") + coala::kVersion);
   // Ends the parsing as --version does, and prints the text.
   app.add_flag_callback(
       "--help-markdown", [&app] { throw CLI::CallForVersion(coala::markdown_reference(app), 0); },
@@ -89,20 +110,29 @@ int run(int argc, char** argv) {
   coala::add_align_command(app);
   coala::add_extract_command(app);
   coala::add_generate_command(app);
+  coala::add_chat_command(app);
   coala::add_export_command(app);
   coala::add_score_command(app);
 #endif
   for (CLI::App* command : app.get_subcommands({})) {
     command->parse_complete_callback([command] {
       coala::set_last_words(fmt::format("{}: stopped on request\n  hint: {}\n",
-                                        coala::error_name(coala::ErrorCode::Interrupted),
-                                        what_is_kept(command->get_name())));
+                                        coala::error_name(coala::ErrorCode::Interrupted), what_is_kept(*command)));
       coala::check_options(*command);
     });
   }
   try {
     coala::check_address_space();
-    app.parse(argc, argv);
+    std::vector<std::string> words(argv + 1, argv + argc);
+    if (words.empty()) {
+      coala::print_out("{}", app.help());
+      return coala::exit_status(coala::ErrorCode::BadUsage);
+    }
+    if (words.front() == "help") words.front() = "--help";
+    if (words.front() == "version") words.front() = "--version";
+    coala::check_words(app, words);
+    std::reverse(words.begin(), words.end());  // as CLI11 takes them
+    app.parse(std::move(words));
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
     say(fmt::format("{}: {}", coala::error_name(coala::ErrorCode::BadUsage), without_largest_number(error.what())),
@@ -110,7 +140,7 @@ int run(int argc, char** argv) {
     return coala::exit_status(coala::ErrorCode::BadUsage);
   } catch (const std::exception& exception) {
     const auto commands = app.get_subcommands();
-    return report(exception, commands.empty() ? std::string() : commands.front()->get_name());
+    return report(exception, commands.empty() ? nullptr : commands.front());
   }
   return 0;
 }
@@ -137,7 +167,7 @@ int main(int argc, char** argv) {
   int status = run(argc, argv);
   // Both: what failed before the last bytes is not known to the flush.
   if ((std::fflush(stdout) != 0 || std::ferror(stdout) != 0) && status == 0) {
-    status = report(std::system_error(errno, std::generic_category(), "cannot write to standard output"), "");
+    status = report(std::system_error(errno, std::generic_category(), "cannot write to standard output"), nullptr);
   }
 #ifdef __SANITIZE_ADDRESS__
   return status;  // leaks are looked for as the process ends

@@ -9,10 +9,10 @@
 
 namespace coala {
 
-void add_model_input_options(CLI::App& command, ModelInput& input, bool required) {
-  add_model_options(command, input.model, required);
+void add_model_input_options(CLI::App& command, ModelInput& input, bool model_required, bool data_required) {
+  add_model_options(command, input.model, model_required);
   add_skip_option(command, input.data);
-  add_data_options(command, input.data, required);
+  add_data_options(command, input.data, data_required);
   command.add_flag("--allow-unbound", input.allow_unbound,
                    "accept a head or features that do not say which model they come from");
 }
@@ -54,25 +54,45 @@ FeatureSettings check_model(const Head& head, const std::filesystem::path& head_
 }
 
 HeadFeatures features_for_head(const Head& head, const std::filesystem::path& head_path, const ModelInput& input,
-                               int threads) {
+                               std::shared_ptr<const RecordStore> store, int threads) {
   const Backbone backbone(input.model.file());
   ExtractOptions options;
   options.threads = threads;
   options.skip_bad = input.data.skip_bad;
   options.features = check_model(head, head_path, backbone, input.model, input.allow_unbound);
   show_warnings(backbone, options.features.template_mode);
-  std::error_code ignored;
-  const RecordStore data(input.data.files(), std::filesystem::temp_directory_path(ignored));
-  MemoryExtraction extraction = extract_to_memory(backbone, data, options);
-  return {std::move(extraction.features), std::move(extraction.ids)};
+  MemoryExtraction extraction = extract_to_memory(backbone, *store, options);
+  HeadFeatures result{std::move(extraction.features), std::move(extraction.ids), {}, std::move(store)};
+  auto bad = extraction.totals.left_out.begin();  // in the order of the records
+  for (std::size_t i = 0; i < result.store->size(); ++i) {
+    if (bad != extraction.totals.left_out.end() && bad->number == i) {
+      ++bad;
+    } else {
+      result.records.push_back(i);
+    }
+  }
+  return result;
 }
 
 #else
 
-HeadFeatures features_for_head(const Head&, const std::filesystem::path&, const ModelInput&, int) {
+HeadFeatures features_for_head(const Head&, const std::filesystem::path&, const ModelInput&,
+                               std::shared_ptr<const RecordStore>, int) {
   throw Error(ErrorCode::NotBuilt, "this build has no language-model part", "build with -DCOALA_LM=ON");
 }
 
 #endif
+
+std::shared_ptr<const RecordStore> read_records(const DataOptions& data, bool unjudged) {
+  DataFiles files = data.files();
+  files.reader.unjudged = unjudged;
+  std::error_code ignored;
+  return std::make_shared<const RecordStore>(files, std::filesystem::temp_directory_path(ignored));
+}
+
+HeadFeatures features_for_head(const Head& head, const std::filesystem::path& head_path, const ModelInput& input,
+                               int threads) {
+  return features_for_head(head, head_path, input, read_records(input.data, /*unjudged=*/false), threads);
+}
 
 }  // namespace coala

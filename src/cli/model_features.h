@@ -2,11 +2,13 @@
 
 #include <CLI/CLI.hpp>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "cli/data_options.h"
 #include "cli/model_options.h"
+#include "data/record_store.h"
 #include "features/feature_set.h"
 #include "head/head.h"
 #ifdef COALA_HAVE_LM
@@ -22,7 +24,7 @@ struct ModelInput {
   bool allow_unbound = false;  ///< accept a head that does not say which model it belongs to
 };
 
-void add_model_input_options(CLI::App& command, ModelInput& input, bool required);
+void add_model_input_options(CLI::App& command, ModelInput& input, bool model_required, bool data_required);
 
 #ifdef COALA_HAVE_LM
 /// The settings that a head's features were made with, after a check that the model and its template are those it was
@@ -34,7 +36,9 @@ FeatureSettings check_model(const Head& head, const std::filesystem::path& head_
 
 struct HeadFeatures {
   FeatureSet features;
-  std::vector<std::string> ids;  ///< of the records, [n]
+  std::vector<std::string> ids;              ///< of the records, [n]
+  std::vector<std::size_t> records;          ///< their numbers in the store, [n]
+  std::shared_ptr<const RecordStore> store;  ///< what was read; null for features from a file
 };
 
 /// Features of the data as the head needs them: its pooling, template and maximum length. The model is checked against
@@ -42,5 +46,10 @@ struct HeadFeatures {
 /// @throws Error{Mismatch}; Error{NotBuilt} in a build without the language-model part
 HeadFeatures features_for_head(const Head& head, const std::filesystem::path& head_path, const ModelInput& input,
                                int threads);
+/// The same of records that were read already.
+HeadFeatures features_for_head(const Head& head, const std::filesystem::path& head_path, const ModelInput& input,
+                               std::shared_ptr<const RecordStore> store, int threads);
+/// What --data names, read.
+std::shared_ptr<const RecordStore> read_records(const DataOptions& data, bool unjudged);
 
 }  // namespace coala

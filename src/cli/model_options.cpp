@@ -11,7 +11,7 @@ namespace coala {
 
 void add_model_options(CLI::App& command, ModelOptions& options, bool required) {
   CLI::Option* model =
-      command.add_option("--model", options.model, "model (GGUF)")->type_name(kInput)->required(required);
+      command.add_option("-m,--model", options.model, "model (GGUF)")->type_name(kInput)->required(required);
   CLI::Option* lora = command.add_option("--lora", options.lora, "LoRA adapter (GGUF) that becomes part of the model")
                           ->type_name(kInput)
                           ->needs(model);

@@ -59,7 +59,9 @@ std::string row(const CLI::Option& option) {
   const std::string standard = option.get_required()              ? "required"
                                : option.get_default_str().empty() ? ""
                                                                   : "`" + option.get_default_str() + "`";
-  return fmt::format("| `{}` | {} | {} | {} |\n", option.get_name(), values(option), standard, text);
+  std::string names = "`" + option.get_name() + "`";
+  for (const std::string& name : option.get_snames()) names += ", `-" + name + "`";
+  return fmt::format("| {} | {} | {} | {} |\n", names, values(option), standard, text);
 }
 
 }  // namespace

@@ -34,9 +34,17 @@ std::string one_line(const Json& line) {
 
 }  // namespace
 
-Json reply_line(const std::string& id, const Reply& reply, const Head* head, std::size_t candidate,
+Json reply_line(const PromptRecord& record, const Reply& reply, const Head* head, std::size_t candidate,
                 std::size_t sample) {
-  Json line{{"id", id}};
+  Json line{{"id", record.id}};
+  if (record.prompt.messages.empty()) {
+    line["prefix"] = record.prompt.text;
+  } else {
+    line["prompt"] = Json::array();
+    for (const Message& message : record.prompt.messages) {
+      line["prompt"].push_back({{"role", message.role}, {"content", message.content}});
+    }
+  }
   line.update(reply_fields(reply, head));
   line["candidate"] = candidate;
   line["sample"] = sample;

@@ -9,13 +9,14 @@
 
 #include "cli/reply_file.h"
 #include "core/atomic_file.h"
+#include "data/prompt_reader.h"
 #include "decode/generator.h"
 
 namespace coala {
 
-/// A record's reply as it is written.
-nlohmann::ordered_json reply_line(const std::string& id, const Reply& reply, const Head* head, std::size_t candidate,
-                                  std::size_t sample);
+/// A record's reply as it is written, with its prompt: every command that reads answers takes it.
+nlohmann::ordered_json reply_line(const PromptRecord& record, const Reply& reply, const Head* head,
+                                  std::size_t candidate, std::size_t sample);
 nlohmann::ordered_json candidate_list(std::span<const Reply> candidates, const Head* head);
 
 /// One line per token that was drawn, on standard error: record, candidate, place, text, probability, score.

@@ -157,7 +157,10 @@ void AtomicFile::open_through() {
   for (;;) {
     descriptor_ = ::open(final_path_.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (descriptor_ >= 0) return;
-    if (errno != ENXIO && errno != EINTR) fail("open", errno);
+    const int error = errno;
+    // A pipe that nobody reads yet; a device says the same where there is none (/dev/tty without a terminal).
+    const bool waits = error == ENXIO && std::filesystem::is_fifo(final_path_);
+    if (!waits && error != EINTR) fail("open", error);
     throw_if_interrupted();
     std::this_thread::sleep_for(kLook);
   }

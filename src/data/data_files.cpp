@@ -224,6 +224,7 @@ std::optional<std::string> hub_name(std::string_view name) {
 }
 
 std::vector<fs::path> files_for(const std::string& name) {
+  if (name == "-") return {"/dev/stdin"};
   std::error_code error;
   const fs::file_status status = fs::status(name, error);
   if (status.type() == fs::file_type::not_found) {

@@ -349,6 +349,7 @@ std::vector<Pair> read_content(const Row& row, Shape shape, Rankings rankings, R
       return read_oasst_tree(row, rankings, counts);
     case Shape::Auto:
     case Shape::TrlUnpaired:
+    case Shape::Unjudged:
     case Shape::HelpSteer:
     case Shape::Imdb:
     case Shape::Oasst:

@@ -13,6 +13,7 @@
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/utf8.h"
+#include "data/comparison.h"
 #include "data/conversation.h"
 #include "data/data_files.h"
 #include "data/helpsteer.h"
@@ -20,9 +21,11 @@
 #include "data/oasst.h"
 #include "data/pair_shapes.h"
 #include "data/prompt_columns.h"
+#include "data/ranking.h"
 #include "data/reading_report.h"
 #include "data/row.h"
 #include "data/row_source.h"
+#include "data/unjudged.h"
 
 namespace coala {
 namespace {
@@ -68,13 +71,15 @@ struct RecordReader::State {
   std::optional<OpenConversation> conversation;
   std::optional<HelpSteerGroup> group;
   std::deque<Pair> pairs;
-  std::optional<Labelled> labelled;
+  std::deque<Labelled> labelled;
   Shape pairs_shape = Shape::Auto;  ///< of what is in `pairs` or `labelled`
 
   bool read_row();
+  Shape shape_of_row() const;
   bool load();
   bool expand(Record& record);
   void take_row();
+  void take_labelled();
   void take_pairs();
   void note(RecordNotes& notes) const;
   template <class Add>
@@ -125,6 +130,13 @@ bool RecordReader::State::read_row() {
   return row.has_value();
 }
 
+/// A judgement is looked for first, where there need not be one.
+Shape RecordReader::State::shape_of_row() const {
+  if (!options.unjudged) return detect_shape(*row);
+  const bool judged = has_two_answers(*row) || is_comparison(*row) || is_ranking(*row) || label_column(*row) != nullptr;
+  return !judged && holds_unjudged(*row) ? Shape::Unjudged : detect_shape(*row);
+}
+
 /// Reads the next row and tells its shape; false at the end of the last file.
 bool RecordReader::State::load() {
   if (std::exchange(row_waits, false)) return true;
@@ -133,7 +145,7 @@ bool RecordReader::State::load() {
       shape = options.shape;
       return true;
     }
-    if (guarded([&] { shape = detect_shape(*row); })) return true;
+    if (guarded([&] { shape = shape_of_row(); })) return true;
   }
   return false;
 }
@@ -200,9 +212,9 @@ bool RecordReader::State::expand(Record& record) {
     pairs.pop_front();
     if (accept(record, pairs_shape)) return true;
   }
-  if (labelled) {
-    record = std::move(*labelled);
-    labelled.reset();
+  while (!labelled.empty()) {
+    record = std::move(labelled.front());
+    labelled.pop_front();
     if (accept(record, pairs_shape)) return true;
   }
   close_rows();
@@ -319,22 +331,33 @@ void RecordReader::State::gather_oasst() {
   pairs_shape = Shape::Oasst;
 }
 
+void RecordReader::State::take_labelled() {
+  std::vector<Labelled> found;
+  if (shape == Shape::Unjudged) {
+    found = read_unjudged(*row, counts);
+  } else if (std::optional<Labelled> one = read_labelled(*row, shape, counts)) {
+    found.push_back(std::move(*one));
+  }
+  if (found.empty()) return;
+  std::vector<std::string_view> said = said_in(found.front().prompt);
+  for (Labelled& one : found) {
+    note(one);
+    require_question(*row, one.prompt);
+    said.emplace_back(one.response);
+  }
+  check_unread(said, asks(found.front().prompt) || shape == Shape::Imdb);
+  std::move(found.begin(), found.end(), std::back_inserter(labelled));
+  pairs_shape = shape;
+}
+
 /// Opens what the current row holds: pairs, a conversation, a group, or a labelled response.
 void RecordReader::State::take_row() {
-  const bool is_labelled = shape == Shape::Imdb || shape == Shape::TrlUnpaired ||
+  const bool is_labelled = shape == Shape::Imdb || shape == Shape::TrlUnpaired || shape == Shape::Unjudged ||
                            (shape == Shape::Coala && !row->has_key("chosen") && row->has("response"));
   check_kind(is_labelled ? RecordKind::Labelled : RecordKind::Pair);
   open_rows = 1;
   if (is_labelled) {
-    std::optional<Labelled> found = read_labelled(*row, shape, counts);
-    if (!found) return;
-    note(*found);
-    require_question(*row, found->prompt);
-    std::vector<std::string_view> said = said_in(found->prompt);
-    said.emplace_back(found->response);
-    check_unread(said, asks(found->prompt) || shape == Shape::Imdb);
-    labelled = std::move(found);
-    pairs_shape = shape;
+    take_labelled();
     return;
   }
   switch (shape) {
@@ -370,6 +393,7 @@ void RecordReader::State::take_row() {
     case Shape::Auto:
     case Shape::Imdb:
     case Shape::TrlUnpaired:
+    case Shape::Unjudged:
       throw Error(ErrorCode::Internal, "a record whose shape nobody reads");
   }
 }
@@ -382,7 +406,7 @@ bool RecordReader::State::advance(Record& record) {
       conversation.reset();
       group.reset();
       pairs.clear();
-      labelled.reset();
+      labelled.clear();
     }
   }
 }

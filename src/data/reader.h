@@ -23,6 +23,7 @@ struct ReaderOptions {
   Alternation alternation = Alternation::Paper;          ///< how conversations become pairs
   Rankings rankings = Rankings::All;                     ///< how several responses become pairs
   ColumnOptions columns;                                 ///< how columns are called
+  bool unjudged = false;                                 ///< answers without a judgement are read as well
   bool skip_bad = false;                                 ///< records that cannot be read are left out, and counted
   std::size_t max_record_bytes = std::size_t{16} << 20;  ///< longest JSON object; bounds the memory
 };

@@ -42,7 +42,7 @@ struct Pair : RecordNotes {
   std::optional<double> weight;  ///< how much the pair counts; 1 when absent
 };
 
-/// A response that is good (+1) or bad (-1) by itself.
+/// A response that is good (+1) or bad (-1) by itself, or that nobody has judged (0).
 struct Labelled : RecordNotes {
   Prompt prompt;
   std::string response;

@@ -146,35 +146,59 @@ std::uint64_t bytes_of(const std::vector<std::filesystem::path>& files) {
 
 }  // namespace
 
+/// Puts records behind each other, and hashes them.
+class RecordStore::Appender {
+ public:
+  explicit Appender(RecordStore& store) : store_(store) {
+    hasher_.add(store.kind_ == RecordKind::Pair ? "pairs" : "labelled");
+  }
+
+  void add(const Record& record) {
+    std::string& recent = store_.recent_;
+    store_.offsets_.push_back((store_.file_ ? store_.file_->bytes() : 0) + recent.size());
+    content_.clear();
+    put_content(content_, record);
+    hasher_.add(content_);
+    std::visit([&](const auto& held) { put(recent, std::string_view(held.id)); }, record);
+    recent += content_;
+    if (recent.size() < kBlockBytes) return;
+    if (!store_.file_) store_.file_ = std::make_unique<TemporaryFile>(store_.folder_);
+    store_.file_->append(recent.data(), recent.size());
+    recent.clear();
+  }
+
+  void finish() { store_.hash_ = hasher_.hex(); }
+
+ private:
+  RecordStore& store_;
+  Hasher hasher_;
+  std::string content_;
+};
+
 RecordStore::RecordStore(const DataFiles& data, const std::filesystem::path& folder)
     : name_(name_of(data.paths)), folder_(folder) {
   Progress progress("reading", bytes_of(data.paths), "bytes");
   progress.may_end_early();
   RecordReader reader(data);
   kind_ = reader.kind();
-  Hasher hasher;
-  hasher.add(kind_ == RecordKind::Pair ? "pairs" : "labelled");
-  std::string content;
+  Appender appender(*this);
   std::uint64_t told = 0;
   for (Record record; reader.next(record);) {
-    offsets_.push_back((file_ ? file_->bytes() : 0) + recent_.size());
-    content.clear();
-    put_content(content, record);
-    hasher.add(content);
-    std::visit([&](const auto& held) { put(recent_, std::string_view(held.id)); }, record);
-    recent_ += content;
-    if (recent_.size() >= kBlockBytes) {
-      if (!file_) file_ = std::make_unique<TemporaryFile>(folder_);
-      file_->append(recent_.data(), recent_.size());
-      recent_.clear();
-    }
+    appender.add(record);
     if (reader.bytes_read() - told >= kToldBytes) {
       progress.advance(reader.bytes_read() - std::exchange(told, reader.bytes_read()));
     }
   }
-  hash_ = hasher.hex();
+  appender.finish();
   counts_ = reader.counts();
   for (const std::string& example : counts_.bad_examples) log_warning("left out: " + example);
+}
+
+RecordStore::RecordStore(std::span<const Labelled> records, std::string name)
+    : kind_(RecordKind::Labelled), name_(std::move(name)) {
+  Appender appender(*this);
+  for (const Labelled& record : records) appender.add(record);
+  appender.finish();
 }
 
 std::uint64_t RecordStore::end_of(std::size_t number) const {

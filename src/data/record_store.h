@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,8 @@ class RecordStore {
   /// @param folder  where the temporary file takes its space; little data stay in memory
   /// @throws what RecordReader throws; Error{Io} when there is no room
   RecordStore(const DataFiles& data, const std::filesystem::path& folder);
+  /// Of labelled responses that come from elsewhere. @param name  for messages
+  RecordStore(std::span<const Labelled> records, std::string name);
 
   std::size_t size() const { return offsets_.size(); }
   RecordKind kind() const { return kind_; }
@@ -34,6 +37,7 @@ class RecordStore {
 
  private:
   friend class RecordCursor;
+  class Appender;
   std::uint64_t end_of(std::size_t number) const;
   std::string bytes(std::uint64_t begin, std::uint64_t end) const;
 

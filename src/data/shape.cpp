@@ -67,6 +67,8 @@ const char* shape_name(Shape shape) {
       return "helpsteer";
     case Shape::HelpSteer3:
       return "helpsteer3";
+    case Shape::Unjudged:
+      return "unjudged";
     case Shape::Imdb:
       return "imdb";
     case Shape::EduFeedback:

@@ -27,6 +27,7 @@ enum class Shape {
   Ranking,         ///< several responses with ratings or ranks: distilabel, Nectar, UltraFeedback, Stack Exchange
   Oasst,           ///< Open Assistant's messages, one per line
   OasstTree,       ///< Open Assistant's trees, one per line
+  Unjudged,        ///< answers that nobody has judged, where they are wanted (ReaderOptions::unjudged)
 };
 
 /// The name on the command line and in reports, e.g. "hh-rlhf".

@@ -23,11 +23,13 @@ namespace {
 
 constexpr std::size_t kLargestMessage = std::size_t{1} << 26;
 
-rlim_t address_space_bytes() {
+/// Memory that this process can write to, as RLIMIT_DATA counts it (since Linux 4.7). Not its address space: what is
+/// reserved there for a thread's heap could be used beyond any limit.
+rlim_t data_bytes() {
   long pages = 0;
   std::FILE* file = std::fopen("/proc/self/statm", "r");
   if (file == nullptr) return 0;
-  if (std::fscanf(file, "%ld", &pages) != 1) pages = 0;
+  if (std::fscanf(file, "%*d %*d %*d %*d %*d %ld", &pages) != 1) pages = 0;
   std::fclose(file);
   return static_cast<rlim_t>(pages) * static_cast<rlim_t>(::sysconf(_SC_PAGESIZE));
 }
@@ -62,6 +64,14 @@ bool write_message_to(int to, std::string_view message) {
   return write_all(to, &size, sizeof size) && write_all(to, message.data(), message.size());
 }
 
+/// In a child that had so much.
+rlim_t limit_of(rlim_t present_bytes, std::size_t memory_bytes) {
+#ifdef __SANITIZE_ADDRESS__
+  memory_bytes *= 8;  // it keeps what is freed for a while
+#endif
+  return present_bytes + memory_bytes;
+}
+
 /// What the child is before it does anything.
 void become_child(int keep_in, int keep_out, rlim_t present_bytes, std::size_t memory_bytes) {
   for (const int number : {SIGSEGV, SIGABRT, SIGBUS, SIGALRM, SIGINT, SIGTERM, SIGHUP}) std::signal(number, SIG_DFL);
@@ -73,12 +83,9 @@ void become_child(int keep_in, int keep_out, rlim_t present_bytes, std::size_t m
   }
   const rlimit no_core{0, 0};
   ::setrlimit(RLIMIT_CORE, &no_core);
-#ifdef __SANITIZE_ADDRESS__
-  memory_bytes *= 8;  // it keeps what is freed for a while
-#endif
   if (present_bytes > 0) {
-    const rlimit memory{present_bytes + memory_bytes, present_bytes + memory_bytes};
-    ::setrlimit(RLIMIT_AS, &memory);
+    const rlimit memory{limit_of(present_bytes, memory_bytes), limit_of(present_bytes, memory_bytes)};
+    ::setrlimit(RLIMIT_DATA, &memory);
   }
   // Not std::bad_alloc: the action may swallow exceptions, and would then go on as if nothing had been.
   std::set_new_handler([] { ::_exit(1); });
@@ -97,6 +104,13 @@ void ChildProcess::Port::send(std::string_view message) const {
   if (!write_message_to(out_, message)) ::_exit(1);
 }
 
+void ChildProcess::Port::allow(std::size_t memory_bytes) const {
+  rlimit memory{};
+  if (present_bytes_ == 0 || ::getrlimit(RLIMIT_DATA, &memory) != 0) return;
+  memory.rlim_cur = std::min(limit_of(present_bytes_, memory_bytes), memory.rlim_max);
+  ::setrlimit(RLIMIT_DATA, &memory);
+}
+
 ChildProcess::ChildProcess(std::size_t memory_bytes, const std::function<void(const Port&)>& action) {
   std::array<int, 2> down{};
   std::array<int, 2> up{};
@@ -109,12 +123,12 @@ ChildProcess::ChildProcess(std::size_t memory_bytes, const std::function<void(co
     for (const int descriptor : down) ::close(descriptor);
     fail("make a pipe");
   }
-  const rlim_t present_bytes = address_space_bytes();
+  const rlim_t present_bytes = data_bytes();
   child_ = ::fork();
   if (child_ == 0) {
     become_child(down[0], up[1], present_bytes, memory_bytes);
     try {
-      action(Port(down[0], up[1]));
+      action(Port(down[0], up[1], present_bytes));
     } catch (...) {
       ::_exit(0);
     }

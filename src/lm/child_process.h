@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -19,7 +20,10 @@ class ChildProcess {
   /// The child's side of the exchange.
   class Port {
    public:
-    Port(int in, int out) : in_(in), out_(out) {}
+    /// @param present_bytes  memory of the process before its action
+    Port(int in, int out, std::uint64_t present_bytes) : in_(in), out_(out), present_bytes_(present_bytes) {}
+    /// Narrows what may be taken beyond what the process had at first, or widens it up to what it was made with.
+    void allow(std::size_t memory_bytes) const;
     /// The next message; false when there will be none.
     bool receive(std::string& message) const;
     void send(std::string_view message) const;
@@ -27,6 +31,7 @@ class ChildProcess {
 
    private:
     int in_, out_;
+    std::uint64_t present_bytes_;
   };
 
   /// @param memory_bytes  beyond what this process has already; running out of it ends the child

@@ -71,7 +71,7 @@ void evaluate_some(const Backbone& backbone) {
 int g_child_out = -1;
 
 void report_to_parent(const char* message) {
-  ChildProcess::Port(-1, g_child_out).send(MessageWriter().add("failed").add(message).message());
+  ChildProcess::Port(-1, g_child_out, 0).send(MessageWriter().add("failed").add(message).message());
   ::_exit(0);
 }
 

@@ -17,7 +17,10 @@ namespace coala {
 namespace {
 
 constexpr std::chrono::seconds kTimeLimit{5};
-constexpr std::size_t kMemory_bytes = std::size_t{1} << 28;
+// Memory for a conversation, most of which goes to copies of its texts; and for any.
+constexpr std::size_t kLeastMemory_bytes = std::size_t{1} << 25;
+constexpr std::size_t kMemoryPerByte = 24;
+constexpr std::size_t kMostMemory_bytes = std::size_t{1} << 28;
 constexpr std::size_t kMostOutput_bytes = std::size_t{1} << 24;
 
 /// Some templates print today's date. A fixed one (2024-07-26 12:00 UTC, which several templates name as their own
@@ -163,9 +166,10 @@ TemplateProcess::TemplateProcess(std::string source, std::string bos, std::strin
 }
 
 void TemplateProcess::start() const {
-  process_ = std::make_unique<ChildProcess>(kMemory_bytes, [this](const ChildProcess::Port& port) {
+  process_ = std::make_unique<ChildProcess>(kMostMemory_bytes, [this](const ChildProcess::Port& port) {
     std::optional<Engine> engine;
     MessageWriter hello;
+    port.allow(kLeastMemory_bytes + kMemoryPerByte * source_.size());
     try {
       engine.emplace(source_, bos_, eos_);
       hello.add_flag(true).add_flag(engine->supports_system_role());
@@ -176,6 +180,7 @@ void TemplateProcess::start() const {
     for (std::string question; engine && port.receive(question);) {
       // For a parent that is gone; one that is there ends it sooner.
       ::alarm(static_cast<unsigned>(2 * kTimeLimit.count()));
+      port.allow(kLeastMemory_bytes + kMemoryPerByte * (source_.size() + question.size()));
       port.send(engine->answer(unpack(question)));
       ::alarm(0);
     }

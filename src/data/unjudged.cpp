@@ -1,0 +1,83 @@
+#include "data/unjudged.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <utility>
+
+#include "data/answers.h"
+#include "data/prompt_columns.h"
+
+namespace coala {
+namespace {
+
+constexpr std::array kAnswers{"response", "responses", "completion", "completions", "answer",     "answers", "output",
+                              "outputs",  "reply",     "replies",    "generations", "generation", "text"};
+
+/// What `coala generate` says of a reply beside it.
+constexpr std::array kOfReplies{"tokens",    "finish", "log_probability", "log_probability_tokens",
+                                "reasoning", "score",  "probability",     "candidate",
+                                "sample"};
+
+/// One with something in it, else one that is null.
+const char* answer_column(const Row& row) {
+  for (const char* column : kAnswers) {
+    if (row.has(column)) return column;
+  }
+  for (const char* column : kAnswers) {
+    if (row.has_key(column)) return column;
+  }
+  return nullptr;
+}
+
+bool ends_with_answer(const Row& row) {
+  const char* conversation = conversation_column(row);
+  return conversation != nullptr && row.ends_with_answer(conversation);
+}
+
+Prompt prompt_of(const Row& row) {
+  if (row.has("prefix") && !has_prompt(row)) return {{}, row.text("prefix")};
+  return read_prompt(row);
+}
+
+}  // namespace
+
+bool holds_unjudged(const Row& row) {
+  return answer_column(row) != nullptr || ends_with_answer(row);
+}
+
+bool has_answer_column(const Row& row) {
+  const char* column = answer_column(row);
+  return column != nullptr && row.has(column);
+}
+
+std::vector<Labelled> read_unjudged(const Row& row, LeftOutCounts& counts) {
+  std::vector<Labelled> found;
+  const char* column = answer_column(row);
+  if (column == nullptr || (!row.has(column) && ends_with_answer(row))) {
+    Labelled labelled;
+    labelled.prompt.messages = row.messages(conversation_column(row));
+    labelled.response = std::move(labelled.prompt.messages.back().content);
+    labelled.prompt.messages.pop_back();
+    add_system(row, labelled.prompt.messages);
+    found.push_back(std::move(labelled));
+  } else {
+    const Prompt prompt = prompt_of(row);
+    for (const Answer& answer : read_answers(row, column)) {
+      Labelled labelled;
+      labelled.prompt = prompt;
+      labelled.response = response_to(row, fmt::format("column \"{}\"", column), answer, prompt.messages);
+      found.push_back(std::move(labelled));
+    }
+    if (found.empty()) ++counts.null;
+  }
+  for (std::size_t k = 0; k < found.size(); ++k) {
+    found[k].id = found.size() == 1 ? row.id() : fmt::format("{}.{}", row.id(), k + 1);
+  }
+  if (row.has("log_probability")) {
+    for (const char* said : kOfReplies) row.mark_read(said);
+  }
+  return found;
+}
+
+}  // namespace coala

@@ -1,0 +1,89 @@
+#!/usr/bin/env python3
+"""`coala chat` through a pipe: what is said, what is kept. Usage: chat_test.py BINARY MODEL"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+BINARY, MODEL = map(os.path.abspath, sys.argv[1:3])
+
+
+class Chat(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.place = tempfile.TemporaryDirectory()
+        cls.folder = pathlib.Path(cls.place.name)
+        with open(cls.folder / "data.jsonl", "w", encoding="utf-8") as file:
+            for i in range(60):
+                print(json.dumps({"prompt": f"q {i}", "chosen": "yes yes " * (i % 5 + 1), "rejected": "no no " * (i % 4 + 1)}),
+                      file=file)
+        subprocess.run([BINARY, "align", "--model", MODEL, "--data", "data.jsonl", "--out", "a", "--gates", "0", "--quiet",
+                        "--token-rank", "8"], cwd=cls.folder, check=True, capture_output=True)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.place.cleanup()
+
+    def tearDown(self):
+        (self.folder / "kept.jsonl").unlink(missing_ok=True)
+
+    def talk(self, *lines, options=()):
+        """The replies and the notes."""
+        done = subprocess.run([BINARY, "chat", "-m", MODEL, "-n", "12", "-t", "1", "--quiet", "--ignore-eos", "--pairs",
+                               "kept.jsonl", *options], cwd=self.folder, input="\n".join(lines) + "\n", text=True,
+                              errors="replace", capture_output=True, timeout=60)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout, done.stderr
+
+    def kept(self):
+        path = self.folder / "kept.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def test_good_replies_and_bad_ones_become_pairs(self):
+        self.talk("hello", "/bad", "/bad", "/good", "and then", "/quit")
+        pairs = self.kept()
+        self.assertEqual(len(pairs), 2)
+        for pair in pairs:
+            self.assertEqual(pair["prompt"], [{"role": "user", "content": "hello"}])
+            self.assertNotEqual(pair["chosen"], pair["rejected"])
+        self.assertEqual(pairs[0]["chosen"], pairs[1]["chosen"])
+        done = subprocess.run([BINARY, "prepare", "--data", "kept.jsonl", "--out", "p.jsonl", "--json", "--quiet"],
+                              cwd=self.folder, capture_output=True, check=True)
+        self.assertEqual(json.loads(done.stdout)["written"], 2)
+
+    def test_a_choice_of_two_is_kept_and_gone_on_with(self):
+        self.talk("/compare", "hello", "/a", "more", "/b", options=["--head", "a/head.safetensors", "--system", "short"])
+        first, second = self.kept()
+        self.assertEqual([message["role"] for message in first["prompt"]], ["system", "user"])
+        self.assertEqual(second["prompt"][2], {"role": "assistant", "content": first["chosen"]})
+        self.assertNotEqual(first["chosen"], first["rejected"])
+
+    def test_scale_zero_writes_as_the_model_does(self):
+        cold = ["--temperature", "0", "--head", "a/head.safetensors"]
+        plain, _ = self.talk("hello", options=["--temperature", "0"])
+        self.assertEqual(self.talk("/scale 0", "hello", options=cold)[0], plain)
+        self.assertNotEqual(self.talk("/scale 8", "hello", options=cold)[0], plain)
+
+    def test_a_question_is_taken_back(self):
+        cold = ["--temperature", "0"]
+        fresh, _ = self.talk("hello", options=cold)
+        out, notes = self.talk("something else", "/undo", "hello", options=cold)
+        self.assertTrue(out.endswith(fresh))
+        self.assertIn("taken back", notes)
+        self.assertEqual(self.talk("/system x", "hello", "/system", "hello", options=cold)[0].splitlines()[-1],
+                         fresh.splitlines()[-1])
+
+    def test_what_cannot_be_done_is_said_and_the_talk_goes_on(self):
+        out, notes = self.talk("/good", "/undo", "/nonsense", "/scale 2", "/seed x", "/a", "hello", "/good")
+        self.assertTrue(out)
+        for said in ("no reply yet", "/help lists", "needs a head", "no number", "no other reply"):
+            self.assertIn(said, notes)
+        self.assertEqual(self.kept(), [])
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=2)
