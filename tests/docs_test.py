@@ -91,7 +91,7 @@ def main():
         path = os.path.join(folder, "build", "bin") + os.pathsep + os.environ["PATH"]
         for page, command in shown:
             result = subprocess.run(command, shell=True, cwd=folder, env=os.environ | {"PATH": path},
-                                    capture_output=True, text=True)
+                                    stdin=subprocess.DEVNULL, capture_output=True, text=True)
             ok = result.returncode == 0 or (command.startswith("timeout") and result.returncode == KILLED)
             print(f"{'ok' if ok else 'FAILED'}: {page}: {command}")
             if not ok:

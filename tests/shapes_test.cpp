@@ -353,6 +353,36 @@ TEST_F(Shapes, EmptyAndIdenticalPairsAreCounted) {
   EXPECT_EQ(counts_.records, 4u);
 }
 
+TEST_F(Shapes, AnswersThatNobodyHasJudged) {
+  ReaderOptions options;
+  options.unjudged = true;
+  const std::vector<Labelled> answers = read<Labelled>(
+      R"({"prompt": "p", "responses": ["a", "b"]}
+{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "r"}]}
+{"prompt": [{"role": "user", "content": "q"}], "text": "t", "log_probability": -1.5, "score": 1, "finish": "stop"}
+{"system": "s", "question": "q", "output": "o"}
+{"prompt": "p", "response": null}
+{"prompt": "p", "response": "good", "label": 1}
+)",
+      options);
+  ASSERT_EQ(answers.size(), 6u);
+  EXPECT_EQ(counts_.null, 1u);
+  EXPECT_EQ(answers[0].id, "1.1");
+  EXPECT_EQ(answers[1].response, "b");
+  EXPECT_EQ(answers[1].prompt, asks("p"));
+  EXPECT_EQ(answers[2].prompt, asks("q"));
+  EXPECT_EQ(answers[3].response, "t");
+  EXPECT_EQ(answers[4].prompt.messages.front(), (Message{"system", "s"}));
+  EXPECT_EQ(answers[4].label, 0);
+  EXPECT_EQ(answers[5].label, 1) << "what is judged keeps its label";
+  // A judgement is looked for first, and nothing is lost here either.
+  EXPECT_EQ(read<Pair>(R"({"prompt": "p", "responses": ["a", "b"], "scores": [1, 2]})", options).size(), 1u);
+  EXPECT_EQ(test::error_code_of(
+                [&] { read<Labelled>(R"({"prompt": "p", "response": "r", "image": "a picture of it"})", options); }),
+            ErrorCode::BadInput);
+  EXPECT_EQ(test::error_code_of([&] { read<Labelled>(R"({"prompt": "p", "response": "r"})"); }), ErrorCode::BadInput);
+}
+
 // The real files; the numbers were counted apart from this program.
 TEST_F(Shapes, RealFiles) {
   COALA_NEEDS_SHARED("data/preference");

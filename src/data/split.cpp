@@ -27,6 +27,10 @@ std::string normalised(std::string_view text) {
   return result.empty() ? std::string(text) : result;
 }
 
+std::string exact_key(const Prompt& prompt) {
+  return prompt.messages.empty() && prompt.text.empty() ? std::string() : prompt.key();
+}
+
 std::string key_of(const RecordNotes& notes, const Prompt& prompt, const std::string& text) {
   if (!notes.question.empty()) return Prompt{{{"user", normalised(notes.question)}}, {}}.key();
   if (prompt.messages.empty()) {
@@ -53,12 +57,11 @@ std::string split_key(const Record& record) {
 }
 
 std::string prompt_key(const Record& record) {
-  return std::visit(
-      [](const auto& held) {
-        const Prompt& prompt = held.prompt;
-        return prompt.messages.empty() && prompt.text.empty() ? std::string() : prompt.key();
-      },
-      record);
+  return std::visit([](const auto& held) { return exact_key(held.prompt); }, record);
+}
+
+std::string prompt_key(const Labelled& labelled) {
+  return exact_key(labelled.prompt);
 }
 
 bool in_held_out(std::string_view key, double fraction, std::uint64_t seed) {

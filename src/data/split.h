@@ -23,6 +23,7 @@ std::string split_key(const Record& record);
 
 /// The prompt of a record, exactly; empty when it has none.
 std::string prompt_key(const Record& record);
+std::string prompt_key(const Labelled& labelled);
 
 /// Whether a key falls into the held-out part. What is held out at one fraction is held out at every larger one.
 /// @param fraction  of the prompts, in [0, 1]. @throws Error{BadUsage} when it is not

@@ -1,6 +1,7 @@
 #include "data/unjudged.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <array>
 #include <utility>
@@ -54,13 +55,15 @@ bool has_answer_column(const Row& row) {
 std::vector<Labelled> read_unjudged(const Row& row, LeftOutCounts& counts) {
   std::vector<Labelled> found;
   const char* column = answer_column(row);
-  if (column == nullptr || (!row.has(column) && ends_with_answer(row))) {
+  if (ends_with_answer(row) && (column == nullptr || !row.has(column))) {
     Labelled labelled;
     labelled.prompt.messages = row.messages(conversation_column(row));
     labelled.response = std::move(labelled.prompt.messages.back().content);
     labelled.prompt.messages.pop_back();
     add_system(row, labelled.prompt.messages);
     found.push_back(std::move(labelled));
+  } else if (column == nullptr) {
+    row.fail_columns("there is no answer", fmt::format("{}, or messages that end with one", fmt::join(kAnswers, ", ")));
   } else {
     const Prompt prompt = prompt_of(row);
     for (const Answer& answer : read_answers(row, column)) {

@@ -104,11 +104,13 @@ void ChildProcess::Port::send(std::string_view message) const {
   if (!write_message_to(out_, message)) ::_exit(1);
 }
 
-void ChildProcess::Port::allow(std::size_t memory_bytes) const {
+void ChildProcess::Port::allow([[maybe_unused]] std::size_t memory_bytes) const {
+#ifndef __SANITIZE_ADDRESS__  // which keeps what is freed: narrow limits are for what is in use
   rlimit memory{};
   if (present_bytes_ == 0 || ::getrlimit(RLIMIT_DATA, &memory) != 0) return;
   memory.rlim_cur = std::min(limit_of(present_bytes_, memory_bytes), memory.rlim_max);
   ::setrlimit(RLIMIT_DATA, &memory);
+#endif
 }
 
 ChildProcess::ChildProcess(std::size_t memory_bytes, const std::function<void(const Port&)>& action) {

@@ -28,11 +28,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (coala::is_table({reinterpret_cast<const char*>(data + 1), size - 1})) return 0;
   const coala::fuzz::InputFile file(data + 1, size - 1);
   coala::ReaderOptions options;
-  constexpr int kShapes = static_cast<int>(coala::Shape::OasstTree) + 1;
+  constexpr int kShapes = static_cast<int>(coala::Shape::Unjudged) + 1;
   options.shape = static_cast<coala::Shape>(data[0] % kShapes);
   options.alternation = data[0] / kShapes % 2 == 0 ? coala::Alternation::Paper : coala::Alternation::Code;
   options.rankings = data[0] % 2 == 0 ? coala::Rankings::All : coala::Rankings::Best;
   options.skip_bad = data[0] % 3 == 0;
+  options.unjudged = data[0] % 5 == 0;
   options.max_record_bytes = kMostBytes;
   try {
     coala::RecordReader reader({{file.path()}, options});
