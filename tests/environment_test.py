@@ -20,7 +20,7 @@ import time
 from fault_test import final_files, write_pairs
 
 SMALL = ["--gates", "3", "--path-length", "6", "--selection-folds", "3", "--token-rank", "8"]
-# Of a process that streams; what it keeps of each pair are three hashes of 8 bytes, in arrays that double.
+# Of a process that streams; what it keeps of each pair are two hashes of 8 bytes, in arrays that double.
 MOST_BYTES_PER_PAIR = 64
 LEAST_MEMORY = 48 << 20  # below, the system cannot even start the program
 MOST_MEMORY = (2 + 2 * (os.cpu_count() or 1)) << 28

@@ -35,33 +35,37 @@ std::uint64_t prompt_characters(const Prompt& prompt) {
   return characters;
 }
 
-/// Hash of what makes two records the same: everything but the id and the strength.
+/// Hash of what makes two records the same: everything but the id and the strength. A pair and the same the other way
+/// round differ in the lowest bit alone.
 /// @param prompt  hash of its prompt
 std::uint64_t content_hash(const Pair& pair, std::uint64_t prompt) {
-  return hash64(pair.rejected, hash64(pair.chosen, prompt));
+  const bool in_order = pair.chosen < pair.rejected;
+  const std::string& first = in_order ? pair.chosen : pair.rejected;
+  const std::string& second = in_order ? pair.rejected : pair.chosen;
+  return (hash64(second, hash64(first, prompt)) & ~std::uint64_t{1}) | (in_order ? 1 : 0);
 }
 
 std::uint64_t content_hash(const Labelled& labelled, std::uint64_t prompt) {
   return hash64(labelled.response, prompt + static_cast<std::uint64_t>(labelled.label + 1));
 }
 
-/// Of the pair the other way round; a labelled response has none.
-std::optional<std::uint64_t> reversed_hash(const Record& record, std::uint64_t prompt) {
-  const Pair* pair = std::get_if<Pair>(&record);
-  if (pair == nullptr) return std::nullopt;
-  return hash64(pair->chosen, hash64(pair->rejected, prompt));
+/// Pairs that others hold the other way round. @param sorted  hashes, ascending
+std::uint64_t count_contradicted(const std::vector<std::uint64_t>& sorted) {
+  std::uint64_t contradicted = 0;
+  for (auto begin = sorted.begin(); begin != sorted.end();) {
+    const auto end = std::find_if(begin, sorted.end(), [&](std::uint64_t hash) { return (hash ^ *begin) > 1; });
+    if (*begin != *(end - 1)) contradicted += static_cast<std::uint64_t>(end - begin);
+    begin = end;
+  }
+  return contradicted;
 }
 
-/// How many of the hashes are among those of others. @param sorted  ascending
-std::uint64_t count_among(const std::vector<std::uint64_t>& hashes, const std::vector<std::uint64_t>& sorted) {
-  return static_cast<std::uint64_t>(std::ranges::count_if(
-      hashes, [&](std::uint64_t hash) { return std::binary_search(sorted.begin(), sorted.end(), hash); }));
-}
-
+/// Sorts the hashes, and says how many occurred before.
 std::uint64_t count_repeats(std::vector<std::uint64_t>& hashes) {
   std::sort(hashes.begin(), hashes.end());
-  const auto different = std::unique(hashes.begin(), hashes.end());
-  return static_cast<std::uint64_t>(hashes.end() - different);
+  std::uint64_t repeats = 0;
+  for (std::size_t i = 1; i < hashes.size(); ++i) repeats += hashes[i] == hashes[i - 1] ? 1 : 0;
+  return repeats;
 }
 
 void describe(const Pair& pair, PrepareReport& report) {
@@ -92,7 +96,6 @@ PrepareReport prepare(const PrepareOptions& options) {
   PrepareReport report;
   report.kind = reader.kind();
   std::vector<std::uint64_t> records;
-  std::vector<std::uint64_t> reversed;
   std::vector<std::uint64_t> prompts;
   for (Record record; reader.next(record);) {
     const std::string key = split_key(record);
@@ -109,7 +112,6 @@ PrepareReport prepare(const PrepareOptions& options) {
           describe(held, report);
         },
         record);
-    if (const auto hash = reversed_hash(record, prompt_hash)) reversed.push_back(*hash);
     const bool held_out = eval_out && in_held_out(key, options.eval_fraction, options.seed);
     (held_out ? *eval_out : out).write(record);
   }
@@ -117,7 +119,7 @@ PrepareReport prepare(const PrepareOptions& options) {
   report.written = out.records();
   report.written_eval = eval_out ? eval_out->records() : 0;
   report.duplicates = count_repeats(records);
-  report.contradicted = count_among(reversed, records);
+  if (report.kind == RecordKind::Pair) report.contradicted = count_contradicted(records);
   report.repeated_prompts = count_repeats(prompts);
   report.prompts = prompts.size() - report.repeated_prompts;
   if (report.written == 0 || (eval_out && report.written_eval == 0)) {
