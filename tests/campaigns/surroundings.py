@@ -23,7 +23,8 @@ from program import Run, make_head, write_pairs
 BINARY, MODEL = map(os.path.abspath, sys.argv[1:3])
 COUNT = int(sys.argv[3])
 SEED = int(sys.argv[4]) if len(sys.argv) > 4 else 1
-INSIDE = "COALA_CAMPAIGN_INSIDE"
+INSIDE = "COALA_CAMPAIGN_DISKS"  # in the namespace: the folder for the disks
+FULL, FIXED = (os.path.join(os.environ.get(INSIDE, ""), name) for name in ("full", "fixed"))
 SKIPPED = 77
 
 INPUTS = ["pairs.jsonl", "prompts.jsonl", "f.st", "h.st", "m.gguf"]
@@ -107,8 +108,8 @@ def target(chance, folder, command):
         os.link(victim, path)
     path = {"null": "/dev/null", "full": "/dev/full", "zero": "/dev/zero", "tty": "/dev/tty", "input": victim,
             "input by dots": os.path.join(folder, "..", os.path.basename(folder), os.path.basename(victim)),
-            "no folder": os.path.join(folder, "nowhere", "target"), "full disk": "/mnt/full/target",
-            "read-only disk": "/mnt/fixed/target", "long name": os.path.join(folder, "x" * 250),
+            "no folder": os.path.join(folder, "nowhere", "target"), "full disk": os.path.join(FULL, "target"),
+            "read-only disk": os.path.join(FIXED, "target"), "long name": os.path.join(folder, "x" * 250),
             "odd name": os.path.join(folder, "a\nb\x1b[31m\u202ec"), "empty": "", "standard output": "/dev/stdout",
             "own descriptor": "/proc/self/fd/1"}.get(kind, path)
     if command == "prepare, packed" and kind == "new":
@@ -117,8 +118,7 @@ def target(chance, folder, command):
 
 
 def mount_disks():
-    for place, options in (("/mnt/full", "size=64k"), ("/mnt/fixed", "ro")):
-        os.makedirs(place, exist_ok=True)
+    for place, options in ((FULL, "size=64k"), (FIXED, "ro")):
         subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", place], check=True)
 
 
@@ -127,8 +127,8 @@ def one(chance, ready, folder, failed, outcomes):
         shutil.copy(os.path.join(ready, name), folder)
     command = chance.choice(list(COMMANDS))
     kind, path = target(chance, folder, command)
-    for name in os.listdir("/mnt/full"):
-        whole = os.path.join("/mnt/full", name)
+    for name in os.listdir(FULL):
+        whole = os.path.join(FULL, name)
         shutil.rmtree(whole) if os.path.isdir(whole) else os.remove(whole)
     closed = [number for number in (0, 1, 2) if chance.random() < 0.2]
     more = {}
@@ -172,7 +172,10 @@ def main():
         if subprocess.run([*inside, "true"], capture_output=True).returncode != 0:
             print("skipped: no mount namespace of our own can be had here")
             return SKIPPED
-        return subprocess.run([*inside, sys.executable, *sys.argv], env=os.environ | {INSIDE: "1"}).returncode
+        with tempfile.TemporaryDirectory() as disks:
+            for name in ("full", "fixed"):
+                os.mkdir(os.path.join(disks, name))
+            return subprocess.run([*inside, sys.executable, *sys.argv], env=os.environ | {INSIDE: disks}).returncode
     try:
         mount_disks()
     except subprocess.CalledProcessError:
