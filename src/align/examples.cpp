@@ -1,6 +1,8 @@
 #include "align/examples.h"
 
-#include <map>
+#include <vector>
+
+#include "extract/encoded_record.h"
 
 namespace coala {
 namespace {
@@ -32,14 +34,11 @@ void fill(Example& example, const Record& record) {
 }  // namespace
 
 void add_texts(Examples& examples, const RecordStore& data, std::span<const LeftOutRecord> left_out) {
-  std::map<std::size_t, Example*> wanted;  // by the number of the record among those with features
-  for (Example& example : examples.right) wanted[example.record] = &example;
-  for (Example& example : examples.wrong) wanted[example.record] = &example;
-  auto bad = left_out.begin();  // in the order of the file
-  for (const auto& [number, example] : wanted) {
-    while (bad != left_out.end() && bad->number <= number + static_cast<std::size_t>(bad - left_out.begin())) ++bad;
-    const std::size_t place = number + static_cast<std::size_t>(bad - left_out.begin());
-    if (place < data.size()) fill(*example, data.record(place));
+  const std::vector<std::size_t> numbers = records_with_features(data.size(), left_out);
+  for (std::vector<Example>* some : {&examples.right, &examples.wrong}) {
+    for (Example& example : *some) {
+      if (example.record < numbers.size()) fill(example, data.record(numbers[example.record]));
+    }
   }
   examples.with_texts = true;
 }

@@ -9,7 +9,6 @@ namespace coala {
 
 /// Fills in the texts of examples from the data that their features were made of.
 /// @param left_out  records that have no features
-/// @throws what reading throws
 void add_texts(Examples& examples, const RecordStore& data, std::span<const LeftOutRecord> left_out);
 
 }  // namespace coala

@@ -7,8 +7,6 @@ namespace coala {
 
 /// What a data file says of its rows before they have features: kind, prompts, labels and weights, with a single zero
 /// for each response.
-/// @throws what reading throws
-/// @param counts  what the reader saw
 FeatureSet outline_of(const RecordStore& data);
 
 }  // namespace coala

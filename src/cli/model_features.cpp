@@ -63,14 +63,7 @@ HeadFeatures features_for_head(const Head& head, const std::filesystem::path& he
   show_warnings(backbone, options.features.template_mode);
   MemoryExtraction extraction = extract_to_memory(backbone, *store, options);
   HeadFeatures result{std::move(extraction.features), std::move(extraction.ids), {}, std::move(store)};
-  auto bad = extraction.totals.left_out.begin();  // in the order of the records
-  for (std::size_t i = 0; i < result.store->size(); ++i) {
-    if (bad != extraction.totals.left_out.end() && bad->number == i) {
-      ++bad;
-    } else {
-      result.records.push_back(i);
-    }
-  }
+  result.records = records_with_features(result.store->size(), extraction.totals.left_out);
   return result;
 }
 

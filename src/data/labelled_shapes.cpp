@@ -63,11 +63,6 @@ int read_label(const Row& row, int bad) {
            "--label-true VALUE names the one that means good");
 }
 
-Prompt optional_prompt(const Row& row) {
-  if (row.has("prefix") && !has_prompt(row)) return {{}, row.text("prefix")};
-  return read_prompt(row);
-}
-
 /// The response in a column of its own, or at the end of a conversation. Nothing when it is null.
 std::optional<Labelled> read_response(const Row& row) {
   Labelled labelled;
@@ -76,17 +71,9 @@ std::optional<Labelled> read_response(const Row& row) {
     const char* list = conversation_column(row);
     if (list == nullptr)
       row.fail_columns("there is no response", fmt::format("{}, or messages", fmt::join(kResponses, ", ")));
-    labelled.prompt.messages = row.messages(list);
-    if (labelled.prompt.messages.back().role != "assistant") {
-      row.fail(fmt::format("column \"{}\" ends with a message of the {}; expected the response, by the assistant", list,
-                           labelled.prompt.messages.back().role));
-    }
-    labelled.response = std::move(labelled.prompt.messages.back().content);
-    labelled.prompt.messages.pop_back();
-    add_system(row, labelled.prompt.messages);
-    return labelled;
+    return read_last_answer(row, list);
   }
-  labelled.prompt = optional_prompt(row);
+  labelled.prompt = read_prompt_or_prefix(row);
   const std::vector<Answer> answers = read_answers(row, column);
   if (answers.empty() || has_null_prompt(row)) return std::nullopt;
   if (answers.size() > 1) row.fail(fmt::format("column \"{}\" has {} responses; expected one", column, answers.size()));
@@ -104,6 +91,20 @@ std::optional<Labelled> read_response(const Row& row) {
 }
 
 }  // namespace
+
+Labelled read_last_answer(const Row& row, const char* list) {
+  Labelled labelled;
+  std::vector<Message>& messages = labelled.prompt.messages;
+  messages = row.messages(list);
+  if (messages.back().role != "assistant") {
+    row.fail(fmt::format("column \"{}\" ends with a message of the {}; expected the response, by the assistant", list,
+                         messages.back().role));
+  }
+  labelled.response = std::move(messages.back().content);
+  messages.pop_back();
+  add_system(row, messages);
+  return labelled;
+}
 
 const char* label_column(const Row& row) {
   for (const char* column : kLabels) {

@@ -125,6 +125,11 @@ std::vector<Message> messages_of_text(const std::string& text) {
   return {{"user", text}};
 }
 
+Prompt read_prompt_or_prefix(const Row& row) {
+  if (row.has("prefix") && !has_prompt(row)) return {{}, row.text("prefix")};
+  return read_prompt(row);
+}
+
 void add_system(const Row& row, std::vector<Message>& messages) {
   for (const char* column : kSystems) {
     if (!row.has_text(column)) continue;

@@ -27,6 +27,8 @@ bool has_null_prompt(const Row& row);
 /// text of `input` behind it, earlier turns of `history` and the message of `system` before it. Empty when there is
 /// nothing of the kind.
 Prompt read_prompt(const Row& row);
+/// The same, or the text of `prefix` where there is nothing of the kind.
+Prompt read_prompt_or_prefix(const Row& row);
 /// Puts the row's system message in front, unless there is one.
 void add_system(const Row& row, std::vector<Message>& messages);
 

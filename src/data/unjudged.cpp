@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "data/answers.h"
+#include "data/labelled_shapes.h"
 #include "data/prompt_columns.h"
 
 namespace coala {
@@ -36,11 +37,6 @@ bool ends_with_answer(const Row& row) {
   return conversation != nullptr && row.ends_with_answer(conversation);
 }
 
-Prompt prompt_of(const Row& row) {
-  if (row.has("prefix") && !has_prompt(row)) return {{}, row.text("prefix")};
-  return read_prompt(row);
-}
-
 }  // namespace
 
 bool holds_unjudged(const Row& row) {
@@ -56,16 +52,11 @@ std::vector<Labelled> read_unjudged(const Row& row, LeftOutCounts& counts) {
   std::vector<Labelled> found;
   const char* column = answer_column(row);
   if (ends_with_answer(row) && (column == nullptr || !row.has(column))) {
-    Labelled labelled;
-    labelled.prompt.messages = row.messages(conversation_column(row));
-    labelled.response = std::move(labelled.prompt.messages.back().content);
-    labelled.prompt.messages.pop_back();
-    add_system(row, labelled.prompt.messages);
-    found.push_back(std::move(labelled));
+    found.push_back(read_last_answer(row, conversation_column(row)));
   } else if (column == nullptr) {
     row.fail_columns("there is no answer", fmt::format("{}, or messages that end with one", fmt::join(kAnswers, ", ")));
   } else {
-    const Prompt prompt = prompt_of(row);
+    const Prompt prompt = read_prompt_or_prefix(row);
     for (const Answer& answer : read_answers(row, column)) {
       Labelled labelled;
       labelled.prompt = prompt;

@@ -35,6 +35,19 @@ std::int64_t code_points(std::string_view text) {
   return count;
 }
 
+std::vector<std::size_t> records_with_features(std::size_t records, std::span<const LeftOutRecord> left_out) {
+  std::vector<std::size_t> numbers;
+  auto bad = left_out.begin();
+  for (std::size_t i = 0; i < records; ++i) {
+    if (bad != left_out.end() && bad->number == i) {
+      ++bad;
+    } else {
+      numbers.push_back(i);
+    }
+  }
+  return numbers;
+}
+
 std::int64_t prompt_id(const Record& record) {
   return static_cast<std::int64_t>(hash64(split_key(record)) >> 1);
 }

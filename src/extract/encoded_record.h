@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -35,6 +36,9 @@ struct LeftOutRecord {
   std::uint64_t number = 0;  ///< among all that were read, from 0
   std::string reason;        ///< which names it
 };
+
+/// Numbers of the records that have features, in their order.
+std::vector<std::size_t> records_with_features(std::size_t records, std::span<const LeftOutRecord> left_out);
 
 /// @throws Error{BadInput} naming the record
 EncodedRecord encode_record(const FeatureExtractor& extractor, const Pair& pair);

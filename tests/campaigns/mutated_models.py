@@ -3,14 +3,13 @@
 and takes at most twice the memory of the sound model (of a tiny one 32 MB more). What fails is kept.
 Usage: mutated_models.py BINARY MODEL COUNT [SEED]"""
 
-import collections
 import os
 import random
 import shutil
 import sys
 import tempfile
 
-from program import SMALL_BYTES, Run, make_head, write_pairs
+from program import Bounded, make_head, write_pairs
 
 BINARY, MODEL = map(os.path.abspath, sys.argv[1:3])
 COUNT = int(sys.argv[3])
@@ -44,7 +43,6 @@ def main():
     chance = random.Random(SEED)
     with open(MODEL, "rb") as file:
         data = file.read()
-    outcomes, slowest, largest, failed = collections.Counter(), 0, 0, []
     with tempfile.TemporaryDirectory() as folder:
         os.environ["COALA_CACHE"] = os.path.join(folder, "cache")  # every file is met for the first time
         write_pairs(os.path.join(folder, "pairs.jsonl"), 40)
@@ -56,24 +54,15 @@ def main():
                       "--threads", "1"]}
         target = os.path.join(folder, "m.gguf")
         shutil.copy(MODEL, target)
-        sound = {name: Run([BINARY, *command], folder) for name, command in commands.items()}
-        for name, run in sound.items():
-            assert run.status == 0, f"{name}: {run}"
+        trials = Bounded(BINARY, commands, folder)
         for i in range(COUNT):
             name = ("generate", "score")[i % 2]
             with open(target, "wb") as file:
                 file.write(mutated(data, chance))
-            run = Run([BINARY, *commands[name]], folder)
-            outcomes[name, run.status] += 1
-            slowest = max(slowest, run.seconds)
-            largest = max(largest, run.peak_bytes / sound[name].peak_bytes)
-            if run.hung or run.status not in (0, 2) or run.peak_bytes > 2 * sound[name].peak_bytes + SMALL_BYTES:
-                kept = os.path.join(tempfile.gettempdir(), f"mutated-{SEED}-{i}.gguf")
+            kept = os.path.join(tempfile.gettempdir(), f"mutated-{SEED}-{i}.gguf")
+            if not trials.holds(name, kept):
                 shutil.copy(target, kept)
-                failed.append(f"{kept}: {name}: {run}")
-    print(f"{COUNT} models: {dict(outcomes)}; slowest {slowest:.1f} s, at most {largest:.2f} times the memory")
-    print(*failed, sep="\n")
-    return 1 if failed else 0
+    return trials.report(f"{COUNT} models")
 
 
 if __name__ == "__main__":

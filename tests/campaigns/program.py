@@ -1,5 +1,6 @@
 """What the campaigns share: a run of the program with its status, time and memory, and the small inputs it works on."""
 
+import collections
 import json
 import os
 import signal
@@ -72,3 +73,31 @@ def make_head(binary, model, folder, unbound=False):
         with open(os.path.join(folder, "f.st"), "wb") as file:
             file.write(len(text).to_bytes(8, "little") + text + b"".join(bytes_of[name] for name in kept))
     must("train", "--features", "f.st", "--out", "h.st", "--gates", "0", *(["--token-head"] if not unbound else []))
+
+
+class Bounded:
+    """Runs that must end by themselves with status 0 or 2, and take no more than twice the memory of a sound one."""
+
+    def __init__(self, binary, commands, folder):
+        self.binary, self.commands, self.folder = binary, commands, folder
+        self.outcomes, self.slowest, self.largest, self.failed = collections.Counter(), 0, 0, []
+        self.sound = {name: Run([binary, *command], folder) for name, command in commands.items()}
+        for name, run in self.sound.items():
+            assert run.status == 0, f"{name}: {run}"
+
+    def holds(self, name, what):
+        """Runs the command; False, and `what` is listed, when it does not keep to the bounds."""
+        run, sound = Run([self.binary, *self.commands[name]], self.folder), self.sound[name]
+        self.outcomes[name, run.status] += 1
+        self.slowest = max(self.slowest, run.seconds)
+        self.largest = max(self.largest, run.peak_bytes / sound.peak_bytes)
+        bad = run.hung or run.status not in (0, 2) or run.peak_bytes > 2 * sound.peak_bytes + SMALL_BYTES
+        if bad:
+            self.failed.append(f"{what}: {name}: {run}")
+        return not bad
+
+    def report(self, what):
+        """Prints the outcome, and gives the exit status."""
+        print(f"{what}: {dict(self.outcomes)}; slowest {self.slowest:.1f} s, at most {self.largest:.2f} times the memory")
+        print(*self.failed, sep="\n")
+        return 1 if self.failed else 0

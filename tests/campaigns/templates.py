@@ -4,7 +4,6 @@
 model as it was (of a tiny model 32 MB more).
 Usage: templates.py BINARY MODEL COUNT [SEED]"""
 
-import collections
 import os
 import random
 import shutil
@@ -13,7 +12,7 @@ import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import gguf_files  # noqa: E402
-from program import SMALL_BYTES, Run, make_head, write_pairs  # noqa: E402
+from program import Bounded, make_head, write_pairs  # noqa: E402
 
 BINARY, MODEL = map(os.path.abspath, sys.argv[1:3])
 COUNT = int(sys.argv[3])
@@ -72,7 +71,6 @@ class Writer:
 def main():
     writer = Writer(SEED)
     values, tensors = gguf_files.read(MODEL)
-    outcomes, slowest, largest, failed = collections.Counter(), 0, 0, []
     with tempfile.TemporaryDirectory() as folder:
         os.environ["COALA_CACHE"] = os.path.join(folder, "cache")
         write_pairs(os.path.join(folder, "pairs.jsonl"), 40)
@@ -83,20 +81,13 @@ def main():
             "score": ["score", "--model", "m.gguf", "--head", "h.st", "--allow-unbound", "--data", "pairs.jsonl",
                       "--threads", "1"]}
         shutil.copy(MODEL, os.path.join(folder, "m.gguf"))
-        sound = {name: Run([BINARY, *command], folder) for name, command in commands.items()}
+        trials = Bounded(BINARY, commands, folder)
         for i in range(COUNT):
             name = ("generate", "score")[i % 2]
             text = writer.template()
             gguf_files.write(os.path.join(folder, "m.gguf"), values | {"tokenizer.chat_template": (TEXT, text)}, tensors)
-            run = Run([BINARY, *commands[name]], folder)
-            outcomes[name, run.status] += 1
-            slowest = max(slowest, run.seconds)
-            largest = max(largest, run.peak_bytes / sound[name].peak_bytes)
-            if run.hung or run.status not in (0, 2) or run.peak_bytes > 2 * sound[name].peak_bytes + SMALL_BYTES:
-                failed.append(f"{text!r}: {name}: {run}")
-    print(f"{COUNT} templates: {dict(outcomes)}; slowest {slowest:.1f} s, at most {largest:.2f} times the memory")
-    print(*failed, sep="\n")
-    return 1 if failed else 0
+            trials.holds(name, repr(text))
+    return trials.report(f"{COUNT} templates")
 
 
 if __name__ == "__main__":
