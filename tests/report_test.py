@@ -112,6 +112,34 @@ class ReportTest(unittest.TestCase):
             self.assertEqual([name for name in order if name in SECTIONS], SECTIONS)
         self.assertIn("There is none", self.labelled.text("token-head"))
 
+    def test_begins_with_a_verdict(self):
+        token = self.pairs.metrics["token_head"]
+        verdict = next(element for element in self.pairs.root.iter() if element.get("class", "").startswith("verdict"))
+        words = "".join(verdict.itertext())
+        right = round(token["accuracy"] * self.pairs.metrics["eval_rows"])
+        self.assertRegex(words, "^(It worked|Too few|It did not work)")
+        self.assertEqual(words.startswith("It worked"), token["accuracy_ci95"][0] > 0.5)
+        self.assertIn(f"puts {right} of {self.pairs.metrics['eval_rows']} held-out pairs right", words)
+        # Three replies before and after, and what to type next; the rest is folded away.
+        replies = [e for e in self.pairs.by_id["replies"].iter() if e.get("class") == "example"]
+        self.assertEqual(len(replies), 3)
+        for reply in replies:
+            self.assertEqual([e.text for e in reply.iter("dt")], ["as it is", "guided"])
+        self.assertIn("coala chat --model", self.pairs.text("next"))
+        self.assertIn("coala export --model", self.pairs.text("next"))
+        rest = next(e for e in self.pairs.root.iter("details") if e.get("class") == "rest")
+        folded = [e.get("id") for e in rest.iter("section")]
+        self.assertEqual(folded, [name for name in SECTIONS if name in self.pairs.by_id])
+        # A head without a model to write with is judged in words all the same.
+        self.assertNotIn("replies", self.labelled.by_id)
+
+    def test_the_scale_is_kept_to_the_budget(self):
+        guidance = self.pairs.metrics["guidance"]
+        within = [one for one in guidance["tried"] if one["divergence"] <= guidance["budget"]]
+        self.assertLessEqual(guidance["divergence"], 1.05 * guidance["budget"])
+        self.assertIn(guidance["scale"], [one["scale"] for one in within] or [guidance["scale"]])
+        self.assertAlmostEqual(guidance["budget"], 0.2 * (1 + self.pairs.metrics["token_head"]["reliability"]) / 2)
+
     def test_figures_have_names(self):
         for report in self.all:
             figures = list(report.root.iter("svg"))
@@ -146,10 +174,11 @@ class ReportTest(unittest.TestCase):
 
     def test_numbers_are_those_of_the_metrics(self):
         def percent(value):
-            return f"{100 * value:.2f} %"
+            return f"{100 * value:.1f} %"
 
         def interval(bounds, factor):
-            return f"{factor * bounds[0]:.2f} to {factor * bounds[1]:.2f}"
+            decimals = 1 if factor == 100 else 2
+            return f"{factor * bounds[0]:.{decimals}f} to {factor * bounds[1]:.{decimals}f}"
 
         for report in self.all:
             metrics = report.metrics
@@ -236,9 +265,10 @@ class ReportTest(unittest.TestCase):
     def test_leaks_are_loud(self):
         rows = self.leaking.metrics["eval_rows"]
         self.assertEqual(self.leaking.metrics["leak/shared_prompt_rows"], rows)
-        for words in ("No evaluation prompt is in the training data", f"{rows} of {rows} evaluation rows"):
-            self.assertIn(words, self.leaking.alerts())
-            self.assertIn(words, self.leaking.text("checks"))
+        self.assertIn("Prompts of evaluation rows are in the training data", self.leaking.alerts())
+        self.assertIn("No evaluation prompt is in the training data", self.leaking.text("checks"))
+        for text in (self.leaking.alerts(), self.leaking.text("checks")):
+            self.assertIn(f"{rows} of {rows} evaluation rows", text)
         self.assertIn("✗ FAILS", self.leaking.text("checks"))
         self.assertNotIn("prompt is in the training data", self.pairs.alerts())
 
@@ -249,7 +279,7 @@ class ReportTest(unittest.TestCase):
         margins = {line["id"]: line["margin"] for line in map(json.loads, scored.splitlines()) if "margin" in line}
         with open(os.path.join(self.folder, "pairs.jsonl"), encoding="utf-8") as file:
             texts = {str(number): json.loads(line) for number, line in enumerate(file, 1)}
-        examples = [element for element in self.pairs.root.iter() if element.get("class") == "example"]
+        examples = [element for element in self.pairs.by_id["examples"].iter() if element.get("class") == "example"]
         right = round(metrics["eval_rewards/accuracies"] * metrics["eval_rows"])
         self.assertEqual(len(examples), min(10, right) + min(10, metrics["eval_rows"] - right))
         self.assertGreaterEqual(metrics["eval_rows"] - right, 5)  # else nothing is shown that it gets wrong

@@ -11,6 +11,7 @@
 
 #include "core/random.h"
 #include "lm/backbone.h"
+#include "lm/token_odds.h"
 #include "support.h"
 
 namespace coala {
@@ -367,7 +368,7 @@ TEST(Sampler, RefusesLogitsThatAreNoNumbers) {
         logits[at] = bad;
         EXPECT_EQ(error_code_of([&] { Sampler({}, 0).draw(logits); }), ErrorCode::BadInput);
         EXPECT_EQ(error_code_of([&] { Sampler({.temperature = 0}, 0).draw(logits); }), ErrorCode::BadInput);
-        EXPECT_EQ(error_code_of([&] { log_probability(logits, 0); }), ErrorCode::BadInput);
+        EXPECT_EQ(error_code_of([&] { token_odds(logits, 0); }), ErrorCode::BadInput);
       }
     }
     EXPECT_EQ(error_code_of([&] { Sampler({}, 0).draw(std::vector<float>(count, -kInfinity)); }), ErrorCode::BadInput);
@@ -387,28 +388,6 @@ TEST(Sampler, NeverDrawsWhatIsRuledOut) {
     for (int i = 0; i < 500; ++i) drawn.insert(sampler.draw(logits));
     EXPECT_EQ(drawn, (std::set<Token>{7, 399}));
   }
-}
-
-/// The sum of exponentials has a relative error of at most 3e-7 (one exponential) + 16 u (the additions of a lane in
-/// float, u = 2^-24) + 12 u (x - max is rounded, and of n <= 128,000 equal tokens at distance t <= ln n = 12 that
-/// matters t u), so its logarithm has one of 2e-6.
-TEST(LogProbability, EqualsTheSoftmaxInDouble) {
-  for (const std::size_t count : {1u, 2u, 15u, 16u, 17u, 255u, 256u, 257u, 2048u, 128000u}) {
-    for (const double spread : {0.0, 1.0, 10.0, 100.0}) {
-      std::vector<float> logits = random_logits(count, count, spread);
-      if (count > 2) logits[1] = -kInfinity;
-      double largest = -1e300;
-      for (const float logit : logits) largest = std::max(largest, static_cast<double>(logit));
-      double sum = 0;
-      for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - largest);
-      for (const std::size_t token : {std::size_t{0}, count / 2, count - 1}) {
-        const double expected = static_cast<double>(logits[token]) - largest - std::log(sum);
-        EXPECT_NEAR(log_probability(logits, static_cast<Token>(token)), expected, 2e-6) << count << " " << spread;
-      }
-    }
-  }
-  EXPECT_EQ(error_code_of([] { log_probability(std::vector<float>(5), 5); }), ErrorCode::Internal);
-  EXPECT_EQ(error_code_of([] { log_probability(std::vector<float>(5), -1); }), ErrorCode::Internal);
 }
 
 }  // namespace

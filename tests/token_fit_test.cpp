@@ -60,14 +60,67 @@ double cosine(std::span<const float> a, const std::vector<double>& b) {
   return product / std::sqrt(dot(a, a) * of_b);
 }
 
+/// Cosine of W as the head has it and a planted one, but for what the bias adds to it.
+double cosine_of_context(const TokenFit& fit, const std::vector<double>& w) {
+  std::vector<float> found;
+  for (std::size_t j = 0; j < kRank * kRank; ++j) found.push_back(static_cast<float>(fit.token.weights[j]));
+  return cosine(found, w);
+}
+
 TEST(TokenFit, FindsPlantedWeights) {
   ThreadPool pool(2);
   const std::vector<double> w = planted_weights();
   const TokenFit fit = fit_token_head(planted_pairs(4000, w), {}, pool);
   EXPECT_EQ(fit.token.info.status, SolveStatus::Solved);
   EXPECT_LT(fit.token.certificate.relative_gap, 1e-6);
-  EXPECT_GT(cosine(fit.head.weights.values(), w), 0.98);  // 16 weights from 4,000 pairs: an error of 0.06 each
+  EXPECT_GT(cosine_of_context(fit, w), 0.98);  // 16 weights from 4,000 pairs: an error of 0.06 each
   EXPECT_LT(fit.context_free.chosen.held_out_accuracy, 0.53) << "nothing depends on the tokens alone";
+}
+
+/// A bias is planted beside W, in a basis whose states have a direction that is nearly constant.
+TEST(TokenFit, FindsABiasOfItsOwnAndPutsItIntoW) {
+  ThreadPool pool(2);
+  Random random(8);
+  auto with_constant = std::make_shared<TokenBasis>(*basis());
+  for (std::size_t i = 0; i < with_constant->sample_states.rows(); ++i) with_constant->sample_states(i, 0) = 3;
+  std::vector<double> planted = planted_weights();
+  for (double& w : planted) w *= 0.3;
+  for (std::size_t b = 0; b < kRank; ++b) planted.push_back(random.normal());
+  FeatureSet set = planted_pairs(4000, planted);
+  set.token_basis = with_constant;
+  const TokenFit fit = fit_token_head(set, {}, pool);
+  std::vector<float> found;
+  for (const double w : fit.token.weights) found.push_back(static_cast<float>(w));
+  EXPECT_GT(cosine(found, planted), 0.97);
+  EXPECT_FALSE(fit.bias_does);
+  EXPECT_GT(fit.reliability, 0.3);
+  // With h_1 = 3 always, the bias is a third of it in W's first row, and nothing of it in the others.
+  const double unit = static_cast<double>(fit.head.weights(1, 0)) / fit.token.weights[kRank];
+  for (std::size_t b = 0; b < kRank; ++b) {
+    EXPECT_NEAR(fit.head.weights(0, b), unit * (fit.token.weights[b] + fit.token.weights[kRank * kRank + b] / 3), 1e-4);
+    EXPECT_NEAR(fit.head.weights(2, b), unit * fit.token.weights[2 * kRank + b], 1e-4);
+  }
+}
+
+TEST(TokenFit, IsItsBiasWhereThatIsClearlyBetter) {
+  ThreadPool pool(2);
+  std::vector<double> planted(kRank * kRank);
+  for (std::size_t b = 0; b < kRank; ++b) planted.push_back(b == 0 ? 1.5 : 0.0);
+  const FeatureSet set = planted_pairs(60, planted);
+  const TokenFit fit = fit_token_head(set, {}, pool);
+  // 60 pairs for 16 weights that say nothing: never behind its own baseline by more than chance.
+  EXPECT_LE(fit.token.chosen.held_out_loss,
+            fit.context_free.chosen.held_out_loss + 2 * fit.context_free.chosen.held_out_error);
+}
+
+TEST(TokenFit, IsReliableByWhatItHasNotSeen) {
+  ThreadPool pool(1);
+  const double sure = fit_token_head(planted_pairs(2000, planted_weights()), {}, pool).reliability;
+  const double few = fit_token_head(planted_pairs(12, planted_weights()), {}, pool).reliability;
+  const double nothing = fit_token_head(planted_pairs(2000, std::vector<double>(kWidth)), {}, pool).reliability;
+  EXPECT_GT(sure, 0.6);
+  EXPECT_LT(few, 12.0 / 22.0 + 1e-9) << "a dozen prompts may be right by chance";
+  EXPECT_LT(nothing, 0.06) << "half of 2,000 within two and a half standard errors";
 }
 
 TEST(TokenFit, ScaleOneMovesTypicalTokensByTheUnit) {
@@ -90,27 +143,34 @@ TEST(TokenFit, ScaleOneMovesTypicalTokensByTheUnit) {
 
 /// The gradient of the loss at the weights that were found, over the one at zero, by the definition and in double.
 double gradient_left(const FeatureSet& set, const TokenProgram& program) {
-  constexpr std::size_t kColumns = kRank * kRank;
+  constexpr std::size_t kColumns = kWidth;
+  constexpr std::size_t kInContext = kRank * kRank;
   Matrix<double> x(set.rows(), kColumns);
-  double squares = 0;
+  double squares[2] = {};
   for (std::size_t i = 0; i < x.rows(); ++i) {
     for (std::size_t j = 0; j < kColumns; ++j) {
       x(i, j) = static_cast<double>(set.token_sums_chosen(i, j)) - static_cast<double>(set.token_sums_rejected(i, j));
-      squares += x(i, j) * x(i, j);
+      squares[j < kInContext ? 0 : 1] += x(i, j) * x(i, j);
     }
   }
-  const double scale = std::sqrt(static_cast<double>(x.rows() * kColumns) / squares);  // the columns' mean square is 1
+  // Mean squares of rows: W's columns have 1 each, the bias' as much together, times the square of its length.
+  const double length[2] = {1, program.bias_length};
+  double scales[2];
+  for (const int k : {0, 1}) {
+    scales[k] = length[k] * std::sqrt(static_cast<double>(x.rows() * kInContext) / squares[k]);
+  }
+  const auto scale = [&scales](std::size_t j) { return scales[j < kInContext ? 0 : 1]; };
   std::vector<double> at_zero(kColumns);
   std::vector<double> gradient(kColumns);
   for (std::size_t i = 0; i < x.rows(); ++i) {
     double margin = 0;
     for (std::size_t j = 0; j < kColumns; ++j) margin += x(i, j) * program.weights[j];
     for (std::size_t j = 0; j < kColumns; ++j) {
-      at_zero[j] -= 0.5 * scale * x(i, j);
-      gradient[j] -= scale * x(i, j) / (1 + std::exp(margin));
+      at_zero[j] -= 0.5 * scale(j) * x(i, j);
+      gradient[j] -= scale(j) * x(i, j) / (1 + std::exp(margin));
     }
   }
-  for (std::size_t j = 0; j < kColumns; ++j) gradient[j] += program.chosen.penalty * program.weights[j] / scale;
+  for (std::size_t j = 0; j < kColumns; ++j) gradient[j] += program.chosen.penalty * program.weights[j] / scale(j);
   return std::sqrt(dot(gradient, gradient) / dot(at_zero, at_zero));
 }
 
@@ -120,7 +180,7 @@ TEST(TokenFit, SolvesItsProgramWithManyPairsAndWithFew) {
   for (const std::size_t pairs : {10u, 15u, 16u, 40u}) {
     const FeatureSet set = planted_pairs(pairs, planted_weights());
     const TokenFit fit = fit_token_head(set, {}, pool);
-    EXPECT_EQ(fit.token.weights.size(), kRank * kRank);
+    EXPECT_EQ(fit.token.weights.size(), kWidth);
     EXPECT_LT(fit.token.certificate.relative_gap, 1e-6);
     // The solver stops at 1e-6; what it solves is rounded to single precision.
     EXPECT_LT(gradient_left(set, fit.token), 3e-6) << pairs << " pairs";
@@ -142,7 +202,7 @@ TEST(TokenFit, LearnsFromLabelledResponsesToo) {
   set.token_sums = std::move(sums);
   set.token_basis = basis();
   const TokenFit fit = fit_token_head(set, {}, pool);
-  EXPECT_GT(cosine(fit.head.weights.values(), w), 0.97);
+  EXPECT_GT(cosine_of_context(fit, w), 0.97);
   EXPECT_GT(fit.token.bias, 0);
 }
 

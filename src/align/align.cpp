@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <optional>
+#include <set>
 
 #include "align/examples.h"
 #include "align/outline.h"
@@ -107,6 +108,53 @@ Json check_data(const RecordStore& train_data, const std::optional<RecordStore>&
   return reading;
 }
 
+/// The prompts of the rows that the run was judged on, each once.
+std::vector<Prompt> held_out_prompts(const EvaluatedRows& rows, const RecordStore& data,
+                                     std::span<const LeftOutRecord> left_out) {
+  const std::vector<std::size_t> numbers = records_with_features(data.size(), left_out);
+  std::set<std::int64_t> seen;
+  std::vector<Prompt> prompts;
+  for (std::size_t i = 0; i < rows.record.size(); ++i) {
+    if (rows.record[i] >= numbers.size() || !seen.insert(rows.prompt_id[i]).second) continue;
+    const Record record = data.record(numbers[rows.record[i]]);
+    prompts.push_back(std::visit([](const auto& one) { return one.prompt; }, record));
+  }
+  return prompts;
+}
+
+Json described(const GuidedReplies& replies) {
+  return {{"scale", replies.scale}, {"divergence", replies.divergence}, {"repetition", replies.repetition}};
+}
+
+/// U'h of the tokens that a head's basis was fitted to, mean.
+std::vector<double> mean_state(const TokenBasis& basis) {
+  std::vector<double> mean(basis.rank());
+  for (std::size_t i = 0; i < basis.sample_states.rows(); ++i) {
+    for (std::size_t a = 0; a < mean.size(); ++a) {
+      mean[a] += static_cast<double>(basis.sample_states(i, a)) / static_cast<double>(basis.sample_states.rows());
+    }
+  }
+  return mean;
+}
+
+/// Makes scale 1 of the head the one that was found.
+Json adopt_scale(const GuidanceTrial& trial, TokenHead& head) {
+  for (float& weight : head.weights.values()) weight *= static_cast<float>(trial.scale);
+  for (float& weight : head.bias) weight *= static_cast<float>(trial.scale);
+  const GuidedReplies& chosen = trial.tried[trial.chosen];
+  // Of a scale that was not written at: to the second order.
+  const double ratio = trial.scale / chosen.scale;
+  Json json{{"budget", trial.budget},
+            {"scale", trial.scale},
+            {"divergence", chosen.divergence * ratio * ratio},
+            {"repetition", chosen.repetition},
+            {"raised", trial.raised},
+            {"lowered", trial.lowered},
+            {"unguided", described(trial.unguided)}};
+  for (const GuidedReplies& tried : trial.tried) json["tried"].push_back(described(tried));
+  return json;
+}
+
 /// Says what was cut to the maximum length.
 void log_truncation(const FeatureCounts& counts) {
   if (counts.truncated_prompts + counts.truncated_responses == 0) return;
@@ -177,11 +225,30 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
   TrainingRun run = train_over_seeds(train, plan, options.fit, options.seeds, pool);
   throw_if_interrupted();
 
-  log_line("stage 3 of 3: head, report and metrics");
-  save_head(run.head, paths.head);
   Json& metrics = run.metrics;
   const std::optional<ExtractTotals> eval_totals =
       eval_extraction ? std::optional(eval_extraction->totals) : std::nullopt;
+  const RecordStore& evaluated = eval_data ? *eval_data : data;
+  const std::vector<LeftOutRecord>& left_out = (eval_totals ? *eval_totals : train_extraction.totals).left_out;
+  std::vector<GuidedExample> guided;
+  if (run.head.token) {
+    GuidanceTrialSettings trial;
+    trial.budget = options.guidance_budget;
+    trial.reliability = metrics["token_head"]["reliability"].get<double>();
+    trial.template_mode = options.features.template_mode;
+    trial.seed = options.fit.seed;
+    trial.threads = pool.size();
+    const GuidanceTrial tried = try_guidance(backbone, *run.head.token, *extract.output, mean_state(*train.token_basis),
+                                             held_out_prompts(run.evaluated, evaluated, left_out), trial);
+    metrics["guidance"] = adopt_scale(tried, *run.head.token);
+    run.head.metadata["guidance.divergence"] = fmt::format("{:.4f}", metrics["guidance"]["divergence"].get<double>());
+    for (std::size_t i = 0; i < tried.prompts.size(); ++i) {
+      guided.push_back({text_of(tried.prompts[i]), tried.unguided.texts[i], tried.tried[tried.chosen].texts[i]});
+    }
+  }
+
+  log_line("stage 3 of 3: head, report and metrics");
+  save_head(run.head, paths.head);
   metrics["reading"] = reading;
   metrics["extract"] = combined(train_extraction.totals, eval_totals);
   const double extraction = train_extraction.totals.flops + (eval_totals ? eval_totals->flops : 0.0);
@@ -195,9 +262,11 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
   metrics["run"] = {{"key", key.hex()}, {"head_hash", hash_file(paths.head)}, {"command", options.command}};
   constexpr std::size_t kExamples = 10;  // of each kind
   Examples examples = surest_rows(run.evaluated, kExamples);
-  const std::vector<LeftOutRecord>& left_out = (eval_totals ? *eval_totals : train_extraction.totals).left_out;
-  add_texts(examples, eval_data ? *eval_data : data, left_out);
-  write_file(paths.report, html_report({metrics, run.evaluated, examples, options.command}));
+  add_texts(examples, evaluated, left_out);
+  write_file(paths.report,
+             html_report({metrics, run.evaluated, examples, guided,
+                          options.next ? options.next(run.head.token.has_value()) : std::vector<std::string>(),
+                          options.command}));
   write_file(paths.metrics, metrics.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
   return {std::move(metrics), false};
 }

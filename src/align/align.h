@@ -1,10 +1,12 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "align/guidance_trial.h"
 #include "core/parallel.h"
 #include "extract/extract_file.h"
 #include "head/fit.h"
@@ -18,11 +20,14 @@ struct AlignOptions {
   std::filesystem::path out;                     ///< folder
   double eval_fraction = 0.2;
   FeatureSettings features;
-  bool skip_bad = false;        ///< see ExtractOptions
-  std::size_t token_rank = 32;  ///< of the token head; 0: none. A model that cannot have one goes without
+  bool skip_bad = false;                     ///< see ExtractOptions
+  std::size_t token_rank = 32;               ///< of the token head; 0: none. A model that cannot have one goes without
+  double guidance_budget = kGuidanceBudget;  ///< how far the token head may move the model, see try_guidance()
   FitSettings fit;
   int seeds = 1;        ///< training runs, see train_over_seeds()
   std::string command;  ///< what reproduces the run, for the report
+  /// Commands that use the head, for the report: one that guides, or not.
+  std::function<std::vector<std::string>(bool guides)> next;
 };
 
 struct AlignResult {

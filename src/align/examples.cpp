@@ -7,15 +7,6 @@
 namespace coala {
 namespace {
 
-std::string text_of(const Prompt& prompt) {
-  std::string text = prompt.text;
-  for (const Message& message : prompt.messages) {
-    if (!text.empty()) text += "\n";
-    text += message.role + ": " + message.content;
-  }
-  return text;
-}
-
 void fill(Example& example, const Record& record) {
   if (const Pair* pair = std::get_if<Pair>(&record)) {
     example.id = pair->id;
@@ -32,6 +23,15 @@ void fill(Example& example, const Record& record) {
 }
 
 }  // namespace
+
+std::string text_of(const Prompt& prompt) {
+  std::string text = prompt.text;
+  for (const Message& message : prompt.messages) {
+    if (!text.empty()) text += "\n";
+    text += message.role + ": " + message.content;
+  }
+  return text;
+}
 
 void add_texts(Examples& examples, const RecordStore& data, std::span<const LeftOutRecord> left_out) {
   const std::vector<std::size_t> numbers = records_with_features(data.size(), left_out);

@@ -14,6 +14,7 @@
 #include "cli/model_options.h"
 #include "core/progress.h"
 #include "data/data_files.h"
+#include "report/verdict.h"
 #include "train/summary.h"
 
 namespace coala {
@@ -27,24 +28,21 @@ struct AlignCommand {
   AlignOptions align;
 };
 
-/// What can be done with the head, as commands that only lack the prompt.
-void print_what_next(const AlignCommand& command, const nlohmann::ordered_json& metrics) {
+/// Commands that use the head, which only lack what is said to the model.
+std::vector<std::string> commands_for(const AlignCommand& command, bool guides) {
   std::string model = " --model " + quoted(command.model.model);
   if (!command.model.lora.empty()) {
     model += fmt::format(" --lora {} --lora-scale {}", quoted(command.model.lora), command.model.lora_scale);
   }
   const std::string head = " --head " + quoted((command.align.out / "head.safetensors").string());
-  if (metrics.contains("token_head")) {
-    print_out("The head now guides what the model writes, and can be made part of it:\n");
-    print_out("  coala generate{}{} --prompt \"...\"\n", model, head);
-    print_out("  coala export{}{} --format gguf --out {}\n", model, head,
-              quoted((command.align.out / "model.gguf").string()));
-  } else {
-    print_out("The head scores answers. There is no token head, which could guide what the model writes:\n");
+  if (!guides) {
     std::string data;
     for (const std::string& name : command.data.names) data += " " + quoted(name);
-    print_out("  coala score{}{} --data{}\n", model, head, data);
+    return {fmt::format("coala score{}{} --data{}", model, head, data)};
   }
+  return {fmt::format("coala chat{}{}", model, head),
+          fmt::format("coala export{}{} --format gguf --out {}", model, head,
+                      quoted((command.align.out / "model.gguf").string()))};
 }
 
 void run_align(AlignCommand& command, const CLI::App& app) {
@@ -59,6 +57,7 @@ void run_align(AlignCommand& command, const CLI::App& app) {
   options.fit.phase_two.seed = command.common.seed;
   options.command = command_line(app);
   ThreadPool pool(chosen_threads(command.common));
+  options.next = [&command](bool guides) { return commands_for(command, guides); };
   const AlignResult result = align(options, pool);
   if (command.common.json) {
     print_json(result.metrics);
@@ -67,7 +66,10 @@ void run_align(AlignCommand& command, const CLI::App& app) {
   print_out("{}", summary(result.metrics));
   print_out("head: {}\nreport: {}\n", (options.out / "head.safetensors").string(),
             (options.out / "report.html").string());
-  print_what_next(command, result.metrics);
+  const Verdict verdict = verdict_of(result.metrics);
+  print_out("{}\n", verdict.sentence);
+  for (const std::string& remark : verdict.remarks) print_out("{}\n", remark);
+  for (const std::string& next : options.next(result.metrics.contains("token_head"))) print_out("  {}\n", next);
 }
 
 }  // namespace
@@ -94,6 +96,12 @@ void add_align_command(CLI::App& app) {
   command
       .add_option("--token-rank", options->align.token_rank,
                   "rank of the token head, which guides every token of `coala generate`; 0: none")
+      ->capture_default_str();
+  command
+      .add_option(
+          "--guidance-budget", options->align.guidance_budget,
+          "how far the token head may move the model from itself at scale 1, in nats per token, when it is sure")
+      ->check(CLI::Range(0.0, 10.0))
       ->capture_default_str();
   add_feature_options(command, options->align.features);
   add_seeds_option(command, options->align.seeds);

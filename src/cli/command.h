@@ -47,6 +47,7 @@ void add_train_command(CLI::App& app);
 void add_eval_command(CLI::App& app);
 void add_score_command(CLI::App& app);
 void add_generate_command(CLI::App& app);
+void add_sample_command(CLI::App& app);
 void add_chat_command(CLI::App& app);
 void add_choose_command(CLI::App& app);
 void add_export_command(CLI::App& app);

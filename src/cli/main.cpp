@@ -50,7 +50,7 @@ std::string_view what_is_kept(const CLI::App& app) {
   if (command == "align") return "evaluated features are kept, training starts anew: run the same command again";
   if (command == "train") return "nothing is kept, a head is written at the end: the same command starts anew";
   if (command == "choose") return "decisions are kept: the same command asks for the others";
-  if (command == "generate" && keeps_replies(*app.get_option("--out"))) {
+  if ((command == "generate" || command == "sample") && keeps_replies(*app.get_option("--out"))) {
     return "finished replies are kept beside --out: the same command goes on after them";
   }
   return "nothing is kept: the same command starts anew";
@@ -111,6 +111,7 @@ int run(int argc, char** argv) {
   coala::add_align_command(app);
   coala::add_extract_command(app);
   coala::add_generate_command(app);
+  coala::add_sample_command(app);
   coala::add_chat_command(app);
   coala::add_choose_command(app);
   coala::add_export_command(app);

@@ -109,9 +109,14 @@ void ReplyFile::write(std::string_view lines) {
   }
 }
 
-void ReplyFile::finish() {
+void ReplyFile::finish(const std::function<std::string(std::string_view)>& arrange) {
   const std::string content = read_file(partial_);
-  write_file(path_, std::string_view(content).substr(first_line_bytes_));
+  const std::string_view lines = std::string_view(content).substr(first_line_bytes_);
+  if (arrange) {
+    write_file(path_, arrange(lines));
+  } else {
+    write_file(path_, lines);
+  }
   ::unlink(partial_.c_str());
 }
 

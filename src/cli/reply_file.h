@@ -1,8 +1,10 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace coala {
@@ -27,7 +29,8 @@ class ReplyFile {
   /// Appends the lines of a record. @throws Error{Io}
   void write(std::string_view lines);
   /// Makes the final file of all lines and removes the partial one. @throws Error{Io}
-  void finish();
+  /// @param arrange  makes the final file's content of the lines'; absent: the lines as they are
+  void finish(const std::function<std::string(std::string_view lines)>& arrange = {});
 
  private:
   void read(const nlohmann::ordered_json& origin);

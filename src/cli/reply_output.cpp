@@ -19,7 +19,9 @@ Json reply_fields(const Reply& reply, const Head* head) {
               {"tokens", reply.tokens.size()},
               {"finish", finish_name(reply.finish)},
               {"log_probability", reply.log_probability},
-              {"log_probability_tokens", reply.log_probability_tokens}};
+              {"log_probability_tokens", reply.log_probability_tokens},
+              {"entropy", reply.entropy}};
+  if (reply.divergence > 0) fields["divergence"] = reply.divergence;
   if (!reply.reasoning.empty()) fields["reasoning"] = reply.reasoning;
   if (reply.score) {
     fields["score"] = *reply.score;

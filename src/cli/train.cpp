@@ -55,7 +55,7 @@ void run_train(const TrainOptions& options, const CLI::App& command) {
   if (!options.report.empty()) {
     constexpr std::size_t kExamples = 10;  // of each kind
     const Examples examples = surest_rows(run.evaluated, kExamples);
-    write_file(options.report, html_report({run.metrics, run.evaluated, examples, command_line(command)}));
+    write_file(options.report, html_report({run.metrics, run.evaluated, examples, {}, {}, command_line(command)}));
   }
   if (options.common.json) {
     print_json(run.metrics);

@@ -16,10 +16,11 @@ namespace {
 constexpr std::array kAnswers{"response", "responses", "completion", "completions", "answer",     "answers", "output",
                               "outputs",  "reply",     "replies",    "generations", "generation", "text"};
 
-/// What `coala generate` says of a reply beside it.
-constexpr std::array kOfReplies{"tokens",    "finish", "log_probability", "log_probability_tokens",
-                                "reasoning", "score",  "probability",     "candidate",
-                                "sample"};
+/// What `coala generate` and `coala sample` say of a reply beside it.
+constexpr std::array kOfReplies{"tokens",   "finish",      "log_probability", "log_probability_tokens",
+                                "entropy",  "divergence",  "reasoning",       "score",
+                                "seed",     "probability", "candidate",       "sample",
+                                "settings", "instruction"};
 
 /// One with something in it, else one that is null.
 const char* answer_column(const Row& row) {

@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "decode/pooled_state.h"
+#include "lm/token_odds.h"
 
 namespace coala {
 namespace {
@@ -172,8 +173,11 @@ std::span<const float> Generator::tilted(const Session::Output& output) {
 }
 
 void Generator::draw(ReplyStream& stream, const Session::Output& output) {
-  const Token token = stream.sampler().draw(tilted(output));
-  stream.take({token, log_probability(output.logits, token), {}});
+  const std::span<const float> logits = tilted(output);
+  const Token token = stream.sampler().draw(logits);
+  const TokenOdds odds = token_odds(output.logits, token);
+  const double moved = settings_.tilt != nullptr ? divergence(logits, output.logits) : 0;
+  stream.take({token, odds.log_probability, odds.entropy, moved, {}});
 }
 
 /// One decode for all that wait for one.
@@ -200,7 +204,9 @@ void Generator::write_guided(ReplyStream& stream, Session::Output output) {
       const BranchChoice choice = guide_->choose(kFirstReply, stream.feature(), stream.sampler(), tilted(output));
       next = choice.next;
       if (choice.guided) stream.count_guided_step();
-      stream.take({choice.token, log_probability(untilted_, choice.token), choice.score});
+      const TokenOdds odds = token_odds(untilted_, choice.token);
+      const double moved = settings_.tilt != nullptr ? divergence(tilted_, untilted_) : 0;
+      stream.take({choice.token, odds.log_probability, odds.entropy, moved, choice.score});
     } else {
       draw(stream, output);
     }

@@ -23,6 +23,8 @@ const char* finish_name(Finish finish);  ///< "stop", "length", "context"
 struct DrawnToken {
   Token token = 0;
   double log_probability = 0;   ///< under the model as it is
+  double entropy = 0;           ///< of its distribution
+  double divergence = 0;        ///< of the tilted distribution from it; 0 without a tilt
   std::optional<double> score;  ///< by the head, of the text with it, where branch guidance took that
 };
 
@@ -34,6 +36,8 @@ struct Reply {
   Finish finish = Finish::Length;
   double log_probability = 0;              ///< of all that was drawn, the end included, under the model as it is
   std::size_t log_probability_tokens = 0;  ///< how many that were
+  double entropy = 0;                      ///< sum over them of the entropies of the model's distributions
+  double divergence = 0;                   ///< sum over them of how far guidance by a tilt has moved these, in nats
   std::optional<double> score;             ///< by the head; absent without one, and for a reply without tokens
   std::uint64_t guided_steps = 0;          ///< tokens that were chosen with the head's opinion
   std::vector<DrawnToken> trace;           ///< all that was drawn, when asked for

@@ -31,6 +31,8 @@ ReplyStream::ReplyStream(const Backbone& backbone, const GenerationSettings& set
 void ReplyStream::take(const DrawnToken& drawn) {
   reply_.log_probability += drawn.log_probability;
   ++reply_.log_probability_tokens;
+  reply_.entropy += drawn.entropy;
+  reply_.divergence += drawn.divergence;
   if (settings_.trace) reply_.trace.push_back(drawn);
   if (backbone_.ends_reply(prompt_, reply_.tokens, drawn.token)) {
     // Not part of the reply, neither for its text nor for its score.

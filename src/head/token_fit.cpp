@@ -3,8 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <memory>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "core/deadline.h"
@@ -15,12 +18,20 @@
 #include "head/selection.h"
 #include "head/training_rows.h"
 #include "linalg/blas.h"
+#include "linalg/factorisation.h"
 
 namespace coala {
 namespace {
 
-/// Of the time limit, for the weights W: their program has all the columns, the other one the square root of them.
+/// Of the time limit, for the head with its context: that program has all the columns, the other one their square root.
 constexpr double kTokenShare = 0.8;
+
+/// Rows of a program have no more than so many columns' worth of length: see scale_of().
+constexpr std::size_t kLongest = 1024;
+
+/// How long the sums of tokens alone are made, over those of tokens in their context: what is longer has the lighter
+/// penalty. Tried one after the other.
+constexpr std::array kBiasLengths{1.0, 4.0};
 
 /// Where a program's numbers stand among a response's sums.
 struct Columns {
@@ -28,10 +39,13 @@ struct Columns {
   std::size_t count = 0;
 };
 
+std::size_t rank_of(std::size_t width) {  // width = r r + r
+  return static_cast<std::size_t>((std::sqrt(4.0 * static_cast<double>(width) + 1) - 1) / 2 + 0.5);
+}
+
 Columns columns_of(std::size_t width, bool context_free) {
-  // width = r r + r
-  const auto r = static_cast<std::size_t>((std::sqrt(4.0 * static_cast<double>(width) + 1) - 1) / 2 + 0.5);
-  return context_free ? Columns{r * r, r} : Columns{0, r * r};
+  const std::size_t r = rank_of(width);
+  return context_free ? Columns{r * r, r} : Columns{0, width};
 }
 
 /// The sums as features of their own.
@@ -58,61 +72,188 @@ void read_row(const FeatureSet& sums, std::size_t i, std::span<float> row, std::
   for (std::size_t j = 0; j < row.size(); ++j) row[j] -= scratch[j];
 }
 
-/// One factor for all columns: the sums' own proportions carry what is common and what is rare, and scaled alike rare
-/// directions would count as much as common ones. Rows get a mean square of the number of columns, as features of
-/// variance 1 have, but of no more than those of rank 32: the path of penalties would begin too low for longer ones.
-double common_scale(const FeatureSet& sums) {
-  constexpr std::size_t kLongest = 1024;
+/// One factor for all columns of a kind: the sums' own proportions carry what is common and what is rare, and scaled
+/// alike rare directions would count as much as common ones.
+/// @param length  of the rows, as a root mean square over the root of their columns
+double scale_of(const FeatureSet& sums, const Columns& columns, double length) {
   double squares = 0;
   std::vector<float> row(sums.dimension());
   std::vector<float> scratch(sums.dimension());
   for (std::size_t i = 0; i < sums.rows(); ++i) {
     read_row(sums, i, row, scratch);
-    squares += dot(row, row);
+    const std::span<const float> part = std::span(row).subspan(columns.first, columns.count);
+    squares += dot(part, part);
   }
-  const double mean = squares / static_cast<double>(sums.rows() * std::min(sums.dimension(), kLongest));
-  if (!(mean > 0) || !std::isfinite(mean)) {
+  const double mean = squares / static_cast<double>(sums.rows());
+  return mean > 0 && std::isfinite(mean) ? length / std::sqrt(mean) : 0;
+}
+
+/// The columns' scales. Rows get a mean square of the number of columns, as features of variance 1 have, but of no more
+/// than those of rank 32: the path of penalties would begin too low for longer ones.
+/// @param bias_length  of the sums of tokens alone, over the others
+std::vector<float> scales_of(const FeatureSet& sums, bool context_free, double bias_length) {
+  std::vector<float> scales(sums.dimension());
+  const auto fill = [&](const Columns& columns, double length) {
+    const auto scale = static_cast<float>(scale_of(sums, columns, length));
+    std::fill_n(scales.begin() + static_cast<std::ptrdiff_t>(columns.first), columns.count, scale);
+  };
+  if (context_free) {
+    fill({0, sums.dimension()}, std::sqrt(static_cast<double>(sums.dimension())));
+  } else {
+    const std::size_t r = rank_of(sums.dimension());
+    const double length = std::sqrt(static_cast<double>(std::min(r * r, kLongest)));
+    fill({0, r * r}, length);
+    fill({r * r, r}, bias_length * length);
+  }
+  if (std::ranges::all_of(scales, [](float scale) { return scale == 0; })) {
     throw Error(ErrorCode::BadInput, fmt::format("{}: the responses' tokens do not differ at all", sums.path),
                 "a token head has nothing to learn from them; leave it out with --token-rank 0");
   }
-  return 1 / std::sqrt(mean);
+  return scales;
 }
 
-TokenProgram fit_program(const FeatureSet& set, const Columns& columns, const TokenFitSettings& settings,
-                         const Deadline& deadline, ThreadPool& pool) {
-  FeatureSet sums = sums_of(set, columns);
-  const auto scale = static_cast<float>(common_scale(sums));
+/// A program, and what its folds said of the rows that they had not seen.
+struct FittedProgram {
+  TokenProgram program;
+  HeldOut held_out;
+  std::unique_ptr<TrainingRows> rows;
+};
+
+std::vector<double> unscaled(std::span<const float> weights, std::span<const float> scales) {
+  std::vector<double> result;
+  for (std::size_t j = 0; j < weights.size(); ++j) {
+    result.push_back(static_cast<double>(weights[j]) * static_cast<double>(scales[j]));
+  }
+  return result;
+}
+
+FittedProgram fit_program(const FeatureSet& set, bool context_free, double bias_length,
+                          const TokenFitSettings& settings, const Deadline& deadline, ThreadPool& pool) {
+  FeatureSet sums = sums_of(set, columns_of(set.token_basis->width(), context_free));
   FeatureTransform transform = FeatureTransform::identity(sums.dimension());
-  transform.scale.assign(sums.dimension(), scale);
+  transform.scale = scales_of(sums, context_free, bias_length);
   const Loss loss = set.kind == FeatureKind::Pairs ? Loss::BradleyTerry : Loss::Logistic;
-  const TrainingRows rows(sums, transform, loss, settings.folds, settings.seed);
+  FittedProgram fitted;
+  fitted.rows = std::make_unique<TrainingRows>(sums, transform, loss, settings.folds, settings.seed);
+  const TrainingRows& rows = *fitted.rows;
   SelectionCost cost;
-  // 16,384 columns at rank 128: no matrix of columns by columns is made, and with few rows their span is all there is.
+  // 16,512 columns at rank 128: no matrix of columns by columns is made, and with few rows their span is all there is.
   const std::optional<Look> look = first_look(sums, transform, rows, settings.folds, settings.seed, pool, cost);
   LinearFit fit = fit_linear(rows, look ? &*look : nullptr, settings.folds, settings.rule, deadline, pool, cost);
-  TokenProgram program;
+  TokenProgram& program = fitted.program;
   program.path = std::move(fit.path);
   program.chosen = fit.selected.candidate;
   program.info = fit.info;
   const GatedWeights& weights = fit.weights;
   program.certificate = certify_linear(rows.design(), rows.targets(), weights.w.row(0), weights.bias, !rows.pairwise(),
                                        program.chosen.penalty);
-  for (const float w : weights.w.row(0)) program.weights.push_back(static_cast<double>(w) * static_cast<double>(scale));
+  program.weights = unscaled(weights.w.row(0), transform.scale);
   program.bias = weights.bias;
+  program.bias_length = bias_length;
   program.cut_short = cost.cut_short;
   program.flops = cost.flops + fit.info.flops;
-  return program;
+  fitted.held_out = std::move(fit.selected);
+  return fitted;
 }
 
-/// Scales weights so that q has the unit as its root mean square over the basis' sample of tokens; zero ones stay.
-/// @param q_of  q of the sample's token i
-template <class Q>
-void normalise(std::span<float> weights, std::size_t tokens, const Q& q_of) {
-  double squares = 0;
-  for (std::size_t i = 0; i < tokens; ++i) squares += q_of(i) * q_of(i);
-  if (!(squares > 0)) return;
-  const double factor = kTokenUnit / std::sqrt(squares / static_cast<double>(tokens));
-  for (float& w : weights) w = static_cast<float>(static_cast<double>(w) * factor);
+/// What a head says of the tokens of the basis' sample, without what the model expects of it.
+/// @param weights  of both kinds of sums, or of tokens alone
+std::vector<double> sample_values(const TokenBasis& basis, std::span<const double> weights) {
+  const std::size_t r = basis.rank();
+  const std::span<const double> bias = weights.last(r);
+  std::vector<double> direction(r);
+  std::vector<double> values;
+  for (std::size_t i = 0; i < basis.sample_states.rows(); ++i) {
+    std::ranges::copy(bias, direction.begin());
+    if (weights.size() > r) {
+      for (std::size_t a = 0; a < r; ++a) {
+        const auto coordinate = static_cast<double>(basis.sample_states(i, a));
+        for (std::size_t b = 0; b < r; ++b) direction[b] += coordinate * weights[a * r + b];
+      }
+    }
+    values.push_back(dot(basis.sample_residuals.row(i), direction));
+  }
+  return values;
+}
+
+double mean_square(std::span<const double> values) {
+  return dot(values, values) / static_cast<double>(values.size());
+}
+
+/// The factor that gives values the unit as their root mean square; 1 where they are zero.
+double to_unit(std::span<const double> values) {
+  const double square = mean_square(values);
+  return square > 0 ? kTokenUnit / std::sqrt(square) : 1;
+}
+
+/// How far the program can be relied on: 2 a - 1 for its accuracy a on rows that its folds had not seen, pulled towards
+/// a coin's by as much as ten prompts weigh, since few may be right by chance. Of labelled rows both labels count
+/// alike.
+double reliability_of(const FittedProgram& fitted, const FeatureSet& set) {
+  constexpr double kPriorPrompts = 10;
+  const TrainingRows& rows = *fitted.rows;
+  double right[2] = {};
+  double all[2] = {};
+  for (std::size_t i = 0; i < rows.rows(); ++i) {
+    const bool good = rows.pairwise() || rows.targets().labels[i] > 0;
+    const double margin = good ? fitted.held_out.predictions[i] : -fitted.held_out.predictions[i];
+    all[good] += 1;
+    right[good] += margin > 0 ? 1 : margin < 0 ? 0 : 0.5;
+  }
+  double accuracy = 0;
+  double kinds = 0;
+  for (const int kind : {0, 1}) {
+    if (all[kind] == 0) continue;
+    accuracy += right[kind] / all[kind];
+    ++kinds;
+  }
+  const auto prompts = static_cast<double>(std::set<std::int64_t>(set.prompt_id.begin(), set.prompt_id.end()).size());
+  return std::max(0.0, (2 * accuracy / kinds - 1) * prompts / (prompts + kPriorPrompts));
+}
+
+/// Coordinates k [r] with k'U'h as near to 1 as can be for the sample's states, and 1 in the mean: so a bias on the
+/// vocabulary becomes a part of W, and of the output matrix, which a bias by itself is not.
+std::vector<double> constant_direction(const TokenBasis& basis) {
+  const std::size_t r = basis.rank();
+  const Matrix<float>& states = basis.sample_states;
+  Matrix<double> moments(r, r);
+  std::vector<double> mean(r);
+  for (std::size_t i = 0; i < states.rows(); ++i) {
+    const std::span<const float> row = states.row(i);
+    for (std::size_t a = 0; a < r; ++a) {
+      const double share = static_cast<double>(row[a]) / static_cast<double>(states.rows());
+      mean[a] += share;
+      for (std::size_t b = 0; b < r; ++b) moments(a, b) += share * static_cast<double>(row[b]);
+    }
+  }
+  double trace = 0;
+  for (std::size_t a = 0; a < r; ++a) trace += moments(a, a);
+  constexpr double kRidge = 1e-6;  // a sample of fewer tokens than directions still has a solution
+  for (std::size_t a = 0; a < r; ++a) moments(a, a) += kRidge * trace / static_cast<double>(r);
+  std::vector<double> direction = mean;
+  const std::optional<Cholesky> factor = Cholesky::factor(std::move(moments));
+  if (!factor) return std::vector<double>(r);
+  factor->solve(direction);
+  const double at_mean = dot(direction, mean);
+  for (double& value : direction) value = at_mean > 0 ? value / at_mean : 0;
+  return direction;
+}
+
+/// W of the fitted weights, the bias in it, in the unit.
+Matrix<float> head_weights(const TokenBasis& basis, std::span<const double> weights) {
+  const std::size_t r = basis.rank();
+  const std::vector<double> constant = constant_direction(basis);
+  const std::span<const double> bias = weights.last(r);
+  std::vector<double> w(weights.begin(), weights.end() - static_cast<std::ptrdiff_t>(r));
+  for (std::size_t a = 0; a < r; ++a) {
+    for (std::size_t b = 0; b < r; ++b) w[a * r + b] += constant[a] * bias[b];
+  }
+  std::vector<double> applied = w;
+  applied.resize(weights.size());  // no bias beside it
+  const double unit = to_unit(sample_values(basis, applied));
+  Matrix<float> result(r, r);
+  for (std::size_t k = 0; k < w.size(); ++k) result.values()[k] = static_cast<float>(unit * w[k]);
+  return result;
 }
 
 }  // namespace
@@ -124,33 +265,40 @@ TokenFit fit_token_head(const FeatureSet& all_rows, const TokenFitSettings& sett
   }
   const FeatureSet set = whole_rows(all_rows);
   const TokenBasis& basis = *set.token_basis;
-  const std::size_t r = basis.rank();
-  TokenFit fit;
   const Deadline deadline = settings.time_limit_s > 0 ? Deadline::after(settings.time_limit_s) : Deadline();
-  const auto fit_part = [&](const char* name, bool context_free, const Deadline& own) {
-    const ProgressPart part(name);
-    return fit_program(set, columns_of(basis.width(), context_free), settings, own, pool);
-  };
-  fit.token = fit_part("token head", false, deadline.share(kTokenShare));
-  fit.context_free = fit_part("token head without context", true, deadline);
+  std::optional<FittedProgram> best;
+  {
+    const ProgressPart part("token head");
+    const Deadline own = deadline.share(kTokenShare);
+    for (const double bias_length : kBiasLengths) {
+      FittedProgram next = fit_program(set, false, bias_length, settings, own, pool);
+      const bool better = !best || next.program.chosen.held_out_loss < best->program.chosen.held_out_loss;
+      const double flops = next.program.flops + (best ? best->program.flops : 0);
+      if (better) best = std::move(next);
+      best->program.flops = flops;
+    }
+  }
+  const ProgressPart part("token head without context");
+  FittedProgram alone = fit_program(set, true, 1, settings, deadline, pool);
+  TokenFit fit;
+  fit.reliability = reliability_of(*best, set);
+  fit.bias_does = best->program.chosen.held_out_loss >= alone.program.chosen.held_out_loss;
+  if (is_better(alone.held_out, best->held_out, *best->rows, kClearly)) {
+    fit.reliability = reliability_of(alone, set);
+    std::ranges::fill(best->program.weights, 0.0);
+    std::ranges::copy(alone.program.weights, best->program.weights.end() - static_cast<std::ptrdiff_t>(basis.rank()));
+    best->program.chosen = alone.program.chosen;
+    best->program.certificate = alone.program.certificate;
+    best->program.bias = alone.program.bias;
+  }
   TokenHead& head = fit.head;
   head.states = basis.states;
   head.embeddings = basis.embeddings;
-  head.weights = Matrix<float>(r, r);
-  for (std::size_t k = 0; k < r * r; ++k) head.weights.values()[k] = static_cast<float>(fit.token.weights[k]);
-  for (const double w : fit.context_free.weights) head.bias.push_back(static_cast<float>(w));
-  const std::size_t tokens = basis.sample_states.rows();
-  const auto product = [&basis, r](std::size_t i, const float* weights) {
-    return dot(std::span(weights, r), basis.sample_residuals.row(i));
-  };
-  normalise(head.weights.values(), tokens, [&](std::size_t i) {
-    double q = 0;
-    for (std::size_t a = 0; a < r; ++a) {
-      q += static_cast<double>(basis.sample_states(i, a)) * product(i, head.weights.row(a).data());
-    }
-    return q;
-  });
-  normalise(head.bias, tokens, [&](std::size_t i) { return product(i, head.bias.data()); });
+  head.weights = head_weights(basis, best->program.weights);
+  const double unit = to_unit(sample_values(basis, alone.program.weights));
+  for (const double w : alone.program.weights) head.bias.push_back(static_cast<float>(unit * w));
+  fit.token = std::move(best->program);
+  fit.context_free = std::move(alone.program);
   return fit;
 }
 

@@ -10,8 +10,9 @@
 namespace coala {
 
 struct TokenFitSettings {
-  /// The lowest held-out loss leans on directions that the data hardly show; guided text leaves the model's own there.
-  SelectionRule rule = SelectionRule::OneStandardError;
+  /// The lowest held-out loss is where a head tells most for what it moves: with 50 pairs the simplest one within a
+  /// standard error moves the model as far for a half to a third of it (docs/math.md, Token head).
+  SelectionRule rule = SelectionRule::LowestLoss;
   int folds = 5;
   std::uint64_t seed = 0;
   double time_limit_s = 0;  ///< of both programs together; 0 for none
@@ -20,6 +21,7 @@ struct TokenFitSettings {
 /// A convex fit of weights to sums over tokens, and how it ended.
 struct TokenProgram {
   std::vector<double> weights;  ///< of the sums as they are stored
+  double bias_length = 1;       ///< of the sums of tokens alone over the others: what is longer has a lighter penalty
   double bias = 0;              ///< labelled responses only
   Candidate chosen;
   std::vector<Candidate> path;
@@ -31,8 +33,10 @@ struct TokenProgram {
 
 struct TokenFit {
   TokenHead head;
-  TokenProgram token;         ///< the weights W
-  TokenProgram context_free;  ///< the weights a
+  TokenProgram token;         ///< the weights W and a bias [r] of their own
+  TokenProgram context_free;  ///< the weights a of the baseline
+  bool bias_does = false;     ///< the baseline has seen through held-out pairs as well: the context adds nothing
+  double reliability = 0;     ///< from 0 (a coin) to 1: by its accuracy on held-out prompts and by their number
 };
 
 /// The root mean square of q, without what the model expects of it, over the tokens of the training data at scale 1: so
@@ -40,8 +44,9 @@ struct TokenFit {
 inline constexpr double kTokenUnit = 0.5;
 
 /// Fits a token head to a set with token sums (docs/math.md, Token head): the Bradley-Terry loss of pairs, or the
-/// logistic loss of labelled responses, of the sums' products with W, and a ridge that is selected on held-out prompts.
-/// Rows of unfinished responses are left out.
+/// logistic loss of labelled responses, of the sums' products with W and a bias of its own, and a ridge that is
+/// selected on held-out prompts, lighter on the bias by as much as these say. Where the bias alone is clearly better on
+/// them, the head is that. Rows of unfinished responses are left out.
 /// @throws Error{BadInput} when there are no token sums
 TokenFit fit_token_head(const FeatureSet& set, const TokenFitSettings& settings, ThreadPool& pool);
 

@@ -4,13 +4,12 @@
 #include <llama.h>
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <limits>
 #include <numeric>
 
 #include "core/error.h"
-#include "core/vectorise.h"
+#include "lm/token_odds.h"
 
 namespace coala {
 namespace {
@@ -20,72 +19,7 @@ void check_range(const char* option, double value, bool good, const char* range)
   throw Error(ErrorCode::BadUsage, fmt::format("{} is {}; it must be {}", option, value, range));
 }
 
-constexpr std::size_t kLanes = 16;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-
-/// The largest of n logits, NaN when one is NaN or +infinity.
-COALA_WIDEST_LANES float maximum_or_nan(const float* logits, std::size_t n) {
-  float largest[kLanes];
-  float faults[kLanes] = {};  // 0 times a number is 0, 0 times anything else is NaN
-  std::fill_n(largest, kLanes, -kInfinity);
-  for (std::size_t begin = 0; begin < n; begin += kLanes) {
-    for (std::size_t lane = 0; lane < std::min(kLanes, n - begin); ++lane) {
-      const float logit = logits[begin + lane];
-      const float number = logit == -kInfinity ? 0.0f : logit;  // that one is allowed
-      largest[lane] = logit > largest[lane] ? logit : largest[lane];
-      faults[lane] += number * 0.0f;
-    }
-  }
-  float maximum = -kInfinity;
-  for (std::size_t lane = 0; lane < kLanes; ++lane) maximum = std::max(maximum, largest[lane]) + faults[lane];
-  return maximum;
-}
-
-/// The largest logit. @throws Error{BadInput} when there is none, or what cannot be sampled from
-float checked_maximum(std::span<const float> logits) {
-  const float maximum = maximum_or_nan(logits.data(), logits.size());
-  if (!std::isfinite(maximum)) {
-    throw Error(ErrorCode::BadInput,
-                logits.empty() ? "there are no logits to draw from" : "the model's logits are not finite numbers",
-                "the model file is damaged or its weights overflow; try another quantisation of it");
-  }
-  return maximum;
-}
-
-/// e^x for x <= 0 within 3e-7 relative: 2^n times Taylor's polynomial on [-ln 2 / 2, ln 2 / 2], whose remainder there
-/// is 1.2e-7. Below -87, where e^x is under 2e-38: about that.
-inline float exp_below_zero(float x) {
-  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
-  const float bounded = x > -87.0f ? x : -87.0f;
-  const float shifted = bounded * 1.44269504f + kRound;
-  const float n = shifted - kRound;
-  const float f = (bounded - n * 0.693359375f) + n * 2.12194440e-4f;  // ln 2 in two parts, the first exact times n
-  float p = 1.0f / 720;
-  p = p * f + 1.0f / 120;
-  p = p * f + 1.0f / 24;
-  p = p * f + 1.0f / 6;
-  p = p * f + 0.5f;
-  p = p * f + 1.0f;
-  p = p * f + 1.0f;
-  const std::uint32_t exponent = std::bit_cast<std::uint32_t>(shifted) << 23;
-  return std::bit_cast<float>(std::bit_cast<std::uint32_t>(p) + exponent);
-}
-
-/// sum_i e^(logits_i - maximum): in float over short stretches, in double over these.
-COALA_WIDEST_LANES double sum_of_exponentials(const float* logits, std::size_t n, float maximum) {
-  constexpr std::size_t kStretch = 16 * kLanes;
-  double sum = 0;
-  std::size_t begin = 0;
-  for (; begin + kStretch <= n; begin += kStretch) {
-    float sums[kLanes] = {};
-    for (std::size_t i = begin; i < begin + kStretch; i += kLanes) {
-      for (std::size_t lane = 0; lane < kLanes; ++lane) sums[lane] += exp_below_zero(logits[i + lane] - maximum);
-    }
-    for (const float lane : sums) sum += static_cast<double>(lane);
-  }
-  for (; begin < n; ++begin) sum += static_cast<double>(exp_below_zero(logits[begin] - maximum));
-  return sum;
-}
 
 /// Higher logits first, then lower tokens: an order without ties.
 bool is_ahead(const llama_token_data& a, const llama_token_data& b) {
@@ -274,7 +208,7 @@ Token Sampler::pick(std::span<const TokenLogit> candidates) {
 
 /// The candidates that the filters leave of the `keep` most probable tokens; 0: of all.
 void Sampler::collect(std::span<const float> logits, std::size_t keep) {
-  checked_maximum(logits);
+  largest_logit(logits);
   const std::span<const float> adjusted = adjust(logits);
   std::vector<llama_token_data>& candidates = chain_->candidates;
   candidates.clear();
@@ -315,7 +249,7 @@ std::span<const float> Sampler::adjust(std::span<const float> logits) {
   }
   penalise();
   if (chain_->grammar != nullptr) apply_grammar(chain_->grammar, adjusted_, chain_->candidates);
-  if (!std::isfinite(maximum_or_nan(adjusted_.data(), adjusted_.size()))) {
+  if (std::ranges::none_of(adjusted_, [](float logit) { return std::isfinite(logit); })) {
     throw Error(ErrorCode::BadInput, "no token is left to draw from",
                 chain_->grammar != nullptr ? "the grammar allows none that the vocabulary has"
                                            : "the logit biases rule all of them out");
@@ -342,15 +276,6 @@ void Sampler::accept(std::span<const Token> tokens) {
   recent_.insert(recent_.end(), tokens.begin(), tokens.end());
   const std::size_t surplus = recent_.size() - std::min(recent_.size(), memory_tokens_);
   recent_.erase(recent_.begin(), recent_.begin() + static_cast<std::ptrdiff_t>(surplus));
-}
-
-double log_probability(std::span<const float> logits, Token token) {
-  if (token < 0 || static_cast<std::size_t>(token) >= logits.size()) {
-    throw Error(ErrorCode::Internal, fmt::format("token {} is not in a vocabulary of {}", token, logits.size()));
-  }
-  const float largest = checked_maximum(logits);
-  return static_cast<double>(logits[static_cast<std::size_t>(token)]) - static_cast<double>(largest) -
-         std::log(sum_of_exponentials(logits.data(), logits.size(), largest));
 }
 
 }  // namespace coala

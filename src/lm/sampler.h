@@ -105,8 +105,4 @@ class Sampler {
   Random behind_;  ///< of those that are not drawn
 };
 
-/// Log-probability of a token under the logits' softmax: no filter, temperature 1.
-/// @throws Error{BadInput} as Sampler::draw()
-double log_probability(std::span<const float> logits, Token token);
-
 }  // namespace coala

@@ -5,12 +5,20 @@
 #include "report/checks.h"
 #include "report/markup.h"
 #include "report/sections.h"
+#include "report/verdict.h"
 
 namespace coala {
 namespace {
 
 std::string text_of(const Json& value) {
   return value.is_string() ? value.get<std::string>() : value.dump();
+}
+
+/// A list of texts as one.
+std::string joined(const Json& list) {
+  std::string text;
+  for (const Json& one : list) text += (text.empty() ? "“" : ", “") + one.get<std::string>() + "”";
+  return text.empty() ? "none" : text;
 }
 
 std::string counted(const Json& metrics, const char* key) {
@@ -58,13 +66,37 @@ void add_reading(Page& page, const Json& reading) {
 
 }  // namespace
 
-void overview(Page& page, const Json& metrics) {
+void verdict_section(Page& page, const ReportInput& input) {
+  const Json& metrics = input.metrics;
+  const Verdict verdict = verdict_of(metrics);
+  const char* mark = verdict.kind == Verdict::Kind::Worked   ? "good"
+                     : verdict.kind == Verdict::Kind::TooFew ? "c"
+                                                             : "bad";
+  page.verdict(verdict.sentence, mark);
+  for (const std::string& remark : verdict.remarks) page.paragraph(remark);
+  // The verdict speaks of the head that guides; of the other one it is the checks.
   std::vector<std::string> failed;
   for (const Check& check : run_checks(metrics)) {
-    if (!check.passes) failed.push_back(fmt::format("Not so: {}. Found: {}.", check.expected, check.found));
+    if (check.passes || (check.of_reward_head && metrics.contains("token_head"))) continue;
+    failed.push_back(fmt::format("{}. Found: {}.", check.failure, check.found));
   }
   if (!failed.empty()) page.alert("Look at this first", failed);
+  constexpr std::size_t kShown = 3;
+  if (!input.guided.empty()) page.section("replies", "Replies to held-out prompts, as the model is and guided");
+  for (std::size_t i = 0; i < std::min(kShown, input.guided.size()); ++i) {
+    const GuidedExample& example = input.guided[i];
+    page.example(example.prompt, {{"as it is", example.before}, {"guided", example.after}});
+  }
+  if (metrics.contains("guidance") && metrics.at("guidance").contains("raised")) {
+    const Json& guidance = metrics.at("guidance");
+    page.paragraph("Words that the head raises, of those that the replies have: " + joined(guidance.at("raised")) +
+                   ". Words that it lowers: " + joined(guidance.at("lowered")) + ".");
+  }
+  if (!input.next.empty()) page.section("next", "To try it and to use it");
+  for (const std::string& command : input.next) page.code(command);
+}
 
+void overview(Page& page, const Json& metrics) {
   const std::string key = accuracy_key(metrics);
   std::vector<Page::Tile> tiles;
   const auto add = [&](const std::string& metric, const std::string& name) {

@@ -54,7 +54,9 @@ svg .cloud { fill: var(--mark); fill-opacity: .55; }
 .key { white-space: nowrap; margin-right: 1rem; color: var(--ink); }
 .key::before { content: ""; display: inline-block; width: .7rem; height: .7rem; border-radius: .15rem;
   margin-right: .35rem; background: var(--mark); }
-details { margin: .6rem 0; } summary { cursor: pointer; color: var(--a); }
+details { margin: .6rem 0; } .rest > summary { font-size: 1.1rem; margin: 2rem 0; }
+.verdict { border-left: 5px solid var(--mark); background: var(--soft); border-radius: .5rem; padding: .8rem 1rem;
+  font-size: 1.1rem; max-width: none; } summary { cursor: pointer; color: var(--a); }
 .example { border-left: 3px solid var(--line); padding-left: .8rem; margin: 1rem 0; break-inside: avoid; }
 dd, code { overflow-wrap: anywhere; } .example dt { color: var(--muted); font-size: .85rem; } .example dd { margin: 0 0 .4rem; white-space: pre-wrap; }
 .command { display: block; background: var(--soft); border-radius: .5rem; padding: .8rem 1rem; white-space: pre-wrap; }
@@ -99,6 +101,10 @@ void Page::section(const std::string& id, const std::string& title) {
 
 void Page::paragraph(const std::string& text) {
   html_ += fmt::format("<p>{}</p>\n", escape(text));
+}
+
+void Page::verdict(const std::string& text, const std::string& mark) {
+  html_ += fmt::format("<p class=\"verdict mark-{}\">{}</p>\n", escape(mark), escape(text));
 }
 
 void Page::note(const std::string& text) {
@@ -161,6 +167,13 @@ void Page::figure(const std::string& id, const std::string& svg, const std::vect
   html_ += fmt::format("{}{}</figcaption>\n</figure>\n", keys.empty() ? "" : "<br/>", escape(caption));
 }
 
+void Page::fold(const std::string& summary) {
+  if (in_section_) html_ += "</section>\n";
+  in_section_ = false;
+  folded_ = true;
+  html_ += fmt::format("<details class=\"rest\"><summary>{}</summary>\n", escape(summary));
+}
+
 void Page::code(const std::string& text) {
   html_ += fmt::format("<code class=\"command\">{}</code>\n", escape(text));
 }
@@ -176,6 +189,7 @@ void Page::example(const std::string& title, const std::vector<std::pair<std::st
 
 std::string Page::finish() {
   if (in_section_) html_ += "</section>\n";
+  if (folded_) html_ += "</details>\n";
   return std::move(html_) + "</main>\n</body>\n</html>\n";
 }
 

@@ -21,6 +21,8 @@ class Page {
   /// Starts a section, which ends with the next one.
   void section(const std::string& id, const std::string& title);
   void paragraph(const std::string& text);
+  /// The answer to what the reader came for. `mark` as in Key.
+  void verdict(const std::string& text, const std::string& mark);
   void note(const std::string& text);
   /// Headline figures, side by side where there is room.
   struct Tile {
@@ -46,6 +48,8 @@ class Page {
   void start_columns() { html_ += "<div class=\"columns\">\n"; }
   void end_columns() { html_ += "</div>\n"; }
   void figure(const std::string& id, const std::string& svg, const std::vector<Key>& keys, const std::string& caption);
+  /// Sections that follow are behind a summary to be opened, up to the end of the page.
+  void fold(const std::string& summary);
   void code(const std::string& text);
   /// Texts of an example with their names, long ones cut.
   void example(const std::string& title, const std::vector<std::pair<std::string, std::string>>& texts);
@@ -55,6 +59,7 @@ class Page {
  private:
   std::string html_;
   bool in_section_ = false;
+  bool folded_ = false;
 };
 
 }  // namespace coala

@@ -7,7 +7,9 @@ namespace coala {
 
 std::string html_report(const ReportInput& input) {
   const Json& metrics = input.metrics;
-  Page page("Reward head: report");
+  Page page("Did it work?");
+  verdict_section(page, input);
+  page.fold("All figures, checks and examples");
   overview(page, metrics);
   inputs_section(page, metrics);
   accuracy_section(page, metrics);

@@ -9,10 +9,11 @@ namespace coala {
 // The sections of the report, in its order. Each leaves out what the metrics do not have, and says so where a reader
 // would look for it.
 
-void overview(Page& page, const Json& metrics);          ///< headline figures; failed checks in an alert
-void inputs_section(Page& page, const Json& metrics);    ///< what was trained on what
-void accuracy_section(Page& page, const Json& metrics);  ///< beside its baselines
-void seeds_section(Page& page, const Json& metrics);     ///< only of a run over several seeds
+void verdict_section(Page& page, const ReportInput& input);  ///< in words, replies before and after, what to do next
+void overview(Page& page, const Json& metrics);              ///< headline figures
+void inputs_section(Page& page, const Json& metrics);        ///< what was trained on what
+void accuracy_section(Page& page, const Json& metrics);      ///< beside its baselines
+void seeds_section(Page& page, const Json& metrics);         ///< only of a run over several seeds
 void token_section(Page& page, const Json& metrics);
 void margin_section(Page& page, const Json& metrics, const EvaluatedRows& rows);
 void calibration_section(Page& page, const Json& metrics);

@@ -13,13 +13,15 @@ const char* accuracy_key(const Json& metrics) {
 }
 
 std::string percent(double share) {
-  return fmt::format("{:.2f} %", 100 * share);
+  return fmt::format("{:.1f} %", 100 * share);
 }
 
 std::string interval_text(const Json& metrics, const std::string& key, double factor) {
   const auto bounds = metrics.find(key + "_ci95");
   if (bounds == metrics.end()) return "";
-  return fmt::format("{:.2f} to {:.2f}", factor * bounds->at(0).get<double>(), factor * bounds->at(1).get<double>());
+  const int decimals = factor == 100 ? 1 : 2;
+  return fmt::format("{:.{}f} to {:.{}f}", factor * bounds->at(0).get<double>(), decimals,
+                     factor * bounds->at(1).get<double>(), decimals);
 }
 
 }  // namespace coala

@@ -13,9 +13,10 @@ using Json = nlohmann::ordered_json;
 const char* accuracy_key(const Json& metrics);
 bool has_pairs(const Json& metrics);
 
-/// 0.925 as "92.50 %".
+/// 0.925 as "92.5 %".
 std::string percent(double share);
-/// The interval of a metric as "90.30 to 94.50", times a factor; empty when it has none.
+/// The interval of a metric as "90.3 to 94.5" where the factor makes it per cent, else with two decimals; empty when it
+/// has none.
 std::string interval_text(const Json& metrics, const std::string& key, double factor);
 
 }  // namespace coala

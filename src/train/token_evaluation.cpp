@@ -35,9 +35,12 @@ Json program_json(const TokenProgram& program) {
 
 }  // namespace
 
-Json token_metrics(const TokenFit& fit, const FeatureSet& train, const FeatureSet* held_out, std::uint64_t seed) {
+Json token_metrics(const TokenFit& fit, const FeatureSet& train, const FeatureSet* held_out) {
   Json json = program_json(fit.token);
   json["rank"] = fit.head.rank();
+  json["reliability"] = fit.reliability;
+  json["bias_does"] = fit.bias_does;
+  json["bias_length"] = fit.token.bias_length;
   json["share_of_tokens"] = train.metadata_value("token.share");
   json["context_free"] = program_json(fit.context_free);
   const bool usable =
@@ -49,7 +52,7 @@ Json token_metrics(const TokenFit& fit, const FeatureSet& train, const FeatureSe
   }
   const auto add = [&](Json& to, const TokenProgram& program, bool context_free) {
     const std::vector<double> right = right_rows(*held_out, program, context_free);
-    const Interval interval = bootstrap_mean(right, held_out->prompt_id, seed);
+    const Interval interval = proportion_interval(right, held_out->prompt_id);
     to["accuracy"] = std::accumulate(right.begin(), right.end(), 0.0) / static_cast<double>(right.size());
     to["accuracy_ci95"] = {interval.low, interval.high};
   };

@@ -279,7 +279,7 @@ TrainingRun train_and_evaluate(FeatureSet train, EvaluationPlan plan, const FitS
                       "{} and {} penalties is taken",
                       settings.time_limit_s, fit.token.path.size(), fit.context_free.path.size()));
     }
-    run.metrics["token_head"] = token_metrics(fit, train, judged ? &judged->set : nullptr, settings.seed);
+    run.metrics["token_head"] = token_metrics(fit, train, judged ? &judged->set : nullptr);
     run.metrics["token_head"]["selection_seconds"] = token_s - fit.token.info.seconds - fit.context_free.info.seconds;
     token_flops = fit.token.flops + fit.context_free.flops;
     run.head.token = std::move(fit.head);

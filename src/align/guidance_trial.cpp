@@ -1,0 +1,176 @@
+#include "align/guidance_trial.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <map>
+#include <optional>
+#include <utility>
+
+#include "core/error.h"
+#include "core/interrupt.h"
+#include "core/progress.h"
+#include "core/utf8.h"
+#include "decode/parallel_generator.h"
+#include "decode/token_tilt.h"
+#include "head/token_fit.h"
+#include "judge/diversity.h"
+#include "linalg/blas.h"
+
+namespace coala {
+namespace {
+
+/// Replies of a trial: as many as are written together, with one decode per token of all.
+constexpr std::size_t kReplies = 15;
+constexpr std::size_t kTokens = 40;
+constexpr int kTrials = 3;
+/// Part of the budget that is aimed at; what is this near to it is near enough.
+constexpr double kAim = 0.92;
+constexpr double kNear = 0.8;
+/// What may be repeated: so much more than without guidance, and a share that is chance in so few tokens.
+constexpr double kRepetitionRatio = 1.2;
+constexpr double kRepetitionChance = 0.02;
+
+/// Prompts that can be answered, spread evenly over those that are given.
+/// @param kept  gets them
+std::vector<EncodedPrompt> encode(const Backbone& backbone, std::span<const Prompt> prompts, TemplateMode mode,
+                                  std::vector<Prompt>& kept) {
+  std::vector<EncodedPrompt> encoded;
+  const std::size_t wanted = std::min(kReplies, prompts.size());
+  for (std::size_t i = 0; i < wanted; ++i) {
+    throw_if_interrupted();
+    try {
+      const Prompt& prompt = prompts[i * prompts.size() / wanted];
+      EncodedPrompt tokens = backbone.encode_prompt(prompt, mode, Thinking::Off);
+      const std::size_t count = tokens.tokens.size();
+      if (count == 0 || count + kTokens > backbone.identity().context_tokens) continue;
+      encoded.push_back(std::move(tokens));
+      kept.push_back(prompt);
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::BadInput) throw;
+    }
+  }
+  if (encoded.empty()) throw Error(ErrorCode::BadInput, "none of the held-out prompts can be answered");
+  return encoded;
+}
+
+class Trial {
+ public:
+  Trial(const Backbone& backbone, const TokenHead& head, const OutputMatrix& output, std::vector<EncodedPrompt> prompts,
+        const GuidanceTrialSettings& settings)
+      : backbone_(backbone), head_(head), output_(output), prompts_(std::move(prompts)), threads_(settings.threads) {
+    generation_.max_tokens = kTokens;
+    generation_.candidates = static_cast<int>((kReplies + prompts_.size() - 1) / prompts_.size());
+    generation_.seed = settings.seed;
+  }
+
+  GuidedReplies write(double scale) const {
+    GuidedReplies replies;
+    replies.scale = scale;
+    GenerationSettings generation = generation_;
+    std::optional<TokenTilt> tilt;
+    if (scale != 0) generation.tilt = &tilt.emplace(head_, output_, scale);
+    Progress progress(scale != 0 ? fmt::format("replies at scale {:.2f}", scale) : "replies without guidance",
+                      prompts_.size(), "prompts");
+    double drawn = 0;
+    ParallelGenerator generator(backbone_, generation, prompts_, threads_);
+    generator.generate([&](std::size_t, std::vector<Reply>&& candidates) {
+      const bool cut = candidates.front().finish == Finish::Length;
+      replies.texts.push_back(candidates.front().text + (cut ? " …" : ""));
+      for (Reply& reply : candidates) {
+        replies.divergence += reply.divergence;
+        drawn += static_cast<double>(reply.log_probability_tokens);
+        replies.tokens.push_back(std::move(reply.tokens));
+      }
+      progress.advance(1);
+    });
+    replies.divergence /= drawn;
+    replies.repetition = diversity(replies.tokens).repetition;
+    return replies;
+  }
+
+ private:
+  const Backbone& backbone_;
+  const TokenHead& head_;
+  const OutputMatrix& output_;
+  std::vector<EncodedPrompt> prompts_;
+  GenerationSettings generation_;
+  int threads_;
+};
+
+/// Names the words of the replies that the head raises and lowers the most after a typical state.
+void name_words(const Backbone& backbone, const TokenHead& head, const OutputMatrix& output,
+                std::span<const double> mean_state, GuidanceTrial& trial) {
+  constexpr std::size_t kFewest = 2;  // occurrences of a word that is worth naming
+  constexpr std::size_t kNamed = 10;
+  std::map<Token, std::size_t> occurrences;
+  for (const GuidedReplies* replies : {&trial.unguided, &trial.tried[trial.chosen]}) {
+    for (const std::vector<Token>& tokens : replies->tokens) {
+      for (const Token token : tokens) ++occurrences[token];
+    }
+  }
+  const std::size_t r = head.rank();
+  std::vector<double> direction(r);  // V'e_c goes along with it
+  for (std::size_t a = 0; a < r; ++a) {
+    for (std::size_t b = 0; b < r; ++b) direction[b] += mean_state[a] * static_cast<double>(head.weights(a, b));
+  }
+  std::vector<float> row(output.dimension());
+  std::map<std::string, double> values;
+  for (const auto& [token, count] : occurrences) {
+    const std::string text = backbone.tokenizer().decode({&token, 1}, /*at_start=*/false);
+    const std::string word = text.substr(std::min(text.find_first_not_of(' '), text.size()));
+    if (count < kFewest || word.empty() || find_invalid_utf8(word) != std::string::npos) continue;
+    output.read(static_cast<std::size_t>(token), row);
+    double value = 0;
+    for (std::size_t b = 0; b < r; ++b)
+      value += direction[b] * dot(head.embeddings.row(b), std::span<const float>(row));
+    const auto [place, is_new] = values.emplace(word, value);
+    if (!is_new && std::abs(value) > std::abs(place->second)) place->second = value;
+  }
+  std::vector<std::pair<double, std::string>> order;
+  for (const auto& [word, value] : values) order.emplace_back(value, word);
+  std::ranges::sort(order, std::ranges::greater{});
+  const std::size_t named = std::min(kNamed, order.size() / 2);
+  for (std::size_t i = 0; i < named; ++i) {
+    trial.raised.push_back(order[i].second);
+    trial.lowered.push_back(order[order.size() - 1 - i].second);
+  }
+}
+
+}  // namespace
+
+GuidanceTrial try_guidance(const Backbone& backbone, const TokenHead& head, const OutputMatrix& output,
+                           std::span<const double> mean_state, std::span<const Prompt> prompts,
+                           const GuidanceTrialSettings& settings) {
+  GuidanceTrial result;
+  result.budget = settings.budget * (1 + settings.reliability) / 2;
+  std::vector<EncodedPrompt> encoded = encode(backbone, prompts, settings.template_mode, result.prompts);
+  const Trial trial(backbone, head, output, std::move(encoded), settings);
+  result.unguided = trial.write(0);
+  if (!(result.budget > 0)) return result;
+  const double allowed = kRepetitionRatio * result.unguided.repetition + kRepetitionChance;
+  // To the second order the divergence is the variance of what the head says, over two.
+  double scale = std::sqrt(2 * kAim * result.budget) / kTokenUnit;
+  for (int k = 0; k < kTrials; ++k) {
+    result.tried.push_back(trial.write(scale));
+    const GuidedReplies& tried = result.tried.back();
+    const bool within = tried.divergence <= result.budget && tried.repetition <= allowed;
+    if (within && scale > result.scale) {
+      result.scale = scale;
+      result.chosen = result.tried.size() - 1;
+    }
+    if (within && tried.divergence >= kNear * result.budget) break;
+    const double step = tried.divergence > 0 ? std::sqrt(kAim * result.budget / tried.divergence) : 2;
+    scale *= std::clamp(tried.repetition > allowed ? std::min(step, 0.75) : step, 0.25, 2.0);
+  }
+  if (result.scale == 0) {  // weaker than all that were tried, by the last of them
+    result.scale = scale;
+    result.chosen = result.tried.size() - 1;
+  }
+  name_words(backbone, head, output, mean_state, result);
+  return result;
+}
+
+}  // namespace coala

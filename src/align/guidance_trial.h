@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "data/record.h"
+#include "extract/feature_settings.h"
+#include "head/token_head.h"
+#include "lm/backbone.h"
+#include "lm/output_matrix.h"
+
+namespace coala {
+
+/// How far guidance may move a model from itself, in nats per token (Kullback-Leibler divergence), when the head is
+/// sure of all that it says: small instruct models begin to write odd sentences at 0.3 (docs/guidance.md, The scale).
+inline constexpr double kGuidanceBudget = 0.2;
+
+struct GuidanceTrialSettings {
+  double budget = kGuidanceBudget;  ///< nats per token
+  double reliability = 1;           ///< of the head, from 0 to 1; the budget is multiplied by it
+  TemplateMode template_mode = TemplateMode::Model;
+  std::uint64_t seed = 0;
+  int threads = 0;
+};
+
+/// Replies that were written at one scale.
+struct GuidedReplies {
+  double scale = 0;                        ///< of the head as it is; 0: unguided
+  double divergence = 0;                   ///< nats per token, mean
+  double repetition = 0;                   ///< share of runs of four tokens that stood in the same reply before
+  std::vector<std::string> texts;          ///< one of each prompt, with an ellipsis where the trial's limit cut it
+  std::vector<std::vector<Token>> tokens;  ///< of all replies
+};
+
+/// How strongly a token head may guide, found out by writing.
+struct GuidanceTrial {
+  double budget = 0;            ///< that was kept to: the settings' times the reliability
+  double scale = 0;             ///< the largest one within it, of those that were tried or computed from them
+  std::vector<Prompt> prompts;  ///< that replies were written to, in their order
+  GuidedReplies unguided;
+  std::vector<GuidedReplies> tried;
+  std::size_t chosen = 0;            ///< among those: at this scale, or the last, which was stronger
+  std::vector<std::string> raised;   ///< words of the replies that the head raises, the most first
+  std::vector<std::string> lowered;  ///< and those that it lowers
+};
+
+/// Writes short replies to some of the prompts, unguided and at a few scales, and finds the largest scale at which the
+/// model is moved by no more than the budget and does not repeat itself more than without. What a head says at a scale
+/// is known only to the second order beforehand, and not what comes of it: guided tokens lead to other states.
+/// @param mean_state  U'h of typical tokens, mean, [r]: what the head says there of a word is told
+/// @param prompts     that the head was not trained on; those that cannot be answered are left out
+/// @throws Error{BadInput} when none is left, Error{Interrupted}
+GuidanceTrial try_guidance(const Backbone& backbone, const TokenHead& head, const OutputMatrix& output,
+                           std::span<const double> mean_state, std::span<const Prompt> prompts,
+                           const GuidanceTrialSettings& settings);
+
+}  // namespace coala

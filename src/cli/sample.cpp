@@ -1,0 +1,215 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "cli/check_options.h"
+#include "cli/command.h"
+#include "cli/data_options.h"
+#include "cli/generation_options.h"
+#include "cli/model_options.h"
+#include "cli/prompts.h"
+#include "cli/reply_output.h"
+#include "core/error.h"
+#include "core/hash.h"
+#include "core/progress.h"
+#include "core/version.h"
+#include "decode/parallel_generator.h"
+
+namespace coala {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct SampleCommand {
+  CommonOptions common;
+  DataOptions data;
+  ModelOptions model;
+  std::string out;
+  std::vector<std::string> instructions;
+  GenerationOptions generation;
+};
+
+/// A prompt as the model gets it, with an instruction or without.
+struct Asked {
+  std::size_t record = 0;
+  std::string instruction;  ///< "": none
+};
+
+/// The prompt with the instruction at the end of its system message.
+PromptRecord instructed(const PromptRecord& record, const std::string& instruction) {
+  PromptRecord result = record;
+  if (instruction.empty()) return result;
+  std::vector<Message>& messages = result.prompt.messages;
+  if (messages.empty()) {
+    throw Error(ErrorCode::BadInput, fmt::format("record '{}' is a text to be continued", record.id),
+                "an --instruction needs prompts that are questions or messages");
+  }
+  if (messages.front().role == "system") {
+    messages.front().content += "\n" + instruction;
+  } else {
+    messages.insert(messages.begin(), Message{"system", instruction});
+  }
+  return result;
+}
+
+/// How varied the replies to a prompt are: of their pairs of neighbouring words, the share that are different.
+double variety(std::span<const Json> lines) {
+  std::set<std::pair<std::string, std::string>> different;
+  std::size_t all = 0;
+  for (const Json& line : lines) {
+    const std::string text = line.at("text").get<std::string>();
+    std::string before;
+    for (std::size_t at = 0; (at = text.find_first_not_of(" \n\t", at)) != std::string::npos;) {
+      const std::size_t end = std::min(text.find_first_of(" \n\t", at), text.size());
+      std::string word = text.substr(at, end - at);
+      different.emplace(before, word);
+      before = std::move(word);
+      ++all;
+      at = end;
+    }
+  }
+  return all == 0 ? 0 : static_cast<double>(different.size()) / static_cast<double>(all);
+}
+
+/// Prompts whose replies differ the most first, all replies to a prompt together.
+/// @param each  lines of a prompt
+std::string most_varied_first(std::string_view content, std::size_t each) {
+  std::vector<std::pair<double, std::string>> groups;
+  std::vector<Json> lines;
+  std::string text;
+  while (!content.empty()) {
+    const std::size_t end = content.find('\n') + 1;
+    lines.push_back(Json::parse(content.substr(0, end)));
+    text += content.substr(0, end);
+    content.remove_prefix(end);
+    if (lines.size() < each) continue;
+    groups.emplace_back(variety(lines), std::move(text));
+    lines.clear();
+    text.clear();
+  }
+  std::ranges::stable_sort(groups, std::ranges::greater{}, &std::pair<double, std::string>::first);
+  std::string sorted;
+  for (const auto& group : groups) sorted += group.second;
+  return sorted;
+}
+
+Json origin_of(const SampleCommand& command, const BackboneIdentity& backbone, std::span<const EncodedPrompt> prompts) {
+  Hasher hasher;
+  for (const EncodedPrompt& prompt : prompts) {
+    hasher.add(static_cast<std::int64_t>(prompt.tokens.size()));
+    hasher.add(prompt.tokens.data(), prompt.tokens.size() * sizeof(Token));
+  }
+  Json origin{{"coala", kVersion},
+              {"model", backbone.hash},
+              {"adapter", backbone.adapter_hash + backbone.adapter_scale},
+              {"data", hasher.hex()},
+              {"instructions", command.instructions}};
+  origin.update(settings_fields(command.generation, Guidance::None));
+  return origin;
+}
+
+void run_sample(SampleCommand& command, const CLI::App& app) {
+  set_quiet(command.common.quiet);
+  if (is_written_through(command.out)) {
+    throw Error(ErrorCode::BadInput, fmt::format("{} is no file: replies are put in order at the end", command.out),
+                "name a file with --out");
+  }
+  complete_settings(command.generation, Guidance::None, app);
+  GenerationSettings& settings = command.generation.settings;
+  settings.seed = command.common.seed;
+  std::vector<PromptRecord> records = read_prompts(command.data.files());
+  const Backbone backbone(command.model.file());
+  const TemplateMode mode = command.model.template_mode();
+  show_warnings(backbone, mode);
+  bind_to_model(command.generation, Guidance::None, backbone, nullptr);
+  const PromptForm form{mode, command.generation.thinking()};
+  encode_prompts(backbone, records, form, command.data.skip_bad);  // leaves those that can be answered
+  std::vector<std::string> ways = command.instructions;
+  if (ways.empty()) ways.emplace_back();
+  std::vector<Asked> asked;
+  std::vector<PromptRecord> variants;
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    for (const std::string& instruction : ways) {
+      asked.push_back({i, instruction});
+      variants.push_back(instructed(records[i], instruction));
+    }
+  }
+  const std::vector<EncodedPrompt> prompts = encode_prompts(backbone, variants, form, /*skip_bad=*/false);
+
+  const auto each = static_cast<std::size_t>(settings.candidates);
+  ReplyFile file(command.out, origin_of(command, backbone.identity(), prompts), each);
+  if (file.records() > 0) {
+    log_line(fmt::format("going on after {} of {} prompts", file.records() / ways.size(), records.size()));
+  }
+  const SamplerOptions& sampling = settings.sampling;
+  const Json said{{"temperature", sampling.temperature},
+                  {"top_p", sampling.top_p},
+                  {"top_k", sampling.top_k},
+                  {"min_p", sampling.min_p},
+                  {"max_tokens", settings.max_tokens}};
+  {
+    Progress progress("sampling", prompts.size() * each, "replies", file.records() * each);
+    ParallelGenerator generator(backbone, settings, prompts, chosen_threads(command.common));
+    generator.generate(
+        [&](std::size_t i, std::vector<Reply>&& candidates) {
+          std::string lines;
+          for (std::size_t k = 0; k < candidates.size(); ++k) {
+            Json line = reply_line(records[asked[i].record], candidates[k], nullptr, k, k);
+            if (!asked[i].instruction.empty()) line["instruction"] = asked[i].instruction;
+            line["seed"] = settings.seed;
+            line["settings"] = said;
+            lines += line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+          }
+          file.write(lines);
+          progress.advance(each);
+        },
+        file.records());
+  }
+  file.finish([&](std::string_view content) { return most_varied_first(content, each * ways.size()); });
+  if (command.common.json) {
+    print_json({{"out", command.out}, {"prompts", records.size()}, {"replies", prompts.size() * each}});
+  } else {
+    print_out("{}: {} replies to {} prompts, those whose replies differ the most first\n", command.out,
+              prompts.size() * each, records.size());
+    print_out("  coala choose --data {} --out pairs.jsonl\n", coala::quoted(command.out));
+  }
+}
+
+}  // namespace
+
+void add_sample_command(CLI::App& app) {
+  auto options = std::make_shared<SampleCommand>();
+  CLI::App& command =
+      *app.add_subcommand("sample", "write several replies to each prompt, to choose from with `coala choose`");
+  GenerationOptions& generation = options->generation;
+  generation.samples = 4;
+  generation.settings.sampling.temperature = 1;
+  add_model_options(command, options->model, /*required=*/true);
+  add_data_options(command, options->data, /*required=*/true);
+  add_skip_option(command, options->data);
+  command.add_option("--out", options->out, "file for the replies; what a stopped run left is gone on with")
+      ->type_name(kOutput)
+      ->required();
+  command.add_option("--samples", generation.samples, "replies to each prompt, with each instruction")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str();
+  command
+      .add_option("--instruction", options->instructions,
+                  "system message that replies are drawn with, and that is left out of the prompt beside them; "
+                  "repeatable: two opposite ones give replies of both kinds, \"\" none")
+      ->allow_extra_args(false);
+  command.add_option("-n,--max-tokens", generation.settings.max_tokens, "longest reply")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  add_sampling_options(command, generation);
+  add_common_options(command, options->common);
+  command.callback([options, &command] { run_sample(*options, command); });
+}
+
+}  // namespace coala

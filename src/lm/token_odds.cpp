@@ -1,0 +1,162 @@
+#include "lm/token_odds.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
+#include "core/error.h"
+#include "core/vectorise.h"
+
+namespace coala {
+namespace {
+
+constexpr std::size_t kLanes = 16;
+/// Numbers that are added up in float; these sums are added in double.
+constexpr std::size_t kStretch = 16 * kLanes;
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+/// The largest of n logits, NaN when one is NaN or +infinity.
+COALA_WIDEST_LANES float maximum_or_nan(const float* logits, std::size_t n) {
+  float largest[kLanes];
+  float faults[kLanes] = {};  // 0 times a number is 0, 0 times anything else is NaN
+  std::fill_n(largest, kLanes, -kInfinity);
+  for (std::size_t begin = 0; begin < n; begin += kLanes) {
+    for (std::size_t lane = 0; lane < std::min(kLanes, n - begin); ++lane) {
+      const float logit = logits[begin + lane];
+      const float number = logit == -kInfinity ? 0.0f : logit;  // that one is allowed
+      largest[lane] = logit > largest[lane] ? logit : largest[lane];
+      faults[lane] += number * 0.0f;
+    }
+  }
+  float maximum = -kInfinity;
+  for (std::size_t lane = 0; lane < kLanes; ++lane) maximum = std::max(maximum, largest[lane]) + faults[lane];
+  return maximum;
+}
+
+/// e^x for x <= 0 within 3e-7 relative: 2^n times Taylor's polynomial on [-ln 2 / 2, ln 2 / 2], whose remainder there
+/// is 1.2e-7. Below -87, where e^x is under 2e-38: about that.
+inline float exp_below_zero(float x) {
+  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
+  const float bounded = x > -87.0f ? x : -87.0f;
+  const float shifted = bounded * 1.44269504f + kRound;
+  const float n = shifted - kRound;
+  const float f = (bounded - n * 0.693359375f) + n * 2.12194440e-4f;  // ln 2 in two parts, the first exact times n
+  float p = 1.0f / 720;
+  p = p * f + 1.0f / 120;
+  p = p * f + 1.0f / 24;
+  p = p * f + 1.0f / 6;
+  p = p * f + 0.5f;
+  p = p * f + 1.0f;
+  p = p * f + 1.0f;
+  const std::uint32_t exponent = std::bit_cast<std::uint32_t>(shifted) << 23;
+  return std::bit_cast<float>(std::bit_cast<std::uint32_t>(p) + exponent);
+}
+
+/// Logits that are further below the largest one have no probability, and an infinity times that is no number.
+inline float bounded(float x) {
+  return x > -87.0f ? x : -87.0f;
+}
+
+struct Sums {
+  double exponentials = 0;  ///< sum_i e^x_i, x_i = logits_i - maximum
+  double weighted = 0;      ///< sum_i e^x_i (x_i - y_i)
+};
+
+/// y is 0: what entropy needs.
+COALA_WIDEST_LANES Sums sum_own(const float* logits, std::size_t n, float maximum) {
+  Sums sum;
+  for (std::size_t begin = 0; begin < n; begin += kStretch) {
+    const std::size_t end = std::min(begin + kStretch, n);
+    float exponentials[kLanes] = {};
+    float weighted[kLanes] = {};
+    std::size_t i = begin;
+    for (; i + kLanes <= end; i += kLanes) {
+      for (std::size_t lane = 0; lane < kLanes; ++lane) {
+        const float x = bounded(logits[i + lane] - maximum);
+        const float e = exp_below_zero(x);
+        exponentials[lane] += e;
+        weighted[lane] += e * x;
+      }
+    }
+    for (; i < end; ++i) {
+      const float x = bounded(logits[i] - maximum);
+      const float e = exp_below_zero(x);
+      sum.exponentials += static_cast<double>(e);
+      sum.weighted += static_cast<double>(e * x);
+    }
+    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+      sum.exponentials += static_cast<double>(exponentials[lane]);
+      sum.weighted += static_cast<double>(weighted[lane]);
+    }
+  }
+  return sum;
+}
+
+/// y_i = own_i - own_maximum.
+COALA_WIDEST_LANES Sums sum_against(const float* logits, float maximum, const float* own, float own_maximum,
+                                    std::size_t n) {
+  Sums sum;
+  for (std::size_t begin = 0; begin < n; begin += kStretch) {
+    const std::size_t end = std::min(begin + kStretch, n);
+    float exponentials[kLanes] = {};
+    float weighted[kLanes] = {};
+    std::size_t i = begin;
+    for (; i + kLanes <= end; i += kLanes) {
+      for (std::size_t lane = 0; lane < kLanes; ++lane) {
+        const float x = bounded(logits[i + lane] - maximum);
+        const float e = exp_below_zero(x);
+        exponentials[lane] += e;
+        weighted[lane] += e * (x - bounded(own[i + lane] - own_maximum));
+      }
+    }
+    for (; i < end; ++i) {
+      const float x = bounded(logits[i] - maximum);
+      const float e = exp_below_zero(x);
+      sum.exponentials += static_cast<double>(e);
+      sum.weighted += static_cast<double>(e * (x - bounded(own[i] - own_maximum)));
+    }
+    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+      sum.exponentials += static_cast<double>(exponentials[lane]);
+      sum.weighted += static_cast<double>(weighted[lane]);
+    }
+  }
+  return sum;
+}
+
+}  // namespace
+
+float largest_logit(std::span<const float> logits) {
+  const float maximum = maximum_or_nan(logits.data(), logits.size());
+  if (!std::isfinite(maximum)) {
+    throw Error(ErrorCode::BadInput,
+                logits.empty() ? "there are no logits to draw from" : "the model's logits are not finite numbers",
+                "the model file is damaged or its weights overflow; try another quantisation of it");
+  }
+  return maximum;
+}
+
+TokenOdds token_odds(std::span<const float> logits, Token token) {
+  if (token < 0 || static_cast<std::size_t>(token) >= logits.size()) {
+    throw Error(ErrorCode::Internal, fmt::format("token {} is not in a vocabulary of {}", token, logits.size()));
+  }
+  const float largest = largest_logit(logits);
+  const Sums sum = sum_own(logits.data(), logits.size(), largest);
+  const double log_sum = std::log(sum.exponentials);
+  const double distance = static_cast<double>(logits[static_cast<std::size_t>(token)]) - static_cast<double>(largest);
+  return {distance - log_sum, log_sum - sum.weighted / sum.exponentials};
+}
+
+double divergence(std::span<const float> guided, std::span<const float> own) {
+  if (guided.size() != own.size()) throw Error(ErrorCode::Internal, "two vocabularies are compared");
+  const float largest = largest_logit(guided);
+  const float largest_own = largest_logit(own);
+  const Sums sum = sum_against(guided.data(), largest, own.data(), largest_own, guided.size());
+  const double log_own = std::log(sum_own(own.data(), own.size(), largest_own).exponentials);
+  return sum.weighted / sum.exponentials - std::log(sum.exponentials) + log_own;
+}
+
+}  // namespace coala

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "report/values.h"
+
+namespace coala {
+
+/// Did it work? In words, from metrics.json, about the head that guides (the token head where there is one).
+struct Verdict {
+  enum class Kind { Worked, TooFew, DidNot };
+  Kind kind = Kind::DidNot;
+  std::string sentence;              ///< the answer, with the numbers behind it
+  std::vector<std::string> remarks;  ///< what else matters of it, a sentence each
+};
+
+Verdict verdict_of(const Json& metrics);
+
+}  // namespace coala
