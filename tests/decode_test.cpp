@@ -207,6 +207,33 @@ TEST(BestOf, IsTheFirstOfTheHighest) {
   EXPECT_EQ(best_of(replies), 1u);
 }
 
+TEST(BestOf, IsNeverOutsideOfWhatTheModelCanWrite) {
+  std::vector<Reply> replies(3);
+  for (Reply& reply : replies) {
+    reply.log_probability_tokens = 100;
+    reply.log_probability = -150;
+    reply.entropy = 160;
+    for (Token token = 0; token < 100; ++token) reply.tokens.push_back(token);
+  }
+  replies[0].score = 1;
+  replies[1].score = 9;
+  replies[2].score = 5;
+  EXPECT_EQ(best_of(replies), 1u);
+  replies[1].divergence = 61;  // nats of 100 tokens
+  EXPECT_TRUE(is_outside(replies[1]));
+  EXPECT_EQ(best_of(replies), 2u);
+  for (std::size_t i = 0; i < 100; ++i) replies[2].tokens[i] = static_cast<Token>(i % 5);
+  EXPECT_TRUE(is_outside(replies[2]));
+  EXPECT_EQ(best_of(replies), 0u);
+  replies[0].log_probability = -160 - 91;  // 0.5 + 4 / sqrt(100) nats a token is the limit
+  EXPECT_TRUE(is_outside(replies[0]));
+  EXPECT_EQ(best_of(replies), 1u) << "where all are, the best of all";
+  replies[0].log_probability = -160 - 89;
+  EXPECT_FALSE(is_outside(replies[0]));
+  replies[0].score = std::nullopt;
+  EXPECT_EQ(best_of(replies), 0u) << "without a score, but inside";
+}
+
 std::vector<EncodedPrompt> some_prompts() {
   std::vector<EncodedPrompt> prompts;
   for (int i = 0; i < 12; ++i) prompts.push_back(chat("the hen " + std::string(static_cast<std::size_t>(i * 5), 'a')));

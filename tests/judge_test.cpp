@@ -5,7 +5,7 @@
 #include <array>
 
 #include "core/random.h"
-#include "judge/diversity.h"
+#include "decode/diversity.h"
 #include "judge/win_rate.h"
 #include "support.h"
 #include "tiny_pairs.h"

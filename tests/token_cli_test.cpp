@@ -74,9 +74,9 @@ TEST(TokenGuidance, IsJudgedBySomebodyElse) {
   const std::string by_length =
       " --judge-command \"python3 -c \\\"import sys, json\nfor line in sys.stdin: print(json.dumps({'score': "
       "len(json.loads(line)['response'])}))\\\"\"";
-  const Outcome outcome =
-      run(folder, start + " --json --guidance token,bias,branch,best-of-n --guidance-scale 0,2 --figure " +
-                      shell_quoted(folder / "f.svg") + by_length);
+  const Outcome outcome = run(
+      folder, start + " --json --guidance token,bias,branch,best-of-n --guidance-scale 0,2 --out " +
+                  shell_quoted(folder / "judged.jsonl") + " --figure " + shell_quoted(folder / "f.svg") + by_length);
   ASSERT_EQ(outcome.status, 0) << outcome.err;
   const auto result = nlohmann::json::parse(outcome.out);
   EXPECT_EQ(result.at("prompts"), 40);
@@ -91,6 +91,13 @@ TEST(TokenGuidance, IsJudgedBySomebodyElse) {
       EXPECT_NEAR(one.at("perplexity_ratio").get<double>(), 1.0, 1e-6);
     }
   }
+  // The judged replies are kept, as other commands read them, with what the judge said.
+  const std::string kept = read_file(folder / "judged.jsonl");
+  EXPECT_EQ(std::ranges::count(kept, '\n'), 8 * 40);
+  const auto first = nlohmann::json::parse(kept.substr(0, kept.find('\n')));
+  EXPECT_EQ(first.at("guidance"), "none");
+  EXPECT_TRUE(first.at("judge").is_number());
+  EXPECT_TRUE(first.at("outside").is_boolean());
   EXPECT_NE(read_file(folder / "f.svg").find("</svg>"), std::string::npos);
   write_pairs(folder, 30, "others.jsonl");
   const std::string judge = align(folder, "others.jsonl", "judge");

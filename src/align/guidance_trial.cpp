@@ -13,10 +13,10 @@
 #include "core/interrupt.h"
 #include "core/progress.h"
 #include "core/utf8.h"
+#include "decode/diversity.h"
 #include "decode/parallel_generator.h"
 #include "decode/token_tilt.h"
 #include "head/token_fit.h"
-#include "judge/diversity.h"
 #include "linalg/blas.h"
 
 namespace coala {

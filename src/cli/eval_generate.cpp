@@ -2,22 +2,25 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <iterator>
-#include <map>
+#include <limits>
 #include <memory>
+#include <optional>
 
 #include "cli/check_options.h"
 #include "cli/prompts.h"
+#include "cli/reply_output.h"
 #include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/hash.h"
 #include "core/progress.h"
 #include "core/resources.h"
+#include "decode/diversity.h"
 #include "decode/parallel_generator.h"
 #include "decode/token_tilt.h"
 #include "extract/encoded_record.h"
-#include "judge/diversity.h"
 #include "judge/judge.h"
 #include "judge/win_rate.h"
 #include "report/frontier.h"
@@ -32,7 +35,18 @@ struct Texts {
   std::vector<Reply> replies;
   JudgedTexts judged;
   double perplexity = 0;  ///< under the unguided model
+  double divergence = 0;  ///< from it, nats per token
+  double outside = 0;     ///< share of replies that are outside of what the model can write
 };
+
+/// The same, but what is outside loses against what is not, whatever the judge says.
+JudgedTexts guarded(const Texts& texts) {
+  JudgedTexts judged = texts.judged;
+  for (std::size_t i = 0; i < texts.replies.size(); ++i) {
+    if (is_outside(texts.replies[i])) judged.scores[i] = std::numeric_limits<double>::lowest();
+  }
+  return judged;
+}
 
 /// What all of the ways of writing share.
 class Trial {
@@ -68,10 +82,37 @@ class Trial {
       texts.judged.length.push_back(code_points(reply.text));
       log_probability += reply.log_probability;
       tokens += static_cast<double>(reply.log_probability_tokens);
+      texts.divergence += reply.divergence;
+      texts.outside += is_outside(reply) ? 1 / static_cast<double>(records_.size()) : 0;
     }
+    texts.divergence /= tokens;
     texts.judged.scores = judge_.scores(to_judge);
     texts.perplexity = std::exp(-log_probability / tokens);
     return texts;
+  }
+
+  /// Every reply with what the judge says, a line each.
+  std::string lines(const std::string& way, std::optional<double> scale, const Texts& texts, const Head& head) const {
+    std::string lines;
+    for (std::size_t i = 0; i < records_.size(); ++i) {
+      Json line = reply_line(records_[i], texts.replies[i], &head, 0, 0);
+      line["guidance"] = way;
+      if (scale) line["scale"] = *scale;
+      line["judge"] = texts.judged.scores[i];
+      line["outside"] = is_outside(texts.replies[i]);
+      lines += line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+    }
+    return lines;
+  }
+
+  /// What a way of writing answers to the first prompts, for people.
+  Json shown(const Texts& texts) const {
+    constexpr std::size_t kShown = 2;
+    Json list = Json::array();
+    for (std::size_t i = 0; i < std::min(kShown, records_.size()); ++i) {
+      list.push_back({{"id", records_[i].id}, {"text", texts.replies[i].text}, {"judge", texts.judged.scores[i]}});
+    }
+    return list;
   }
 
   Json figures(const Texts& texts, const Texts* unguided) const {
@@ -88,12 +129,15 @@ class Trial {
     Json json{{"judge_mean", mean},
               {"judge_mean_ci95", {interval.low, interval.high}},
               {"perplexity", texts.perplexity},
+              {"divergence", texts.divergence},
+              {"outside", texts.outside},
               {"length_mean", length},
               {"distinct_1", varied.distinct_1},
               {"distinct_2", varied.distinct_2},
               {"repetition", varied.repetition}};
+    json["shown"] = shown(texts);
     if (unguided == nullptr) return json;
-    const WinRate wins = win_rate(texts.judged, unguided->judged, clusters_, settings_.seed);
+    const WinRate wins = win_rate(guarded(texts), guarded(*unguided), clusters_, settings_.seed);
     json["win_rate"] = wins.rate;
     json["win_rate_ci95"] = {wins.ci95.low, wins.ci95.high};
     json["ties"] = wins.ties;
@@ -112,6 +156,16 @@ class Trial {
   int threads_;
   std::vector<std::int64_t> clusters_;  ///< the same prompt, the same number
 };
+
+/// The beginning of a reply, its line breaks as spaces.
+std::string on_one_line(std::string text) {
+  constexpr std::size_t kShown_bytes = 160;
+  std::ranges::replace(text, '\n', ' ');
+  if (text.size() <= kShown_bytes) return text;
+  std::size_t end = kShown_bytes;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;
+  return text.substr(0, end) + " …";
+}
 
 std::unique_ptr<Judge> make_judge(const GeneratedEvalOptions& options, const Head& guiding, const Backbone& backbone,
                                   const ModelInput& input, int threads) {
@@ -159,6 +213,8 @@ void add_generated_eval_options(CLI::App& command, GeneratedEvalOptions& options
   command.add_option("--judge-seconds", options.judge_seconds, "with --judge-command: that it may take a reply")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
+  command.add_option("--out", options.out, "with --generate: file for all judged replies, a JSON line each")
+      ->type_name(kOutput);
   command.add_option("--figure", options.figure, "with --generate: an SVG of score against perplexity")
       ->type_name(kOutput);
   command.add_option("-n,--max-tokens", options.generation.settings.max_tokens, "with --generate: longest reply")
@@ -193,6 +249,7 @@ Json evaluate_generated(GeneratedEvalOptions& options, const std::string& head_p
   Json result{{"judge", judge->name()}, {"head", head_path}, {"prompts", unguided.replies.size()}};
   result["unguided"] = trial.figures(unguided, nullptr);
   result["runs"] = Json::array();
+  std::string lines = trial.lines("none", std::nullopt, unguided, head);
   std::vector<FrontierCurve> curves{{"unguided", {{0, unguided.perplexity, result["unguided"]["judge_mean"]}}}};
   for (const std::string& way : options.guidance) {
     curves.push_back({way, {}});
@@ -212,9 +269,11 @@ Json evaluate_generated(GeneratedEvalOptions& options, const std::string& head_p
       if (has_scale) run["scale"] = scale;
       run.update(trial.figures(texts, &unguided));
       curves.back().points.push_back({scale, texts.perplexity, run["judge_mean"]});
+      lines += trial.lines(way, has_scale ? std::optional(scale) : std::nullopt, texts, head);
       result["runs"].push_back(std::move(run));
     }
   }
+  if (!options.out.empty()) write_file(options.out, lines);
   if (!options.figure.empty()) write_file(options.figure, frontier_svg(curves, judge->name()));
   result["peak_rss_bytes"] = peak_rss_bytes();
   return result;
@@ -224,8 +283,8 @@ std::string generated_summary(const Json& result) {
   std::string text = fmt::format("{} prompts, judged by {} (not by the guiding head)\n",
                                  result.at("prompts").get<std::size_t>(), result.at("judge").get<std::string>());
   const auto out = std::back_inserter(text);
-  fmt::format_to(out, "  {:<16} {:>8}  {:<22} {:<22} {:>10}  {:>8}  {:>6}\n", "", "judge", "wins over unguided",
-                 "at equal lengths", "perplexity", "distinct", "repeat");
+  fmt::format_to(out, "  {:<16} {:>8}  {:<22} {:<22} {:>10}  {:>8}  {:>6}  {:>7}\n", "", "judge", "wins over unguided",
+                 "at equal lengths", "perplexity", "distinct", "repeat", "outside");
   const auto line = [&](const std::string& name, const Json& run) {
     const auto rate = [&run](const char* key) {
       if (!run.contains(key)) return std::string();
@@ -233,15 +292,28 @@ std::string generated_summary(const Json& result) {
       return fmt::format("{:.1f} % [{:.1f}, {:.1f}]", 100 * run.at(key).get<double>(), 100 * interval[0].get<double>(),
                          100 * interval[1].get<double>());
     };
-    fmt::format_to(out, "  {:<16} {:8.3f}  {:<22} {:<22} {:10.3f}  {:8.3f}  {:6.3f}\n", name,
+    fmt::format_to(out, "  {:<16} {:8.3f}  {:<22} {:<22} {:10.3f}  {:8.3f}  {:6.3f}  {:5.0f} %\n", name,
                    run.at("judge_mean").get<double>(), rate("win_rate"), rate("length_controlled_win_rate"),
                    run.at("perplexity").get<double>(), run.at("distinct_2").get<double>(),
-                   run.at("repetition").get<double>());
+                   run.at("repetition").get<double>(), 100 * run.at("outside").get<double>());
+  };
+  const auto name_of_run = [](const Json& run) {
+    const std::string way = run.at("guidance").get<std::string>();
+    return run.contains("scale") ? fmt::format("{} {:g}", way, run.at("scale").get<double>()) : way;
   };
   line("unguided", result.at("unguided"));
-  for (const Json& run : result.at("runs")) {
-    const std::string way = run.at("guidance").get<std::string>();
-    line(run.contains("scale") ? fmt::format("{} {:g}", way, run.at("scale").get<double>()) : way, run);
+  for (const Json& run : result.at("runs")) line(name_of_run(run), run);
+  text +=
+      "outside: replies beyond what the model can write (moved too far, too surprising to it, or repeating itself); "
+      "they lose, whatever the judge says\n";
+  const auto show = [&](const std::string& name, const Json& run, std::size_t i) {
+    const std::string reply = on_one_line(run.at("shown").at(i).at("text").get<std::string>());
+    fmt::format_to(out, "  {:<16} {}\n", name, reply);
+  };
+  for (std::size_t i = 0; i < result.at("unguided").at("shown").size(); ++i) {
+    fmt::format_to(out, "replies to record {}\n", result.at("unguided").at("shown").at(i).at("id").get<std::string>());
+    show("unguided", result.at("unguided"), i);
+    for (const Json& run : result.at("runs")) show(name_of_run(run), run, i);
   }
   return text;
 }

@@ -20,6 +20,7 @@ struct GeneratedEvalOptions {
   std::string judge_command;
   double judge_seconds = 60;
   std::string figure;
+  std::string out;
   GenerationOptions generation;
 };
 

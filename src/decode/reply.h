@@ -43,10 +43,18 @@ struct Reply {
   std::vector<DrawnToken> trace;           ///< all that was drawn, when asked for
 };
 
+/// Whether a reply is outside of what the model can write, so that no judge's opinion of it counts: guidance has moved
+/// the model by more than kMostDivergence nats per token, the tokens are more surprising to the model than it expects
+/// by more than chance explains, or the text repeats itself. A judge that looks at words may like gibberish best, and
+/// so does the head that brought it about (docs/guidance.md, Beyond the model).
+bool is_outside(const Reply& reply);
+inline constexpr double kMostDivergence = 0.6;
+
 /// Place of the highest score; the first of several. None is below all others.
 std::size_t highest_score(std::span<const std::optional<double>> scores);
 
-/// Number of the candidate with the highest score, as above.
+/// Number of the candidate with the highest score, as above, of those that are not outside of what the model can write;
+/// of all when all are.
 std::size_t best_of(std::span<const Reply> candidates);
 
 }  // namespace coala

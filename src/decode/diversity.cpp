@@ -1,4 +1,4 @@
-#include "judge/diversity.h"
+#include "decode/diversity.h"
 
 #include <set>
 #include <utility>
