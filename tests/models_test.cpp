@@ -270,8 +270,9 @@ TEST(Export, IsPossibleWhereLlamaCppReadsAnOutputMatrix) {
   const Backbone gemma(shared_file("cases/models/gemma.gguf"));
   const OutputMatrix output(gemma);
   const OutputChange change{Matrix<float>(1, output.dimension()), Matrix<float>(output.vocabulary(), 1)};
-  EXPECT_EQ(error_code_of([&] { write_lora(gemma, output, change, folder / "out"); }), ErrorCode::BadInput);
-  EXPECT_EQ(error_code_of([&] { write_merged(gemma, output, change, folder / "out"); }), ErrorCode::BadInput);
+  EXPECT_EQ(error_code_of([&] { write_lora(gemma, output, change, "tone", folder / "out"); }), ErrorCode::BadInput);
+  EXPECT_EQ(error_code_of([&] { write_merged(gemma, output, change, MergedType::Full, "tone", folder / "out"); }),
+            ErrorCode::BadInput);
   std::filesystem::remove(folder / "tied.gguf");
   EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
 }

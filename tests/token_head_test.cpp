@@ -1,5 +1,6 @@
 #include "head/token_head.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -9,11 +10,13 @@
 #include <cmath>
 #include <csignal>
 #include <fstream>
+#include <map>
 #include <numeric>
 
 #include "core/atomic_file.h"
 #include "core/progress.h"
 #include "core/random.h"
+#include "decode/export_loss.h"
 #include "decode/token_export.h"
 #include "decode/token_tilt.h"
 #include "extract/extract_file.h"
@@ -433,8 +436,8 @@ TEST(TokenHead, GuidesAsItsExportsDo) {
   const TokenHead head = random_head(tiny().identity().dimension);
   const OutputMatrix output(tiny());
   constexpr double kScale = 1.7;
-  write_lora(tiny(), output, output_change(head, output, kScale), folder / "lora.gguf");
-  write_merged(tiny(), output, output_change(head, output, kScale), folder / "merged.gguf");
+  write_lora(tiny(), output, output_change(head, output, kScale), "tone", folder / "lora.gguf");
+  write_merged(tiny(), output, output_change(head, output, kScale), MergedType::Full, "tone", folder / "merged.gguf");
   const Backbone adapted({test::test_file("tiny-llama.gguf"), folder / "lora.gguf", 1});
   const Backbone merged{ModelFile(folder / "merged.gguf")};
   const TokenTilt tilt(head, output, kScale);
@@ -479,6 +482,38 @@ double tilt_rounding(const TokenHead& head, const OutputMatrix& output, double s
   return sum;
 }
 
+/// Stored in blocks of eight bits: what is lost is measured, and is little; blocks that the rows do not fill are
+/// refused.
+TEST(TokenHead, MergedModelsAreQuantisedWithAMeasuredLoss) {
+  const TemporaryFolder folder;
+  const OutputMatrix output(tiny());
+  const TokenHead head = random_head(tiny().identity().dimension);
+  const OutputChange change = output_change(head, output, 1);
+  const TokenTilt tilt(head, output, 1);
+  std::map<MergedType, ExportLoss> losses;
+  std::map<MergedType, std::uintmax_t> bytes;
+  for (const MergedType type : {MergedType::Full, MergedType::Q8_0}) {
+    const std::filesystem::path path = folder / fmt::format("{}.gguf", static_cast<int>(type));
+    write_merged(tiny(), output, change, type, "a tone of its own", path);
+    const Backbone merged{ModelFile(path)};
+    EXPECT_EQ(merged.identity().name, "a tone of its own");
+    losses[type] = export_loss(tiny(), tilt, merged, 1);
+    bytes[type] = std::filesystem::file_size(path);
+    EXPECT_GT(losses[type].tokens, 6u);
+  }
+  EXPECT_LT(losses[MergedType::Full].divergence, 1e-5);
+  EXPECT_EQ(losses[MergedType::Full].same_tokens, 1);
+  EXPECT_LT(losses[MergedType::Q8_0].divergence, 1e-2);
+  EXPECT_GT(losses[MergedType::Q8_0].divergence, losses[MergedType::Full].divergence);
+  EXPECT_LT(bytes[MergedType::Q8_0], bytes[MergedType::Full]);
+  // Another change than the guidance's is seen: without it the numbers above would say nothing.
+  write_merged(tiny(), output, output_change(head, output, 0), MergedType::Full, "plain", folder / "plain.gguf");
+  EXPECT_GT(export_loss(tiny(), tilt, Backbone{ModelFile(folder / "plain.gguf")}, 1).divergence, 1e-2);
+  ASSERT_NE(output.dimension() % 256, 0u);
+  EXPECT_EQ(error_code_of([&] { write_merged(tiny(), output, change, MergedType::Q6_K, "tone", folder / "six.gguf"); }),
+            ErrorCode::BadInput);
+}
+
 /// A model that writes with its embedding gets an output matrix of its own; what it reads stays as it was.
 TEST(TokenHead, TiedModelsAreMergedAndHaveNoAdapter) {
   const TemporaryFolder folder;
@@ -489,9 +524,10 @@ TEST(TokenHead, TiedModelsAreMergedAndHaveNoAdapter) {
   const TokenHead head = random_head(tied.identity().dimension);
   constexpr double kScale = 1.7;
   const OutputChange change = output_change(head, output, kScale);
-  EXPECT_EQ(error_code_of([&] { write_lora(tied, output, change, folder / "lora.gguf"); }), ErrorCode::BadInput);
+  EXPECT_EQ(error_code_of([&] { write_lora(tied, output, change, "tone", folder / "lora.gguf"); }),
+            ErrorCode::BadInput);
   EXPECT_FALSE(std::filesystem::exists(folder / "lora.gguf"));
-  write_merged(tied, output, change, folder / "merged.gguf");
+  write_merged(tied, output, change, MergedType::Full, "tone", folder / "merged.gguf");
   const Backbone merged{ModelFile(folder / "merged.gguf")};
   EXPECT_FALSE(OutputMatrix(merged).tied());
   const TokenTilt tilt(head, output, kScale);
@@ -522,8 +558,8 @@ TEST(TokenHead, ExportsAllowForAFactorOfTheLogits) {
   EXPECT_NEAR(output.scale(), 0.25, 1e-6);
   const TokenHead head = random_head(granite.identity().dimension);
   constexpr double kScale = 1.7;
-  write_lora(granite, output, output_change(head, output, kScale), folder / "lora.gguf");
-  write_merged(granite, output, output_change(head, output, kScale), folder / "merged.gguf");
+  write_lora(granite, output, output_change(head, output, kScale), "tone", folder / "lora.gguf");
+  write_merged(granite, output, output_change(head, output, kScale), MergedType::Full, "tone", folder / "merged.gguf");
   const Backbone adapted({folder / "granite.gguf", folder / "lora.gguf", 1});
   const Backbone merged{ModelFile(folder / "merged.gguf")};
   const std::vector<Token> tokens = granite.encode_prompt(sample_pairs(1)[0].prompt).tokens;
@@ -544,12 +580,13 @@ TEST(TokenHead, MergedModelsAreChangedWhereTheyShouldBe) {
   const TemporaryFolder folder;
   const OutputMatrix output(tiny());
   const TokenHead head = random_head(tiny().identity().dimension);
-  write_merged(tiny(), output, output_change(head, output, 0), folder / "same.gguf");
+  write_merged(tiny(), output, output_change(head, output, 0), MergedType::Full, "tone", folder / "same.gguf");
   const Backbone same{ModelFile(folder / "same.gguf")};
   const OutputMatrix of_same(same);
   for (std::size_t c = 0; c < output.vocabulary(); ++c) EXPECT_EQ(output_row(output, c), output_row(of_same, c));
   EXPECT_EQ(error_code_of([&] {
-              write_merged(tiny(), output, output_change(head, output, 1), test::test_file("tiny-llama.gguf"));
+              write_merged(tiny(), output, output_change(head, output, 1), MergedType::Full, "tone",
+                           test::test_file("tiny-llama.gguf"));
             }),
             ErrorCode::BadUsage);
 }

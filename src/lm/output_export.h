@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
 
 #include "core/matrix.h"
 #include "lm/backbone.h"
@@ -23,15 +24,23 @@ bool can_have_own_output(const Backbone& backbone, const std::filesystem::path& 
 /// @throws Error{BadInput} when the output matrix is tied to the embedding: the adapter would change what the model
 ///   reads as well, and llama.cpp refuses it; Error{Io}
 void write_lora(const Backbone& backbone, const OutputMatrix& output, const OutputChange& change,
-                const std::filesystem::path& path);
+                const std::string& name, const std::filesystem::path& path);
 
-/// Writes the whole model with the changed output matrix, in F32 when it was F32 and in F16 otherwise: quantised again,
-/// the change would drown in rounding. A tied matrix becomes one of its own. The file is loaded once and compared with
-/// the change before it gets its name.
+/// How the changed output matrix is stored.
+enum class MergedType {
+  Full,  ///< F32 when it was F32, else F16
+  Q8_0,  ///< about half of F16; rounds by a 254th of the largest of 32 numbers
+  Q6_K,  ///< two fifths of F16; rows of a multiple of 256 numbers only
+};
+
+/// Writes the whole model with the changed output matrix, all other tensors as they are. A tied matrix becomes one of
+/// its own. What is quantised is so by ggml's own routine; how much of the change is lost in it is for
+/// export_loss() to say. The file is loaded once and compared with the change before it gets its name.
+/// @param name  of the model in the file ("general.name"), which chat programs list
 /// @throws Error{BadInput} before anything is written when the model has an adapter, when llama.cpp does not read the
-///   architecture with an output matrix of its own (can_have_own_output()); when a number does not fit into F16;
-///   Error{Io}
-void write_merged(const Backbone& backbone, const OutputMatrix& output, const OutputChange& change,
-                  const std::filesystem::path& path);
+///   architecture with an output matrix of its own (can_have_own_output()), when the rows do not go into blocks of the
+///   type; when a number does not fit into F16; Error{Io}
+void write_merged(const Backbone& backbone, const OutputMatrix& output, const OutputChange& change, MergedType type,
+                  const std::string& name, const std::filesystem::path& path);
 
 }  // namespace coala
