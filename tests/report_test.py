@@ -138,7 +138,8 @@ class ReportTest(unittest.TestCase):
         within = [one for one in guidance["tried"] if one["divergence"] <= guidance["budget"]]
         self.assertLessEqual(guidance["divergence"], 1.05 * guidance["budget"])
         self.assertIn(guidance["scale"], [one["scale"] for one in within] or [guidance["scale"]])
-        self.assertAlmostEqual(guidance["budget"], 0.2 * (1 + self.pairs.metrics["token_head"]["reliability"]) / 2)
+        reliability = self.pairs.metrics["token_head"]["reliability"]
+        self.assertAlmostEqual(guidance["budget"], 0.1 * guidance["unguided"]["entropy"] * (1 + reliability) / 2)
 
     def test_figures_have_names(self):
         for report in self.all:

@@ -123,7 +123,10 @@ std::vector<Prompt> held_out_prompts(const EvaluatedRows& rows, const RecordStor
 }
 
 Json described(const GuidedReplies& replies) {
-  return {{"scale", replies.scale}, {"divergence", replies.divergence}, {"repetition", replies.repetition}};
+  return {{"scale", replies.scale},
+          {"divergence", replies.divergence},
+          {"entropy", replies.entropy},
+          {"repetition", replies.repetition}};
 }
 
 /// U'h of the tokens that a head's basis was fitted to, mean.

@@ -81,12 +81,14 @@ class Trial {
       replies.texts.push_back(candidates.front().text + (cut ? " …" : ""));
       for (Reply& reply : candidates) {
         replies.divergence += reply.divergence;
+        replies.entropy += reply.entropy;
         drawn += static_cast<double>(reply.log_probability_tokens);
         replies.tokens.push_back(std::move(reply.tokens));
       }
       progress.advance(1);
     });
     replies.divergence /= drawn;
+    replies.entropy /= drawn;
     replies.repetition = diversity(replies.tokens).repetition;
     return replies;
   }
@@ -145,10 +147,10 @@ GuidanceTrial try_guidance(const Backbone& backbone, const TokenHead& head, cons
                            std::span<const double> mean_state, std::span<const Prompt> prompts,
                            const GuidanceTrialSettings& settings) {
   GuidanceTrial result;
-  result.budget = settings.budget * (1 + settings.reliability) / 2;
   std::vector<EncodedPrompt> encoded = encode(backbone, prompts, settings.template_mode, result.prompts);
   const Trial trial(backbone, head, output, std::move(encoded), settings);
   result.unguided = trial.write(0);
+  result.budget = settings.budget * result.unguided.entropy * (1 + settings.reliability) / 2;
   if (!(result.budget > 0)) return result;
   const double allowed = kRepetitionRatio * result.unguided.repetition + kRepetitionChance;
   // To the second order the divergence is the variance of what the head says, over two.

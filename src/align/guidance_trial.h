@@ -13,13 +13,15 @@
 
 namespace coala {
 
-/// How far guidance may move a model from itself, in nats per token (Kullback-Leibler divergence), when the head is
-/// sure of all that it says: small instruct models begin to write odd sentences at 0.3 (docs/guidance.md, The scale).
-inline constexpr double kGuidanceBudget = 0.2;
+/// How far guidance may move a model from itself, when the head is sure of all that it says: the Kullback-Leibler
+/// divergence per token, as a share of the entropy of the model's own next-token distributions. A model that is sure of
+/// its words (1.5 of them at a time) breaks at a divergence that one with a choice of seven does not notice
+/// (docs/guidance.md, The scale).
+inline constexpr double kGuidanceBudget = 0.1;
 
 struct GuidanceTrialSettings {
-  double budget = kGuidanceBudget;  ///< nats per token
-  double reliability = 1;           ///< of the head, from 0 to 1; the budget is multiplied by it
+  double budget = kGuidanceBudget;  ///< share of the model's entropy
+  double reliability = 1;           ///< of the head; at 0 half of the budget is used
   TemplateMode template_mode = TemplateMode::Model;
   std::uint64_t seed = 0;
   int threads = 0;
@@ -28,7 +30,8 @@ struct GuidanceTrialSettings {
 /// Replies that were written at one scale.
 struct GuidedReplies {
   double scale = 0;                        ///< of the head as it is; 0: unguided
-  double divergence = 0;                   ///< nats per token, mean
+  double divergence = 0;                   ///< from the model as it is, nats per token, mean
+  double entropy = 0;                      ///< of the model as it is, nats per token, mean
   double repetition = 0;                   ///< share of runs of four tokens that stood in the same reply before
   std::vector<std::string> texts;          ///< one of each prompt, with an ellipsis where the trial's limit cut it
   std::vector<std::vector<Token>> tokens;  ///< of all replies
@@ -36,7 +39,7 @@ struct GuidedReplies {
 
 /// How strongly a token head may guide, found out by writing.
 struct GuidanceTrial {
-  double budget = 0;            ///< that was kept to: the settings' times the reliability
+  double budget = 0;            ///< that was kept to, nats per token
   double scale = 0;             ///< the largest one within it, of those that were tried or computed from them
   std::vector<Prompt> prompts;  ///< that replies were written to, in their order
   GuidedReplies unguided;
