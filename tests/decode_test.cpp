@@ -219,7 +219,9 @@ TEST(BestOf, IsNeverOutsideOfWhatTheModelCanWrite) {
   replies[1].score = 9;
   replies[2].score = 5;
   EXPECT_EQ(best_of(replies), 1u);
-  replies[1].divergence = 61;  // nats of 100 tokens
+  replies[1].divergence = 0.3 * 160 + 3;
+  EXPECT_FALSE(is_outside(replies[1]));
+  replies[1].divergence = 0.3 * 160 + 5;
   EXPECT_TRUE(is_outside(replies[1]));
   EXPECT_EQ(best_of(replies), 2u);
   for (std::size_t i = 0; i < 100; ++i) replies[2].tokens[i] = static_cast<Token>(i % 5);

@@ -21,13 +21,14 @@ const char* finish_name(Finish finish) {
 }
 
 bool is_outside(const Reply& reply) {
+  constexpr double kFewNats = 4;           // in all, which a short reply may differ by
   constexpr double kMostSurprise = 0.5;    // nats per token above the entropy, and what chance adds:
   constexpr double kChance = 4;            // over the root of the tokens, two standard deviations of most models'
   constexpr double kMostRepetition = 0.5;  // share of runs of four tokens that stood before
   constexpr std::size_t kFewTokens = 24;   // of which a half may be repeated by a list or a rhyme
   if (reply.log_probability_tokens == 0) return false;
   const auto tokens = static_cast<double>(reply.log_probability_tokens);
-  if (reply.divergence > kMostDivergence * tokens) return true;
+  if (reply.divergence > kMostDivergence * reply.entropy + kFewNats) return true;
   const double surprise = (-reply.log_probability - reply.entropy) / tokens;
   if (surprise > kMostSurprise + kChance / std::sqrt(tokens)) return true;
   return reply.tokens.size() >= kFewTokens && diversity({&reply.tokens, 1}).repetition > kMostRepetition;

@@ -44,11 +44,11 @@ struct Reply {
 };
 
 /// Whether a reply is outside of what the model can write, so that no judge's opinion of it counts: guidance has moved
-/// the model by more than kMostDivergence nats per token, the tokens are more surprising to the model than it expects
+/// the model by more than kMostDivergence of its entropy, the tokens are more surprising to the model than it expects
 /// by more than chance explains, or the text repeats itself. A judge that looks at words may like gibberish best, and
 /// so does the head that brought it about (docs/guidance.md, Beyond the model).
 bool is_outside(const Reply& reply);
-inline constexpr double kMostDivergence = 0.6;
+inline constexpr double kMostDivergence = 0.3;
 
 /// Place of the highest score; the first of several. None is below all others.
 std::size_t highest_score(std::span<const std::optional<double>> scores);
