@@ -4,9 +4,11 @@
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 BINARY, MODEL = map(os.path.abspath, sys.argv[1:3])
@@ -61,6 +63,38 @@ class Chat(unittest.TestCase):
         self.assertEqual([message["role"] for message in first["prompt"]], ["system", "user"])
         self.assertEqual(second["prompt"][2], {"role": "assistant", "content": first["chosen"]})
         self.assertNotEqual(first["chosen"], first["rejected"])
+
+    def test_ctrl_c_ends_the_reply_and_not_the_talk(self):
+        model = pathlib.Path(__file__).resolve().parents[1] / "demo" / "model" / "tutor-3m-f16.gguf"
+        process = subprocess.Popen([BINARY, "chat", "-m", model, "-n", "100000", "-t", "1", "--ignore-eos", "--temperature",
+                                    "1"], cwd=self.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE)
+        self.addCleanup(process.kill)
+        try:
+            for question in (b"What is a rebus?\n", b"And a hen?\n"):
+                process.stdin.write(question)
+                process.stdin.flush()
+                self.assertTrue(process.stdout.read(20))  # it writes
+                process.send_signal(signal.SIGINT)
+                time.sleep(1)  # longer than what is left to work that does not stop
+                self.assertIsNone(process.poll())
+            out, err = process.communicate(b"/undo\n/quit\n", timeout=20)
+        finally:
+            process.kill()
+        self.assertEqual(process.returncode, 0, err)
+        self.assertEqual(err.count(b"stopped; what there is of the reply stays"), 2)
+        self.assertIn(b"the last question is taken back", err)
+        # At the end of input, and by SIGTERM, it ends as before.
+        process = subprocess.Popen([BINARY, "chat", "-m", model, "-n", "100000", "--ignore-eos"], cwd=self.folder,
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.addCleanup(process.kill)
+        process.stdin.write(b"What is a rebus?\n")
+        process.stdin.flush()
+        self.assertTrue(process.stdout.read(20))
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(timeout=10), 130)
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            pipe.close()
 
     def test_scale_zero_writes_as_the_model_does(self):
         cold = ["--temperature", "0", "--head", "a/head.safetensors"]

@@ -49,7 +49,7 @@ constexpr const char* kHelp =
     "/system TEXT     the system message; the conversation begins anew\n"
     "/seed NUMBER     of the next reply\n"
     "/undo            takes the last question back\n"
-    "/quit            ends (so does Ctrl-D)\n";
+    "/quit            ends (so does Ctrl-D; Ctrl-C ends the reply that is being written)\n";
 
 /// A conversation with a model, and what its user says of the replies.
 class Chat {
@@ -220,9 +220,24 @@ class Chat {
       settings.reward.reset();
     }
     const bool at_once = settings.candidates == 1 && settings.sentence_candidates == 0;
-    if (at_once) settings.on_text = print_text;
+    std::string shown;
+    if (at_once) {
+      settings.on_text = [&shown](std::string_view text) {
+        shown += text;
+        print_text(text);
+      };
+    }
     Generator generator(*backbone_, settings, prompts.front().tokens.size(), 1, threads_);
-    const std::vector<Reply> replies = generator.generate(prompts.front());
+    std::vector<Reply> replies;
+    try {
+      replies = generator.generate(prompts.front());
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::Interrupted || !forgive_interrupt()) throw;
+      print_text("\n");
+      if (is_blank(shown)) throw Error(ErrorCode::BadUsage, "stopped before the first word");
+      note("stopped; what there is of the reply stays");
+      return shown;
+    }
     const Reply& best = replies[best_of(replies)];
     print_text((at_once ? "" : best.text) + "\n");
     if (best.finish == Finish::Length) {

@@ -18,6 +18,7 @@ constexpr suseconds_t kGrace_us = 700'000;
 constexpr int kStopped = 130;
 
 volatile std::sig_atomic_t g_signals = 0;
+volatile std::sig_atomic_t g_last_signal = 0;
 
 constexpr std::size_t kLongestWords = 512;
 char g_last_words[kLongestWords];
@@ -60,8 +61,9 @@ std::mutex g_taking;
   ::_exit(kStopped);
 }
 
-extern "C" void on_stop(int) {
+extern "C" void on_stop(int signal) {
   g_signals = g_signals + 1;
+  g_last_signal = signal;
   if (g_signals > 1) end_now();
   itimerval grace{};
   grace.it_value.tv_usec = kGrace_us;
@@ -112,6 +114,14 @@ void set_last_words(std::string_view text) noexcept {
 
 bool interrupted() noexcept {
   return g_signals != 0;
+}
+
+bool forgive_interrupt() noexcept {
+  if (g_signals != 1 || g_last_signal != SIGINT) return false;
+  const itimerval none{};
+  ::setitimer(ITIMER_REAL, &none, nullptr);
+  g_signals = 0;
+  return true;
 }
 
 void throw_if_interrupted() {

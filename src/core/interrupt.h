@@ -17,6 +17,9 @@ void install_stop_handler();
 void set_last_words(std::string_view text) noexcept;
 
 bool interrupted() noexcept;
+/// For a conversation, in which Ctrl-C ends a reply and not the program: forgets a single one, at once. False, and
+/// nothing is forgotten, when what was asked for is the end of the program.
+bool forgive_interrupt() noexcept;
 /// @throws Error{Interrupted}, without a hint: what is kept, the command knows
 void throw_if_interrupted();
 
