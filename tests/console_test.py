@@ -131,7 +131,7 @@ def check_few_rows(binary, model, folder, pairs):
     assert result.returncode == 0, result.stderr
     assert re.search(r"3 held-out prompts, where a coin gets \d+ to \d+ % right: what follows says nothing",
                      result.stdout), result.stdout
-    assert "coala generate --model" in result.stdout and "coala export --model" in result.stdout, result.stdout
+    assert "coala chat --model" in result.stdout and "coala export --model" in result.stdout, result.stdout
 
 
 def main():

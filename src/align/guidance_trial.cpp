@@ -24,11 +24,11 @@ namespace {
 
 /// Replies of a trial: as many as are written together, with one decode per token of all.
 constexpr std::size_t kReplies = 15;
-constexpr std::size_t kTokens = 40;
+constexpr std::size_t kTokens = 32;
 constexpr int kTrials = 3;
 /// Part of the budget that is aimed at; what is this near to it is near enough.
-constexpr double kAim = 0.92;
-constexpr double kNear = 0.8;
+constexpr double kAim = 0.88;
+constexpr double kNear = 0.72;
 /// What may be repeated: so much more than without guidance, and a share that is chance in so few tokens.
 constexpr double kRepetitionRatio = 1.2;
 constexpr double kRepetitionChance = 0.02;
@@ -62,7 +62,7 @@ class Trial {
         const GuidanceTrialSettings& settings)
       : backbone_(backbone), head_(head), output_(output), prompts_(std::move(prompts)), threads_(settings.threads) {
     generation_.max_tokens = kTokens;
-    generation_.candidates = static_cast<int>((kReplies + prompts_.size() - 1) / prompts_.size());
+    generation_.candidates = static_cast<int>(std::max<std::size_t>(1, kReplies / prompts_.size()));
     generation_.seed = settings.seed;
   }
 

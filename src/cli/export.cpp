@@ -116,9 +116,10 @@ void add_export_command(CLI::App& app) {
       "where the output matrix is the embedding",
       {{"auto", ExportFormat::Fitting}, {"lora", ExportFormat::Lora}, {"gguf", ExportFormat::Gguf}});
   add_choice(command, "--quantise", options->quantised,
-             "gguf: how the output matrix is stored; none: F16, or F32 as it was",
+             "of a whole model: how the output matrix is stored; none: F16, or F32 as it was",
              {{"none", MergedType::Full}, {"q8_0", MergedType::Q8_0}, {"q6_k", MergedType::Q6_K}});
-  command.add_option("--name", options->name, "name of the model in the file; default: the model's and (coala)");
+  command.add_option("--name", options->name,
+                     "what chat programs list the result as; default: the model's name and (coala)");
   command.add_option("--guidance-scale", options->scale, "how strongly the head guides, as in `coala generate`")
       ->capture_default_str();
   command.add_option("--out", options->out, "file to write")->type_name(kOutput)->required();
