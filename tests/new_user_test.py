@@ -19,7 +19,7 @@ MOST_SECONDS = 15 * 60  # of all commands together, on two cores that nobody els
 JUDGE = """import json, re, sys
 for line in sys.stdin:
     text = json.loads(line)["response"].replace("\\u2019", "'")
-    print(json.dumps({"score": len(re.findall(r"!|\\\\w'(?:s|t|re|ll|ve|m|d)\\\\b", text)) > 0}))
+    print(json.dumps({"score": 1 if re.search(r"!|\\w'(?:s|t|re|ll|ve|m|d)\\b", text) else 0}))
 """
 
 

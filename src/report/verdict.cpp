@@ -10,9 +10,14 @@
 namespace coala {
 namespace {
 
+constexpr double kNothing = 0.55;            // so near to a coin that more prompts would hardly tell
+constexpr std::uint64_t kFewPrompts = 30;    // with which even a good head may look like a coin
+constexpr std::uint64_t kSomePrompts = 100;  // whose interval is ten points to either side
+
 /// Prompts that would tell an accuracy from a coin: where the interval of so many begins above one half.
 std::uint64_t prompts_needed(double accuracy) {
   constexpr double kNormal = 1.96;
+  if (accuracy <= kNothing) return kSomePrompts;
   const double ahead = accuracy - 0.5;
   return static_cast<std::uint64_t>(std::ceil(kNormal * kNormal * 0.25 / (ahead * ahead))) + 1;
 }
@@ -36,11 +41,10 @@ Verdict verdict_of(const Json& metrics) {
   const double low = judged.contains(key + "_ci95") ? judged.at(key + "_ci95").at(0).get<double>() : 0;
   // Of responses with labels a constant may be right often.
   const double rival = metrics.value("baseline/majority_accuracy", 0.5);
-  constexpr double kNothing = 0.55;  // so near to a coin that more prompts would hardly tell
   if (low > rival) {
     verdict.kind = Verdict::Kind::Worked;
     verdict.sentence = fmt::format("It worked: {}.", numbers);
-  } else if (pairs && accuracy > kNothing) {
+  } else if (pairs && (accuracy > kNothing || prompts < kFewPrompts)) {
     verdict.kind = Verdict::Kind::TooFew;
     verdict.sentence = fmt::format(
         "Too few held-out prompts to be sure: {}. About {} held-out prompts would tell; {} "
