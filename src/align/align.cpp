@@ -243,9 +243,13 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
     trial.threads = pool.size();
     const GuidanceTrial tried = try_guidance(backbone, *run.head.token, *extract.output, mean_state(*train.token_basis),
                                              held_out_prompts(run.evaluated, evaluated, left_out), trial);
-    metrics["guidance"] = adopt_scale(tried, *run.head.token);
-    run.head.metadata["guidance.divergence"] = fmt::format("{:.4f}", metrics["guidance"]["divergence"].get<double>());
-    for (std::size_t i = 0; i < tried.prompts.size(); ++i) {
+    if (tried.tried.empty()) {
+      log_warning("no held-out prompt can be answered, so the scale of guidance could not be tried: 1 is a guess");
+    } else {
+      metrics["guidance"] = adopt_scale(tried, *run.head.token);
+      run.head.metadata["guidance.divergence"] = fmt::format("{:.4f}", metrics["guidance"]["divergence"].get<double>());
+    }
+    for (std::size_t i = 0; !tried.tried.empty() && i < tried.prompts.size(); ++i) {
       guided.push_back({text_of(tried.prompts[i]), tried.unguided.texts[i], tried.tried[tried.chosen].texts[i]});
     }
   }

@@ -52,7 +52,6 @@ std::vector<EncodedPrompt> encode(const Backbone& backbone, std::span<const Prom
       if (error.code() != ErrorCode::BadInput) throw;
     }
   }
-  if (encoded.empty()) throw Error(ErrorCode::BadInput, "none of the held-out prompts can be answered");
   return encoded;
 }
 
@@ -148,6 +147,7 @@ GuidanceTrial try_guidance(const Backbone& backbone, const TokenHead& head, cons
                            const GuidanceTrialSettings& settings) {
   GuidanceTrial result;
   std::vector<EncodedPrompt> encoded = encode(backbone, prompts, settings.template_mode, result.prompts);
+  if (encoded.empty()) return result;
   const Trial trial(backbone, head, output, std::move(encoded), settings);
   result.unguided = trial.write(0);
   result.budget = settings.budget * result.unguided.entropy * (1 + settings.reliability) / 2;

@@ -54,7 +54,8 @@ struct GuidanceTrial {
 /// is known only to the second order beforehand, and not what comes of it: guided tokens lead to other states.
 /// @param mean_state  U'h of typical tokens, mean, [r]: what the head says there of a word is told
 /// @param prompts     that the head was not trained on; those that cannot be answered are left out
-/// @throws Error{BadInput} when none is left, Error{Interrupted}
+/// @return  nothing tried where no prompt can be answered, or the model's distributions leave no choice at all
+/// @throws Error{Interrupted}
 GuidanceTrial try_guidance(const Backbone& backbone, const TokenHead& head, const OutputMatrix& output,
                            std::span<const double> mean_state, std::span<const Prompt> prompts,
                            const GuidanceTrialSettings& settings);

@@ -102,7 +102,7 @@ void add_align_command(CLI::App& app) {
           "--guidance-budget", options->align.guidance_budget,
           "how far the token head may move the model from itself at scale 1, when it is sure: divergence per token as "
           "a share of the model's entropy")
-      ->check(CLI::Range(0.0, 10.0))
+      ->check(CLI::Range(0.001, 10.0))
       ->capture_default_str();
   add_feature_options(command, options->align.features);
   add_seeds_option(command, options->align.seeds);

@@ -10,16 +10,16 @@
 namespace coala {
 namespace {
 
-constexpr double kNothing = 0.55;            // so near to a coin that more prompts would hardly tell
-constexpr std::uint64_t kFewPrompts = 30;    // with which even a good head may look like a coin
+constexpr double kNothing = 0.05;            // so little ahead of its rival that more prompts would hardly tell
+constexpr std::uint64_t kFewPrompts = 30;    // with which even a good head may look like its rival
 constexpr std::uint64_t kSomePrompts = 100;  // whose interval is ten points to either side
 
-/// Prompts that would tell an accuracy from a coin: where the interval of so many begins above one half.
-std::uint64_t prompts_needed(double accuracy) {
+/// Prompts that would tell an accuracy from its rival's: where the interval of so many begins above it.
+std::uint64_t prompts_needed(double accuracy, double rival) {
   constexpr double kNormal = 1.96;
-  if (accuracy <= kNothing) return kSomePrompts;
-  const double ahead = accuracy - 0.5;
-  return static_cast<std::uint64_t>(std::ceil(kNormal * kNormal * 0.25 / (ahead * ahead))) + 1;
+  const double ahead = accuracy - rival;
+  if (ahead <= kNothing) return kSomePrompts;
+  return static_cast<std::uint64_t>(std::ceil(kNormal * kNormal * rival * (1 - rival) / (ahead * ahead))) + 1;
 }
 
 }  // namespace
@@ -44,12 +44,12 @@ Verdict verdict_of(const Json& metrics) {
   if (low > rival) {
     verdict.kind = Verdict::Kind::Worked;
     verdict.sentence = fmt::format("It worked: {}.", numbers);
-  } else if (pairs && (accuracy > kNothing || prompts < kFewPrompts)) {
+  } else if (accuracy > rival + kNothing || prompts < kFewPrompts) {
     verdict.kind = Verdict::Kind::TooFew;
     verdict.sentence = fmt::format(
         "Too few held-out prompts to be sure: {}. About {} held-out prompts would tell; {} "
         "were held out.",
-        numbers, grouped(std::max(prompts + 1, prompts_needed(accuracy))), grouped(prompts));
+        numbers, grouped(std::max(prompts + 1, prompts_needed(accuracy, rival))), grouped(prompts));
   } else {
     verdict.kind = Verdict::Kind::DidNot;
     verdict.sentence = fmt::format(
