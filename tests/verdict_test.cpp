@@ -1,0 +1,57 @@
+#include "report/verdict.h"
+
+#include <gtest/gtest.h>
+
+namespace coala {
+namespace {
+
+Json metrics_of(double accuracy, double low, double high, int prompts) {
+  return {{"eval_rewards/accuracies", 0.5},
+          {"eval_rewards/accuracies_ci95", {0.4, 0.6}},
+          {"eval_rows", prompts},
+          {"eval_prompts", prompts},
+          {"token_head", {{"accuracy", accuracy}, {"accuracy_ci95", {low, high}}, {"bias_does", false}}}};
+}
+
+TEST(Verdict, GoesByTheIntervalOfTheHeadThatGuides) {
+  const Verdict worked = verdict_of(metrics_of(0.8, 0.7, 0.87, 90));
+  EXPECT_EQ(worked.kind, Verdict::Kind::Worked);
+  EXPECT_EQ(worked.sentence,
+            "It worked: the head that guides puts 72 of 90 held-out pairs right (80.0 %, 95 %: 70.0 to 87.0).");
+  EXPECT_TRUE(worked.remarks.empty());
+  // 1.96^2 / 4 / 0.2^2 = 24.01 prompts would tell 70 % from a coin.
+  const Verdict few = verdict_of(metrics_of(0.7, 0.4, 0.9, 10));
+  EXPECT_EQ(few.kind, Verdict::Kind::TooFew);
+  EXPECT_NE(few.sentence.find("About 26 held-out prompts would tell; 10 were held out."), std::string::npos)
+      << few.sentence;
+  // Few of them are no verdict, even when all are wrong; many are.
+  EXPECT_EQ(verdict_of(metrics_of(0.0, 0.0, 0.66, 2)).kind, Verdict::Kind::TooFew);
+  EXPECT_EQ(verdict_of(metrics_of(0.5, 0.4, 0.6, 90)).kind, Verdict::Kind::DidNot);
+  EXPECT_EQ(verdict_of(metrics_of(0.6, 0.49, 0.7, 90)).kind, Verdict::Kind::TooFew) << "ahead, but not clearly";
+}
+
+TEST(Verdict, OfLabelledResponsesIsMeasuredAgainstAConstant) {
+  Json metrics{{"eval_accuracy", 0.8},
+               {"eval_accuracy_ci95", {0.75, 0.85}},
+               {"eval_rows", 300},
+               {"eval_prompts", 300},
+               {"baseline/majority_accuracy", 0.8}};
+  EXPECT_EQ(verdict_of(metrics).kind, Verdict::Kind::DidNot) << "as often right as whoever says the frequent label";
+  metrics["baseline/majority_accuracy"] = 0.6;
+  EXPECT_EQ(verdict_of(metrics).kind, Verdict::Kind::Worked);
+  EXPECT_NE(verdict_of(metrics).sentence.find("the head puts 240 of 300 held-out responses right"), std::string::npos);
+}
+
+TEST(Verdict, SaysWhatElseMatters) {
+  Json metrics = metrics_of(0.8, 0.7, 0.87, 90);
+  metrics["token_head"]["bias_does"] = true;
+  metrics["guidance"] = {
+      {"divergence", 0.1}, {"budget", 0.12}, {"repetition", 0.02}, {"unguided", {{"repetition", 0.01}}}};
+  const Verdict verdict = verdict_of(metrics);
+  ASSERT_EQ(verdict.remarks.size(), 2u);
+  EXPECT_NE(verdict.remarks[0].find("fixed bias"), std::string::npos);
+  EXPECT_NE(verdict.remarks[1].find("0.10 nats per token (budget 0.12)"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace coala
