@@ -376,6 +376,13 @@ TEST(Sampler, RefusesLogitsThatAreNoNumbers) {
   EXPECT_EQ(error_code_of([] { Sampler({}, 0).draw({}); }), ErrorCode::BadInput);
 }
 
+/// A bias beyond single precision is infinite when it is added: then no token can be drawn.
+TEST(Sampler, RefusesWhatABiasMakesNoNumber) {
+  SamplerOptions options;
+  options.logit_bias[3] = 1e39;
+  EXPECT_EQ(error_code_of([&] { Sampler(options, 0).draw(random_logits(20, 1)); }), ErrorCode::BadInput);
+}
+
 TEST(Sampler, NeverDrawsWhatIsRuledOut) {
   std::vector<float> logits(400, -kInfinity);
   logits[7] = 1;

@@ -393,7 +393,10 @@ TEST(TokenSums, AreTheSameBytesAfterAKillInTheSetUp) {
       ASSERT_GE(child, 0);
       if (child == 0) {
         KillAt kill(stage);
-        extract_file(tiny(), data, folder / "out", with_tokens());
+        ExtractOptions options = with_tokens();
+        // A fast machine would have extracted everything before the news of that stage is due.
+        if (std::string(stage) == "extracting") options.on_progress = [](const ExtractProgress&) { ::raise(SIGKILL); };
+        extract_file(tiny(), data, folder / "out", options);
         ::_exit(0);
       }
       int status = 0;

@@ -129,17 +129,6 @@ Json described(const GuidedReplies& replies) {
           {"repetition", replies.repetition}};
 }
 
-/// U'h of the tokens that a head's basis was fitted to, mean.
-std::vector<double> mean_state(const TokenBasis& basis) {
-  std::vector<double> mean(basis.rank());
-  for (std::size_t i = 0; i < basis.sample_states.rows(); ++i) {
-    for (std::size_t a = 0; a < mean.size(); ++a) {
-      mean[a] += static_cast<double>(basis.sample_states(i, a)) / static_cast<double>(basis.sample_states.rows());
-    }
-  }
-  return mean;
-}
-
 /// Makes scale 1 of the head the one that was found.
 Json adopt_scale(const GuidanceTrial& trial, TokenHead& head) {
   for (float& weight : head.weights.values()) weight *= static_cast<float>(trial.scale);
@@ -248,9 +237,9 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
     } else {
       metrics["guidance"] = adopt_scale(tried, *run.head.token);
       run.head.metadata["guidance.divergence"] = fmt::format("{:.4f}", metrics["guidance"]["divergence"].get<double>());
-    }
-    for (std::size_t i = 0; !tried.tried.empty() && i < tried.prompts.size(); ++i) {
-      guided.push_back({text_of(tried.prompts[i]), tried.unguided.texts[i], tried.tried[tried.chosen].texts[i]});
+      for (std::size_t i = 0; i < tried.prompts.size(); ++i) {
+        guided.push_back({text_of(tried.prompts[i]), tried.unguided.texts[i], tried.tried[tried.chosen].texts[i]});
+      }
     }
   }
 

@@ -17,6 +17,7 @@
 #include "core/hash.h"
 #include "core/progress.h"
 #include "core/resources.h"
+#include "core/shortened.h"
 #include "decode/diversity.h"
 #include "decode/parallel_generator.h"
 #include "decode/token_tilt.h"
@@ -34,16 +35,16 @@ using Json = nlohmann::ordered_json;
 struct Texts {
   std::vector<Reply> replies;
   JudgedTexts judged;
-  double perplexity = 0;  ///< under the unguided model
-  double divergence = 0;  ///< from it, nats per token
-  double outside = 0;     ///< share of replies that are outside of what the model can write
+  double perplexity = 0;      ///< under the unguided model
+  double divergence = 0;      ///< from it, nats per token
+  std::vector<bool> outside;  ///< of the replies, those beyond what the model can write
 };
 
 /// The same, but what is outside loses against what is not, whatever the judge says.
 JudgedTexts guarded(const Texts& texts) {
   JudgedTexts judged = texts.judged;
   for (std::size_t i = 0; i < texts.replies.size(); ++i) {
-    if (is_outside(texts.replies[i])) judged.scores[i] = std::numeric_limits<double>::lowest();
+    if (texts.outside[i]) judged.scores[i] = std::numeric_limits<double>::lowest();
   }
   return judged;
 }
@@ -83,7 +84,7 @@ class Trial {
       log_probability += reply.log_probability;
       tokens += static_cast<double>(reply.log_probability_tokens);
       texts.divergence += reply.divergence;
-      texts.outside += is_outside(reply) ? 1 / static_cast<double>(records_.size()) : 0;
+      texts.outside.push_back(is_outside(reply));
     }
     texts.divergence /= tokens;
     texts.judged.scores = judge_.scores(to_judge);
@@ -99,8 +100,8 @@ class Trial {
       line["guidance"] = way;
       if (scale) line["scale"] = *scale;
       line["judge"] = texts.judged.scores[i];
-      line["outside"] = is_outside(texts.replies[i]);
-      lines += line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+      line["outside"] = static_cast<bool>(texts.outside[i]);
+      lines += one_line(line);
     }
     return lines;
   }
@@ -130,7 +131,8 @@ class Trial {
               {"judge_mean_ci95", {interval.low, interval.high}},
               {"perplexity", texts.perplexity},
               {"divergence", texts.divergence},
-              {"outside", texts.outside},
+              {"outside", static_cast<double>(std::ranges::count(texts.outside, true)) /
+                              static_cast<double>(texts.outside.size())},
               {"length_mean", length},
               {"distinct_1", varied.distinct_1},
               {"distinct_2", varied.distinct_2},
@@ -161,10 +163,7 @@ class Trial {
 std::string on_one_line(std::string text) {
   constexpr std::size_t kShown_bytes = 160;
   std::ranges::replace(text, '\n', ' ');
-  if (text.size() <= kShown_bytes) return text;
-  std::size_t end = kShown_bytes;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;
-  return text.substr(0, end) + " …";
+  return shortened(text, kShown_bytes);
 }
 
 std::unique_ptr<Judge> make_judge(const GeneratedEvalOptions& options, const Head& guiding, const Backbone& backbone,
@@ -249,7 +248,8 @@ Json evaluate_generated(GeneratedEvalOptions& options, const std::string& head_p
   Json result{{"judge", judge->name()}, {"head", head_path}, {"prompts", unguided.replies.size()}};
   result["unguided"] = trial.figures(unguided, nullptr);
   result["runs"] = Json::array();
-  std::string lines = trial.lines("none", std::nullopt, unguided, head);
+  std::string lines;
+  if (!options.out.empty()) lines = trial.lines("none", std::nullopt, unguided, head);
   std::vector<FrontierCurve> curves{{"unguided", {{0, unguided.perplexity, result["unguided"]["judge_mean"]}}}};
   for (const std::string& way : options.guidance) {
     curves.push_back({way, {}});
@@ -269,7 +269,7 @@ Json evaluate_generated(GeneratedEvalOptions& options, const std::string& head_p
       if (has_scale) run["scale"] = scale;
       run.update(trial.figures(texts, &unguided));
       curves.back().points.push_back({scale, texts.perplexity, run["judge_mean"]});
-      lines += trial.lines(way, has_scale ? std::optional(scale) : std::nullopt, texts, head);
+      if (!options.out.empty()) lines += trial.lines(way, has_scale ? std::optional(scale) : std::nullopt, texts, head);
       result["runs"].push_back(std::move(run));
     }
   }

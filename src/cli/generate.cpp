@@ -82,19 +82,14 @@ Json flops_of(const BackboneIdentity& backbone, const SessionCounts& counts) {
   return {{"states", body}, {"output", output}, {"total", body + output}};
 }
 
-/// What an output file depends on. Prompts are taken as the model sees them: ids and tokens.
+/// What an output file depends on.
 Json origin_of(const GenerateCommand& command, const BackboneIdentity& backbone, std::span<const PromptRecord> records,
                std::span<const EncodedPrompt> prompts) {
-  Hasher hasher;
-  for (std::size_t i = 0; i < prompts.size(); ++i) {
-    hasher.add(records[i].id).add(static_cast<std::int64_t>(prompts[i].tokens.size()));
-    hasher.add(prompts[i].tokens.data(), prompts[i].tokens.size() * sizeof(Token));
-  }
   Json origin{{"coala", kVersion},
               {"model", backbone.hash},
               {"adapter", backbone.adapter_hash + backbone.adapter_scale},
               {"head", command.head.empty() ? "" : hash_file(command.head)},
-              {"data", hasher.hex()},
+              {"data", hash_of(records, prompts)},
               {"shows_candidates", command.show_candidates}};
   origin.update(settings_fields(command.generation, command.guidance));
   return origin;

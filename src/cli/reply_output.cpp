@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "core/hash.h"
 #include "core/messages.h"
 #include "core/utf8.h"
 
@@ -30,11 +31,20 @@ Json reply_fields(const Reply& reply, const Head* head) {
   return fields;
 }
 
+}  // namespace
+
 std::string one_line(const Json& line) {
   return line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
-}  // namespace
+std::string hash_of(std::span<const PromptRecord> records, std::span<const EncodedPrompt> prompts) {
+  Hasher hasher;
+  for (std::size_t i = 0; i < prompts.size(); ++i) {
+    hasher.add(records[i].id).add(static_cast<std::int64_t>(prompts[i].tokens.size()));
+    hasher.add(prompts[i].tokens.data(), prompts[i].tokens.size() * sizeof(Token));
+  }
+  return hasher.hex();
+}
 
 Json reply_line(const PromptRecord& record, const Reply& reply, const Head* head, std::size_t candidate,
                 std::size_t sample) {

@@ -17,6 +17,10 @@ namespace coala {
 /// A record's reply as it is written, with its prompt: every command that reads answers takes it.
 nlohmann::ordered_json reply_line(const PromptRecord& record, const Reply& reply, const Head* head,
                                   std::size_t candidate, std::size_t sample);
+/// As JSON lines have it, with its line break.
+std::string one_line(const nlohmann::ordered_json& line);
+/// What a file of replies depends on of its prompts, taken as the model sees them: ids and tokens.
+std::string hash_of(std::span<const PromptRecord> records, std::span<const EncodedPrompt> prompts);
 nlohmann::ordered_json candidate_list(std::span<const Reply> candidates, const Head* head);
 
 /// One line per token that was drawn, on standard error: record, candidate, place, text, probability, score.

@@ -16,7 +16,6 @@
 #include "cli/prompts.h"
 #include "cli/reply_output.h"
 #include "core/error.h"
-#include "core/hash.h"
 #include "core/progress.h"
 #include "core/version.h"
 #include "decode/parallel_generator.h"
@@ -33,12 +32,6 @@ struct SampleCommand {
   std::string out;
   std::vector<std::string> instructions;
   GenerationOptions generation;
-};
-
-/// A prompt as the model gets it, with an instruction or without.
-struct Asked {
-  std::size_t record = 0;
-  std::string instruction;  ///< "": none
 };
 
 /// The prompt with the instruction at the end of its system message.
@@ -99,16 +92,12 @@ std::string most_varied_first(std::string_view content, std::size_t each) {
   return sorted;
 }
 
-Json origin_of(const SampleCommand& command, const BackboneIdentity& backbone, std::span<const EncodedPrompt> prompts) {
-  Hasher hasher;
-  for (const EncodedPrompt& prompt : prompts) {
-    hasher.add(static_cast<std::int64_t>(prompt.tokens.size()));
-    hasher.add(prompt.tokens.data(), prompt.tokens.size() * sizeof(Token));
-  }
+Json origin_of(const SampleCommand& command, const BackboneIdentity& backbone, std::span<const PromptRecord> records,
+               std::span<const EncodedPrompt> prompts) {
   Json origin{{"coala", kVersion},
               {"model", backbone.hash},
               {"adapter", backbone.adapter_hash + backbone.adapter_scale},
-              {"data", hasher.hex()},
+              {"data", hash_of(records, prompts)},
               {"instructions", command.instructions}};
   origin.update(settings_fields(command.generation, Guidance::None));
   return origin;
@@ -129,21 +118,18 @@ void run_sample(SampleCommand& command, const CLI::App& app) {
   show_warnings(backbone, mode);
   bind_to_model(command.generation, Guidance::None, backbone, nullptr);
   const PromptForm form{mode, command.generation.thinking()};
-  encode_prompts(backbone, records, form, command.data.skip_bad);  // leaves those that can be answered
+  // Those that can be answered are left; instructions come on top.
+  std::vector<EncodedPrompt> prompts = encode_prompts(backbone, records, form, command.data.skip_bad);
   std::vector<std::string> ways = command.instructions;
   if (ways.empty()) ways.emplace_back();
-  std::vector<Asked> asked;
-  std::vector<PromptRecord> variants;
-  for (std::size_t i = 0; i < records.size(); ++i) {
-    for (const std::string& instruction : ways) {
-      asked.push_back({i, instruction});
-      variants.push_back(instructed(records[i], instruction));
-    }
+  std::vector<PromptRecord> variants;  // each record in every way, one after the other
+  for (const PromptRecord& record : records) {
+    for (const std::string& instruction : ways) variants.push_back(instructed(record, instruction));
   }
-  const std::vector<EncodedPrompt> prompts = encode_prompts(backbone, variants, form, /*skip_bad=*/false);
+  if (!command.instructions.empty()) prompts = encode_prompts(backbone, variants, form, /*skip_bad=*/false);
 
   const auto each = static_cast<std::size_t>(settings.candidates);
-  ReplyFile file(command.out, origin_of(command, backbone.identity(), prompts), each);
+  ReplyFile file(command.out, origin_of(command, backbone.identity(), variants, prompts), each);
   if (file.records() > 0) {
     log_line(fmt::format("going on after {} of {} prompts", file.records() / ways.size(), records.size()));
   }
@@ -158,13 +144,15 @@ void run_sample(SampleCommand& command, const CLI::App& app) {
     ParallelGenerator generator(backbone, settings, prompts, chosen_threads(command.common));
     generator.generate(
         [&](std::size_t i, std::vector<Reply>&& candidates) {
+          const PromptRecord& record = records[i / ways.size()];
+          const std::string& instruction = ways[i % ways.size()];
           std::string lines;
           for (std::size_t k = 0; k < candidates.size(); ++k) {
-            Json line = reply_line(records[asked[i].record], candidates[k], nullptr, k, k);
-            if (!asked[i].instruction.empty()) line["instruction"] = asked[i].instruction;
+            Json line = reply_line(record, candidates[k], nullptr, k, k);
+            if (!instruction.empty()) line["instruction"] = instruction;
             line["seed"] = settings.seed;
             line["settings"] = said;
-            lines += line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+            lines += one_line(line);
           }
           file.write(lines);
           progress.advance(each);

@@ -176,7 +176,7 @@ void Generator::draw(ReplyStream& stream, const Session::Output& output) {
   const std::span<const float> logits = tilted(output);
   const Token token = stream.sampler().draw(logits);
   const TokenOdds odds = token_odds(output.logits, token);
-  const double moved = settings_.tilt != nullptr ? divergence(logits, output.logits) : 0;
+  const double moved = settings_.tilt != nullptr ? divergence(logits, output.logits, odds) : 0;
   stream.take({token, odds.log_probability, odds.entropy, moved, {}});
 }
 
@@ -205,7 +205,7 @@ void Generator::write_guided(ReplyStream& stream, Session::Output output) {
       next = choice.next;
       if (choice.guided) stream.count_guided_step();
       const TokenOdds odds = token_odds(untilted_, choice.token);
-      const double moved = settings_.tilt != nullptr ? divergence(tilted_, untilted_) : 0;
+      const double moved = settings_.tilt != nullptr ? divergence(tilted_, untilted_, odds) : 0;
       stream.take({choice.token, odds.log_probability, odds.entropy, moved, choice.score});
     } else {
       draw(stream, output);

@@ -41,6 +41,16 @@ std::string TokenBasis::hash() const {
   return hasher.hex();
 }
 
+std::vector<double> mean_state(const TokenBasis& basis) {
+  std::vector<double> mean(basis.rank());
+  for (std::size_t i = 0; i < basis.sample_states.rows(); ++i) {
+    for (std::size_t a = 0; a < mean.size(); ++a) {
+      mean[a] += static_cast<double>(basis.sample_states(i, a)) / static_cast<double>(basis.sample_states.rows());
+    }
+  }
+  return mean;
+}
+
 std::vector<FileTensor> tensors_of(const TokenBasis& basis) {
   const std::vector<std::size_t> matrix{basis.rank(), basis.dimension()};
   const std::vector<std::size_t> sample{basis.sample_states.rows(), basis.rank()};

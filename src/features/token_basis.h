@@ -27,6 +27,9 @@ struct TokenBasis {
   std::string hash() const;
 };
 
+/// The mean of the sample's U'h, [r].
+std::vector<double> mean_state(const TokenBasis& basis);
+
 /// A tensor of its own beside the columns of a feature file.
 struct FileTensor {
   std::string name;

@@ -26,7 +26,7 @@ namespace {
 /// Of the time limit, for the head with its context: that program has all the columns, the other one their square root.
 constexpr double kTokenShare = 0.8;
 
-/// Rows of a program have no more than so many columns' worth of length: see scale_of().
+/// Rows of a program have no more than so many columns' worth of length: see scales_of().
 constexpr std::size_t kLongest = 1024;
 
 /// How long the sums of tokens alone are made, over those of tokens in their context: what is longer has the lighter
@@ -72,43 +72,44 @@ void read_row(const FeatureSet& sums, std::size_t i, std::span<float> row, std::
   for (std::size_t j = 0; j < row.size(); ++j) row[j] -= scratch[j];
 }
 
-/// One factor for all columns of a kind: the sums' own proportions carry what is common and what is rare, and scaled
-/// alike rare directions would count as much as common ones.
-/// @param length  of the rows, as a root mean square over the root of their columns
-double scale_of(const FeatureSet& sums, const Columns& columns, double length) {
-  double squares = 0;
+/// Root mean squares of what the loss sees of a row, of either kind of sums.
+struct RowLengths {
+  double in_context = 0;
+  double bias = 0;
+};
+
+RowLengths row_lengths(const FeatureSet& set) {
+  const FeatureSet sums = sums_of(set, columns_of(set.token_basis->width(), /*context_free=*/false));
+  const std::size_t r = set.token_basis->rank();
+  double in_context = 0;
+  double bias = 0;
   std::vector<float> row(sums.dimension());
   std::vector<float> scratch(sums.dimension());
   for (std::size_t i = 0; i < sums.rows(); ++i) {
     read_row(sums, i, row, scratch);
-    const std::span<const float> part = std::span(row).subspan(columns.first, columns.count);
-    squares += dot(part, part);
+    const std::span<const float> all(row);
+    in_context += dot(all.first(r * r), all.first(r * r));
+    bias += dot(all.last(r), all.last(r));
   }
-  const double mean = squares / static_cast<double>(sums.rows());
-  return mean > 0 && std::isfinite(mean) ? length / std::sqrt(mean) : 0;
-}
-
-/// The columns' scales. Rows get a mean square of the number of columns, as features of variance 1 have, but of no more
-/// than those of rank 32: the path of penalties would begin too low for longer ones.
-/// @param bias_length  of the sums of tokens alone, over the others
-std::vector<float> scales_of(const FeatureSet& sums, bool context_free, double bias_length) {
-  std::vector<float> scales(sums.dimension());
-  const auto fill = [&](const Columns& columns, double length) {
-    const auto scale = static_cast<float>(scale_of(sums, columns, length));
-    std::fill_n(scales.begin() + static_cast<std::ptrdiff_t>(columns.first), columns.count, scale);
-  };
-  if (context_free) {
-    fill({0, sums.dimension()}, std::sqrt(static_cast<double>(sums.dimension())));
-  } else {
-    const std::size_t r = rank_of(sums.dimension());
-    const double length = std::sqrt(static_cast<double>(std::min(r * r, kLongest)));
-    fill({0, r * r}, length);
-    fill({r * r, r}, bias_length * length);
-  }
-  if (std::ranges::all_of(scales, [](float scale) { return scale == 0; })) {
-    throw Error(ErrorCode::BadInput, fmt::format("{}: the responses' tokens do not differ at all", sums.path),
+  const auto n = static_cast<double>(sums.rows());
+  if (!(in_context + bias > 0) || !std::isfinite(in_context + bias)) {
+    throw Error(ErrorCode::BadInput, fmt::format("{}: the responses' tokens do not differ at all", set.path),
                 "a token head has nothing to learn from them; leave it out with --token-rank 0");
   }
+  return {std::sqrt(in_context / n), std::sqrt(bias / n)};
+}
+
+/// The columns' scales, one for all columns of a kind: the sums' own proportions carry what is common and what is rare,
+/// and scaled alike rare directions would count as much as common ones. Rows get a mean square of the number of
+/// columns, as features of variance 1 have, but of no more than those of rank 32: the path of penalties would begin too
+/// low for longer ones.
+/// @param bias_length  of the sums of tokens alone, over the others
+std::vector<float> scales_of(const RowLengths& rows, std::size_t r, bool context_free, double bias_length) {
+  const auto scale = [](double wanted, double found) { return static_cast<float>(found > 0 ? wanted / found : 0); };
+  if (context_free) return std::vector<float>(r, scale(std::sqrt(static_cast<double>(r)), rows.bias));
+  const double length = std::sqrt(static_cast<double>(std::min(r * r, kLongest)));
+  std::vector<float> scales(r * r, scale(length, rows.in_context));
+  scales.resize(r * r + r, scale(bias_length * length, rows.bias));
   return scales;
 }
 
@@ -127,11 +128,11 @@ std::vector<double> unscaled(std::span<const float> weights, std::span<const flo
   return result;
 }
 
-FittedProgram fit_program(const FeatureSet& set, bool context_free, double bias_length,
+FittedProgram fit_program(const FeatureSet& set, const RowLengths& lengths, bool context_free, double bias_length,
                           const TokenFitSettings& settings, const Deadline& deadline, ThreadPool& pool) {
   FeatureSet sums = sums_of(set, columns_of(set.token_basis->width(), context_free));
   FeatureTransform transform = FeatureTransform::identity(sums.dimension());
-  transform.scale = scales_of(sums, context_free, bias_length);
+  transform.scale = scales_of(lengths, set.token_basis->rank(), context_free, bias_length);
   const Loss loss = set.kind == FeatureKind::Pairs ? Loss::BradleyTerry : Loss::Logistic;
   FittedProgram fitted;
   fitted.rows = std::make_unique<TrainingRows>(sums, transform, loss, settings.folds, settings.seed);
@@ -217,12 +218,11 @@ std::vector<double> constant_direction(const TokenBasis& basis) {
   const std::size_t r = basis.rank();
   const Matrix<float>& states = basis.sample_states;
   Matrix<double> moments(r, r);
-  std::vector<double> mean(r);
+  const std::vector<double> mean = mean_state(basis);
   for (std::size_t i = 0; i < states.rows(); ++i) {
     const std::span<const float> row = states.row(i);
     for (std::size_t a = 0; a < r; ++a) {
       const double share = static_cast<double>(row[a]) / static_cast<double>(states.rows());
-      mean[a] += share;
       for (std::size_t b = 0; b < r; ++b) moments(a, b) += share * static_cast<double>(row[b]);
     }
   }
@@ -266,12 +266,13 @@ TokenFit fit_token_head(const FeatureSet& all_rows, const TokenFitSettings& sett
   const FeatureSet set = whole_rows(all_rows);
   const TokenBasis& basis = *set.token_basis;
   const Deadline deadline = settings.time_limit_s > 0 ? Deadline::after(settings.time_limit_s) : Deadline();
+  const RowLengths lengths = row_lengths(set);
   std::optional<FittedProgram> best;
   {
     const ProgressPart part("token head");
     const Deadline own = deadline.share(kTokenShare);
     for (const double bias_length : kBiasLengths) {
-      FittedProgram next = fit_program(set, false, bias_length, settings, own, pool);
+      FittedProgram next = fit_program(set, lengths, false, bias_length, settings, own, pool);
       const bool better = !best || next.program.chosen.held_out_loss < best->program.chosen.held_out_loss;
       const double flops = next.program.flops + (best ? best->program.flops : 0);
       if (better) best = std::move(next);
@@ -279,7 +280,7 @@ TokenFit fit_token_head(const FeatureSet& all_rows, const TokenFitSettings& sett
     }
   }
   const ProgressPart part("token head without context");
-  FittedProgram alone = fit_program(set, true, 1, settings, deadline, pool);
+  FittedProgram alone = fit_program(set, lengths, true, 1, settings, deadline, pool);
   TokenFit fit;
   fit.reliability = reliability_of(*best, set);
   fit.bias_does = best->program.chosen.held_out_loss >= alone.program.chosen.held_out_loss;

@@ -249,7 +249,7 @@ std::span<const float> Sampler::adjust(std::span<const float> logits) {
   }
   penalise();
   if (chain_->grammar != nullptr) apply_grammar(chain_->grammar, adjusted_, chain_->candidates);
-  if (std::ranges::none_of(adjusted_, [](float logit) { return std::isfinite(logit); })) {
+  if (!std::isfinite(largest_or_nan(adjusted_))) {
     throw Error(ErrorCode::BadInput, "no token is left to draw from",
                 chain_->grammar != nullptr ? "the grammar allows none that the vocabulary has"
                                            : "the logit biases rule all of them out");

@@ -66,8 +66,10 @@ struct Sums {
   double weighted = 0;      ///< sum_i e^x_i (x_i - y_i)
 };
 
-/// y is 0: what entropy needs.
-COALA_WIDEST_LANES Sums sum_own(const float* logits, std::size_t n, float maximum) {
+/// Inlined into the functions below, so that it is compiled for each instruction set.
+/// @param y_of  y of token i
+template <class Y>
+[[gnu::always_inline]] inline Sums add_up(const float* logits, std::size_t n, float maximum, const Y& y_of) {
   Sums sum;
   for (std::size_t begin = 0; begin < n; begin += kStretch) {
     const std::size_t end = std::min(begin + kStretch, n);
@@ -79,14 +81,14 @@ COALA_WIDEST_LANES Sums sum_own(const float* logits, std::size_t n, float maximu
         const float x = bounded(logits[i + lane] - maximum);
         const float e = exp_below_zero(x);
         exponentials[lane] += e;
-        weighted[lane] += e * x;
+        weighted[lane] += e * (x - y_of(i + lane));
       }
     }
     for (; i < end; ++i) {
       const float x = bounded(logits[i] - maximum);
       const float e = exp_below_zero(x);
       sum.exponentials += static_cast<double>(e);
-      sum.weighted += static_cast<double>(e * x);
+      sum.weighted += static_cast<double>(e * (x - y_of(i)));
     }
     for (std::size_t lane = 0; lane < kLanes; ++lane) {
       sum.exponentials += static_cast<double>(exponentials[lane]);
@@ -96,41 +98,27 @@ COALA_WIDEST_LANES Sums sum_own(const float* logits, std::size_t n, float maximu
   return sum;
 }
 
-/// y_i = own_i - own_maximum.
-COALA_WIDEST_LANES Sums sum_against(const float* logits, float maximum, const float* own, float own_maximum,
+/// y is 0: what entropy needs.
+COALA_WIDEST_LANES Sums sum_own(const float* logits, std::size_t n, float maximum) {
+  return add_up(
+      logits, n, maximum, [](std::size_t) __attribute__((always_inline)) { return 0.0f; });
+}
+
+/// y_i = own_i - own_offset.
+COALA_WIDEST_LANES Sums sum_against(const float* logits, float maximum, const float* own, float own_offset,
                                     std::size_t n) {
-  Sums sum;
-  for (std::size_t begin = 0; begin < n; begin += kStretch) {
-    const std::size_t end = std::min(begin + kStretch, n);
-    float exponentials[kLanes] = {};
-    float weighted[kLanes] = {};
-    std::size_t i = begin;
-    for (; i + kLanes <= end; i += kLanes) {
-      for (std::size_t lane = 0; lane < kLanes; ++lane) {
-        const float x = bounded(logits[i + lane] - maximum);
-        const float e = exp_below_zero(x);
-        exponentials[lane] += e;
-        weighted[lane] += e * (x - bounded(own[i + lane] - own_maximum));
-      }
-    }
-    for (; i < end; ++i) {
-      const float x = bounded(logits[i] - maximum);
-      const float e = exp_below_zero(x);
-      sum.exponentials += static_cast<double>(e);
-      sum.weighted += static_cast<double>(e * (x - bounded(own[i] - own_maximum)));
-    }
-    for (std::size_t lane = 0; lane < kLanes; ++lane) {
-      sum.exponentials += static_cast<double>(exponentials[lane]);
-      sum.weighted += static_cast<double>(weighted[lane]);
-    }
-  }
-  return sum;
+  return add_up(
+      logits, n, maximum, [=](std::size_t i) __attribute__((always_inline)) { return bounded(own[i] - own_offset); });
 }
 
 }  // namespace
 
+float largest_or_nan(std::span<const float> logits) {
+  return maximum_or_nan(logits.data(), logits.size());
+}
+
 float largest_logit(std::span<const float> logits) {
-  const float maximum = maximum_or_nan(logits.data(), logits.size());
+  const float maximum = largest_or_nan(logits);
   if (!std::isfinite(maximum)) {
     throw Error(ErrorCode::BadInput,
                 logits.empty() ? "there are no logits to draw from" : "the model's logits are not finite numbers",
@@ -147,16 +135,21 @@ TokenOdds token_odds(std::span<const float> logits, Token token) {
   const Sums sum = sum_own(logits.data(), logits.size(), largest);
   const double log_sum = std::log(sum.exponentials);
   const double distance = static_cast<double>(logits[static_cast<std::size_t>(token)]) - static_cast<double>(largest);
-  return {distance - log_sum, log_sum - sum.weighted / sum.exponentials};
+  return {distance - log_sum, log_sum - sum.weighted / sum.exponentials, static_cast<double>(largest) + log_sum};
+}
+
+double divergence(std::span<const float> guided, std::span<const float> own, const TokenOdds& of_own) {
+  if (guided.size() != own.size()) throw Error(ErrorCode::Internal, "two vocabularies are compared");
+  const float largest = largest_logit(guided);
+  // y is taken from a float; what that rounds off the normaliser is put back.
+  const auto offset = static_cast<float>(of_own.log_normaliser);
+  const Sums sum = sum_against(guided.data(), largest, own.data(), offset, guided.size());
+  return sum.weighted / sum.exponentials - std::log(sum.exponentials) + of_own.log_normaliser -
+         static_cast<double>(offset);
 }
 
 double divergence(std::span<const float> guided, std::span<const float> own) {
-  if (guided.size() != own.size()) throw Error(ErrorCode::Internal, "two vocabularies are compared");
-  const float largest = largest_logit(guided);
-  const float largest_own = largest_logit(own);
-  const Sums sum = sum_against(guided.data(), largest, own.data(), largest_own, guided.size());
-  const double log_own = std::log(sum_own(own.data(), own.size(), largest_own).exponentials);
-  return sum.weighted / sum.exponentials - std::log(sum.exponentials) + log_own;
+  return divergence(guided, own, token_odds(own, 0));
 }
 
 }  // namespace coala

@@ -6,6 +6,7 @@
 #include <iterator>
 #include <utility>
 
+#include "core/shortened.h"
 #include "report/markup.h"
 
 namespace coala {
@@ -71,14 +72,6 @@ constexpr std::size_t kLongestText = 700;  ///< bytes of an example's text that 
 const char* class_of(Column::Kind kind) {
   constexpr std::array<const char*, 3> kClasses{"", " class=\"number\"", " class=\"code\""};
   return kClasses.at(static_cast<std::size_t>(kind));
-}
-
-/// The beginning of a long text, cut between characters.
-std::string shortened(const std::string& text) {
-  if (text.size() <= kLongestText) return text;
-  std::size_t end = kLongestText;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;
-  return text.substr(0, end) + " …";
 }
 
 }  // namespace
@@ -182,7 +175,7 @@ void Page::example(const std::string& title, const std::vector<std::pair<std::st
   html_ += fmt::format("<div class=\"example\">\n<b>{}</b>\n", escape(title));
   if (!texts.empty()) html_ += "<dl>\n";
   for (const auto& [name, text] : texts) {
-    html_ += fmt::format("<dt>{}</dt><dd dir=\"auto\">{}</dd>\n", escape(name), escape(shortened(text)));
+    html_ += fmt::format("<dt>{}</dt><dd dir=\"auto\">{}</dd>\n", escape(name), escape(shortened(text, kLongestText)));
   }
   html_ += texts.empty() ? "</div>\n" : "</dl>\n</div>\n";
 }
