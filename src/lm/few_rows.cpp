@@ -1,6 +1,5 @@
 #include "lm/few_rows.h"
 
-#include <ggml-cpu.h>
 #include <ggml.h>
 
 #include <algorithm>
@@ -8,6 +7,7 @@
 
 #include "linalg/block_kernels.h"
 #include "lm/block_types.h"
+#include "lm/cpu_backend.h"
 
 namespace coala {
 namespace {
@@ -17,9 +17,9 @@ constexpr std::size_t kGrain = 48;
 
 /// ggml's inner product of weights in blocks with a row in the numbers that belong to them; nullptr: there is none.
 const ggml_type_traits_cpu* quantised_dots(ggml_type type) {
-  const ggml_type_traits_cpu* traits = ggml_get_type_traits_cpu(type);
+  const ggml_type_traits_cpu* traits = cpu_backend().type_traits(type);
   const bool usable = ggml_is_quantized(type) && traits->vec_dot != nullptr &&
-                      ggml_get_type_traits_cpu(traits->vec_dot_type)->from_float != nullptr;
+                      cpu_backend().type_traits(traits->vec_dot_type)->from_float != nullptr;
   return usable ? traits : nullptr;
 }
 
@@ -98,7 +98,7 @@ void FewRows::multiply_quantised(const ggml_tensor& weights, const float* x, std
   const auto k = static_cast<std::size_t>(weights.ne[0]);
   const auto columns = static_cast<std::size_t>(weights.ne[1]);
   const ggml_type_traits_cpu* traits = quantised_dots(weights.type);
-  const auto quantise = ggml_get_type_traits_cpu(traits->vec_dot_type)->from_float;
+  const auto quantise = cpu_backend().type_traits(traits->vec_dot_type)->from_float;
   const std::size_t size = ggml_row_size(traits->vec_dot_type, weights.ne[0]);
   quantised_.resize(std::max(quantised_.size(), rows * size));
   const BlockType* const ours = block_type_for(weights.type, rows);

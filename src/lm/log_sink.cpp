@@ -4,7 +4,10 @@
 
 #include <algorithm>
 #include <cctype>
+#include <filesystem>
 #include <mutex>
+
+#include "core/error.h"
 
 namespace coala {
 namespace {
@@ -53,6 +56,15 @@ void start_llama() {
   static std::once_flag once;
   std::call_once(once, [] {
     llama_log_set(on_log, nullptr);
+#ifdef COALA_PORTABLE
+    const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe");
+    ggml_backend_load_all_from_path((program.parent_path() / "../lib/coala").c_str());
+    // Otherwise llama.cpp would take any such library that lies in the current folder.
+    if (ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU) == nullptr) {
+      throw Error(ErrorCode::NotBuilt, "there is no code for this CPU in the folder lib/coala beside the program's",
+                  "unpack coala's archive again, and leave its folders bin and lib together");
+    }
+#endif
     llama_backend_init();
   });
 }

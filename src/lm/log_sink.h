@@ -6,6 +6,7 @@
 namespace coala {
 
 /// Starts llama.cpp once per process and sends its log here instead of to the terminal. Safe to call again.
+/// @throws Error  in a portable build: no library of ggml's code for this CPU is where it was installed
 void start_llama();
 
 /// Forgets the lines captured so far, before an operation whose failure is to be explained.
