@@ -31,6 +31,13 @@ struct GenerationSettings {
   bool trace = false;                   ///< whether Reply::trace is filled
   /// Receives the text of the only candidate as it grows, whole characters at a time.
   std::function<void(std::string_view)> on_text = {};
+
+  /// @throws Error{BadUsage} for settings out of range or a guidance without a head, Error{BadInput} when replies
+  /// cannot
+  ///   be scored by the head
+  void validate() const;
+  /// Are the states of the prompt's tokens a part of a reply's feature?
+  bool needs_prompt_states() const;
 };
 
 /// Seed of a prompt's candidate.

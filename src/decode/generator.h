@@ -2,24 +2,21 @@
 
 #include <cstddef>
 #include <functional>
-#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
 
-#include "decode/branch_guide.h"
+#include "decode/engine.h"
 #include "decode/generation_settings.h"
 #include "decode/reply.h"
-#include "decode/reply_stream.h"
-#include "lm/session.h"
+#include "decode/solo_writer.h"
 
 namespace coala {
 
-/// Draws replies to a group of prompts. One thread at a time.
+/// Draws replies to a group of prompts by the same settings. One thread at a time.
 ///
-/// Replies are written together, up to kMostStreams of them with one decode per token of all: when one ends, the next
-/// takes its place. Each prompt is evaluated once. With branch guidance, and where the head chooses
-/// sentences, replies are written one after the other.
+/// Replies are written together, by an engine: when one ends, the next takes its place. Each prompt is evaluated once.
+/// With branch guidance, and where the head chooses sentences, replies are written one after the other.
 ///
 /// Candidate i of a prompt draws from a seed of its own, so that it is the same whatever else is generated, up to
 /// rounding: what is evaluated together decides in what order sums over the cache are taken. The same group gives the
@@ -40,7 +37,7 @@ class Generator {
   void generate(std::span<const EncodedPrompt> prompts, const Consumer& consumer);
   std::vector<Reply> generate(const EncodedPrompt& prompt);
 
-  const SessionCounts& counts() const { return session_.counts(); }
+  const SessionCounts& counts() const;
   /// Estimate of what a generator needs beside the model.
   static std::size_t context_bytes(const Backbone& backbone, const GenerationSettings& settings,
                                    std::size_t longest_prompt_tokens, std::size_t most_prompts);
@@ -48,25 +45,9 @@ class Generator {
   static std::size_t group_size(const GenerationSettings& settings, std::size_t prompts);
 
  private:
-  struct Opened;
-  struct Writing;
-  struct Continuation;
-  struct Candidates;
-  Opened open(const EncodedPrompt& prompt);
-  std::span<const float> tilted(const Session::Output& output);
-  void draw(ReplyStream& stream, const Session::Output& output);
-  void step(std::span<Writing> all);
-  void write_guided(ReplyStream& stream, Session::Output output);
-  void write_by_sentence(std::unique_ptr<ReplyStream>& stream, const Session::Output& output);
-  void end_sentences(std::span<Continuation> all);
-
-  const Backbone& backbone_;
   GenerationSettings settings_;
-  SessionOptions options_;
-  Session session_;
-  std::optional<BranchGuide> guide_;
-  std::vector<float> tilted_;
-  std::vector<float> untilted_;  ///< logits of a guided step, whose branches take llama.cpp's place for them
+  std::optional<SoloWriter> solo_;  ///< of settings that it is for; else the engine
+  std::optional<Engine> engine_;
 };
 
 }  // namespace coala

@@ -10,11 +10,6 @@
 
 namespace coala {
 
-std::uint64_t candidate_seed(std::uint64_t seed, std::span<const Token> prompt, std::size_t candidate) {
-  const std::string_view bytes(reinterpret_cast<const char*>(prompt.data()), prompt.size_bytes());
-  return hash64(fmt::format("candidate {}", candidate), hash64(bytes, seed));
-}
-
 ReplyStream::ReplyStream(const Backbone& backbone, const GenerationSettings& settings, const EncodedPrompt& prompt,
                          int candidate, std::optional<PooledState> feature)
     : backbone_(backbone),

@@ -41,7 +41,7 @@ class Session {
     int sequence = 0;
     Token token = 0;
   };
-  /// Views of llama.cpp's own buffers, valid until the next call of start(), step() or step_to_states().
+  /// Views of llama.cpp's own buffers, valid until the next call of start(), prefill(), step() or step_to_states().
   struct Output {
     std::span<const float> logits;  ///< [vocabulary], of the next token; empty: not evaluated yet
     std::span<const float> state;   ///< [d], after the final norm
@@ -73,6 +73,13 @@ class Session {
   /// @throws Error{BadInput} for a prompt without tokens or longer than the cells that are left or the model's context,
   ///   Error{Interrupted}
   Output start(int sequence, std::span<const Token> prompt, const PromptVisitor& visitor = {});
+
+  /// Evaluates the next tokens of a prompt, after those that the sequence holds, so that a long one comes in pieces
+  /// with steps of other sequences between them. A new prompt begins in an empty sequence, see drop().
+  /// @param last  whether the prompt ends with them
+  /// @return  what follows the prompt; empty before its end
+  /// @throws as start()
+  Output prefill(int sequence, std::span<const Token> tokens, bool last, const PromptVisitor& visitor = {});
 
   /// Makes `to` a copy of `from`; what `to` held is dropped. Nothing is evaluated, the tokens are shared, and only
   /// those are entered that the two do not share yet from an earlier copy.

@@ -1,0 +1,96 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <vector>
+
+#include "core/error.h"
+#include "decode/generation_settings.h"
+#include "decode/reply.h"
+#include "decode/token_drawer.h"
+#include "lm/session.h"
+
+namespace coala {
+
+/// What is asked of an engine: replies to a prompt, by settings of its own.
+struct Request {
+  EncodedPrompt prompt;
+  GenerationSettings settings;  ///< without branch guidance and sentences, which SoloWriter (solo_writer.h) writes
+  /// Takes the candidates, in the order of their numbers, when the last of them is written.
+  std::function<void(std::vector<Reply>&&)> on_done;
+  /// Takes what made this request, and no other, fail. Nothing more comes of it.
+  std::function<void(const Error&)> on_failure;
+};
+
+struct EngineOptions {
+  int streams = 1;        ///< replies that are written together, 1 to 255
+  std::size_t cells = 0;  ///< tokens that the cache can hold, see SessionOptions
+  int threads = 1;
+  /// Tokens of prompts that are evaluated between two steps of the replies: no reply waits longer for a prompt.
+  std::size_t prompt_rows = std::numeric_limits<std::size_t>::max();
+};
+
+/// Writes replies to requests that come and go, with one decode per token of all of them. One thread at a time.
+///
+/// A request waits until a stream is free and its prompt and one reply of full length fit into the cells that nobody
+/// may still need; requests are begun in the order in which they came. Its prompt is evaluated once for all of its
+/// candidates. What is wrong with a request ends it and no other.
+class Engine {
+ public:
+  using Ticket = std::uint64_t;
+
+  /// @throws Error{BadUsage} for options out of range, Error{OutOfMemory}
+  Engine(const Backbone& backbone, const EngineOptions& options);
+  ~Engine();
+
+  /// @throws Error{BadUsage} for settings out of range
+  Ticket submit(Request request);
+
+  /// Evaluates prompts that may begin, and then one token of every reply. Calls on_done and on_failure; what these
+  /// throw comes out of here, and the engine can go on.
+  /// @return  whether there is more to do
+  /// @throws Error{Interrupted}; Error{Internal}, ... when a decode fails as a whole
+  bool step();
+
+  /// Forgets a request; its callbacks are not called. Unknown tickets are those that are done.
+  void cancel(Ticket ticket);
+  /// Forgets all of them.
+  void clear();
+
+  std::size_t waiting() const { return queue_.size(); }  ///< requests whose prompts are not begun
+  std::size_t writing() const;                           ///< replies
+  const SessionCounts& counts() const { return session_.counts(); }
+
+  /// Estimate of what an engine needs beside the model.
+  static std::size_t context_bytes(const Backbone& backbone, const EngineOptions& options);
+
+ private:
+  struct Job;
+  struct Writing;
+  bool begin_next();
+  bool begin_reply();
+  void open_prompts();
+  void step_replies();
+  void put(Job& job, std::size_t candidate, Reply&& reply);
+  void fail(const std::shared_ptr<Job>& job, const Error& error);
+  void forget(const Job& job);
+  void close_prompt();
+  std::size_t held_cells() const;
+  std::size_t most_reply_tokens(const Job& job) const;
+
+  const Backbone& backbone_;
+  EngineOptions options_;
+  Session session_;
+  TokenDrawer drawer_;
+  Ticket last_ticket_ = 0;
+  std::deque<std::shared_ptr<Job>> queue_;
+  std::shared_ptr<Job> opened_;  ///< whose prompt is in the prompts' sequence
+  std::vector<Writing> active_;
+  std::vector<int> free_sequences_;
+};
+
+}  // namespace coala

@@ -1,0 +1,237 @@
+#include "decode/engine.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <limits>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/random.h"
+#include "decode/generator.h"
+#include "tiny_replies.h"
+
+namespace coala {
+namespace {
+
+using namespace test;  // NOLINT
+
+/// Lifts one token of the vocabulary; from its `limit`-th call on it makes no number.
+class Lift : public LogitTilt {
+ public:
+  explicit Lift(Token token, double by, int limit = std::numeric_limits<int>::max())
+      : token_(static_cast<std::size_t>(token)), by_(by), limit_(limit) {}
+  void add(std::span<const float>, std::span<float> logits, ThreadPool*) const override {
+    logits[token_] += ++calls_ > limit_ ? std::numeric_limits<float>::quiet_NaN() : static_cast<float>(by_);
+  }
+
+ private:
+  std::size_t token_;
+  double by_;
+  int limit_;
+  mutable int calls_ = 0;
+};
+
+/// What becomes of requests.
+struct Outcome {
+  std::map<std::size_t, std::vector<Reply>> done;
+  std::map<std::size_t, ErrorCode> failed;
+
+  Request request(std::size_t number, const EncodedPrompt& prompt, const GenerationSettings& settings) {
+    return {prompt, settings, [this, number](std::vector<Reply>&& replies) { done[number] = std::move(replies); },
+            [this, number](const Error& error) { failed[number] = error.code(); }};
+  }
+};
+
+void run(Engine& engine) {
+  while (engine.step()) {
+  }
+}
+
+std::vector<Token> tokens_of(const std::vector<Reply>& replies) {
+  std::vector<Token> all;
+  for (const Reply& reply : replies) all.insert(all.end(), reply.tokens.begin(), reply.tokens.end());
+  return all;
+}
+
+EncodedPrompt prompt_of(std::size_t number) {
+  return chat("the hen " + std::string(number % 5 * 7, 'a') + std::to_string(number));
+}
+
+/// Settings that differ in everything that a request has of its own.
+GenerationSettings settings_of(std::size_t number, const LogitTilt* tilt) {
+  GenerationSettings settings{.max_tokens = 4 + number * 5 % 23, .candidates = 1 + static_cast<int>(number % 3)};
+  settings.seed = number;
+  settings.sampling.temperature = number % 4 == 0 ? 0 : 0.5 + 0.2 * static_cast<double>(number % 5);
+  settings.sampling.top_k = number % 2 == 0 ? 0 : 20;
+  if (number % 3 == 1) settings.stops = {"e"};
+  if (number % 3 == 2) settings.reward = reward();
+  if (number % 2 == 1) settings.tilt = tilt;
+  return settings;
+}
+
+std::vector<Token> written_alone(const EncodedPrompt& prompt, const GenerationSettings& settings) {
+  return tokens_of(Generator(tiny(), settings, prompt.tokens.size(), 1, 1).generate(prompt));
+}
+
+TEST(Engine, WritesEachRequestAsItWouldAlone) {
+  const Lift up(40, 2.5), down(41, -3);
+  for (const std::size_t prompt_rows : {std::size_t{5}, std::numeric_limits<std::size_t>::max()}) {
+    Engine engine(tiny(), {.streams = 6, .cells = 700, .prompt_rows = prompt_rows});
+    Outcome outcome;
+    constexpr std::size_t kRequests = 32;
+    const auto tilt_of = [&](std::size_t number) { return number % 4 == 1 ? &up : &down; };
+    for (std::size_t i = 0; i < kRequests; ++i) {
+      engine.submit(outcome.request(i, prompt_of(i), settings_of(i, tilt_of(i))));
+      if (i % 3 == 0) engine.step();  // they come while others are written
+    }
+    run(engine);
+    ASSERT_EQ(outcome.done.size(), kRequests);
+    for (std::size_t i = 0; i < kRequests; ++i) {
+      EXPECT_EQ(tokens_of(outcome.done[i]), written_alone(prompt_of(i), settings_of(i, tilt_of(i)))) << i;
+    }
+  }
+}
+
+TEST(Engine, AFailureEndsItsRequestAndNoOther) {
+  Engine engine(tiny(), {.streams = 8, .cells = 900});
+  Outcome outcome;
+  const GenerationSettings good{.max_tokens = 30, .candidates = 2, .seed = 3};
+  GenerationSettings infinite = good;
+  infinite.sampling.logit_bias[3] = 1e39;
+  const Lift fails_later(40, 1, 7);
+  GenerationSettings later = good;
+  later.tilt = &fails_later;
+  engine.submit(outcome.request(0, prompt_of(0), good));
+  engine.submit(outcome.request(1, prompt_of(1), infinite));
+  engine.submit(outcome.request(2, prompt_of(2), later));
+  engine.submit(outcome.request(3, EncodedPrompt{}, good));
+  EncodedPrompt longest = prompt_of(4);
+  longest.tokens.resize(kContext, longest.tokens.back());
+  engine.submit(outcome.request(4, longest, good));
+  engine.submit(outcome.request(5, prompt_of(5), good));
+  GenerationSettings senseless = good;
+  senseless.max_tokens = 0;
+  EXPECT_EQ(error_code_of([&] { engine.submit(outcome.request(6, prompt_of(6), senseless)); }), ErrorCode::BadUsage);
+  run(engine);
+  EXPECT_EQ(
+      outcome.failed,
+      (std::map<std::size_t, ErrorCode>{
+          {1, ErrorCode::BadInput}, {2, ErrorCode::BadInput}, {3, ErrorCode::BadInput}, {4, ErrorCode::BadInput}}));
+  ASSERT_EQ(outcome.done.size(), 2u);
+  for (const std::size_t i : {0u, 5u}) EXPECT_EQ(tokens_of(outcome.done[i]), written_alone(prompt_of(i), good)) << i;
+}
+
+/// A request that needs all cells shows that nothing holds any.
+void expect_empty(Engine& engine, std::size_t cells) {
+  EXPECT_EQ(engine.waiting(), 0u);
+  EXPECT_EQ(engine.writing(), 0u);
+  Outcome outcome;
+  const EncodedPrompt prompt = prompt_of(1);
+  GenerationSettings settings{.max_tokens = cells - prompt.tokens.size(), .sampling = {.temperature = 1.5}, .seed = 8};
+  engine.submit(outcome.request(0, prompt, settings));
+  run(engine);
+  ASSERT_EQ(outcome.done.size(), 1u);
+  EXPECT_EQ(tokens_of(outcome.done[0]), written_alone(prompt, settings));
+  settings.max_tokens += 1;
+  engine.submit(outcome.request(1, prompt, settings));
+  run(engine);
+  EXPECT_EQ(outcome.failed.size(), 1u) << "one cell too many";
+}
+
+TEST(Engine, NothingIsLeftOfARandomProgram) {
+  constexpr std::size_t kCells = 120;
+  Random random(5);
+  Engine engine(tiny(), {.streams = 5, .cells = kCells, .prompt_rows = 9});
+  Outcome outcome;
+  std::vector<Engine::Ticket> tickets;
+  std::vector<std::unique_ptr<Lift>> lifts;
+  std::size_t cancelled = 0;
+  for (std::size_t i = 0; i < 2000; ++i) {
+    const std::uint64_t what = random.next() % 8;
+    if (what < 2) {
+      lifts.push_back(std::make_unique<Lift>(40, 1, static_cast<int>(random.next() % 40)));
+      GenerationSettings settings = settings_of(i, lifts.back().get());
+      settings.max_tokens = 1 + random.next() % 40;
+      tickets.push_back(engine.submit(outcome.request(i, prompt_of(i), settings)));
+    } else if (what == 2 && !tickets.empty()) {
+      engine.cancel(tickets[random.next() % tickets.size()]);  // maybe one that is done
+      ++cancelled;
+    } else {
+      engine.step();
+    }
+  }
+  run(engine);
+  EXPECT_GT(outcome.done.size(), 50u);
+  EXPECT_GT(outcome.failed.size(), 20u);
+  EXPECT_GT(cancelled, 50u);
+  expect_empty(engine, kCells);
+}
+
+TEST(Engine, CancellingFreesAtOnce) {
+  Engine engine(tiny(), {.streams = 2, .cells = 200});
+  Outcome outcome;
+  const GenerationSettings settings{.max_tokens = 60, .candidates = 2, .sampling = {.temperature = 1.5}};
+  const Engine::Ticket first = engine.submit(outcome.request(0, prompt_of(0), settings));
+  const Engine::Ticket second = engine.submit(outcome.request(1, prompt_of(1), settings));
+  engine.step();
+  EXPECT_EQ(engine.writing(), 2u);
+  EXPECT_EQ(engine.waiting(), 1u);
+  engine.cancel(first);
+  EXPECT_EQ(engine.writing(), 0u);
+  engine.step();
+  EXPECT_EQ(engine.writing(), 2u);
+  engine.cancel(second);
+  EXPECT_FALSE(engine.step());
+  EXPECT_TRUE(outcome.done.empty());
+  expect_empty(engine, 200);
+}
+
+TEST(Engine, ALongPromptDelaysNoReplyByMoreThanItsRows) {
+  constexpr std::size_t kRows = 16;
+  Engine engine(tiny(), {.streams = 4, .cells = 600, .prompt_rows = kRows});
+  Outcome outcome;
+  // Greedy, and the end of the reply ruled out, so that they are written all the time.
+  GenerationSettings settings{.max_tokens = 40, .sampling = {.temperature = 0}};
+  for (Token token = 0; token < static_cast<Token>(tiny().identity().vocabulary); ++token) {
+    if (tiny().tokenizer().is_end(token))
+      settings.sampling.logit_bias[token] = -std::numeric_limits<double>::infinity();
+  }
+  for (std::size_t i = 0; i < 3; ++i) engine.submit(outcome.request(i, prompt_of(i), settings));
+  while (engine.writing() < 3) engine.step();
+  EncodedPrompt longer = prompt_of(3);
+  longer.tokens.resize(150, longer.tokens.back());
+  engine.submit(outcome.request(3, longer, settings));
+  std::size_t steps = 0;
+  while (engine.writing() == 3) {
+    const std::uint64_t before = engine.counts().rows;
+    engine.step();
+    ++steps;
+    EXPECT_LE(engine.counts().rows - before, kRows + 4);
+    EXPECT_GE(engine.counts().rows - before, 3u) << "each reply has got its token";
+  }
+  EXPECT_EQ(engine.writing(), 4u);
+  EXPECT_EQ(steps, (150 + kRows - 1) / kRows);
+  run(engine);
+  EXPECT_EQ(outcome.done.size(), 4u);
+  EXPECT_EQ(tokens_of(outcome.done[3]), written_alone(longer, settings));
+}
+
+TEST(Engine, ACallbackMayAskForMore) {
+  Engine engine(tiny(), {.streams = 1, .cells = 100});
+  std::vector<std::vector<Token>> turns;
+  const GenerationSettings settings{.max_tokens = 10};
+  const std::function<void(std::vector<Reply> &&)> next = [&](std::vector<Reply>&& replies) {
+    turns.push_back(tokens_of(replies));
+    if (turns.size() < 3) engine.submit({prompt_of(turns.size()), settings, next, {}});
+  };
+  engine.submit({prompt_of(0), settings, next, {}});
+  run(engine);
+  ASSERT_EQ(turns.size(), 3u);
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(turns[i], written_alone(prompt_of(i), settings));
+}
+
+}  // namespace
+}  // namespace coala
