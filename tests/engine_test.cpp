@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/random.h"
+#include "decode/conversation.h"
 #include "decode/generator.h"
 #include "tiny_replies.h"
 
@@ -79,7 +80,7 @@ std::vector<Token> written_alone(const EncodedPrompt& prompt, const GenerationSe
 TEST(Engine, WritesEachRequestAsItWouldAlone) {
   const Lift up(40, 2.5), down(41, -3);
   for (const std::size_t prompt_rows : {std::size_t{5}, std::numeric_limits<std::size_t>::max()}) {
-    Engine engine(tiny(), {.streams = 6, .cells = 700, .prompt_rows = prompt_rows});
+    Engine engine(tiny(), {.streams = 6, .cells = 700, .prompt_rows = prompt_rows, .keeps_last = prompt_rows == 5});
     Outcome outcome;
     constexpr std::size_t kRequests = 32;
     const auto tilt_of = [&](std::size_t number) { return number % 4 == 1 ? &up : &down; };
@@ -144,7 +145,7 @@ void expect_empty(Engine& engine, std::size_t cells) {
 TEST(Engine, NothingIsLeftOfARandomProgram) {
   constexpr std::size_t kCells = 120;
   Random random(5);
-  Engine engine(tiny(), {.streams = 5, .cells = kCells, .prompt_rows = 9});
+  Engine engine(tiny(), {.streams = 5, .cells = kCells, .prompt_rows = 9, .keeps_last = true});
   Outcome outcome;
   std::vector<Engine::Ticket> tickets;
   std::vector<std::unique_ptr<Lift>> lifts;
@@ -231,6 +232,59 @@ TEST(Engine, ACallbackMayAskForMore) {
   run(engine);
   ASSERT_EQ(turns.size(), 3u);
   for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(turns[i], written_alone(prompt_of(i), settings));
+}
+
+/// A text that grows as a conversation does: each turn costs what is new of it, and has the tokens that it has when all
+/// of it is evaluated.
+TEST(Conversation, EvaluatesWhatIsNewOfIt) {
+  for (const int candidates : {1, 2}) {
+    for (const bool stops : {false, true}) {
+      Conversation conversation(tiny(), 1);
+      GenerationSettings settings{.max_tokens = 12, .candidates = candidates, .seed = 4};
+      if (stops) settings.stops = {"e"};
+      EncodedPrompt text = prompt_of(0);
+      std::uint64_t rows = 0;
+      for (std::size_t turn = 0; turn < 6; ++turn) {
+        const std::vector<Reply> replies = conversation.write(text, settings);
+        EXPECT_EQ(tokens_of(replies), written_alone(text, settings)) << turn;
+        std::size_t written = 0;
+        for (const Reply& reply : replies) written += reply.tokens.size() + 2;
+        const std::uint64_t evaluated = conversation.counts().rows - rows;
+        // The engine has room for 256 tokens. What is new is 20 tokens, the last reply, and those of this turn.
+        if (turn > 0) {
+          EXPECT_LE(evaluated, 20 + 12 + written) << turn;
+        }
+        rows = conversation.counts().rows;
+        text.tokens.insert(text.tokens.end(), replies.back().tokens.begin(), replies.back().tokens.end());
+        const std::vector<Token> next = chat("and the inn ran " + std::string(turn, 'x')).tokens;
+        text.tokens.insert(text.tokens.end(), next.begin(), next.end());
+      }
+      // Another text that begins alike: what is common is used, and what is not is forgotten.
+      text.tokens.resize(text.tokens.size() - 15);
+      text.tokens.push_back(text.tokens[3]);
+      EXPECT_EQ(tokens_of(conversation.write(text, settings)), written_alone(text, settings));
+      // All but the text's last token: the end of the last reply, what of the question is left, and the new reply.
+      EXPECT_GT(text.tokens.size(), 100u);
+      EXPECT_LE(conversation.counts().rows - rows, 12 + 10 + 14 * static_cast<unsigned>(candidates));
+      EXPECT_EQ(tokens_of(conversation.write(prompt_of(3), settings)), written_alone(prompt_of(3), settings));
+    }
+  }
+}
+
+TEST(Conversation, GoesOnAfterAFailureAndOutgrowsItsRoom) {
+  Conversation conversation(tiny(), 1);
+  GenerationSettings settings{.max_tokens = 10, .seed = 4};
+  const std::vector<Token> first = tokens_of(conversation.write(prompt_of(0), settings));
+  GenerationSettings infinite = settings;
+  infinite.sampling.logit_bias[3] = 1e39;
+  EXPECT_EQ(error_code_of([&] { conversation.write(prompt_of(0), infinite); }), ErrorCode::BadInput);
+  EXPECT_EQ(tokens_of(conversation.write(prompt_of(0), settings)), first);
+  settings.candidates = 3;
+  settings.max_tokens = 90;
+  EXPECT_EQ(tokens_of(conversation.write(prompt_of(0), settings)), written_alone(prompt_of(0), settings));
+  const EncodedPrompt longest = long_prompt(kContext - 1);
+  EXPECT_EQ(tokens_of(conversation.write(longest, settings)), written_alone(longest, settings));
+  EXPECT_EQ(error_code_of([&] { conversation.write(long_prompt(kContext), settings); }), ErrorCode::BadInput);
 }
 
 }  // namespace

@@ -23,6 +23,7 @@
 #include "core/progress.h"
 #include "core/utf8.h"
 #include "data/writer.h"
+#include "decode/conversation.h"
 #include "decode/generator.h"
 
 namespace coala {
@@ -227,10 +228,9 @@ class Chat {
         print_text(text);
       };
     }
-    Generator generator(*backbone_, settings, prompts.front().tokens.size(), 1, threads_);
     std::vector<Reply> replies;
     try {
-      replies = generator.generate(prompts.front());
+      replies = drawn(prompts.front(), settings);
     } catch (const Error& error) {
       if (error.code() != ErrorCode::Interrupted || !forgive_interrupt()) throw;
       print_text("\n");
@@ -244,6 +244,14 @@ class Chat {
       note(fmt::format("cut at {} tokens; --max-tokens writes more", best.tokens.size()));
     }
     return best.text;
+  }
+
+  std::vector<Reply> drawn(const EncodedPrompt& prompt, const GenerationSettings& settings) {
+    if (settings.is_solo()) {
+      return Generator(*backbone_, settings, prompt.tokens.size(), 1, threads_).generate(prompt);
+    }
+    if (!conversation_) conversation_.emplace(*backbone_, threads_);
+    return conversation_->write(prompt, settings);
   }
 
   void choose(bool second) {
@@ -281,6 +289,7 @@ class Chat {
   std::optional<Head> head_;
   Guidance guidance_ = Guidance::None;
   std::optional<Backbone> backbone_;
+  std::optional<Conversation> conversation_;
   TemplateMode mode_ = TemplateMode::Model;
   int threads_ = 1;
   std::uint64_t seed_ = 0;

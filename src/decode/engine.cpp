@@ -78,6 +78,7 @@ void Engine::clear() {
   queue_.clear();
   active_.clear();
   opened_.reset();
+  kept_.clear();
   session_.clear();
   free_sequences_.clear();
   for (int sequence = kFirstReply + options_.streams - 1; sequence >= kFirstReply; --sequence) {
@@ -109,6 +110,7 @@ void Engine::forget(const Job& job) {
 void Engine::close_prompt() {
   session_.drop(kPromptSequence);
   opened_.reset();
+  kept_.clear();
 }
 
 std::size_t Engine::most_reply_tokens(const Job& job) const {
@@ -116,7 +118,8 @@ std::size_t Engine::most_reply_tokens(const Job& job) const {
   return std::min(job.request.settings.max_tokens, room);
 }
 
-/// Tokens of the prompts that are in the cache, and of the replies when they are as long as they may become.
+/// Tokens that requests may still need: those of their prompts, and of their replies when they are as long as they may
+/// become. A prompt whose replies have all ended stays for as long as nobody wants its place.
 std::size_t Engine::held_cells() const {
   std::set<const Job*> jobs;
   std::size_t cells = 0;
@@ -124,9 +127,19 @@ std::size_t Engine::held_cells() const {
     jobs.insert(writing.job.get());
     cells += most_reply_tokens(*writing.job);
   }
-  if (opened_) jobs.insert(opened_.get());
+  if (opened_ && !opened_->is_all_begun()) jobs.insert(opened_.get());
   for (const Job* job : jobs) cells += job->request.prompt.tokens.size();
   return cells;
+}
+
+/// How many of the first tokens of a job's prompt the prompts' sequence holds.
+std::size_t Engine::known_tokens(const Job& job) const {
+  const std::vector<Token>& prompt = job.request.prompt.tokens;
+  if (prompt.empty() || job.request.settings.needs_prompt_states()) return 0;
+  const auto end = std::mismatch(kept_.begin(), kept_.end(), prompt.begin(), prompt.end() - 1).first;
+  const auto known = static_cast<std::size_t>(end - kept_.begin());
+  // Nothing can be taken from a recurrent state.
+  return known == kept_.size() || session_.can_truncate() ? known : 0;
 }
 
 /// Opens the next request's prompt, or refuses it.
@@ -136,7 +149,6 @@ bool Engine::begin_next() {
   try {
     job->opener.emplace(backbone_, job->request.settings, job->request.prompt);
     const std::size_t wanted = job->request.prompt.tokens.size() + most_reply_tokens(*job);
-    if (opened_ && held_cells() + wanted > options_.cells) close_prompt();
     if (held_cells() + wanted > options_.cells) {
       if (!active_.empty()) return false;
       throw Error(
@@ -150,6 +162,11 @@ bool Engine::begin_next() {
     return true;
   }
   queue_.pop_front();
+  if (const std::size_t known = known_tokens(*job); known > 0) {
+    session_.truncate(kPromptSequence, known);
+    job->opener->skip(known);
+  }
+  kept_.clear();
   opened_ = job;
   return true;
 }
@@ -223,12 +240,25 @@ void Engine::step_replies() {
   std::vector<Writing> written;
   std::erase_if(active_, [&](Writing& writing) {
     if (writing.stream->waits()) return false;
+    if (options_.keeps_last) keep(writing);
     session_.drop(writing.sequence);
     free_sequences_.push_back(writing.sequence);
     written.push_back(std::move(writing));
     return true;
   });
   for (Writing& writing : written) put(*writing.job, writing.candidate, writing.stream->finish());
+}
+
+/// A reply that has ended becomes what the prompts' sequence holds, where that would stay there anyway.
+void Engine::keep(const Writing& writing) {
+  if (writing.job != opened_ || !opened_->is_all_begun()) return;
+  kept_ = writing.job->request.prompt.tokens;
+  const std::span<const Token> reply = writing.stream->tokens();
+  kept_.insert(kept_.end(), reply.begin(), reply.end());
+  session_.fork(writing.sequence, kPromptSequence);
+  // The last token may not be evaluated, and some may have gone with a stop string.
+  kept_.resize(std::min(kept_.size(), session_.length_tokens(kPromptSequence)));
+  session_.truncate(kPromptSequence, kept_.size());
 }
 
 bool Engine::step() {

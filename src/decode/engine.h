@@ -32,6 +32,9 @@ struct EngineOptions {
   int threads = 1;
   /// Tokens of prompts that are evaluated between two steps of the replies: no reply waits longer for a prompt.
   std::size_t prompt_rows = std::numeric_limits<std::size_t>::max();
+  /// Whether the last prompt, and the reply to it that ended last, stay: what the next prompt begins with is then not
+  /// evaluated again. Its numbers differ by rounding from those of a prompt that is evaluated as a whole.
+  bool keeps_last = false;
 };
 
 /// Writes replies to requests that come and go, with one decode per token of all of them. One thread at a time.
@@ -50,10 +53,10 @@ class Engine {
   /// @throws Error{BadUsage} for settings out of range
   Ticket submit(Request request);
 
-  /// Evaluates prompts that may begin, and then one token of every reply. Calls on_done and on_failure; what these
-  /// throw comes out of here, and the engine can go on.
+  /// Evaluates prompts that may begin, and then one token of every reply; calls on_done and on_failure.
   /// @return  whether there is more to do
-  /// @throws Error{Interrupted}; Error{Internal}, ... when a decode fails as a whole
+  /// @throws what callbacks throw, Error{Interrupted}, and Error{Internal} when a decode fails as a whole; clear() must
+  ///   follow
   bool step();
 
   /// Forgets a request; its callbacks are not called. Unknown tickets are those that are done.
@@ -81,6 +84,8 @@ class Engine {
   void close_prompt();
   std::size_t held_cells() const;
   std::size_t most_reply_tokens(const Job& job) const;
+  std::size_t known_tokens(const Job& job) const;
+  void keep(const Writing& writing);
 
   const Backbone& backbone_;
   EngineOptions options_;
@@ -89,6 +94,7 @@ class Engine {
   Ticket last_ticket_ = 0;
   std::deque<std::shared_ptr<Job>> queue_;
   std::shared_ptr<Job> opened_;  ///< whose prompt is in the prompts' sequence
+  std::vector<Token> kept_;      ///< what else is known to be in it, with keeps_last
   std::vector<Writing> active_;
   std::vector<int> free_sequences_;
 };

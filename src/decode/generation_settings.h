@@ -36,6 +36,8 @@ struct GenerationSettings {
   /// cannot
   ///   be scored by the head
   void validate() const;
+  /// Are replies written one after the other, by a SoloWriter?
+  bool is_solo() const { return branch || sentence_candidates > 0; }
   /// Are the states of the prompt's tokens a part of a reply's feature?
   bool needs_prompt_states() const;
 };

@@ -13,10 +13,6 @@ constexpr int kMostStreams = 15;
 /// What their cache and the buffers of a decode may take; fewer replies are written together where it would be more.
 constexpr std::size_t kSessionMemory_bytes = std::size_t{1} << 30;
 
-bool is_solo(const GenerationSettings& settings) {
-  return settings.branch || settings.sentence_candidates > 0;
-}
-
 EngineOptions engine_options(const Backbone& backbone, const GenerationSettings& settings,
                              std::size_t longest_prompt_tokens, std::size_t most_prompts, int threads) {
   const std::size_t context = backbone.identity().context_tokens;
@@ -46,7 +42,7 @@ const GenerationSettings& checked(const GenerationSettings& settings) {
 Generator::Generator(const Backbone& backbone, const GenerationSettings& settings, std::size_t longest_prompt_tokens,
                      std::size_t most_prompts, int threads)
     : settings_(checked(settings)) {
-  if (is_solo(settings_)) {
+  if (settings_.is_solo()) {
     solo_.emplace(backbone, settings_, longest_prompt_tokens, threads);
   } else {
     engine_.emplace(backbone, engine_options(backbone, settings_, longest_prompt_tokens, most_prompts, threads));
@@ -59,7 +55,7 @@ const SessionCounts& Generator::counts() const {
 
 std::size_t Generator::context_bytes(const Backbone& backbone, const GenerationSettings& settings,
                                      std::size_t longest_prompt_tokens, std::size_t most_prompts) {
-  if (is_solo(checked(settings))) return SoloWriter::context_bytes(backbone, settings, longest_prompt_tokens);
+  if (checked(settings).is_solo()) return SoloWriter::context_bytes(backbone, settings, longest_prompt_tokens);
   return Engine::context_bytes(backbone, engine_options(backbone, settings, longest_prompt_tokens, most_prompts, 1));
 }
 

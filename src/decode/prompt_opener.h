@@ -12,12 +12,16 @@ namespace coala {
 /// The evaluation of a prompt that replies are to be written to, in one piece or several.
 class PromptOpener {
  public:
-  /// Both must outlive it.
+  /// All must outlive it.
   /// @throws Error{BadInput} when the prompt leaves no room for a reply in the model's context
   PromptOpener(const Backbone& backbone, const GenerationSettings& settings, const EncodedPrompt& prompt);
 
-  /// Evaluates at most `rows` tokens more into the sequence, whose old content is dropped at the first call; the last
-  /// token comes in a decode of its own.
+  /// Says, before anything is evaluated, that the sequence holds this many of the prompt's first tokens, of which some
+  /// must be left.
+  void skip(std::size_t tokens) { done_ = tokens; }
+
+  /// Evaluates at most `rows` tokens more into the sequence, whose old content is dropped first where nothing of it is
+  /// used; the last token comes in a decode of its own.
   /// @return  tokens that were evaluated
   /// @throws Error{Interrupted}, Error{BadInput} for a prompt without tokens or larger than the session
   std::size_t advance(Session& session, int sequence, std::size_t rows);

@@ -33,7 +33,7 @@ class ReplyStream {
   /// Whether the last token is to be evaluated: for what follows it, or for its state.
   bool waits() const { return waits_; }
   Token last() const { return reply_.tokens.back(); }
-  std::size_t length_tokens() const { return reply_.tokens.size(); }
+  std::span<const Token> tokens() const { return reply_.tokens; }  ///< so far
   /// The state of the last token.
   void evaluated(std::span<const float> state);
   void count_guided_step() { ++reply_.guided_steps; }

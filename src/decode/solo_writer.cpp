@@ -87,7 +87,7 @@ void SoloWriter::write_branched(ReplyStream& stream, Session::Output output) {
   while (!stream.finished()) {
     std::optional<Session::Output> next;
     // Without a scale the scores would change nothing but, by rounding, the winner's logits.
-    if (settings_.branch->scale != 0 && (stream.length_tokens() + 1) % every == 0) {
+    if (settings_.branch->scale != 0 && (stream.tokens().size() + 1) % every == 0) {
       untilted_.assign(output.logits.begin(), output.logits.end());
       const std::span<const float> logits = drawer_.tilted(output, settings_.tilt, session_.threads());
       const BranchChoice choice = guide_->choose(kReply, stream.feature(), stream.sampler(), logits);

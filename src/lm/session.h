@@ -106,6 +106,9 @@ class Session {
   /// @throws Error{BadInput} for a model whose memory has no parts that could be forgotten, such as Mamba
   void truncate(int sequence, std::size_t length);
 
+  /// Can a sequence forget its end, or share the beginning of another?
+  bool can_truncate() const { return has_parts_; }
+
   std::size_t length_tokens(int sequence) const;
   /// The same as llama.cpp's own memory sees it, which knows a dropped copy by what it still shares.
   std::size_t held_tokens(int sequence) const;
