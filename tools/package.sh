@@ -31,7 +31,7 @@ cmake --build "$build" --target coala >&2
 rm -rf "$build/$name"
 cmake --install "$build" --strip --prefix "$build/$name" >&2
 
-# Beside the program: every library that it needs but the C library's own, and the licences of all.
+# Beside the program: every library that it needs but those of C and C++, and the licences of all.
 root=${COALA_SYSROOT:-}
 triple=$architecture-linux-gnu
 places=("$root/usr/lib/$triple/openblas-pthread" "$root/usr/lib/$triple" "$root/lib/$triple")
@@ -41,7 +41,7 @@ todo=("$build/$name/bin/coala" "$libraries"/*.so)
 while [ ${#todo[@]} -gt 0 ]; do
   found=()
   for library in $(needed "${todo[@]}" | sort -u); do
-    case $library in libc.so.* | libm.so.* | libdl.so.* | libpthread.so.* | librt.so.* | ld-linux*) continue ;; esac
+    case $library in libc.so.* | libm.so.* | libstdc++.so.* | libgcc_s.so.* | ld-linux*) continue ;; esac
     [ -e "$libraries/$library" ] && continue
     for place in "${places[@]}"; do [ -e "$place/$library" ] && break; done
     install -m 644 "$place/$library" "$libraries/$library"
@@ -49,7 +49,7 @@ while [ ${#todo[@]} -gt 0 ]; do
   done
   todo=("${found[@]}")
 done
-for package in libopenblas0-pthread libgfortran5 libquadmath0 libgcc-s1 libstdc++6 libfmt9 libxxhash0 libzstd1 zlib1g \
+for package in libopenblas0-pthread libgfortran5 libquadmath0 libfmt9 libxxhash0 libzstd1 zlib1g \
   nlohmann-json3-dev libcli11-dev; do
   [ -e "$root/usr/share/doc/$package/copyright" ] || continue  # libquadmath: x86 only
   install -D -m 644 "$root/usr/share/doc/$package/copyright" "$build/$name/share/doc/coala/licences/$package"
