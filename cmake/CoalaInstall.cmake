@@ -9,5 +9,6 @@ if(COALA_LM)
 endif()
 if(COALA_PORTABLE)
   set_target_properties(coala PROPERTIES INSTALL_RPATH "$ORIGIN/../lib/coala")
+  target_link_options(coala PRIVATE -Wl,--disable-new-dtags)  # DT_RPATH: also for what the libraries need in turn
   install(DIRECTORY ${COALA_LLAMA_PREFIX}/lib/ DESTINATION lib/coala FILES_MATCHING PATTERN "*.so")
 endif()

@@ -51,6 +51,16 @@ class Package(unittest.TestCase):
                 self.assertLessEqual(tuple(map(int, version.split("."))), NEWEST[library], file)
             self.assertNotIn(ROOT, printed)
 
+    def test_finds_what_it_links(self):
+        """Where the dynamic linker finds each, this machine having the same libraries elsewhere."""
+        printed = subprocess.run([*EMULATOR, self.program], env={**os.environ, "LD_TRACE_LOADED_OBJECTS": "1"},
+                                 capture_output=True, text=True, check=True).stdout
+        found = re.findall(r"(\S+) => (.+) \(", printed)
+        self.assertGreater(len(found), 8, printed)
+        for name, path in found:
+            if not re.fullmatch(OF_THE_SYSTEM, name):
+                self.assertTrue(os.path.realpath(path).startswith(os.path.realpath(self.home)), f"{name} is {path}")
+
     def test_has_the_licence_of_each(self):
         licences = os.path.join(self.home, "share", "doc", "coala", "licences")
         self.assertIn("libopenblas0-pthread", os.listdir(licences))
