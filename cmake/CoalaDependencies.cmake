@@ -12,6 +12,8 @@ find_path(XXHASH_INCLUDE_DIR xxhash.h REQUIRED)
 find_library(XXHASH_LIBRARY xxhash REQUIRED)
 
 if(COALA_LM)
+  find_package(PkgConfig REQUIRED)
+  pkg_check_modules(HTTPLIB REQUIRED IMPORTED_TARGET cpp-httplib)
   if(NOT EXISTS ${COALA_LLAMA_PREFIX}/complete)
     message(FATAL_ERROR "COALA_LLAMA_PREFIX does not name a finished llama.cpp. Use `make build`, or pass "
                         "-DCOALA_LLAMA_PREFIX=$(tools/llama.sh), or build the solver alone with -DCOALA_LM=OFF.")

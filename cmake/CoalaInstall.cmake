@@ -7,7 +7,7 @@ install(FILES demo/questions.jsonl DESTINATION ${CMAKE_INSTALL_DATADIR}/coala)
 if(COALA_LM)
   install(FILES ${COALA_LLAMA_PREFIX}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME LICENSE.llama.cpp)
 endif()
-if(COALA_PORTABLE)
+if(COALA_PORTABLE AND COALA_LM)
   set_target_properties(coala PROPERTIES INSTALL_RPATH "$ORIGIN/../lib/coala")
   target_link_options(coala PRIVATE -Wl,--disable-new-dtags)  # DT_RPATH: also for what the libraries need in turn
   install(DIRECTORY ${COALA_LLAMA_PREFIX}/lib/ DESTINATION lib/coala FILES_MATCHING PATTERN "*.so")

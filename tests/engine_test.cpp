@@ -125,25 +125,40 @@ TEST(Engine, AFailureEndsItsRequestAndNoOther) {
   for (const std::size_t i : {0u, 5u}) EXPECT_EQ(tokens_of(outcome.done[i]), written_alone(prompt_of(i), good)) << i;
 }
 
-/// A request that needs all cells shows that nothing holds any.
-void expect_empty(Engine& engine, std::size_t cells) {
+/// Greedy, and never at an end, so that a reply has all the tokens that it may have.
+GenerationSettings endless(std::size_t max_tokens) {
+  GenerationSettings settings{.max_tokens = max_tokens, .sampling = {.temperature = 0}};
+  for (Token token = 0; token < static_cast<Token>(tiny().identity().vocabulary); ++token) {
+    if (tiny().tokenizer().is_end(token))
+      settings.sampling.logit_bias[token] = -std::numeric_limits<double>::infinity();
+  }
+  return settings;
+}
+
+/// One request that fills all cells, and one reply for each stream, show that nothing holds any of them. A session's
+/// cells are a multiple of 256: with fewer some would be missed by nobody.
+constexpr std::size_t kCells = 256;
+void expect_empty(Engine& engine, int streams) {
   EXPECT_EQ(engine.waiting(), 0u);
   EXPECT_EQ(engine.writing(), 0u);
   Outcome outcome;
   const EncodedPrompt prompt = prompt_of(1);
-  GenerationSettings settings{.max_tokens = cells - prompt.tokens.size(), .sampling = {.temperature = 1.5}, .seed = 8};
+  GenerationSettings settings = endless(kCells - prompt.tokens.size());
   engine.submit(outcome.request(0, prompt, settings));
   run(engine);
   ASSERT_EQ(outcome.done.size(), 1u);
   EXPECT_EQ(tokens_of(outcome.done[0]), written_alone(prompt, settings));
-  settings.max_tokens += 1;
+  EXPECT_EQ(tokens_of(outcome.done[0]).size(), settings.max_tokens);
+  settings = endless(3);
+  settings.candidates = streams;
   engine.submit(outcome.request(1, prompt, settings));
+  engine.step();
+  EXPECT_EQ(engine.writing(), static_cast<std::size_t>(streams));
   run(engine);
-  EXPECT_EQ(outcome.failed.size(), 1u) << "one cell too many";
+  EXPECT_EQ(outcome.done.size(), 2u);
 }
 
 TEST(Engine, NothingIsLeftOfARandomProgram) {
-  constexpr std::size_t kCells = 120;
   Random random(5);
   Engine engine(tiny(), {.streams = 5, .cells = kCells, .prompt_rows = 9, .keeps_last = true});
   Outcome outcome;
@@ -155,7 +170,7 @@ TEST(Engine, NothingIsLeftOfARandomProgram) {
     if (what < 2) {
       lifts.push_back(std::make_unique<Lift>(40, 1, static_cast<int>(random.next() % 40)));
       GenerationSettings settings = settings_of(i, lifts.back().get());
-      settings.max_tokens = 1 + random.next() % 40;
+      settings.max_tokens = 1 + random.next() % 90;
       tickets.push_back(engine.submit(outcome.request(i, prompt_of(i), settings)));
     } else if (what == 2 && !tickets.empty()) {
       engine.cancel(tickets[random.next() % tickets.size()]);  // maybe one that is done
@@ -168,11 +183,11 @@ TEST(Engine, NothingIsLeftOfARandomProgram) {
   EXPECT_GT(outcome.done.size(), 50u);
   EXPECT_GT(outcome.failed.size(), 20u);
   EXPECT_GT(cancelled, 50u);
-  expect_empty(engine, kCells);
+  expect_empty(engine, 5);
 }
 
 TEST(Engine, CancellingFreesAtOnce) {
-  Engine engine(tiny(), {.streams = 2, .cells = 200});
+  Engine engine(tiny(), {.streams = 2, .cells = kCells});
   Outcome outcome;
   const GenerationSettings settings{.max_tokens = 60, .candidates = 2, .sampling = {.temperature = 1.5}};
   const Engine::Ticket first = engine.submit(outcome.request(0, prompt_of(0), settings));
@@ -187,19 +202,14 @@ TEST(Engine, CancellingFreesAtOnce) {
   engine.cancel(second);
   EXPECT_FALSE(engine.step());
   EXPECT_TRUE(outcome.done.empty());
-  expect_empty(engine, 200);
+  expect_empty(engine, 2);
 }
 
 TEST(Engine, ALongPromptDelaysNoReplyByMoreThanItsRows) {
   constexpr std::size_t kRows = 16;
   Engine engine(tiny(), {.streams = 4, .cells = 600, .prompt_rows = kRows});
   Outcome outcome;
-  // Greedy, and the end of the reply ruled out, so that they are written all the time.
-  GenerationSettings settings{.max_tokens = 40, .sampling = {.temperature = 0}};
-  for (Token token = 0; token < static_cast<Token>(tiny().identity().vocabulary); ++token) {
-    if (tiny().tokenizer().is_end(token))
-      settings.sampling.logit_bias[token] = -std::numeric_limits<double>::infinity();
-  }
+  const GenerationSettings settings = endless(40);
   for (std::size_t i = 0; i < 3; ++i) engine.submit(outcome.request(i, prompt_of(i), settings));
   while (engine.writing() < 3) engine.step();
   EncodedPrompt longer = prompt_of(3);
@@ -218,6 +228,55 @@ TEST(Engine, ALongPromptDelaysNoReplyByMoreThanItsRows) {
   run(engine);
   EXPECT_EQ(outcome.done.size(), 4u);
   EXPECT_EQ(tokens_of(outcome.done[3]), written_alone(longer, settings));
+}
+
+TEST(Engine, ACallbackMayCancelOthersAndWhatItThrowsComesOut) {
+  for (const bool clears : {false, true}) {
+    Engine engine(tiny(), {.streams = 3, .cells = kCells});
+    std::vector<int> ended;
+    std::vector<Engine::Ticket> tickets;
+    // All three end in the same step; the first leaves nothing of the others.
+    for (int i = 0; i < 3; ++i) {
+      tickets.push_back(engine.submit({prompt_of(1), endless(4),
+                                       [&, i](std::vector<Reply>&&) {
+                                         ended.push_back(i);
+                                         if (clears) engine.clear();
+                                         for (const Engine::Ticket ticket : tickets) engine.cancel(ticket);
+                                       },
+                                       [&](const Error&) { ended.push_back(-1); }}));
+    }
+    run(engine);
+    EXPECT_EQ(ended, std::vector<int>{0});
+    expect_empty(engine, 3);
+  }
+  Engine engine(tiny(), {.streams = 1, .cells = kCells});
+  for (const std::size_t tokens : {1u, 5u}) {
+    GenerationSettings settings = endless(tokens);
+    engine.submit(
+        {prompt_of(1), settings, [](std::vector<Reply>&&) { throw Error(ErrorCode::Io, "the disk is full"); }, {}});
+    EXPECT_EQ(error_code_of([&] { run(engine); }), ErrorCode::Io) << tokens;
+    engine.clear();
+    expect_empty(engine, 1);
+  }
+}
+
+TEST(Engine, RefusesWhatItCannotDo) {
+  EXPECT_EQ(error_code_of([] { Engine(tiny(), {.streams = 0, .cells = kCells}); }), ErrorCode::BadUsage);
+  EXPECT_EQ(error_code_of([] { Engine(tiny(), {.streams = 1, .cells = kCells, .prompt_rows = 0}); }),
+            ErrorCode::BadUsage);
+  Engine engine(tiny(), {.streams = 1, .cells = kCells});
+  GenerationSettings sentences;
+  sentences.reward = reward();
+  sentences.sentence_candidates = 2;
+  EXPECT_EQ(error_code_of([&] { engine.submit({prompt_of(1), sentences, {}, {}}); }), ErrorCode::BadUsage);
+  Outcome outcome;
+  engine.submit(outcome.request(0, prompt_of(1), endless(kCells)));
+  run(engine);
+  EXPECT_EQ(outcome.done.size(), 1u) << "as long as the context";
+  Engine small(tiny(), {.streams = 1, .cells = 40});
+  small.submit(outcome.request(1, prompt_of(1), endless(40)));
+  run(small);
+  EXPECT_EQ(outcome.failed.size(), 1u) << "larger than the cache";
 }
 
 TEST(Engine, ACallbackMayAskForMore) {
@@ -279,6 +338,13 @@ TEST(Conversation, GoesOnAfterAFailureAndOutgrowsItsRoom) {
   infinite.sampling.logit_bias[3] = 1e39;
   EXPECT_EQ(error_code_of([&] { conversation.write(prompt_of(0), infinite); }), ErrorCode::BadInput);
   EXPECT_EQ(tokens_of(conversation.write(prompt_of(0), settings)), first);
+  // States of the prompt that nobody kept are evaluated again.
+  GenerationSettings scored = settings;
+  scored.reward = reward(Pooling::Mean, PoolOver::All);
+  const std::vector<Reply> again = conversation.write(prompt_of(0), scored);
+  EXPECT_EQ(tokens_of(again), first);
+  EXPECT_NEAR(again.front().score.value(),
+              Generator(tiny(), scored, 60, 1, 1).generate(prompt_of(0)).front().score.value(), 1e-4);
   settings.candidates = 3;
   settings.max_tokens = 90;
   EXPECT_EQ(tokens_of(conversation.write(prompt_of(0), settings)), written_alone(prompt_of(0), settings));

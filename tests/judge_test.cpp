@@ -71,6 +71,12 @@ TEST(CommandJudge, AsksAProgram) {
   EXPECT_EQ(judge.scores(replies(prompt)), (std::vector<double>{7, 17, 0}));
 }
 
+TEST(CommandJudge, TakesARuleThatIsKeptOrNot) {
+  const Prompt prompt = sample_pairs(1)[0].prompt;
+  CommandJudge judge("printf '{\"score\": true}\\n{\"score\": false}\\n{\"score\": 0.5}\\n'", /*seconds_per_reply=*/60);
+  EXPECT_EQ(judge.scores(replies(prompt)), (std::vector<double>{1, 0, 0.5}));
+}
+
 TEST(CommandJudge, SaysWhatIsWrongWithIt) {
   const Prompt prompt = sample_pairs(1)[0].prompt;
   for (const char* command : {"exit 3", "kill -9 $$", "echo nonsense", "echo '{\"score\": \"high\"}'",

@@ -7,6 +7,7 @@ packages=(
   g++ cmake make ninja-build ccache git patch ca-certificates
   python3 python3-pip python3-venv
   libopenblas-pthread-dev nlohmann-json3-dev libcli11-dev libfmt-dev libxxhash-dev zlib1g-dev libzstd-dev libgtest-dev
+  libcpp-httplib-dev libssl-dev libbrotli-dev pkg-config
 )
 [ "${1:-}" = clang ] && packages+=(clang libclang-rt-14-dev)
 

@@ -19,7 +19,7 @@ sdist=llama_cpp_python-$version.tar.gz
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=${COALA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/coala}
 recipe=$here/cmake/llama/CMakeLists.txt
-changes=$here/cmake/llama/threads.patch
+changes=$here/cmake/llama/changes.patch
 jobs=${COALA_JOBS:-$(nproc)}
 architecture=
 options=()
@@ -78,6 +78,7 @@ key=$({
   if [ -n "$architecture" ]; then
     echo "$architecture ${options[*]##*/}"
     "$architecture-linux-gnu-g++" --version
+    [ "$architecture" = "$(uname -m)" ] || { echo "${COALA_SYSROOT:-}"; cat "$here/cmake/$architecture.cmake"; }
   else
     uname -m
     grep -m1 -E '^(flags|Features)' /proc/cpuinfo || true

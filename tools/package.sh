@@ -40,7 +40,8 @@ libraries=$build/$name/lib/coala
 todo=("$build/$name/bin/coala" "$libraries"/*.so)
 while [ ${#todo[@]} -gt 0 ]; do
   found=()
-  for library in $(needed "${todo[@]}" | sort -u); do
+  names=$(needed "${todo[@]}" | sort -u)
+  for library in $names; do
     case $library in libc.so.* | libm.so.* | libstdc++.so.* | libgcc_s.so.* | ld-linux*) continue ;; esac
     [ -e "$libraries/$library" ] && continue
     for place in "${places[@]}"; do [ -e "$place/$library" ] && break; done
@@ -50,8 +51,8 @@ while [ ${#todo[@]} -gt 0 ]; do
   todo=("${found[@]}")
 done
 for package in libopenblas0-pthread libgfortran5 libquadmath0 libfmt9 libxxhash0 libzstd1 zlib1g \
-  nlohmann-json3-dev libcli11-dev; do
-  [ -e "$root/usr/share/doc/$package/copyright" ] || continue  # libquadmath: x86 only
+  libcpp-httplib0.11 libssl3 libbrotli1 nlohmann-json3-dev libcli11-dev; do
+  [ "$package $architecture" = "libquadmath0 aarch64" ] && continue
   install -D -m 644 "$root/usr/share/doc/$package/copyright" "$build/$name/share/doc/coala/licences/$package"
 done
 
@@ -59,7 +60,7 @@ mkdir -p out
 archive=out/$name.tar.gz
 # In one order, of one owner and one time: that of the last commit.
 time=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}
-tar --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$time" -C "$build" -cf - "$name" | gzip -n -9 >"$archive.partial"
+tar --sort=name --mode=u+rwX,go+rX,go-w --owner=0 --group=0 --numeric-owner --mtime="@$time" -C "$build" -cf - "$name" | gzip -n -9 >"$archive.partial"
 mv "$archive.partial" "$archive"
 (cd out && sha256sum "$name.tar.gz" >"$name.tar.gz.sha256")
 echo "$archive"

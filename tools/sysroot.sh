@@ -9,12 +9,13 @@ case $architecture in
   *) echo "sysroot: aarch64, not $architecture" >&2; exit 2 ;;
 esac
 packages=(libc6-dev libstdc++-12-dev libopenblas-pthread-dev nlohmann-json3-dev libcli11-dev libfmt-dev libxxhash-dev
-  zlib1g-dev libzstd-dev)
+  zlib1g-dev libzstd-dev libcpp-httplib-dev libssl-dev libbrotli-dev)
 cache=${COALA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/coala}
 key=$({ echo "$debian ${packages[*]}"; cat "${BASH_SOURCE[0]}"; } | sha256sum | cut -c1-16)
 sysroot=$cache/sysroot-$debian-$key
 
 if ! command -v debootstrap >/dev/null || ! command -v "$architecture-linux-gnu-g++" >/dev/null; then
+  apt-get update -qq >&2
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
     debootstrap "g++-$architecture-linux-gnu" >&2
 fi
@@ -24,8 +25,9 @@ if [ ! -f "$sysroot/complete" ]; then
   flock 9
   if [ ! -f "$sysroot/complete" ]; then
     rm -rf "$sysroot" "$sysroot.work"
-    mirror=$(sed -nE 's#^(URIs: |deb (\[[^]]*\] )?)(https?://[^ ]+).*#\3#p' /etc/apt/sources.list \
-      /etc/apt/sources.list.d/* 2>/dev/null | head -1)
+    # The mirror that this machine uses, where it is a Debian.
+    mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.sources 2>/dev/null |
+      sed -nE 's#^(URIs: |deb (\[[^]]*\] )?)(https?://[^ ]+/debian/?)( .*)?$#\3#p' | head -1) || true
     debootstrap --foreign --arch="$debian" --variant=minbase --include="$(IFS=,; echo "${packages[*]}")" \
       bookworm "$sysroot.work" "${mirror:-http://deb.debian.org/debian}" >&2
     # The packages are only unpacked: nothing of them is to run here.

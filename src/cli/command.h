@@ -49,6 +49,7 @@ void add_score_command(CLI::App& app);
 void add_generate_command(CLI::App& app);
 void add_sample_command(CLI::App& app);
 void add_chat_command(CLI::App& app);
+void add_serve_command(CLI::App& app);
 void add_choose_command(CLI::App& app);
 void add_export_command(CLI::App& app);
 void add_inspect_command(CLI::App& app);

@@ -113,6 +113,7 @@ int run(int argc, char** argv) {
   coala::add_generate_command(app);
   coala::add_sample_command(app);
   coala::add_chat_command(app);
+  coala::add_serve_command(app);
   coala::add_choose_command(app);
   coala::add_export_command(app);
   coala::add_score_command(app);

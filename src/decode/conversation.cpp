@@ -3,24 +3,20 @@
 #include <algorithm>
 #include <utility>
 
+#include "decode/engine_room.h"
+
 namespace coala {
 
-/// Twice the room that is needed, so that a conversation is evaluated anew a few times at most.
+/// For twice the tokens, so that a conversation is evaluated anew a few times at most.
 void Conversation::make_room(const EncodedPrompt& prompt, const GenerationSettings& settings) {
-  const std::size_t context = backbone_.identity().context_tokens;
-  const auto streams = static_cast<std::size_t>(std::max(1, settings.candidates));
-  const auto needed = [&](std::size_t tokens) {
-    const std::size_t text = std::min(context, tokens);
-    const std::size_t reply = std::min(settings.max_tokens, context - text);
-    return text + streams * std::max<std::size_t>(1, reply);
-  };
   const std::size_t tokens = prompt.tokens.size();
-  if (engine_ && options_.cells >= needed(tokens) && options_.streams >= settings.candidates) return;
+  EngineOptions wanted = room_for(backbone_, settings, tokens, 1, threads_);
+  if (engine_ && options_.cells >= wanted.cells && options_.streams >= wanted.streams) return;
   engine_.reset();
-  options_ = {.streams = static_cast<int>(streams),
-              .cells = std::max(needed(tokens), needed(std::max<std::size_t>(256, 2 * tokens))),
-              .threads = threads_,
-              .keeps_last = true};
+  const EngineOptions larger = room_for(backbone_, settings, std::max<std::size_t>(256, 2 * tokens), 1, threads_);
+  options_ = wanted;
+  if (larger.streams == wanted.streams) options_.cells = std::max(wanted.cells, larger.cells);
+  options_.keeps_last = true;
   engine_.emplace(backbone_, options_);
 }
 

@@ -20,7 +20,7 @@ class Conversation {
   std::vector<Reply> write(const EncodedPrompt& prompt, const GenerationSettings& settings);
 
   /// Of the engine at hand, which is a new one when a conversation outgrows the last.
-  const SessionCounts& counts() const { return engine_->counts(); }
+  SessionCounts counts() const { return engine_ ? engine_->counts() : SessionCounts(); }
 
  private:
   void make_room(const EncodedPrompt& prompt, const GenerationSettings& settings);

@@ -21,6 +21,15 @@ SessionOptions session_options(const EngineOptions& options) {
   return {kFirstReply + options.streams, options.cells, options.threads};
 }
 
+const EngineOptions& checked(const EngineOptions& options) {
+  if (options.streams < 1 || options.prompt_rows < 1) {
+    throw Error(ErrorCode::BadUsage,
+                fmt::format("an engine of {} streams and {} rows of prompts is asked for; expected 1 or more",
+                            options.streams, options.prompt_rows));
+  }
+  return options;
+}
+
 /// These are not a request's own: they end the work of all.
 bool concerns_all(const Error& error) {
   return error.code() == ErrorCode::Interrupted || error.code() == ErrorCode::OutOfMemory;
@@ -35,7 +44,7 @@ struct Engine::Job {
   std::optional<PromptOpener> opener;
   std::vector<Reply> replies;
   std::size_t begun = 0;    ///< candidates
-  std::size_t missing = 0;  ///< those that are not written yet; 0 also after a failure
+  std::size_t missing = 0;  ///< those that are not written yet; 0: nothing more comes of it
 
   bool is_all_begun() const { return begun == static_cast<std::size_t>(request.settings.candidates); }
 };
@@ -49,7 +58,7 @@ struct Engine::Writing {
 };
 
 Engine::Engine(const Backbone& backbone, const EngineOptions& options)
-    : backbone_(backbone), options_(options), session_(backbone, session_options(options)) {
+    : backbone_(backbone), options_(checked(options)), session_(backbone, session_options(options)) {
   clear();
 }
 
@@ -65,6 +74,10 @@ std::size_t Engine::context_bytes(const Backbone& backbone, const EngineOptions&
 
 Engine::Ticket Engine::submit(Request request) {
   request.settings.validate();
+  if (request.settings.is_solo()) {
+    throw Error(ErrorCode::BadUsage, "an engine writes without branch guidance and choice of sentences",
+                "use another guidance");
+  }
   auto job = std::make_shared<Job>();
   job->ticket = ++last_ticket_;
   job->replies.resize(static_cast<std::size_t>(request.settings.candidates));
@@ -75,6 +88,9 @@ Engine::Ticket Engine::submit(Request request) {
 }
 
 void Engine::clear() {
+  for (const std::shared_ptr<Job>& job : queue_) job->missing = 0;
+  for (const Writing& writing : active_) writing.job->missing = 0;
+  for (const std::shared_ptr<Job>& job : ending_) job->missing = 0;
   queue_.clear();
   active_.clear();
   opened_.reset();
@@ -87,13 +103,18 @@ void Engine::clear() {
 }
 
 void Engine::cancel(Ticket ticket) {
-  std::erase_if(queue_, [&](const std::shared_ptr<Job>& job) { return job->ticket == ticket; });
-  std::shared_ptr<Job> begun;
-  if (opened_ && opened_->ticket == ticket) begun = opened_;
-  for (const Writing& writing : active_) {
-    if (writing.job->ticket == ticket) begun = writing.job;
-  }
-  if (begun) forget(*begun);
+  std::shared_ptr<Job> found;
+  const auto look_at = [&](const std::shared_ptr<Job>& job) {
+    if (job && job->ticket == ticket && job->missing > 0) found = job;
+  };
+  for (const std::shared_ptr<Job>& job : queue_) look_at(job);
+  for (const Writing& writing : active_) look_at(writing.job);
+  for (const std::shared_ptr<Job>& job : ending_) look_at(job);
+  look_at(opened_);
+  if (!found) return;
+  found->missing = 0;
+  std::erase(queue_, found);
+  forget(*found);
 }
 
 /// Takes its sequences from a job.
@@ -182,13 +203,14 @@ bool Engine::begin_reply() {
     writing.stream = std::make_unique<ReplyStream>(backbone_, job->request.settings, job->request.prompt,
                                                    static_cast<int>(candidate), job->opener->feature());
     drawer_.draw(*writing.stream, job->opener->next().view(), job->request.settings.tilt, session_.threads());
-    if (!writing.stream->waits()) {
-      put(*job, candidate, writing.stream->finish());
-      return true;
-    }
   } catch (const Error& error) {
     if (concerns_all(error)) throw;
     fail(job, error);
+    return true;
+  }
+  if (!writing.stream->waits()) {
+    if (options_.keeps_last && job->is_all_begun()) kept_ = job->request.prompt.tokens;
+    end(writing);
     return true;
   }
   session_.fork(kPromptSequence, writing.sequence);
@@ -236,29 +258,35 @@ void Engine::step_replies() {
       failures.emplace_back(active_[i].job, error);
     }
   }
-  for (const auto& [job, error] : failures) fail(job, error);
-  std::vector<Writing> written;
-  std::erase_if(active_, [&](Writing& writing) {
-    if (writing.stream->waits()) return false;
+  std::vector<Writing> ended;
+  std::vector<Writing> going;
+  for (Writing& writing : active_) (writing.stream->waits() ? going : ended).push_back(std::move(writing));
+  active_ = std::move(going);
+  for (const Writing& writing : ended) {
     if (options_.keeps_last) keep(writing);
     session_.drop(writing.sequence);
     free_sequences_.push_back(writing.sequence);
-    written.push_back(std::move(writing));
-    return true;
-  });
-  for (Writing& writing : written) put(*writing.job, writing.candidate, writing.stream->finish());
+    ending_.push_back(writing.job);
+  }
+  for (const auto& [job, error] : failures) ending_.push_back(job);
+  // Callbacks may cancel each other's requests: whose missing is 0 then, nothing more is said of it.
+  for (const auto& [job, error] : failures) fail(job, error);
+  for (const Writing& writing : ended) end(writing);
+  ending_.clear();
 }
 
 /// A reply that has ended becomes what the prompts' sequence holds, where that would stay there anyway.
 void Engine::keep(const Writing& writing) {
   if (writing.job != opened_ || !opened_->is_all_begun()) return;
-  kept_ = writing.job->request.prompt.tokens;
+  std::vector<Token> text = writing.job->request.prompt.tokens;
   const std::span<const Token> reply = writing.stream->tokens();
-  kept_.insert(kept_.end(), reply.begin(), reply.end());
+  text.insert(text.end(), reply.begin(), reply.end());
+  // The last token may not be evaluated, and some may have gone with a stop string; these the next prompt takes out.
+  const std::size_t evaluated = session_.length_tokens(writing.sequence);
+  if (evaluated > text.size() && !session_.can_truncate()) return;
+  text.resize(std::min(text.size(), evaluated));
   session_.fork(writing.sequence, kPromptSequence);
-  // The last token may not be evaluated, and some may have gone with a stop string.
-  kept_.resize(std::min(kept_.size(), session_.length_tokens(kPromptSequence)));
-  session_.truncate(kPromptSequence, kept_.size());
+  kept_ = std::move(text);
 }
 
 bool Engine::step() {
@@ -267,13 +295,22 @@ bool Engine::step() {
   return !active_.empty() || !queue_.empty() || (opened_ && !opened_->is_all_begun());
 }
 
-void Engine::put(Job& job, std::size_t candidate, Reply&& reply) {
-  job.replies[candidate] = std::move(reply);
+/// Takes a reply that has ended to its request.
+void Engine::end(const Writing& writing) {
+  Job& job = *writing.job;
+  if (job.missing == 0) return;
+  try {
+    job.replies[writing.candidate] = writing.stream->finish();
+  } catch (const Error& error) {
+    if (concerns_all(error)) throw;
+    fail(writing.job, error);
+    return;
+  }
   if (--job.missing == 0 && job.request.on_done) job.request.on_done(std::move(job.replies));
 }
 
 void Engine::fail(const std::shared_ptr<Job>& job, const Error& error) {
-  if (job->missing == 0) return;  // two of its replies failed in one step
+  if (job->missing == 0) return;  // it was cancelled, or another of its replies has failed
   job->missing = 0;
   forget(*job);
   if (job->request.on_failure) job->request.on_failure(error);

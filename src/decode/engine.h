@@ -19,7 +19,7 @@ namespace coala {
 /// What is asked of an engine: replies to a prompt, by settings of its own.
 struct Request {
   EncodedPrompt prompt;
-  GenerationSettings settings;  ///< without branch guidance and sentences, which SoloWriter (solo_writer.h) writes
+  GenerationSettings settings;  ///< not is_solo(): SoloWriter writes these
   /// Takes the candidates, in the order of their numbers, when the last of them is written.
   std::function<void(std::vector<Reply>&&)> on_done;
   /// Takes what made this request, and no other, fail. Nothing more comes of it.
@@ -50,7 +50,7 @@ class Engine {
   Engine(const Backbone& backbone, const EngineOptions& options);
   ~Engine();
 
-  /// @throws Error{BadUsage} for settings out of range
+  /// @throws Error{BadUsage} for settings out of range, or for a SoloWriter
   Ticket submit(Request request);
 
   /// Evaluates prompts that may begin, and then one token of every reply; calls on_done and on_failure.
@@ -59,7 +59,8 @@ class Engine {
   ///   follow
   bool step();
 
-  /// Forgets a request; its callbacks are not called. Unknown tickets are those that are done.
+  /// Forgets a request; its callbacks are not called. Unknown tickets are those that are done. From on_done and
+  /// on_failure too, but not from a settings' on_text.
   void cancel(Ticket ticket);
   /// Forgets all of them.
   void clear();
@@ -78,7 +79,7 @@ class Engine {
   bool begin_reply();
   void open_prompts();
   void step_replies();
-  void put(Job& job, std::size_t candidate, Reply&& reply);
+  void end(const Writing& writing);
   void fail(const std::shared_ptr<Job>& job, const Error& error);
   void forget(const Job& job);
   void close_prompt();
@@ -96,6 +97,7 @@ class Engine {
   std::shared_ptr<Job> opened_;  ///< whose prompt is in the prompts' sequence
   std::vector<Token> kept_;      ///< what else is known to be in it, with keeps_last
   std::vector<Writing> active_;
+  std::vector<std::shared_ptr<Job>> ending_;  ///< of the step that is being taken; their callbacks are to come
   std::vector<int> free_sequences_;
 };
 

@@ -4,32 +4,10 @@
 #include <optional>
 #include <utility>
 
+#include "decode/engine_room.h"
+
 namespace coala {
 namespace {
-
-/// Replies that are written together. A decode reads all weights, and more rows share that work; from 16 rows on the
-/// weights are turned over first, which few rows do not pay back.
-constexpr int kMostStreams = 15;
-/// What their cache and the buffers of a decode may take; fewer replies are written together where it would be more.
-constexpr std::size_t kSessionMemory_bytes = std::size_t{1} << 30;
-
-EngineOptions engine_options(const Backbone& backbone, const GenerationSettings& settings,
-                             std::size_t longest_prompt_tokens, std::size_t most_prompts, int threads) {
-  const std::size_t context = backbone.identity().context_tokens;
-  const std::size_t prompt = std::clamp<std::size_t>(longest_prompt_tokens, 1, context);
-  const std::size_t reply = std::min(settings.max_tokens, context - prompt);
-  const std::size_t replies = static_cast<std::size_t>(settings.candidates) * std::max<std::size_t>(1, most_prompts);
-  EngineOptions options;
-  options.threads = threads;
-  for (auto streams = std::min<std::size_t>(kMostStreams, replies); streams > 0; --streams) {
-    // Replies to one prompt share its cells; late ones may all be to different prompts, and one more is opened.
-    const std::size_t prompts = std::min(streams, most_prompts) + (most_prompts > 1 ? 1 : 0);
-    options.streams = static_cast<int>(streams);
-    options.cells = std::max<std::size_t>(1, prompts) * prompt + streams * reply;
-    if (Engine::context_bytes(backbone, options) <= kSessionMemory_bytes) break;
-  }
-  return options;
-}
 
 /// The same, of settings that are in range.
 const GenerationSettings& checked(const GenerationSettings& settings) {
@@ -45,7 +23,7 @@ Generator::Generator(const Backbone& backbone, const GenerationSettings& setting
   if (settings_.is_solo()) {
     solo_.emplace(backbone, settings_, longest_prompt_tokens, threads);
   } else {
-    engine_.emplace(backbone, engine_options(backbone, settings_, longest_prompt_tokens, most_prompts, threads));
+    engine_.emplace(backbone, room_for(backbone, settings_, longest_prompt_tokens, most_prompts, threads));
   }
 }
 
@@ -56,7 +34,7 @@ const SessionCounts& Generator::counts() const {
 std::size_t Generator::context_bytes(const Backbone& backbone, const GenerationSettings& settings,
                                      std::size_t longest_prompt_tokens, std::size_t most_prompts) {
   if (checked(settings).is_solo()) return SoloWriter::context_bytes(backbone, settings, longest_prompt_tokens);
-  return Engine::context_bytes(backbone, engine_options(backbone, settings, longest_prompt_tokens, most_prompts, 1));
+  return Engine::context_bytes(backbone, room_for(backbone, settings, longest_prompt_tokens, most_prompts, 1));
 }
 
 std::size_t Generator::group_size(const GenerationSettings& settings, std::size_t prompts) {
@@ -64,7 +42,7 @@ std::size_t Generator::group_size(const GenerationSettings& settings, std::size_
   // where there are prompts for them, for as many threads.
   const auto candidates = static_cast<std::size_t>(settings.candidates);
   const std::size_t fewest = (4 + candidates - 1) / candidates;
-  const std::size_t most = (8 * kMostStreams + candidates - 1) / candidates;
+  const std::size_t most = (8 * static_cast<std::size_t>(kMostStreams) + candidates - 1) / candidates;
   return std::clamp(prompts / 8, fewest, most);
 }
 
@@ -82,7 +60,7 @@ void Generator::generate(std::span<const EncodedPrompt> prompts, const Consumer&
     Request request{prompts[i], settings_, {}, {}};
     request.on_done = [&consumer, i](std::vector<Reply>&& candidates) { consumer(i, std::move(candidates)); };
     request.on_failure = [&, i](const Error& error) {
-      for (std::size_t later = i + 1; later < failed; ++later) engine_->cancel(tickets[later]);
+      for (std::size_t later = i + 1; later < prompts.size(); ++later) engine_->cancel(tickets[later]);
       failure = error;
       failed = i;
     };

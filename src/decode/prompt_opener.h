@@ -21,7 +21,7 @@ class PromptOpener {
   void skip(std::size_t tokens) { done_ = tokens; }
 
   /// Evaluates at most `rows` tokens more into the sequence, whose old content is dropped first where nothing of it is
-  /// used; the last token comes in a decode of its own.
+  /// used; the last token comes in a decode of its own, but where all states are wanted.
   /// @return  tokens that were evaluated
   /// @throws Error{Interrupted}, Error{BadInput} for a prompt without tokens or larger than the session
   std::size_t advance(Session& session, int sequence, std::size_t rows);

@@ -129,7 +129,7 @@ std::vector<double> CommandJudge::scores(std::span<const ReplyToJudge> replies) 
   write_file(folder.replies, lines);
   const auto bad = [this](const std::string& what) {
     return Error(ErrorCode::BadInput, fmt::format("the judge '{}' {}", command_, what),
-                 "it must write one line {\"score\": number} for each line that it reads");
+                 "it must write one line {\"score\": number, or true or false} for each line that it reads");
   };
   const double limit_s = seconds_per_reply_ * static_cast<double>(std::max<std::size_t>(1, replies.size()));
   const std::optional<int> ended = Running(command_, folder.replies, folder.scores).wait(limit_s);
@@ -141,11 +141,10 @@ std::vector<double> CommandJudge::scores(std::span<const ReplyToJudge> replies) 
   std::istringstream answer(read_file(folder.scores));
   for (std::string line; std::getline(answer, line);) {
     const Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (!json.is_object() || !json.contains("score") || !json["score"].is_number() ||
-        !std::isfinite(json["score"].get<double>())) {
-      throw bad(fmt::format("wrote {} in line {}", quoted_text(line), scores.size() + 1));
-    }
-    scores.push_back(json["score"].get<double>());
+    const Json score = json.is_object() ? json.value("score", Json()) : Json();
+    const bool usable = score.is_boolean() || (score.is_number() && std::isfinite(score.get<double>()));
+    if (!usable) throw bad(fmt::format("wrote {} in line {}", quoted_text(line), scores.size() + 1));
+    scores.push_back(score.is_boolean() ? static_cast<double>(score.get<bool>()) : score.get<double>());
   }
   if (scores.size() != replies.size()) {
     throw bad(fmt::format("wrote {} lines for {} replies", scores.size(), replies.size()));

@@ -45,7 +45,8 @@ class HeadJudge : public Judge {
 };
 
 /// A program of the user's. It gets one JSON object per line on its standard input, {"id", "prompt", "response"}, the
-/// prompt as messages or as a text, and writes one per line in the same order, {"score": number}.
+/// prompt as messages or as a text, and writes one per line in the same order, {"score": number}, or true or
+/// false for a rule that is kept or not.
 class CommandJudge : public Judge {
  public:
   /// @param seconds_per_reply  that it may take, in the mean of a call

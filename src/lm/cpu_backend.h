@@ -18,7 +18,7 @@ struct CpuBackend {
   decltype(&ggml_threadpool_free) threadpool_free = nullptr;
   decltype(&ggml_graph_plan) graph_plan = nullptr;
   decltype(&ggml_get_type_traits_cpu) type_traits = nullptr;
-  /// Added to ggml by cmake/llama/threads.patch: the part'th of `parts` parts of a node's work, on the calling thread.
+  /// Added to ggml by cmake/llama/changes.patch: the part'th of `parts` parts of a node's work, on the calling thread.
   /// @returns  how many nodes are computed: the one that follows too where ggml computes both together
   int (*compute_part)(const ggml_cgraph* graph, int node, int part, int parts, void* work, std::size_t work_size,
                       ggml_threadpool* threads) = nullptr;

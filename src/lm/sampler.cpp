@@ -249,7 +249,12 @@ std::span<const float> Sampler::adjust(std::span<const float> logits) {
   }
   penalise();
   if (chain_->grammar != nullptr) apply_grammar(chain_->grammar, adjusted_, chain_->candidates);
-  if (!std::isfinite(largest_or_nan(adjusted_))) {
+  const float largest = largest_or_nan(adjusted_);
+  if (std::isnan(largest) || (largest > 0 && std::isinf(largest))) {
+    throw Error(ErrorCode::BadInput, "the logits are not finite numbers",
+                "the model is damaged, or a logit bias is out of range");
+  }
+  if (std::isinf(largest)) {
     throw Error(ErrorCode::BadInput, "no token is left to draw from",
                 chain_->grammar != nullptr ? "the grammar allows none that the vocabulary has"
                                            : "the logit biases rule all of them out");

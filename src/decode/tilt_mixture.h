@@ -1,0 +1,24 @@
+#pragma once
+
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "decode/logit_tilt.h"
+
+namespace coala {
+
+/// Several tilts, each with a scale of its own: the sum of scale * tilt.
+class TiltMixture : public LogitTilt {
+ public:
+  using Part = std::pair<const LogitTilt*, double>;
+
+  /// @param parts  the tilts must outlive it
+  explicit TiltMixture(std::vector<Part> parts) : parts_(std::move(parts)) {}
+  void add(std::span<const float> state, std::span<float> logits, ThreadPool* threads) const override;
+
+ private:
+  std::vector<Part> parts_;
+};
+
+}  // namespace coala

@@ -1,0 +1,229 @@
+#!/usr/bin/env python3
+"""`coala serve`, asked as clients of OpenAI's API ask: what it answers is what `coala generate` writes with the same
+seed, whole or as a stream, alone or beside others; what is wrong with a request is said and ends nothing else.
+Usage: serve_test.py BINARY MODEL.gguf"""
+
+import concurrent.futures
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+QUESTION = "the hen and the inn"
+TOKENS = 24
+
+
+def pairs():
+    for i in range(60):
+        yield {"prompt": f"Question {i % 20}?", "chosen": f"the hen {i}", "rejected": f"a tree, maybe {i}"}
+
+
+class Server:
+    def __init__(self, *arguments, key=None):
+        environment = {**os.environ, **({"COALA_API_KEY": key} if key else {})}
+        self.process = subprocess.Popen([BINARY, "serve", "--model", MODEL, "--port", "0", *arguments], text=True,
+                                        stderr=subprocess.PIPE, env=environment)
+        self.port = None
+        for line in self.process.stderr:
+            found = re.search(r"http://127\.0\.0\.1:(\d+)/v1", line)
+            if found:
+                self.port = int(found[1])
+                break
+        assert self.port, "the server did not start"
+
+    def ask(self, path, body=None, headers=None, method=None):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        data = body if body is None or isinstance(body, (bytes, str)) else json.dumps(body)
+        connection.request(method or ("GET" if data is None else "POST"), path, data,
+                           {"Content-Type": "application/json", **(headers or {})})
+        response = connection.getresponse()
+        text = response.read().decode("utf-8")
+        connection.close()
+        return response.status, text
+
+    def json(self, path, body=None, status=200):
+        got, text = self.ask(path, body)
+        assert got == status, (got, text)
+        return json.loads(text)
+
+    def chat(self, status=200, **fields):
+        body = {"messages": [{"role": "user", "content": QUESTION}], "max_tokens": TOKENS, "seed": 5, **fields}
+        return self.json("/v1/chat/completions", body, status)
+
+    def stream(self, path="/v1/chat/completions", **fields):
+        body = {"messages": [{"role": "user", "content": QUESTION}], "max_tokens": TOKENS, "seed": 5, "stream": True,
+                **fields}
+        status, text = self.ask(path, body)
+        assert status == 200, text
+        lines = [line[6:] for line in text.split("\n\n") if line]
+        assert lines[-1] == "[DONE]", text
+        return [json.loads(line) for line in lines[:-1]]
+
+    def stop(self):
+        self.process.send_signal(signal.SIGINT)
+        start = time.monotonic()
+        status = self.process.wait(20)
+        self.process.stderr.close()
+        return status, time.monotonic() - start
+
+
+def text_of(answer, choice=0):
+    return answer["choices"][choice]["message"]["content"]
+
+
+class Serve(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.mkdtemp(prefix="coala-serve-")
+        with open(os.path.join(cls.folder, "pairs.jsonl"), "w", encoding="utf-8") as file:
+            file.writelines(json.dumps(pair) + "\n" for pair in pairs())
+        for name, seed in (("hens", "0"), ("more", "1")):
+            subprocess.run([BINARY, "align", "--model", MODEL, "--data", "pairs.jsonl", "--out", name, "--seed", seed,
+                            "--quiet", "--token-rank", "4"], cwd=cls.folder, check=True, stdout=subprocess.DEVNULL)
+        cls.head = os.path.join(cls.folder, "hens", "head.safetensors")
+        cls.server = Server("--head", cls.head, "--head", os.path.join(cls.folder, "more", "head.safetensors"))
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.stop()
+        shutil.rmtree(cls.folder)
+
+    def written(self, *arguments, seed=5):
+        """By `coala generate`."""
+        said = subprocess.run([BINARY, "generate", "--model", MODEL, "--prompt", QUESTION, "--max-tokens", str(TOKENS),
+                               "--seed", str(seed), "--quiet", *arguments], capture_output=True, text=True, check=True)
+        return json.loads(said.stdout)["text"]
+
+    def test_models_and_health(self):
+        models = self.server.json("/v1/models")
+        self.assertEqual([one["id"] for one in models["data"]], ["tiny-llama", "tiny-llama+hens", "tiny-llama+more"])
+        self.assertGreater(models["data"][0]["meta"]["n_ctx_train"], 0)
+        self.assertEqual(self.server.json("/health")["status"], "ok")
+
+    def test_answers_are_what_generate_writes(self):
+        answer = self.server.chat()
+        self.assertEqual(text_of(answer), self.written())
+        self.assertEqual(answer["object"], "chat.completion")
+        self.assertIn(answer["choices"][0]["finish_reason"], ("stop", "length"))
+        usage = answer["usage"]
+        self.assertEqual(usage["total_tokens"], usage["prompt_tokens"] + usage["completion_tokens"])
+        guided = self.written("--head", self.head, "--guidance", "token", "--guidance-scale", "2")
+        self.assertNotEqual(guided, self.written())
+        for fields in ({"model": "tiny-llama+hens", "guidance_scale": 2}, {"heads": {"hens": 2}},
+                       {"heads": {"hens": 1}, "guidance_scale": 2}, {"heads": {"hens": 2, "more": 0}}):
+            answer = self.server.chat(**fields)
+            self.assertEqual(text_of(answer), guided, fields)
+            self.assertEqual(answer["coala"]["heads"], {"hens": 2.0})
+        both = text_of(self.server.chat(heads={"hens": 2, "more": 4}))
+        self.assertNotIn(both, (guided, self.written()))
+        self.assertEqual(text_of(self.server.chat(temperature=0)), self.written("--temperature", "0"))
+        self.assertEqual(text_of(self.server.chat(stop=["e"])), self.written("--stop", "e"))
+
+    def test_a_seed_that_was_drawn_is_told(self):
+        body = {"messages": [{"role": "user", "content": QUESTION}], "max_tokens": TOKENS}
+        answer = self.server.json("/v1/chat/completions", body)
+        self.assertEqual(text_of(self.server.chat(seed=answer["coala"]["seed"])), text_of(answer))
+
+    def test_streams_have_the_same_text(self):
+        for fields in ({}, {"heads": {"hens": 2}}, {"stop": ["e", "th"]}, {"n": 3}):
+            whole = self.server.chat(**fields)
+            chunks = self.server.stream(stream_options={"include_usage": True}, **fields)
+            for choice in range(fields.get("n", 1)):
+                mine = [one["choices"][0] for one in chunks[:-1] if one["choices"][0]["index"] == choice]
+                self.assertEqual(mine[0]["delta"]["role"], "assistant")
+                self.assertEqual("".join(one["delta"].get("content", "") for one in mine), text_of(whole, choice))
+                self.assertEqual(mine[-1]["finish_reason"], whole["choices"][choice]["finish_reason"])
+            self.assertEqual(chunks[-1]["choices"], [])
+            self.assertEqual(chunks[-1]["usage"], whole["usage"])
+
+    def test_many_at_once_are_as_alone(self):
+        asked = [{"seed": seed, "heads": {"hens": seed % 3}, "max_tokens": 5 + seed} for seed in range(24)]
+        alone = [text_of(self.server.chat(**fields)) for fields in asked]
+        with concurrent.futures.ThreadPoolExecutor(12) as pool:
+            together = list(pool.map(lambda fields: text_of(self.server.chat(**fields)), asked))
+        self.assertEqual(together, alone)
+
+    def test_completions(self):
+        body = {"prompt": ["the hen", "a tree"], "max_tokens": 8, "seed": 1, "n": 2}
+        answer = self.server.json("/v1/completions", body)
+        self.assertEqual([one["index"] for one in answer["choices"]], [0, 1, 2, 3])
+        self.assertEqual(answer["object"], "text_completion")
+        again = self.server.json("/v1/completions", {**body, "prompt": "a tree"})
+        self.assertEqual([one["text"] for one in again["choices"]], [one["text"] for one in answer["choices"][2:]])
+        chunks = self.server.stream("/v1/completions", prompt="a tree", messages=None, max_tokens=8, seed=1)
+        self.assertEqual("".join(one["choices"][0]["text"] for one in chunks), again["choices"][0]["text"])
+
+    def test_what_is_wrong_is_said_and_ends_nothing_else(self):
+        chat = "/v1/chat/completions"
+        message = [{"role": "user", "content": "x"}]
+        wrong = [("", 400), ("{", 400), ("[1]", 400), (b'{"messages": "\xff"}', 400), ("[" * 100_000, 400), ({}, 400),
+                 ({"messages": []}, 400), ({"messages": [{"role": "cook", "content": "x"}]}, 400),
+                 ({"messages": [{"role": "user"}]}, 400), ({"messages": [7]}, 400),
+                 ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": "x"}]}]}, 400),
+                 ({"messages": message, "temperature": "hot"}, 400), ({"messages": message, "temperature": -1}, 400),
+                 ({"messages": message, "top_p": 2}, 400), ({"messages": message, "n": 0}, 400),
+                 ({"messages": message, "n": 1e300}, 400), ({"messages": message, "max_tokens": 0}, 400),
+                 ({"messages": message, "max_tokens": 2**63}, 400), ({"messages": message, "seed": "1"}, 400),
+                 ({"messages": message, "stop": [""]}, 400), ({"messages": message, "stop": 7}, 400),
+                 ({"messages": message, "logit_bias": {"999999": 1}}, 400), ({"messages": message, "stream": 1}, 400),
+                 ({"messages": message, "logit_bias": {"-1": 1}}, 400), ({"messages": message, "logprobs": True}, 400),
+                 ({"messages": message, "tools": [{}]}, 400), ({"messages": message, "heads": {"none": 1}}, 404),
+                 ({"messages": message, "response_format": {"type": "json_object"}}, 400),
+                 ({"messages": message, "guidance_scale": 1e9}, 400), ({"messages": message, "model": "gpt-4"}, 404),
+                 ({"messages": [{"role": "user", "content": "x" * 100_000}]}, 400)]
+        for body, status in wrong:
+            got, text = self.server.ask(chat, body)
+            self.assertEqual(got, status, (body if len(str(body)) < 200 else "...", text))
+            self.assertTrue(json.loads(text)["error"]["message"])
+        for path, method, status in (("/v1/nothing", "GET", 404), ("/v1/chat/completions", "GET", 404)):
+            self.assertEqual(self.server.ask(path, method=method)[0], status)
+        self.assertEqual(self.server.ask(chat, b"x" * (9 << 20))[0], 413)
+        self.assertEqual(text_of(self.server.chat()), self.written())
+
+    def test_a_client_that_leaves_frees_its_place(self):
+        body = json.dumps({"messages": [{"role": "user", "content": "x"}], "max_tokens": 200, "stream": True, "n": 4,
+                           "temperature": 1.5, "top_p": 1, "top_k": 0})
+        for _ in range(5):
+            with socket.create_connection(("127.0.0.1", self.server.port)) as client:
+                client.sendall(f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+                               f"{body}".encode())
+                client.recv(100)
+        for _ in range(100):
+            health = self.server.json("/health")
+            if health["writing"] == 0 and health["waiting"] == 0:
+                break
+            time.sleep(0.1)
+        self.assertEqual((health["writing"], health["waiting"]), (0, 0))
+
+    def test_the_only_head_guides_and_a_key_is_asked_for(self):
+        server = Server("--head", self.head, "--max-tokens", "9", key="secret")
+        body = {"messages": [{"role": "user", "content": QUESTION}], "seed": 5}
+        self.assertEqual(server.ask("/v1/chat/completions", body)[0], 401)
+        self.assertEqual(server.ask("/health")[0], 200)
+        status, text = server.ask("/v1/chat/completions", body, {"Authorization": "Bearer secret"})
+        self.assertEqual(status, 200)
+        answer = json.loads(text)
+        self.assertEqual(answer["model"], "tiny-llama+hens")
+        self.assertLessEqual(answer["usage"]["completion_tokens"], 9)
+        status, seconds = server.stop()
+        self.assertEqual(status, 130)
+        self.assertLess(seconds, 5)
+
+    def test_a_port_that_is_taken(self):
+        result = subprocess.run([BINARY, "serve", "--model", MODEL, "--port", str(self.server.port)],
+                                capture_output=True, text=True, check=False, timeout=60)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("cannot listen", result.stderr)
+
+
+if __name__ == "__main__":
+    BINARY, MODEL = sys.argv.pop(1), sys.argv.pop(1)
+    unittest.main()
