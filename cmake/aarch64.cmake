@@ -8,6 +8,3 @@ set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
 set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
 set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
 set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)
-# What the packages' own scripts would have linked to.
-set(BLAS_LIBRARIES ${CMAKE_SYSROOT}/usr/lib/aarch64-linux-gnu/openblas-pthread/libopenblas.so)
-set(LAPACK_LIBRARIES ${BLAS_LIBRARIES})

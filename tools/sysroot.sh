@@ -32,6 +32,10 @@ if [ ! -f "$sysroot/complete" ]; then
       bookworm "$sysroot.work" "${mirror:-http://deb.debian.org/debian}" >&2
     # The packages are only unpacked: nothing of them is to run here.
     for package in "$sysroot.work"/var/cache/apt/archives/*.deb; do dpkg-deb -x "$package" "$sysroot.work"; done
+    # What the scripts of libopenblas-pthread-dev would have linked.
+    for library in openblas blas lapack; do
+      ln -sf openblas-pthread/libopenblas.so "$sysroot.work/usr/lib/$architecture-linux-gnu/lib$library.so"
+    done
     touch "$sysroot.work/complete"
     mv "$sysroot.work" "$sysroot"
   fi

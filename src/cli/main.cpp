@@ -49,6 +49,7 @@ std::string_view what_is_kept(const CLI::App& app) {
   if (command == "extract") return "what is evaluated is kept: the same command goes on where it was";
   if (command == "align") return "evaluated features are kept, training starts anew: run the same command again";
   if (command == "train") return "nothing is kept, a head is written at the end: the same command starts anew";
+  if (command == "serve") return "replies that were being written ended with status 503";
   if (command == "choose") return "decisions are kept: the same command asks for the others";
   if ((command == "generate" || command == "sample") && keeps_replies(*app.get_option("--out"))) {
     return "finished replies are kept beside --out: the same command goes on after them";
