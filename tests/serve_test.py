@@ -3,7 +3,9 @@
 seed, whole or as a stream, alone or beside others; what is wrong with a request is said and ends nothing else.
 Usage: serve_test.py BINARY MODEL.gguf"""
 
+import collections
 import concurrent.futures
+import gzip
 import http.client
 import json
 import os
@@ -141,6 +143,7 @@ class Serve(unittest.TestCase):
                 self.assertEqual(mine[0]["delta"]["role"], "assistant")
                 self.assertEqual("".join(one["delta"].get("content", "") for one in mine), text_of(whole, choice))
                 self.assertEqual(mine[-1]["finish_reason"], whole["choices"][choice]["finish_reason"])
+            self.assertEqual(chunks[-2]["coala"], whole["coala"])
             self.assertEqual(chunks[-1]["choices"], [])
             self.assertEqual(chunks[-1]["usage"], whole["usage"])
 
@@ -178,7 +181,13 @@ class Serve(unittest.TestCase):
                  ({"messages": message, "tools": [{}]}, 400), ({"messages": message, "heads": {"none": 1}}, 404),
                  ({"messages": message, "response_format": {"type": "json_object"}}, 400),
                  ({"messages": message, "guidance_scale": 1e9}, 400), ({"messages": message, "model": "gpt-4"}, 404),
-                 ({"messages": [{"role": "user", "content": "x" * 100_000}]}, 400)]
+                 ({"messages": [{"role": "user", "content": "x" * 100_000}]}, 400),
+                 ({"messages": [{"role": "user", "content": "x" * 100_000}], "stream": True}, 400),
+                 ({"messages": message, "grammar": "root ::= x"}, 400), ({"messages": message, "min_tokens": 3}, 400)]
+        deep = "[" * 100_000 + "]" * 100_000
+        wrong += [(f'{{"{name}": {deep}}}', 400) for name in ("temperature", "prompt", "stop", "messages")]
+        for fields in ({"tool_choice": "auto"}, {"n": 1.0}, {"tools": []}, {"user": "me"}):
+            self.server.chat(**fields)
         for body, status in wrong:
             got, text = self.server.ask(chat, body)
             self.assertEqual(got, status, (body if len(str(body)) < 200 else "...", text))
@@ -186,6 +195,13 @@ class Serve(unittest.TestCase):
         for path, method, status in (("/v1/nothing", "GET", 404), ("/v1/chat/completions", "GET", 404)):
             self.assertEqual(self.server.ask(path, method=method)[0], status)
         self.assertEqual(self.server.ask(chat, b"x" * (9 << 20))[0], 413)
+        packed = gzip.compress(b" " * (50 << 20))
+        self.assertEqual(self.server.ask(chat, packed, {"Content-Encoding": "gzip"})[0], 413)
+        self.assertEqual(self.server.ask("/v1/other", b"x")[0], 404)
+        # As curl sends it.
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        body = json.dumps({"messages": message, "max_tokens": 3, "user": "x" * 20_000})
+        self.assertEqual(self.server.ask(chat, body, form)[0], 200)
         self.assertEqual(text_of(self.server.chat()), self.written())
 
     def test_a_client_that_leaves_frees_its_place(self):
@@ -213,9 +229,30 @@ class Serve(unittest.TestCase):
         answer = json.loads(text)
         self.assertEqual(answer["model"], "tiny-llama+hens")
         self.assertLessEqual(answer["usage"]["completion_tokens"], 9)
-        status, seconds = server.stop()
+        server.stop()
+
+    def test_a_queue_that_is_full_and_the_end(self):
+        """Those beyond the queue are refused at once, health answers meanwhile, and a stop ends what is written."""
+        server = Server("--parallel", "1", "--queue", "2", "--max-tokens", "240", "--threads", "1")
+        body = {"prompt": "x", "max_tokens": 240, "stream": True, "temperature": 1.5, "top_p": 1, "top_k": 0, "n": 2}
+
+        def ask():
+            try:
+                return server.ask("/v1/completions", body)[0]
+            except (OSError, http.client.HTTPException):
+                return "cut off"
+
+        with concurrent.futures.ThreadPoolExecutor(40) as pool:
+            streams = [pool.submit(ask) for _ in range(40)]
+            time.sleep(0.05)
+            start = time.monotonic()
+            self.assertEqual(server.ask("/health")[0], 200)
+            self.assertLess(time.monotonic() - start, 5)
+            status, seconds = server.stop()
+            statuses = collections.Counter(stream.result() for stream in streams)
+        self.assertGreater(statuses[503], 5, statuses)
         self.assertEqual(status, 130)
-        self.assertLess(seconds, 5)
+        self.assertLess(seconds, 10)
 
     def test_a_port_that_is_taken(self):
         result = subprocess.run([BINARY, "serve", "--model", MODEL, "--port", str(self.server.port)],

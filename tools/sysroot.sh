@@ -36,6 +36,9 @@ if [ ! -f "$sysroot/complete" ]; then
     for library in openblas blas lapack; do
       ln -sf openblas-pthread/libopenblas.so "$sysroot.work/usr/lib/$architecture-linux-gnu/lib$library.so"
     done
+    for header in "$sysroot.work/usr/include/$architecture-linux-gnu"/openblas-pthread/*.h; do
+      ln -sf "openblas-pthread/$(basename "$header")" "$sysroot.work/usr/include/$architecture-linux-gnu"
+    done
     touch "$sysroot.work/complete"
     mv "$sysroot.work" "$sysroot"
   fi

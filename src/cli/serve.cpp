@@ -53,7 +53,13 @@ void serve(ServeCommand& command) {
         throw Error(ErrorCode::BadUsage, fmt::format("{} has no token head, which guides every token", path),
                     "train one with coala align");
       }
-      model.mode = check_model(head, path, backbone, command.model, command.allow_unbound).template_mode;
+      const TemplateMode mode = check_model(head, path, backbone, command.model, command.allow_unbound).template_mode;
+      if (!model.heads.empty() && mode != model.mode) {
+        throw Error(ErrorCode::BadUsage,
+                    fmt::format("{} was trained with another template than the heads before it", path),
+                    "serve them apart");
+      }
+      model.mode = mode;
       const std::string name = head_name(path);
       if (!model.heads.emplace(name, std::make_unique<TokenTilt>(*head.token, output, 1.0)).second) {
         throw Error(ErrorCode::BadUsage, fmt::format("two heads have the name {}", name),
@@ -69,7 +75,14 @@ void serve(ServeCommand& command) {
                               .prompt_rows = kPromptRows,
                               .keeps_last = true};
   command.server.most_tokens = std::min(command.server.most_tokens, options.cells - 1);
-  if (const char* key = std::getenv("COALA_API_KEY"); key != nullptr) command.server.key = key;
+  command.server.cells = options.cells;
+  command.server.most_requests = command.queue + static_cast<std::size_t>(command.parallel);
+  if (const char* key = std::getenv("COALA_API_KEY"); key != nullptr) {
+    command.server.key = key;
+    if (command.server.key.empty()) {
+      throw Error(ErrorCode::BadUsage, "COALA_API_KEY is empty", "set a key, or unset it to let everybody ask");
+    }
+  }
   Scheduler scheduler(backbone, options, command.queue);
   HttpServer server(model, scheduler, command.server);
   server.run([&](int port) {
@@ -104,7 +117,7 @@ void add_serve_command(CLI::App& app) {
       ->check(CLI::Range(std::size_t{1}, std::size_t{1} << 20))
       ->capture_default_str();
   command.add_option("--queue", options->queue, "requests that may wait; more are refused with status 503")
-      ->check(CLI::Range(std::size_t{1}, std::size_t{1} << 16))
+      ->check(CLI::Range(std::size_t{1}, std::size_t{1} << 10))
       ->capture_default_str();
   add_common_options(command, options->common);
   command.callback([options] {

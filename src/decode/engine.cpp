@@ -208,8 +208,8 @@ bool Engine::begin_reply() {
     fail(job, error);
     return true;
   }
+  if (options_.keeps_last && job->is_all_begun()) kept_ = job->request.prompt.tokens;
   if (!writing.stream->waits()) {
-    if (options_.keeps_last && job->is_all_begun()) kept_ = job->request.prompt.tokens;
     end(writing);
     return true;
   }

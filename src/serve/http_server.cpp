@@ -13,6 +13,7 @@
 
 #include "core/error.h"
 #include "core/interrupt.h"
+#include "core/utf8.h"
 #include "serve/outcome.h"
 #include "serve/request_parser.h"
 
@@ -22,7 +23,10 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr std::size_t kLargestBody_bytes = std::size_t{8} << 20;
-constexpr std::size_t kConnections = 64;
+/// Connections that are served beside those of requests that write or wait.
+constexpr std::size_t kOtherConnections = 16;
+/// What a stream may take to end when the server is stopped.
+constexpr std::chrono::milliseconds kEnd{300};
 /// How often a connection that waits for a token looks whether its client is still there.
 constexpr std::chrono::milliseconds kLook{200};
 /// A server that has something to do and takes no step for so long is not well.
@@ -47,11 +51,18 @@ int status_of(ErrorCode code) {
   return 500;
 }
 
+/// An error in OpenAI's shape.
+Json error_json(const std::string& message, int status) {
+  const char* type = status == 401   ? "authentication_error"
+                     : status == 404 ? "not_found_error"
+                     : status < 500  ? "invalid_request_error"
+                                     : "server_error";
+  return {{"error", {{"message", printable(message)}, {"type", type}, {"param", nullptr}, {"code", status}}}};
+}
+
 Json error_json(const Error& error) {
-  const int status = status_of(error.code());
-  const std::string message = error.hint().empty() ? error.what() : fmt::format("{} ({})", error.what(), error.hint());
-  const char* type = status == 404 ? "not_found_error" : status < 500 ? "invalid_request_error" : "server_error";
-  return {{"error", {{"message", message}, {"type", type}, {"param", nullptr}, {"code", status}}}};
+  return error_json(error.hint().empty() ? error.what() : fmt::format("{} ({})", error.what(), error.hint()),
+                    status_of(error.code()));
 }
 
 std::string dumped(const Json& json) {
@@ -63,6 +74,10 @@ void answer(httplib::Response& response, const Json& json, int status = 200) {
   response.set_content(dumped(json), "application/json");
 }
 
+void answer_error(httplib::Response& response, const std::string& message, int status) {
+  answer(response, error_json(message, status), status);
+}
+
 const char* openai_name(Finish finish) {
   return finish == Finish::Stop ? "stop" : "length";
 }
@@ -70,8 +85,13 @@ const char* openai_name(Finish finish) {
 /// The requests of a client that are being written, and how their answer looks.
 class Completion {
  public:
-  Completion(Asked&& asked, bool chat, std::uint64_t number, Scheduler& scheduler)
-      : asked_(std::move(asked)), chat_(chat), scheduler_(scheduler), outcome_(std::make_shared<Outcome>()) {
+  /// @param open  how many there are
+  Completion(Asked&& asked, bool chat, std::uint64_t number, Scheduler& scheduler, std::atomic<int>& open)
+      : asked_(std::move(asked)),
+        chat_(chat),
+        scheduler_(scheduler),
+        outcome_(std::make_shared<Outcome>()),
+        all_(open) {
     id_ = fmt::format("{}-{}-{}", chat ? "chatcmpl" : "cmpl", created_, number);
     for (std::size_t i = 0; i < asked_.requests.size(); ++i) {
       Request request = std::move(asked_.requests[i]);
@@ -93,8 +113,12 @@ class Completion {
       }
     }
     open_ = tickets_.size();
+    ++all_;
   }
-  ~Completion() { cancel(); }
+  ~Completion() {
+    cancel();
+    --all_;
+  }
   Completion(const Completion&) = delete;
   Completion& operator=(const Completion&) = delete;
 
@@ -124,7 +148,7 @@ class Completion {
     Json json = head(chat_ ? "chat.completion" : "text_completion");
     json["choices"] = choices;
     json["usage"] = usage();
-    json["coala"] = {{"seed", asked_.seed}, {"heads", asked_.heads}};
+    json["coala"] = drawn_by();
     return json;
   }
 
@@ -147,7 +171,13 @@ class Completion {
     }
     const Reply& reply = std::get<Reply>(event->what);
     count(reply);
-    if (!send(sink, chunk(event->choice, Json::object(), openai_name(reply.finish)))) return false;
+    if (chat_ && !reply.reasoning.empty() &&
+        !send(sink, chunk(event->choice, {{"reasoning_content", reply.reasoning}}, nullptr))) {
+      return false;
+    }
+    Json last = chunk(event->choice, Json::object(), openai_name(reply.finish));
+    last["coala"] = drawn_by();
+    if (!send(sink, last)) return false;
     if (--open_ > 0) return true;
     if (asked_.includes_usage) {
       Json json = head(chat_ ? "chat.completion.chunk" : "text_completion");
@@ -164,6 +194,8 @@ class Completion {
     tickets_.clear();
   }
   void count(const Reply& reply) { written_ += reply.tokens.size() + (reply.finish == Finish::Stop ? 1 : 0); }
+  /// What a client needs to have the same reply again.
+  Json drawn_by() const { return {{"seed", static_cast<std::int64_t>(asked_.seed)}, {"heads", asked_.heads}}; }
   Json head(const char* object) const {
     return {{"id", id_}, {"object", object}, {"created", created_}, {"model", asked_.model}};
   }
@@ -189,8 +221,8 @@ class Completion {
     return sink.write(line.data(), line.size());
   }
   static bool finish(httplib::DataSink& sink) {
-    constexpr std::string_view kEnd = "data: [DONE]\n\n";
-    const bool there = sink.write(kEnd.data(), kEnd.size());
+    constexpr std::string_view kLast = "data: [DONE]\n\n";
+    const bool there = sink.write(kLast.data(), kLast.size());
     sink.done();
     return there;
   }
@@ -199,6 +231,7 @@ class Completion {
   bool chat_;
   Scheduler& scheduler_;
   std::shared_ptr<Outcome> outcome_;
+  std::atomic<int>& all_;
   std::vector<Scheduler::Ticket> tickets_;
   std::int64_t created_ = std::time(nullptr);
   std::string id_;
@@ -211,59 +244,62 @@ class Completion {
 
 /// The addresses, and what answers at them.
 struct HttpServer::Routes {
+  static constexpr const char* kChat = "/v1/chat/completions";
+  static constexpr const char* kCompletions = "/v1/completions";
+
   const ServedModel& model;
   Scheduler& scheduler;
   RequestParser parser;
   std::string key;
   httplib::Server server;
   std::atomic<std::uint64_t> asked{0};
+  std::atomic<int> open{0};  ///< requests that are being answered
   std::int64_t started = std::time(nullptr);
 
   Routes(const ServedModel& served, Scheduler& engine, const ServerOptions& options)
-      : model(served), scheduler(engine), parser(served, options.most_tokens), key(options.key) {
-    server.new_task_queue = [] { return new httplib::ThreadPool(kConnections); };
+      : model(served), scheduler(engine), parser(served, options.most_tokens, options.cells), key(options.key) {
+    const std::size_t connections = options.most_requests + kOtherConnections;
+    server.new_task_queue = [connections] { return new httplib::ThreadPool(connections); };
     server.set_payload_max_length(kLargestBody_bytes);
+    // A body that is refused is not read; what is left of it must not be taken for the next request.
+    server.set_keep_alive_max_count(1);
     // Not the library's SO_REUSEPORT, with which a second server takes half of the connections of the first.
     server.set_socket_options([](socket_t socket) {
       const int yes = 1;
       ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
     });
     server.set_pre_routing_handler([this](const httplib::Request& request, httplib::Response& response) {
-      if (key.empty() || request.path == "/health" || request.get_header_value("Authorization") == "Bearer " + key) {
-        return httplib::Server::HandlerResponse::Unhandled;
-      }
-      answer(response,
-             {{"error",
-               {{"message", "the key is missing or wrong"},
-                {"type", "authentication_error"},
-                {"param", nullptr},
-                {"code", 401}}}},
-             401);
-      return httplib::Server::HandlerResponse::Handled;
+      return may_come_in(request, response) ? httplib::Server::HandlerResponse::Unhandled
+                                            : httplib::Server::HandlerResponse::Handled;
     });
     server.set_error_handler([](const httplib::Request& request, httplib::Response& response) {
       if (!response.body.empty()) return;
-      const std::string message = response.status == 404   ? fmt::format("nothing is at {}", request.path)
-                                  : response.status == 413 ? "the request is larger than 8 MB"
-                                                           : fmt::format("status {}", response.status);
-      answer(response,
-             {{"error",
-               {{"message", printable(message)},
-                {"type", "invalid_request_error"},
-                {"param", nullptr},
-                {"code", response.status}}}},
-             response.status);
+      answer_error(response,
+                   response.status == 404   ? "nothing is at " + request.path
+                   : response.status == 413 ? "the request is larger than 8 MB"
+                                            : fmt::format("status {}", response.status),
+                   response.status);
     });
     server.Get("/health", [this](const httplib::Request&, httplib::Response& response) { health(response); });
     server.Get("/v1/models", [this](const httplib::Request&, httplib::Response& response) { models(response); });
-    server.Post("/v1/chat/completions", [this](const httplib::Request& request, httplib::Response& response) {
-      complete(
-          response, [&] { return parser.parse_chat(request.body); }, /*chat=*/true);
-    });
-    server.Post("/v1/completions", [this](const httplib::Request& request, httplib::Response& response) {
-      complete(
-          response, [&] { return parser.parse_completion(request.body); }, /*chat=*/false);
-    });
+    for (const bool chat : {true, false}) {
+      server.Post(chat ? kChat : kCompletions,
+                  [this, chat](const httplib::Request& request, httplib::Response& response,
+                               const httplib::ContentReader& read) { complete(request, response, read, chat); });
+    }
+  }
+
+  /// Refuses what no handler reads the body of, and who has no key.
+  bool may_come_in(const httplib::Request& request, httplib::Response& response) const {
+    const bool reads_body = request.method == "POST" && (request.path == kChat || request.path == kCompletions);
+    if (!reads_body && request.method != "GET" && request.method != "HEAD") {
+      answer_error(response, fmt::format("nothing takes a {} at {}", request.method, request.path), 404);
+      return false;
+    }
+    if (key.empty() || request.path == "/health") return true;
+    if (request.get_header_value("Authorization") == "Bearer " + key) return true;
+    answer_error(response, "the key is missing or wrong", 401);
+    return false;
   }
 
   void health(httplib::Response& response) const {
@@ -294,22 +330,45 @@ struct HttpServer::Routes {
     answer(response, {{"object", "list"}, {"data", list}});
   }
 
-  template <class Parse>
-  void complete(httplib::Response& response, const Parse& parse, bool chat) {
+  /// The body, however it is sent: the library limits only the length that a client announces. Nothing when it is too
+  /// large or cut off.
+  static std::optional<std::string> body_of(const httplib::Request& request, const httplib::ContentReader& read) {
+    if (request.is_multipart_form_data()) throw Error(ErrorCode::BadInput, "the request is no JSON object");
+    std::string body;
+    const bool is_whole = read([&](const char* data, std::size_t size) {
+      if (body.size() + size > kLargestBody_bytes) return false;
+      body.append(data, size);
+      return true;
+    });
+    return is_whole ? std::optional(std::move(body)) : std::nullopt;
+  }
+
+  void complete(const httplib::Request& request, httplib::Response& response, const httplib::ContentReader& read,
+                bool chat) {
     try {
-      const auto completion = std::make_shared<Completion>(parse(), chat, ++asked, scheduler);
+      const std::optional<std::string> body = body_of(request, read);
+      if (!body) {
+        answer_error(response, "the request is cut off, or larger than 8 MB", 413);
+        return;
+      }
+      Asked wanted = chat ? parser.parse_chat(*body) : parser.parse_completion(*body);
+      const auto completion = std::make_shared<Completion>(std::move(wanted), chat, ++asked, scheduler, open);
       if (!completion->streams()) {
         answer(response, completion->whole());
         return;
       }
       response.set_header("Cache-Control", "no-cache");
       response.set_chunked_content_provider("text/event-stream", [completion](std::size_t, httplib::DataSink& sink) {
-        return completion->write_some(sink);
+        try {
+          return completion->write_some(sink);
+        } catch (const std::exception&) {
+          return false;  // no memory: the connection ends, and the request with it
+        }
       });
     } catch (const Error& error) {
       answer(response, error_json(error), status_of(error.code()));
     } catch (const std::exception& error) {
-      answer(response, error_json(Error(ErrorCode::Internal, error.what())), 500);
+      answer_error(response, error.what(), 500);
     }
   }
 };
@@ -329,16 +388,25 @@ void HttpServer::run(const std::function<void(int)>& on_ready) {
                 "another program may use the port: choose another with --port");
   }
   std::atomic<bool> over{false};
-  std::thread watch([&] {
-    while (!over && !interrupted()) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  const auto pause = [] { std::this_thread::sleep_for(std::chrono::milliseconds(20)); };
+  std::jthread watch([&] {
+    while (!over && !interrupted()) pause();
     routes_->scheduler.stop();
-    server.stop();
+    // Streams get their last event before the connections end.
+    const auto latest = std::chrono::steady_clock::now() + kEnd;
+    while (!over && routes_->open > 0 && std::chrono::steady_clock::now() < latest) pause();
+    while (!over && !server.is_running()) pause();
+    if (!over) server.stop();
   });
   on_ready(port);
-  server.listen_after_bind();
+  const bool served = server.listen_after_bind();
   over = true;
   watch.join();
   throw_if_interrupted();
+  if (!served) {
+    throw Error(ErrorCode::Io, fmt::format("connections at {}:{} are no longer accepted", options_.host, port),
+                "there may be too many open files, or no memory; start the server again");
+  }
 }
 
 }  // namespace coala

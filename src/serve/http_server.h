@@ -15,6 +15,8 @@ struct ServerOptions {
   int port = 8080;                 ///< 0: any that is free
   std::string key;                 ///< that clients must send as a bearer token; empty: none
   std::size_t most_tokens = 1024;  ///< of a reply
+  std::size_t cells = 0;           ///< tokens of a prompt with its reply, at most
+  std::size_t most_requests = 64;  ///< that write or wait together
 };
 
 /// OpenAI's API over HTTP: chat completions and completions, whole or as server-sent events, models, health.

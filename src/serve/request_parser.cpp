@@ -12,6 +12,7 @@
 
 #include "core/error.h"
 #include "core/utf8.h"
+#include "data/nesting_scanner.h"
 
 namespace coala {
 namespace {
@@ -20,6 +21,7 @@ using Json = nlohmann::json;
 
 constexpr std::int64_t kMostChoices = 8;
 constexpr std::size_t kMostStops = 16;
+constexpr std::size_t kMostBiases = 1024;
 
 [[noreturn]] void refuse(const std::string& field, const Json& value, const std::string& expected) {
   std::string found = value.dump(-1, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace);
@@ -48,6 +50,14 @@ std::int64_t whole(const Json& body, const char* name, std::int64_t standard, st
   const Json* value = field(body, name);
   if (value == nullptr) return standard;
   const std::string range = fmt::format("a whole number from {} to {}", least, most);
+  if (value->is_number_float()) {  // 100.0 is a whole number too
+    const double real = value->get<double>();
+    if (!(std::abs(real) <= 0x1p53) || real != std::trunc(real) || real < static_cast<double>(least) ||
+        real > static_cast<double>(most)) {
+      refuse(name, *value, range);
+    }
+    return static_cast<std::int64_t>(real);
+  }
   if (!value->is_number_integer()) refuse(name, *value, range);
   if (value->is_number_unsigned() && value->get<std::uint64_t>() > static_cast<std::uint64_t>(most)) {
     refuse(name, *value, range);
@@ -71,13 +81,22 @@ std::string text(const Json& value, const std::string& name) {
 
 Json parsed(const std::string& body) {
   if (find_invalid_utf8(body) != std::string::npos) throw Error(ErrorCode::BadInput, "the request is not UTF-8");
+  // What copies, prints or destroys a value calls itself for each level of it.
+  if (NestingScanner().scan(body).state == NestingScanner::State::TooDeep) {
+    throw Error(ErrorCode::BadInput, "the request is nested too deeply");
+  }
   Json json = Json::parse(body, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object()) throw Error(ErrorCode::BadInput, "the request is no JSON object");
   // What would change the answer, and is not there.
-  constexpr std::array kMissing{"tools", "tool_choice", "functions", "function_call", "audio", "prediction", "suffix"};
+  constexpr std::array kMissing{"tools",        "tool_choice", "functions",  "function_call",  "audio",
+                                "prediction",   "suffix",      "grammar",    "json_schema",    "guided_json",
+                                "guided_regex", "min_tokens",  "ignore_eos", "stop_token_ids", "repetition_penalty"};
   for (const char* name : kMissing) {
     const Json* value = field(json, name);
-    if (value == nullptr || *value == "none" || (value->is_array() && value->empty())) continue;
+    if (value == nullptr || *value == "none" || *value == "auto" || *value == "" || *value == false || *value == 0 ||
+        (value->is_array() && value->empty())) {
+      continue;
+    }
     throw Error(ErrorCode::BadInput, fmt::format("\"{}\" is not possible here", name), "leave it out");
   }
   for (const char* name : {"logprobs", "echo"}) {
@@ -143,7 +162,9 @@ std::vector<std::string> stops_of(const Json& body) {
 std::map<Token, double> biases_of(const Json& body, std::size_t vocabulary) {
   const Json* biases = field(body, "logit_bias");
   if (biases == nullptr) return {};
-  if (!biases->is_object()) refuse("logit_bias", *biases, "an object of token numbers and biases");
+  if (!biases->is_object() || biases->size() > kMostBiases) {
+    refuse("logit_bias", *biases, fmt::format("an object of up to {} token numbers and biases", kMostBiases));
+  }
   std::map<Token, double> all;
   for (const auto& [key, value] : biases->items()) {
     Token token = -1;
@@ -243,6 +264,16 @@ void RequestParser::add_prompt(Asked& asked, const Prompt& prompt, TemplateMode 
   {
     const std::lock_guard lock(encoding_);
     request.prompt = model_.backbone.encode_prompt(prompt, mode, thinks ? Thinking::On : Thinking::Off);
+  }
+  const std::size_t tokens = request.prompt.tokens.size();
+  const std::size_t context = model_.backbone.identity().context_tokens;
+  if (tokens == 0) throw Error(ErrorCode::BadInput, "the prompt has no tokens to continue");
+  const std::size_t reply = tokens < context ? std::min(settings.max_tokens, context - tokens) : 1;
+  if (tokens + reply > std::min(context, cells_)) {
+    throw Error(ErrorCode::BadInput,
+                fmt::format("the prompt has {} tokens and its reply may have {}; there is room for {}", tokens, reply,
+                            std::min(context, cells_)),
+                "shorten the prompt, or ask for fewer tokens");
   }
   request.settings = settings;
   asked.prompt_tokens.push_back(request.prompt.tokens.size());

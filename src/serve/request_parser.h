@@ -27,11 +27,13 @@ struct Asked {
   std::shared_ptr<const TiltMixture> tilt = {};  ///< what the requests' settings point to
 };
 
-/// Reads requests. A field that would change the answer and is not there is refused, not ignored.
+/// Reads requests. Known fields that would change the answer and are not there are refused; unknown ones are ignored.
 class RequestParser {
  public:
   /// @param most_tokens  of a reply, also where a request does not say
-  RequestParser(const ServedModel& model, std::size_t most_tokens) : model_(model), most_tokens_(most_tokens) {}
+  /// @param cells        tokens of a prompt with its reply
+  RequestParser(const ServedModel& model, std::size_t most_tokens, std::size_t cells)
+      : model_(model), most_tokens_(most_tokens), cells_(cells) {}
 
   /// Bodies of /v1/chat/completions and /v1/completions. From any thread.
   /// @throws Error{BadInput} for one that is wrong, Error{Mismatch} for a model or head that is not there
@@ -47,6 +49,7 @@ class RequestParser {
 
   const ServedModel& model_;
   std::size_t most_tokens_;
+  std::size_t cells_;
   std::mutex encoding_;  ///< templates are rendered one at a time
 };
 

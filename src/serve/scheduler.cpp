@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <memory>
+#include <new>
 #include <utility>
 
 #include "core/interrupt.h"
@@ -88,7 +90,7 @@ void Scheduler::fail_all(const Error& error) {
   for (const auto& [ticket, one] : begun) one.on_failure(error);
 }
 
-/// Stops, or does what came in. @return  whether the thread goes on
+/// Does what came in.
 void Scheduler::obey(std::vector<std::function<void()>>& orders) {
   for (const std::function<void()>& order : orders) order();
   orders.clear();
@@ -106,19 +108,23 @@ void Scheduler::run() {
       if (interrupted()) stopped_ = true;
       stopped = stopped_;
       std::swap(orders, orders_);
+      load_.waiting = engine_.waiting() + ordered_;  // until they are counted
       ordered_ = 0;
-      load_.waiting = engine_.waiting() + orders.size();  // until they are counted
-    }
-    obey(orders);
-    if (stopped) {
-      fail_all(Error(ErrorCode::Interrupted, "the server is being stopped"));
-      return;
     }
     bool busy = false;
     try {
-      busy = engine_.step();
+      obey(orders);
+      if (!stopped) busy = engine_.step();
     } catch (const Error& error) {
       fail_all(error);
+    } catch (const std::bad_alloc&) {
+      fail_all(Error(ErrorCode::OutOfMemory, "there is no memory for what is being written", "ask for less at once"));
+    } catch (const std::exception& error) {
+      fail_all(Error(ErrorCode::Internal, error.what()));
+    }
+    if (stopped) {
+      fail_all(Error(ErrorCode::Interrupted, "the server is being stopped"));
+      return;
     }
     const std::lock_guard lock(mutex_);
     busy_ = busy || !orders_.empty();
