@@ -5,7 +5,8 @@ BUILD := build
 export CCACHE_DIR ?= $(or $(COALA_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/coala)/ccache
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
-export CCACHE_SLOPPINESS := pch_defines,time_macros  # precompiled headers
+# For precompiled headers.
+export CCACHE_SLOPPINESS := pch_defines,time_macros
 
 help:
 	@echo "make build        set up and build build/bin/coala"

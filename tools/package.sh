@@ -12,12 +12,13 @@ architecture=${1:-$(uname -m)}
 version=$(sed -n 's/^project(coala VERSION \([0-9.]*\).*/\1/p' CMakeLists.txt)
 name=coala-$version-linux-$architecture
 
-options=(-DCMAKE_CXX_FLAGS="-ffile-prefix-map=$here=coala")
+flags="-ffile-prefix-map=$here=coala"
 case $architecture in
-  x86_64) options=(-DCMAKE_CXX_FLAGS="-march=x86-64-v2 -ffile-prefix-map=$here=coala") ;;
+  x86_64) flags="-march=x86-64-v2 $flags" ;;
   aarch64) ;;
   *) echo "package: x86_64 or aarch64, not $architecture" >&2; exit 2 ;;
 esac
+options=(-DCMAKE_CXX_FLAGS="$flags")
 if [ "$architecture" != "$(uname -m)" ]; then
   COALA_SYSROOT=$(tools/sysroot.sh "$architecture")
   export COALA_SYSROOT

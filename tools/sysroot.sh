@@ -29,7 +29,7 @@ if [ ! -f "$sysroot/complete" ]; then
     mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.sources 2>/dev/null |
       sed -nE 's#^(URIs: |deb (\[[^]]*\] )?)(https?://[^ ]+/debian/?)( .*)?$#\3#p' | head -1) || true
     debootstrap --foreign --arch="$debian" --variant=minbase --include="$(IFS=,; echo "${packages[*]}")" \
-      bookworm "$sysroot.work" "${mirror:-http://deb.debian.org/debian}" >&2
+      bookworm "$sysroot.work" ${mirror:+"$mirror"} >&2
     # The packages are only unpacked: nothing of them is to run here.
     for package in "$sysroot.work"/var/cache/apt/archives/*.deb; do dpkg-deb -x "$package" "$sysroot.work"; done
     # What the scripts of libopenblas-pthread-dev would have linked.

@@ -55,14 +55,12 @@ void Generator::generate(std::span<const EncodedPrompt> prompts, const Consumer&
   engine_->clear();
   std::vector<Engine::Ticket> tickets(prompts.size());
   std::optional<Error> failure;  // of the first prompt that has one
-  std::size_t failed = prompts.size();
   for (std::size_t i = 0; i < prompts.size(); ++i) {
     Request request{prompts[i], settings_, {}, {}};
     request.on_done = [&consumer, i](std::vector<Reply>&& candidates) { consumer(i, std::move(candidates)); };
     request.on_failure = [&, i](const Error& error) {
       for (std::size_t later = i + 1; later < prompts.size(); ++later) engine_->cancel(tickets[later]);
       failure = error;
-      failed = i;
     };
     tickets[i] = engine_->submit(std::move(request));
   }

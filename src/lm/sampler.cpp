@@ -250,7 +250,7 @@ std::span<const float> Sampler::adjust(std::span<const float> logits) {
   penalise();
   if (chain_->grammar != nullptr) apply_grammar(chain_->grammar, adjusted_, chain_->candidates);
   const float largest = largest_or_nan(adjusted_);
-  if (std::isnan(largest) || (largest > 0 && std::isinf(largest))) {
+  if (std::isnan(largest)) {
     throw Error(ErrorCode::BadInput, "the logits are not finite numbers",
                 "the model is damaged, or a logit bias is out of range");
   }

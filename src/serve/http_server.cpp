@@ -200,9 +200,9 @@ class Completion {
     return {{"id", id_}, {"object", object}, {"created", created_}, {"model", asked_.model}};
   }
   Json usage() const {
-    std::size_t prompts = 0;
-    for (const std::size_t tokens : asked_.prompt_tokens) prompts += tokens;
-    return {{"prompt_tokens", prompts}, {"completion_tokens", written_}, {"total_tokens", prompts + written_}};
+    return {{"prompt_tokens", asked_.prompt_tokens},
+            {"completion_tokens", written_},
+            {"total_tokens", asked_.prompt_tokens + written_}};
   }
   Json chunk(std::size_t index, const Json& delta, const char* finish) const {
     Json json = head(chat_ ? "chat.completion.chunk" : "text_completion");

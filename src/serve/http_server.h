@@ -26,9 +26,9 @@ class HttpServer {
   HttpServer(const ServedModel& model, Scheduler& scheduler, const ServerOptions& options);
   ~HttpServer();
 
-  /// Serves until stop() or the user's interrupt.
+  /// Serves until the user's interrupt.
   /// @param on_ready  gets the port
-  /// @throws Error{Io} when the address cannot be listened at
+  /// @throws Error{Interrupted}; Error{Io} when the address cannot be listened at, or no longer
   void run(const std::function<void(int port)>& on_ready);
 
  private:

@@ -180,12 +180,6 @@ std::map<Token, double> biases_of(const Json& body, std::size_t vocabulary) {
 
 }  // namespace
 
-std::vector<std::string> ServedModel::names() const {
-  std::vector<std::string> all{name};
-  for (const auto& [head, tilt] : heads) all.push_back(name + "+" + head);
-  return all;
-}
-
 GenerationSettings RequestParser::settings_of(const Json& body, Asked& asked) const {
   GenerationSettings settings;
   const auto most = static_cast<std::int64_t>(most_tokens_);
@@ -208,7 +202,6 @@ GenerationSettings RequestParser::settings_of(const Json& body, Asked& asked) co
   asked.seed = static_cast<std::uint64_t>(
       seed != nullptr ? whole(body, "seed", 0, std::numeric_limits<std::int64_t>::min(), kLargest)
                       : std::random_device()());
-  settings.seed = asked.seed;
   settings.tilt = asked.tilt.get();
   return settings;
 }
@@ -247,7 +240,7 @@ void RequestParser::choose_guidance(const Json& body, Asked& asked) const {
   asked.model = by_the_only ? names.back() : model.empty() ? model_.name : model;
 }
 
-Asked RequestParser::parse_common(const Json& body) {
+Asked RequestParser::parse_common(const Json& body) const {
   Asked asked;
   choose_guidance(body, asked);
   asked.streams = flag(body, "stream", false);
@@ -259,12 +252,9 @@ Asked RequestParser::parse_common(const Json& body) {
 }
 
 void RequestParser::add_prompt(Asked& asked, const Prompt& prompt, TemplateMode mode, bool thinks, std::int64_t count,
-                               const GenerationSettings& settings) {
+                               const GenerationSettings& settings) const {
   Request request;
-  {
-    const std::lock_guard lock(encoding_);
-    request.prompt = model_.backbone.encode_prompt(prompt, mode, thinks ? Thinking::On : Thinking::Off);
-  }
+  request.prompt = model_.backbone.encode_prompt(prompt, mode, thinks ? Thinking::On : Thinking::Off);
   const std::size_t tokens = request.prompt.tokens.size();
   const std::size_t context = model_.backbone.identity().context_tokens;
   if (tokens == 0) throw Error(ErrorCode::BadInput, "the prompt has no tokens to continue");
@@ -276,14 +266,14 @@ void RequestParser::add_prompt(Asked& asked, const Prompt& prompt, TemplateMode 
                 "shorten the prompt, or ask for fewer tokens");
   }
   request.settings = settings;
-  asked.prompt_tokens.push_back(request.prompt.tokens.size());
+  asked.prompt_tokens += tokens;
   for (std::int64_t i = 0; i < count; ++i) {
     request.settings.seed = asked.seed + static_cast<std::uint64_t>(i);
     asked.requests.push_back(request);
   }
 }
 
-Asked RequestParser::parse_chat(const std::string& text_of_body) {
+Asked RequestParser::parse_chat(const std::string& text_of_body) const {
   const Json body = parsed(text_of_body);
   Asked asked = parse_common(body);
   const GenerationSettings settings = settings_of(body, asked);
@@ -292,7 +282,7 @@ Asked RequestParser::parse_chat(const std::string& text_of_body) {
   return asked;
 }
 
-Asked RequestParser::parse_completion(const std::string& text_of_body) {
+Asked RequestParser::parse_completion(const std::string& text_of_body) const {
   const Json body = parsed(text_of_body);
   Asked asked = parse_common(body);
   const GenerationSettings settings = settings_of(body, asked);

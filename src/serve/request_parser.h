@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -21,7 +20,7 @@ struct Asked {
   bool includes_usage = false;  ///< in a stream
   /// Each has one candidate; no callbacks yet. Those of one prompt have seeds that follow each other.
   std::vector<Request> requests;
-  std::vector<std::size_t> prompt_tokens;        ///< of the different prompts
+  std::size_t prompt_tokens = 0;                 ///< of the different prompts together
   std::map<std::string, double> heads;           ///< that guide, and their scales
   std::uint64_t seed = 0;                        ///< of the first
   std::shared_ptr<const TiltMixture> tilt = {};  ///< what the requests' settings point to
@@ -37,20 +36,19 @@ class RequestParser {
 
   /// Bodies of /v1/chat/completions and /v1/completions. From any thread.
   /// @throws Error{BadInput} for one that is wrong, Error{Mismatch} for a model or head that is not there
-  Asked parse_chat(const std::string& body);
-  Asked parse_completion(const std::string& body);
+  Asked parse_chat(const std::string& body) const;
+  Asked parse_completion(const std::string& body) const;
 
  private:
-  Asked parse_common(const nlohmann::json& body);
+  Asked parse_common(const nlohmann::json& body) const;
   GenerationSettings settings_of(const nlohmann::json& body, Asked& asked) const;
   void choose_guidance(const nlohmann::json& body, Asked& asked) const;
   void add_prompt(Asked& asked, const Prompt& prompt, TemplateMode mode, bool thinks, std::int64_t count,
-                  const GenerationSettings& settings);
+                  const GenerationSettings& settings) const;
 
   const ServedModel& model_;
   std::size_t most_tokens_;
   std::size_t cells_;
-  std::mutex encoding_;  ///< templates are rendered one at a time
 };
 
 }  // namespace coala

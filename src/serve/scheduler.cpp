@@ -90,15 +90,9 @@ void Scheduler::fail_all(const Error& error) {
   for (const auto& [ticket, one] : begun) one.on_failure(error);
 }
 
-/// Does what came in.
-void Scheduler::obey(std::vector<std::function<void()>>& orders) {
-  for (const std::function<void()>& order : orders) order();
-  orders.clear();
-}
-
 void Scheduler::run() {
-  std::vector<std::function<void()>> orders;
   for (;;) {
+    std::vector<std::function<void()>> orders;
     bool stopped = false;
     {
       std::unique_lock lock(mutex_);
@@ -113,7 +107,7 @@ void Scheduler::run() {
     }
     bool busy = false;
     try {
-      obey(orders);
+      for (const std::function<void()>& order : orders) order();
       if (!stopped) busy = engine_.step();
     } catch (const Error& error) {
       fail_all(error);

@@ -49,7 +49,6 @@ class Scheduler {
     std::function<void(const Error&)> on_failure;
   };
   void run();
-  void obey(std::vector<std::function<void()>>& orders);
   void begin(Ticket ticket, Request&& request);
   void fail_all(const Error& error);
 
