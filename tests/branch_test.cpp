@@ -10,6 +10,7 @@
 #include <numeric>
 #include <set>
 
+#include "decode/branch_step.h"
 #include "decode/parallel_generator.h"
 #include "lm/token_odds.h"
 #include "tiny_replies.h"
@@ -230,6 +231,33 @@ TEST(BranchGuidance, WithoutAScaleItIsThePlainSamplerOfTheDemosModel) {
   EXPECT_GT(tiny_scale.guided_steps, 100 * kSeeds / 3);
 }
 
+/// One step after another on the tiny model's sequence 1, with branches from sequence 2 on.
+class Steps {
+ public:
+  Steps(Session& session, const RewardHead& reward, const BranchSettings& settings)
+      : session_(session), step_(tiny(), session, reward, settings, 1, branches(settings), nullptr) {}
+
+  BranchChoice choose(const PooledState& text, Sampler& sampler, std::span<const float> logits) {
+    step_.begin(text, sampler, logits);
+    while (step_.is_open()) {
+      std::vector<Session::Row> rows;
+      step_.prepare(rows);
+      step_.take(session_.step(rows));
+    }
+    return step_.choice();
+  }
+
+ private:
+  static std::vector<int> branches(const BranchSettings& settings) {
+    std::vector<int> sequences(static_cast<std::size_t>(BranchStep::branches(tiny(), settings)));
+    std::iota(sequences.begin(), sequences.end(), 2);
+    return sequences;
+  }
+
+  Session& session_;
+  BranchStep step_;
+};
+
 /// Ten thousand guided steps.
 TEST(BranchGuidance, LosesNeitherCellsNorMemory) {
   const EncodedPrompt prompt = chat("the hen");
@@ -238,8 +266,7 @@ TEST(BranchGuidance, LosesNeitherCellsNorMemory) {
     // No cell to spare beyond llama.cpp's rounding up.
     Session session(tiny(), {.sequences = 2 + kBranches, .cells = 256});
     const RewardHead head = reward();
-    BranchGuide guide(tiny(), session, head, {.every = 1, .candidates = kBranches, .look_ahead = look_ahead}, 2,
-                      nullptr);
+    Steps guide(session, head, {.every = 1, .candidates = kBranches, .look_ahead = look_ahead});
     const auto output = session.start(0, prompt.tokens);
     const std::vector<float> first(output.logits.begin(), output.logits.end());
     Sampler sampler({.temperature = 1, .top_p = 1, .top_k = 0}, 8);
@@ -258,7 +285,7 @@ TEST(BranchGuidance, LosesNeitherCellsNorMemory) {
         length = prompt.tokens.size();
         text = PooledState(Pooling::Mean, 32);
       }
-      const BranchChoice choice = guide.choose(1, text, sampler, logits);
+      const BranchChoice choice = guide.choose(text, sampler, logits);
       std::optional<Session::Output> next = choice.next;
       const Session::Row row{1, choice.token};
       if (!next && !tiny().tokenizer().is_end(choice.token)) next = session.step({&row, 1}).front();
@@ -288,8 +315,7 @@ TEST(BranchGuidance, ScoresWhatHasTheMassAtTheTemperature) {
     for (const double top_p : {0.3, 0.7, 0.95}) {
       constexpr int kMost = 40;
       Session session(tiny(), {.sequences = 2 + kMost, .cells = 256});
-      BranchGuide guide(tiny(), session, head, {.every = 1, .candidates = kMost, .top_p = top_p, .score_all = true}, 2,
-                        nullptr);
+      Steps guide(session, head, {.every = 1, .candidates = kMost, .top_p = top_p, .score_all = true});
       const auto output = session.start(0, prompt.tokens);
       const std::vector<float> logits(output.logits.begin(), output.logits.end());
       session.fork(0, 1);
@@ -301,7 +327,7 @@ TEST(BranchGuidance, ScoresWhatHasTheMassAtTheTemperature) {
       for (double mass = 0; mass < wanted && expected < kMost;) mass += weights[expected++];
       Sampler sampler({.temperature = temperature, .top_p = 1, .top_k = 0}, 8);
       const std::uint64_t before = session.counts().rows;
-      const BranchChoice choice = guide.choose(1, PooledState(Pooling::Mean, 32), sampler, logits);
+      const BranchChoice choice = guide.choose(PooledState(Pooling::Mean, 32), sampler, logits);
       EXPECT_EQ(choice.guided, expected > 1);
       // An end of the text among them is scored without a row.
       const std::uint64_t rows = session.counts().rows - before;
@@ -321,7 +347,7 @@ TEST(BranchGuidance, ScoresWhatTheDrawCanStillChoose) {
   int overtaken = 0;
   for (const double scale : {0.5, 2.0, -2.0}) {
     Session session(tiny(), {.sequences = 2 + kMost, .cells = 256});
-    BranchGuide guide(tiny(), session, head, {.scale = scale, .every = 1, .candidates = kMost, .top_p = 1}, 2, nullptr);
+    Steps guide(session, head, {.scale = scale, .every = 1, .candidates = kMost, .top_p = 1});
     const auto output = session.start(0, prompt.tokens);
     const std::vector<float> logits(output.logits.begin(), output.logits.end());
     for (std::uint64_t seed = 0; seed < 40; ++seed) {
@@ -348,7 +374,7 @@ TEST(BranchGuidance, ScoresWhatTheDrawCanStillChoose) {
       const auto first = static_cast<std::size_t>(std::ranges::max_element(leads) - leads.begin());
       session.fork(0, 1);
       const std::uint64_t before = session.counts().rows;
-      const BranchChoice choice = guide.choose(1, PooledState(Pooling::Mean, 32), sampler, logits);
+      const BranchChoice choice = guide.choose(PooledState(Pooling::Mean, 32), sampler, logits);
       EXPECT_EQ(session.counts().rows - before, rows > 1 ? rows : 0);
       EXPECT_EQ(choice.guided, rows > 1);
       EXPECT_EQ(choice.token, tokens[first]) << "scale " << scale << ", seed " << seed;
@@ -367,12 +393,12 @@ TEST(BranchGuidance, RemembersWhatItDrew) {
   const RewardHead head = reward();
   for (const bool score_all : {false, true}) {
     Session session(tiny(), {.sequences = 6, .cells = 256});
-    BranchGuide guide(tiny(), session, head, {.every = 1, .candidates = 4, .score_all = score_all}, 2, nullptr);
+    Steps guide(session, head, {.every = 1, .candidates = 4, .score_all = score_all});
     const auto output = session.start(0, prompt.tokens);
     const std::vector<float> logits(output.logits.begin(), output.logits.end());
     session.fork(0, 1);
     Sampler sampler({.temperature = 1, .top_p = 1, .top_k = 0, .presence_penalty = 3}, 8);
-    const Token drawn = guide.choose(1, PooledState(Pooling::Mean, 32), sampler, logits).token;
+    const Token drawn = guide.choose(PooledState(Pooling::Mean, 32), sampler, logits).token;
     for (const TokenLogit& candidate : sampler.filter(logits)) {
       const float penalty = candidate.token == drawn ? 3 : 0;
       EXPECT_EQ(candidate.logit, logits[static_cast<std::size_t>(candidate.token)] - penalty);
@@ -393,14 +419,14 @@ TEST(BranchGuidance, WhatAllScoresHaveInCommonChangesNoDraw) {
     const RewardHead own{head, {}};
     Session session(tiny(), {.sequences = 2 + kMost, .cells = 256});
     const BranchSettings settings{.scale = 1, .every = 1, .candidates = kMost, .normalisation = Normalisation::Raw};
-    BranchGuide guide(tiny(), session, own, settings, 2, nullptr);
+    Steps guide(session, own, settings);
     const auto output = session.start(0, prompt.tokens);
     const std::vector<float> logits(output.logits.begin(), output.logits.end());
     Sampler sampler({.temperature = 1.5, .top_p = 1, .top_k = 0}, 8);
     std::set<Token> different;
     for (int i = 0; i < kDraws; ++i) {
       session.fork(0, 1);
-      const BranchChoice choice = guide.choose(1, PooledState(Pooling::Mean, 32), sampler, logits);
+      const BranchChoice choice = guide.choose(PooledState(Pooling::Mean, 32), sampler, logits);
       session.drop(1);
       different.insert(choice.token);
       if (head == &moved) {
@@ -454,9 +480,9 @@ TEST(BranchGuidance, AnEndAmongTheCandidatesIsScoredByTheTextSoFar) {
 TEST(BranchGuidance, TakesEveryTokenWhereKIsLarger) {
   const auto vocabulary = static_cast<int>(tiny().identity().vocabulary);
   for (const int more : {0, 1, 10000}) {
-    EXPECT_EQ(BranchGuide::branches(tiny(), {.candidates = vocabulary + more}), vocabulary);
+    EXPECT_EQ(BranchStep::branches(tiny(), {.candidates = vocabulary + more}), vocabulary);
   }
-  EXPECT_EQ(BranchGuide::branches(tiny(), {.candidates = vocabulary - 1}), vocabulary - 1);
+  EXPECT_EQ(BranchStep::branches(tiny(), {.candidates = vocabulary - 1}), vocabulary - 1);
 
   const EncodedPrompt prompt = chat("the hen");
   const std::set<Token> left{5, 70, 100, 120, 200, 270};
@@ -474,11 +500,11 @@ TEST(BranchGuidance, TakesEveryTokenWhereKIsLarger) {
   const RewardHead head = reward();
   // The best and the worst by the head cannot both be the model's first choice.
   for (const double scale : {1e5, -1e5}) {
-    BranchGuide guide(tiny(), session, head, {.scale = scale, .every = 1, .candidates = kMost, .top_p = 1}, 2, nullptr);
+    Steps guide(session, head, {.scale = scale, .every = 1, .candidates = kMost, .top_p = 1});
     Sampler sampler(sampling, 8);
     session.fork(0, 1);
     const std::uint64_t before = session.counts().rows;
-    const BranchChoice choice = guide.choose(1, PooledState(Pooling::Mean, 32), sampler, logits);
+    const BranchChoice choice = guide.choose(PooledState(Pooling::Mean, 32), sampler, logits);
     EXPECT_EQ(session.counts().rows - before, left.size());
     EXPECT_EQ(choice.token, scale > 0 ? by_score.rbegin()->second : by_score.begin()->second);
     session.drop(1);

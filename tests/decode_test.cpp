@@ -145,6 +145,55 @@ TEST(Generator, LogProbabilitiesAreThoseOfTheModel) {
   }
 }
 
+/// Lifts one token, so that the guided distribution is another than the model's.
+class LiftOne : public LogitTilt {
+ public:
+  void add(std::span<const float>, std::span<float> logits, ThreadPool*) const override { logits[40] += 3; }
+};
+
+/// The most probable tokens beside each, of the distribution that is drawn from, against sums in double precision.
+TEST(Generator, NamesTheAlternatives) {
+  const EncodedPrompt prompt = chat("the sand");
+  const LiftOne lift;
+  for (const LogitTilt* tilt : {static_cast<const LogitTilt*>(nullptr), static_cast<const LogitTilt*>(&lift)}) {
+    GenerationSettings settings = wild(2, 12);
+    settings.tilt = tilt;
+    const std::vector<Reply> plain = replies_to(prompt, settings);
+    settings.alternatives = 4;
+    const std::vector<Reply> replies = replies_to(prompt, settings);
+    settings.measures = false;
+    const std::vector<Reply> unmeasured = replies_to(prompt, settings);
+    for (std::size_t r = 0; r < replies.size(); ++r) {
+      EXPECT_EQ(replies[r].tokens, plain[r].tokens);
+      EXPECT_TRUE(plain[r].trace.empty());
+      EXPECT_EQ(unmeasured[r].tokens, plain[r].tokens);
+      EXPECT_EQ(unmeasured[r].log_probability, 0);
+      EXPECT_EQ(unmeasured[r].log_probability_tokens, 0u);
+      for (std::size_t t = 0; t < replies[r].tokens.size(); ++t) {
+        const DrawnToken& drawn = replies[r].trace[t];
+        Session session(tiny(), {.cells = kContext});
+        const auto logits = session.start(0, followed_by(prompt, std::span(replies[r].tokens).first(t))).logits;
+        std::vector<double> logs(logits.begin(), logits.end());
+        if (tilt != nullptr) logs[40] += 3;
+        double total = 0;
+        for (const double log : logs) total += std::exp(log);
+        for (double& log : logs) log -= std::log(total);
+        EXPECT_NEAR(drawn.guided_log_probability, logs[static_cast<std::size_t>(drawn.token)], 2e-4);
+        EXPECT_NEAR(unmeasured[r].trace[t].guided_log_probability, drawn.guided_log_probability, 1e-12);
+        ASSERT_EQ(drawn.alternatives.size(), 4u);
+        for (const TokenProbability& one : drawn.alternatives) {
+          EXPECT_NEAR(one.log_probability, logs[static_cast<std::size_t>(one.token)], 2e-4);
+        }
+        std::ranges::sort(logs, std::greater<>());
+        for (std::size_t i = 0; i < 4; ++i) EXPECT_NEAR(drawn.alternatives[i].log_probability, logs[i], 2e-4);
+      }
+    }
+  }
+  EXPECT_EQ(most_probable(std::vector<float>{1, 3, 3}, 9).size(), 3u);
+  EXPECT_EQ(most_probable(std::vector<float>{1, 3, 3}, 9).front().token, 1);
+  EXPECT_TRUE(most_probable(std::vector<float>{1, 3, 3}, 0).empty());
+}
+
 TEST(Generator, StopsAtTheEndOfTurn) {
   const EncodedPrompt prompt = chat("the hen");
   int stopped = 0;

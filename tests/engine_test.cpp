@@ -57,6 +57,8 @@ std::vector<Token> tokens_of(const std::vector<Reply>& replies) {
   return all;
 }
 
+constexpr int kBranches = 5;
+
 EncodedPrompt prompt_of(std::size_t number) {
   return chat("the hen " + std::string(number % 5 * 7, 'a') + std::to_string(number));
 }
@@ -73,27 +75,120 @@ GenerationSettings settings_of(std::size_t number, const LogitTilt* tilt) {
   return settings;
 }
 
+/// The same, guided in all ways.
+GenerationSettings guided_settings_of(std::size_t number, const LogitTilt* tilt) {
+  GenerationSettings settings = settings_of(number, tilt);
+  if (number % 4 < 2) settings.reward = reward();
+  if (number % 4 == 0) {
+    settings.branch = BranchSettings{.scale = 3, .every = 1 + static_cast<int>(number % 3), .candidates = kBranches};
+    settings.branch->look_ahead = number % 8 == 0 ? 3 : 1;
+    settings.branch->score_all = number % 16 == 4;
+  }
+  if (number % 4 == 1) settings.sentence_candidates = 2 + static_cast<int>(number % 3);
+  return settings;
+}
+
 std::vector<Token> written_alone(const EncodedPrompt& prompt, const GenerationSettings& settings) {
   return tokens_of(Generator(tiny(), settings, prompt.tokens.size(), 1, 1).generate(prompt));
 }
 
+/// Greedy, and never at an end, so that a reply has all the tokens that it may have.
+GenerationSettings endless(std::size_t max_tokens) {
+  GenerationSettings settings{.max_tokens = max_tokens, .sampling = {.temperature = 0}};
+  for (Token token = 0; token < static_cast<Token>(tiny().identity().vocabulary); ++token) {
+    if (tiny().tokenizer().is_end(token))
+      settings.sampling.logit_bias[token] = -std::numeric_limits<double>::infinity();
+  }
+  return settings;
+}
+
 TEST(Engine, WritesEachRequestAsItWouldAlone) {
   const Lift up(40, 2.5), down(41, -3);
-  for (const std::size_t prompt_rows : {std::size_t{5}, std::numeric_limits<std::size_t>::max()}) {
-    Engine engine(tiny(), {.streams = 6, .cells = 700, .prompt_rows = prompt_rows, .keeps_last = prompt_rows == 5});
+  const LogitTilt* const tilts[] = {&up, &down};
+  for (const bool shares : {false, true}) {
+    Engine engine(tiny(), {.streams = 6,
+                           .branches = 12,
+                           .cells = 1200,
+                           .prompt_rows = shares ? 5 : std::numeric_limits<std::size_t>::max(),
+                           .kept_texts = shares ? 3 : 0});
     Outcome outcome;
     constexpr std::size_t kRequests = 32;
-    const auto tilt_of = [&](std::size_t number) { return number % 4 == 1 ? &up : &down; };
+    std::vector<GenerationSettings> settings;
     for (std::size_t i = 0; i < kRequests; ++i) {
-      engine.submit(outcome.request(i, prompt_of(i), settings_of(i, tilt_of(i))));
+      settings.push_back(guided_settings_of(i, tilts[i / 2 % 2]));
+      engine.submit(outcome.request(i, prompt_of(i), settings.back()));
       if (i % 3 == 0) engine.step();  // they come while others are written
     }
     run(engine);
     ASSERT_EQ(outcome.done.size(), kRequests);
+    std::uint64_t guided = 0;
     for (std::size_t i = 0; i < kRequests; ++i) {
-      EXPECT_EQ(tokens_of(outcome.done[i]), written_alone(prompt_of(i), settings_of(i, tilt_of(i)))) << i;
+      EXPECT_EQ(tokens_of(outcome.done[i]), written_alone(prompt_of(i), settings[i])) << i;
+      for (const Reply& reply : outcome.done[i]) guided += reply.guided_steps;
     }
+    EXPECT_GT(guided, 40u);
   }
+}
+
+/// A row that only needs its state leaves the output matrix out of the decode; the others get their logits all the
+/// same.
+TEST(Engine, BranchesAndPlainRepliesShareDecodes) {
+  Engine engine(tiny(), {.streams = 4, .branches = kBranches, .cells = 800});
+  Outcome outcome;
+  GenerationSettings branched = endless(30);
+  branched.reward = reward();
+  branched.branch = BranchSettings{.every = 1, .candidates = kBranches, .top_p = 1, .score_all = true};
+  engine.submit(outcome.request(0, prompt_of(0), branched));
+  for (std::size_t i = 1; i < 4; ++i) engine.submit(outcome.request(i, prompt_of(i), endless(30)));
+  run(engine);
+  ASSERT_EQ(outcome.done.size(), 4u);
+  // Four prompts in two decodes each, and then one decode per token of all.
+  EXPECT_LE(engine.counts().decodes, 4 * 2 + 30u);
+  EXPECT_EQ(tokens_of(outcome.done[0]), written_alone(prompt_of(0), branched));
+  for (std::size_t i = 1; i < 4; ++i) EXPECT_EQ(tokens_of(outcome.done[i]), written_alone(prompt_of(i), endless(30)));
+}
+
+/// What two prompts have in common is evaluated once, whoever asks, for as long as there is room for it.
+TEST(Engine, EvaluatesCommonBeginningsOnce) {
+  constexpr std::size_t kCommon = 100;
+  EncodedPrompt first = long_prompt(kCommon + 20);
+  EncodedPrompt second = first;
+  for (std::size_t i = kCommon; i < second.tokens.size(); ++i) second.tokens[i] = 7;
+  const GenerationSettings settings = endless(10);
+  Engine engine(tiny(), {.streams = 4, .cells = 600, .kept_texts = 3});
+  Outcome outcome;
+  const auto rows_of = [&](std::size_t number, const EncodedPrompt& prompt) {
+    const std::uint64_t before = engine.counts().rows;
+    engine.submit(outcome.request(number, prompt, settings));
+    run(engine);
+    EXPECT_EQ(tokens_of(outcome.done[number]), written_alone(prompt, settings)) << number;
+    return engine.counts().rows - before - (settings.max_tokens - 1);
+  };
+  EXPECT_EQ(rows_of(0, first), kCommon + 20);
+  EXPECT_EQ(rows_of(1, second), 20u);
+  EXPECT_EQ(rows_of(2, prompt_of(1)), prompt_of(1).tokens.size() - 1) << "all but the token that begins every text";
+  EXPECT_EQ(rows_of(3, first), 1u) << "all but the last token, which the reply goes on from";
+  // Two at once: the second waits for its own part alone.
+  EncodedPrompt third = second;
+  third.tokens[kCommon - 1] = 8;
+  EncodedPrompt fourth = third;
+  fourth.tokens[kCommon + 10] = 9;
+  const std::uint64_t before = engine.counts().rows;
+  engine.submit(outcome.request(4, third, settings));
+  engine.submit(outcome.request(5, fourth, settings));
+  engine.step();
+  EXPECT_EQ(engine.writing(), 2u);
+  EXPECT_EQ(engine.counts().rows - before, (21 + 10) + 2u);
+  run(engine);
+  EXPECT_EQ(tokens_of(outcome.done[4]), written_alone(third, settings));
+  EXPECT_EQ(tokens_of(outcome.done[5]), written_alone(fourth, settings));
+  // A request that needs all cells gets them.
+  const EncodedPrompt longest = long_prompt(kContext - 40);
+  GenerationSettings many = endless(40);
+  many.candidates = 4;
+  engine.submit(outcome.request(6, longest, many));
+  run(engine);
+  EXPECT_EQ(tokens_of(outcome.done[6]), written_alone(longest, many));
 }
 
 TEST(Engine, AFailureEndsItsRequestAndNoOther) {
@@ -125,16 +220,6 @@ TEST(Engine, AFailureEndsItsRequestAndNoOther) {
   for (const std::size_t i : {0u, 5u}) EXPECT_EQ(tokens_of(outcome.done[i]), written_alone(prompt_of(i), good)) << i;
 }
 
-/// Greedy, and never at an end, so that a reply has all the tokens that it may have.
-GenerationSettings endless(std::size_t max_tokens) {
-  GenerationSettings settings{.max_tokens = max_tokens, .sampling = {.temperature = 0}};
-  for (Token token = 0; token < static_cast<Token>(tiny().identity().vocabulary); ++token) {
-    if (tiny().tokenizer().is_end(token))
-      settings.sampling.logit_bias[token] = -std::numeric_limits<double>::infinity();
-  }
-  return settings;
-}
-
 /// One request that fills all cells, and one reply for each stream, show that nothing holds any of them. A session's
 /// cells are a multiple of 256: with fewer some would be missed by nobody.
 constexpr std::size_t kCells = 256;
@@ -160,7 +245,7 @@ void expect_empty(Engine& engine, int streams) {
 
 TEST(Engine, NothingIsLeftOfARandomProgram) {
   Random random(5);
-  Engine engine(tiny(), {.streams = 5, .cells = kCells, .prompt_rows = 9, .keeps_last = true});
+  Engine engine(tiny(), {.streams = 5, .branches = 8, .cells = kCells, .prompt_rows = 9, .kept_texts = 2});
   Outcome outcome;
   std::vector<Engine::Ticket> tickets;
   std::vector<std::unique_ptr<Lift>> lifts;
@@ -169,8 +254,8 @@ TEST(Engine, NothingIsLeftOfARandomProgram) {
     const std::uint64_t what = random.next() % 8;
     if (what < 2) {
       lifts.push_back(std::make_unique<Lift>(40, 1, static_cast<int>(random.next() % 40)));
-      GenerationSettings settings = settings_of(i, lifts.back().get());
-      settings.max_tokens = 1 + random.next() % 90;
+      GenerationSettings settings = guided_settings_of(random.next() % 64, lifts.back().get());
+      settings.max_tokens = 1 + random.next() % (settings.sentence_candidates > 0 ? 20 : 90);
       tickets.push_back(engine.submit(outcome.request(i, prompt_of(i), settings)));
     } else if (what == 2 && !tickets.empty()) {
       engine.cancel(tickets[random.next() % tickets.size()]);  // maybe one that is done
@@ -265,6 +350,8 @@ TEST(Engine, RefusesWhatItCannotDo) {
   EXPECT_EQ(error_code_of([] { Engine(tiny(), {.streams = 1, .cells = kCells, .prompt_rows = 0}); }),
             ErrorCode::BadUsage);
   Engine engine(tiny(), {.streams = 1, .cells = kCells});
+  EXPECT_EQ(error_code_of([] { Engine(tiny(), {.streams = 1, .branches = -1, .cells = kCells}); }),
+            ErrorCode::BadUsage);
   GenerationSettings sentences;
   sentences.reward = reward();
   sentences.sentence_candidates = 2;

@@ -118,6 +118,23 @@ TEST(SentenceGuidance, DependsOnNeitherThreadsNorOtherPrompts) {
   }
 }
 
+/// What is shown is the reply, and no sentence before it is chosen.
+TEST(SentenceGuidance, ShowsChosenSentences) {
+  for (const std::string& text : kQuestions) {
+    GenerationSettings settings = by_sentence(4);
+    std::string shown;
+    std::size_t pieces = 0;
+    settings.on_text = [&](std::string_view piece) {
+      shown += piece;
+      ++pieces;
+    };
+    const Reply reply = reply_to(question(text), settings);
+    EXPECT_EQ(shown, reply.text);
+    EXPECT_LE(pieces, reply.guided_steps + 1);
+    EXPECT_GT(pieces, 1u);
+  }
+}
+
 /// Limits end continuations as they end replies.
 TEST(SentenceGuidance, EndsWhereRepliesEnd) {
   const EncodedPrompt prompt = question(kQuestions[0]);

@@ -205,24 +205,35 @@ TEST(Session, LogitsMayComeLater) {
       Session later(*backbone, {.sequences = 4, .cells = 256, .threads = threads});
       const std::vector<Token> prompt{5, 6, 7, 8, 9};
       const std::vector<Session::Row> rows{{1, 10}, {2, 11}, {3, 12}};
+      const std::vector<Session::Row> some{{1, 10, false}, {2, 11, true}, {3, 12, false}};
+      const std::vector<Session::Row> none{{1, 14, false}, {2, 15, false}, {3, 16, false}};
       for (Session* session : {&at_once, &later}) {
         session->start(0, prompt);
         for (int s = 1; s < 4; ++s) session->fork(0, s);
       }
       const auto expected = at_once.step(rows);
       const std::uint64_t before = later.counts().output_rows;
-      const auto outputs = later.step_to_states(rows);
+      const auto outputs = later.step(some);
       if (has_accelerator()) {
-        EXPECT_TRUE(outputs[1].logits.empty());
-        EXPECT_EQ(later.counts().output_rows, before);
+        EXPECT_TRUE(outputs[0].logits.empty());
+        EXPECT_FALSE(outputs[1].logits.empty());
+        EXPECT_TRUE(outputs[2].logits.empty());
+        EXPECT_EQ(later.counts().output_rows, before + 1);
       }
-      for (const std::size_t i : {2u, 0u}) {
+      for (const std::size_t i : {2u, 1u, 0u}) {
         const Kept one = keep(later.completed(outputs[i]));
         const Kept other = keep(expected[i]);
-        EXPECT_EQ(one.logits, other.logits);
-        EXPECT_EQ(one.state, other.state);
+        EXPECT_EQ(one.logits, other.logits) << i;
+        EXPECT_EQ(one.state, other.state) << i;
       }
-      EXPECT_EQ(later.counts().output_rows, before + (has_accelerator() ? 2 : 3));
+      EXPECT_EQ(later.counts().output_rows, before + 3);
+      const auto all_later = later.step(none);
+      if (has_accelerator()) {
+        EXPECT_EQ(later.counts().output_rows, before + 3);
+      }
+      const Kept last = keep(later.completed(all_later[2]));
+      const std::vector<Session::Row> again{{1, 14}, {2, 15}, {3, 16}};
+      EXPECT_EQ(last.logits, keep(at_once.step(again)[2]).logits);
       // A decode after it has its logits again.
       const Session::Row row{1, 13};
       const Kept next = keep(later.step({&row, 1}).front());
@@ -240,9 +251,10 @@ TEST(Session, LogitsWithAFactorComeAtOnce) {
   Session plain(granite, {.sequences = 2, .cells = 64});
   const std::vector<Token> prompt{5, 6, 7};
   const Session::Row row{0, 10};
+  const Session::Row later{0, 10, false};
   session.start(0, prompt);
   plain.start(0, prompt);
-  const Session::Output output = session.step_to_states({&row, 1}).front();
+  const Session::Output output = session.step({&later, 1}).front();
   EXPECT_EQ(keep(session.completed(output)).logits, keep(plain.step({&row, 1}).front()).logits);
 }
 

@@ -24,7 +24,6 @@
 #include "core/utf8.h"
 #include "data/writer.h"
 #include "decode/conversation.h"
-#include "decode/generator.h"
 
 namespace coala {
 namespace {
@@ -247,9 +246,6 @@ class Chat {
   }
 
   std::vector<Reply> drawn(const EncodedPrompt& prompt, const GenerationSettings& settings) {
-    if (settings.is_solo()) {
-      return Generator(*backbone_, settings, prompt.tokens.size(), 1, threads_).generate(prompt);
-    }
     if (!conversation_) conversation_.emplace(*backbone_, threads_);
     return conversation_->write(prompt, settings);
   }

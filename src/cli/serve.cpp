@@ -33,6 +33,8 @@ struct ServeCommand {
 
 /// Tokens of prompts between two tokens of the replies that are being written.
 constexpr std::size_t kPromptRows = 128;
+/// Conversations that are gone on with where they were, if there is room.
+constexpr int kKeptTexts = 8;
 
 /// The name of a head by its file: that of the folder that align made, or the file's own.
 std::string head_name(const std::filesystem::path& path) {
@@ -73,7 +75,7 @@ void serve(ServeCommand& command) {
                               .cells = std::min(command.cells, context * static_cast<std::size_t>(command.parallel)),
                               .threads = chosen_threads(command.common),
                               .prompt_rows = kPromptRows,
-                              .keeps_last = true};
+                              .kept_texts = kKeptTexts};
   command.server.most_tokens = std::min(command.server.most_tokens, options.cells - 1);
   command.server.cells = options.cells;
   command.server.most_requests = command.queue + static_cast<std::size_t>(command.parallel);

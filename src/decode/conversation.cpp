@@ -11,12 +11,14 @@ namespace coala {
 void Conversation::make_room(const EncodedPrompt& prompt, const GenerationSettings& settings) {
   const std::size_t tokens = prompt.tokens.size();
   EngineOptions wanted = room_for(backbone_, settings, tokens, 1, threads_);
-  if (engine_ && options_.cells >= wanted.cells && options_.streams >= wanted.streams) return;
+  if (engine_ && options_.cells >= wanted.cells && options_.streams >= wanted.streams &&
+      options_.branches >= wanted.branches)
+    return;
   engine_.reset();
   const EngineOptions larger = room_for(backbone_, settings, std::max<std::size_t>(256, 2 * tokens), 1, threads_);
   options_ = wanted;
   if (larger.streams == wanted.streams) options_.cells = std::max(wanted.cells, larger.cells);
-  options_.keeps_last = true;
+  options_.kept_texts = 1;
   engine_.emplace(backbone_, options_);
 }
 

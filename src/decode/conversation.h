@@ -15,7 +15,6 @@ class Conversation {
  public:
   Conversation(const Backbone& backbone, int threads) : backbone_(backbone), threads_(threads) {}
 
-  /// @param settings  as an engine takes them
   /// @throws as Generator::generate(); after an interrupt the whole text is evaluated again
   std::vector<Reply> write(const EncodedPrompt& prompt, const GenerationSettings& settings);
 

@@ -7,18 +7,24 @@
 #include <set>
 #include <utility>
 
+#include "decode/guide_kinds.h"
 #include "decode/prompt_opener.h"
 #include "decode/reply_stream.h"
 
 namespace coala {
 namespace {
 
-// Sequences of the session: the prompt that is being opened, then the replies.
-constexpr int kPromptSequence = 0;
-constexpr int kFirstReply = 1;
+// Sequences of the session: those of prompts, of replies, and of their branches.
+int first_reply(const EngineOptions& options) {
+  return std::max(1, options.kept_texts);
+}
+
+int first_branch(const EngineOptions& options) {
+  return first_reply(options) + options.streams;
+}
 
 SessionOptions session_options(const EngineOptions& options) {
-  return {kFirstReply + options.streams, options.cells, options.threads};
+  return {first_branch(options) + options.branches, options.cells, options.threads};
 }
 
 const EngineOptions& checked(const EngineOptions& options) {
@@ -26,6 +32,10 @@ const EngineOptions& checked(const EngineOptions& options) {
     throw Error(ErrorCode::BadUsage,
                 fmt::format("an engine of {} streams and {} rows of prompts is asked for; expected 1 or more",
                             options.streams, options.prompt_rows));
+  }
+  if (options.branches < 0 || options.kept_texts < 0) {
+    throw Error(ErrorCode::BadUsage, fmt::format("an engine of {} branches and {} kept texts is asked for",
+                                                 options.branches, options.kept_texts));
   }
   return options;
 }
@@ -41,6 +51,8 @@ bool concerns_all(const Error& error) {
 struct Engine::Job {
   Ticket ticket = 0;
   Request request;
+  const GuideKind* kind = nullptr;
+  int prompt_sequence = 0;  ///< once it was begun
   std::optional<PromptOpener> opener;
   std::vector<Reply> replies;
   std::size_t begun = 0;    ///< candidates
@@ -52,13 +64,17 @@ struct Engine::Job {
 /// A reply that is being written.
 struct Engine::Writing {
   int sequence = 0;
+  std::vector<int> branches;
   std::shared_ptr<Job> job;
   std::size_t candidate = 0;
-  std::unique_ptr<ReplyStream> stream;
+  std::unique_ptr<Guide> guide;
 };
 
 Engine::Engine(const Backbone& backbone, const EngineOptions& options)
-    : backbone_(backbone), options_(checked(options)), session_(backbone, session_options(options)) {
+    : backbone_(backbone),
+      options_(checked(options)),
+      session_(backbone, session_options(options)),
+      prompts_(session_, 0, first_reply(options)) {
   clear();
 }
 
@@ -74,12 +90,16 @@ std::size_t Engine::context_bytes(const Backbone& backbone, const EngineOptions&
 
 Engine::Ticket Engine::submit(Request request) {
   request.settings.validate();
-  if (request.settings.is_solo()) {
-    throw Error(ErrorCode::BadUsage, "an engine writes without branch guidance and choice of sentences",
-                "use another guidance");
+  const GuideKind& kind = guide_kind(request.settings);
+  const int branches = kind.branches(backbone_, request.settings);
+  if (branches > options_.branches) {
+    throw Error(ErrorCode::BadUsage,
+                fmt::format("the guidance needs {} branches; the engine has {}", branches, options_.branches),
+                "ask for fewer candidates");
   }
   auto job = std::make_shared<Job>();
   job->ticket = ++last_ticket_;
+  job->kind = &kind;
   job->replies.resize(static_cast<std::size_t>(request.settings.candidates));
   job->missing = job->replies.size();
   job->request = std::move(request);
@@ -94,11 +114,13 @@ void Engine::clear() {
   queue_.clear();
   active_.clear();
   opened_.reset();
-  kept_.clear();
   session_.clear();
-  free_sequences_.clear();
-  for (int sequence = kFirstReply + options_.streams - 1; sequence >= kFirstReply; --sequence) {
-    free_sequences_.push_back(sequence);
+  prompts_.clear();
+  free_streams_.clear();
+  free_branches_.clear();
+  const SessionOptions all = session_options(options_);
+  for (int sequence = all.sequences - 1; sequence >= first_reply(options_); --sequence) {
+    (sequence < first_branch(options_) ? free_streams_ : free_branches_).push_back(sequence);
   }
 }
 
@@ -121,138 +143,169 @@ void Engine::cancel(Ticket ticket) {
 void Engine::forget(const Job& job) {
   std::erase_if(active_, [&](const Writing& writing) {
     if (writing.job.get() != &job) return false;
-    session_.drop(writing.sequence);
-    free_sequences_.push_back(writing.sequence);
+    release(writing);
     return true;
   });
-  if (opened_.get() == &job) close_prompt();
+  prompts_.drop(job.ticket);
+  if (opened_.get() == &job) opened_.reset();
 }
 
-void Engine::close_prompt() {
-  session_.drop(kPromptSequence);
-  opened_.reset();
-  kept_.clear();
+/// Its sequences are free again.
+void Engine::release(const Writing& writing) {
+  session_.drop(writing.sequence);
+  free_streams_.push_back(writing.sequence);
+  for (const int branch : writing.branches) {
+    session_.drop(branch);
+    free_branches_.push_back(branch);
+  }
 }
 
-std::size_t Engine::most_reply_tokens(const Job& job) const {
+/// Tokens that a reply may need when it is as long as it may become.
+std::size_t Engine::cells_of_reply(const Job& job) const {
+  const GenerationSettings& settings = job.request.settings;
   const std::size_t room = backbone_.identity().context_tokens - job.request.prompt.tokens.size();
-  return std::min(job.request.settings.max_tokens, room);
+  const std::size_t tokens = std::min(settings.max_tokens, room);
+  return tokens + job.kind->branch_tokens(backbone_, settings, tokens);
 }
 
-/// Tokens that requests may still need: those of their prompts, and of their replies when they are as long as they may
-/// become. A prompt whose replies have all ended stays for as long as nobody wants its place.
+/// Tokens that requests may still need: those of their prompts, and of their replies. A prompt whose replies have all
+/// ended stays for as long as nobody wants its place.
 std::size_t Engine::held_cells() const {
   std::set<const Job*> jobs;
   std::size_t cells = 0;
   for (const Writing& writing : active_) {
     jobs.insert(writing.job.get());
-    cells += most_reply_tokens(*writing.job);
+    cells += cells_of_reply(*writing.job);
   }
-  if (opened_ && !opened_->is_all_begun()) jobs.insert(opened_.get());
+  if (opened_) jobs.insert(opened_.get());
   for (const Job* job : jobs) cells += job->request.prompt.tokens.size();
   return cells;
-}
-
-/// How many of the first tokens of a job's prompt the prompts' sequence holds.
-std::size_t Engine::known_tokens(const Job& job) const {
-  const std::vector<Token>& prompt = job.request.prompt.tokens;
-  if (prompt.empty() || job.request.settings.needs_prompt_states()) return 0;
-  const auto end = std::mismatch(kept_.begin(), kept_.end(), prompt.begin(), prompt.end() - 1).first;
-  const auto known = static_cast<std::size_t>(end - kept_.begin());
-  // Nothing can be taken from a recurrent state.
-  return known == kept_.size() || session_.can_truncate() ? known : 0;
 }
 
 /// Opens the next request's prompt, or refuses it.
 /// @return  whether there was room for it
 bool Engine::begin_next() {
   const std::shared_ptr<Job> job = queue_.front();
+  const std::vector<Token>& prompt = job->request.prompt.tokens;
+  std::size_t spare = 0;
   try {
     job->opener.emplace(backbone_, job->request.settings, job->request.prompt);
-    const std::size_t wanted = job->request.prompt.tokens.size() + most_reply_tokens(*job);
-    if (held_cells() + wanted > options_.cells) {
+    const std::size_t wanted = prompt.size() + cells_of_reply(*job);
+    const std::size_t held = held_cells();
+    if (held + wanted > options_.cells) {
       if (!active_.empty()) return false;
       throw Error(
           ErrorCode::BadInput,
           fmt::format("the prompt and its reply may take {} tokens; there is room for {}", wanted, options_.cells),
           "shorten the prompt, or ask for fewer tokens");
     }
+    spare = options_.cells - held - wanted;
   } catch (const Error& error) {
     queue_.pop_front();
     fail(job, error);
     return true;
   }
   queue_.pop_front();
-  if (const std::size_t known = known_tokens(*job); known > 0) {
-    session_.truncate(kPromptSequence, known);
-    job->opener->skip(known);
-  }
-  kept_.clear();
+  const bool shares = options_.kept_texts > 0 && !job->request.settings.needs_prompt_states();
+  const PrefixCache::Place place = prompts_.open(job->ticket, prompt, shares, spare);
+  job->prompt_sequence = place.sequence;
+  if (place.known_tokens > 0) job->opener->skip(place.known_tokens);
   opened_ = job;
   return true;
+}
+
+bool Engine::has_sequences_for(const Job& job) const {
+  const auto branches = static_cast<std::size_t>(job.kind->branches(backbone_, job.request.settings));
+  return !free_streams_.empty() && free_branches_.size() >= branches;
+}
+
+/// Gives the job's next candidate sequences, and its prompt.
+Engine::Writing& Engine::place_reply(const std::shared_ptr<Job>& job) {
+  const auto take = [](std::vector<int>& free) {
+    const int sequence = free.back();
+    free.pop_back();
+    return sequence;
+  };
+  Writing& writing = active_.emplace_back();
+  writing.job = job;
+  writing.candidate = job->begun++;
+  writing.sequence = take(free_streams_);
+  for (int i = job->kind->branches(backbone_, job->request.settings); i > 0; --i) {
+    writing.branches.push_back(take(free_branches_));
+  }
+  session_.fork(job->prompt_sequence, writing.sequence);
+  return writing;
 }
 
 /// Begins the next candidate of the prompt that is open.
 /// @return  whether there was room for it
 bool Engine::begin_reply() {
   const std::shared_ptr<Job> job = opened_;
-  if (!active_.empty() && held_cells() + most_reply_tokens(*job) > options_.cells) return false;
-  const std::size_t candidate = job->begun++;
-  Writing writing{free_sequences_.back(), job, candidate, nullptr};
+  if (!has_sequences_for(*job)) return false;
+  const std::size_t held = held_cells();
+  const std::size_t wanted = cells_of_reply(*job);
+  if (!active_.empty() && held + wanted > options_.cells) return false;
+  prompts_.shrink(options_.cells - std::min(options_.cells, held + wanted));
+  Writing& writing = place_reply(job);
+  if (job->is_all_begun()) opened_.reset();
   try {
-    writing.stream = std::make_unique<ReplyStream>(backbone_, job->request.settings, job->request.prompt,
-                                                   static_cast<int>(candidate), job->opener->feature());
-    drawer_.draw(*writing.stream, job->opener->next().view(), job->request.settings.tilt, session_.threads());
+    auto stream = std::make_unique<ReplyStream>(backbone_, job->request.settings, job->request.prompt,
+                                                static_cast<int>(writing.candidate), job->opener->feature());
+    writing.guide = job->kind->make(
+        {backbone_, session_, drawer_, job->request.settings, std::move(stream), writing.sequence, writing.branches});
+    writing.guide->begin(job->opener->next().view());
   } catch (const Error& error) {
     if (concerns_all(error)) throw;
     fail(job, error);
     return true;
   }
-  if (options_.keeps_last && job->is_all_begun()) kept_ = job->request.prompt.tokens;
-  if (!writing.stream->waits()) {
-    end(writing);
-    return true;
+  if (writing.guide->is_done()) {
+    const Writing ended = std::move(active_.back());
+    active_.pop_back();
+    release(ended);
+    end(ended);
   }
-  session_.fork(kPromptSequence, writing.sequence);
-  free_sequences_.pop_back();
-  active_.push_back(std::move(writing));
   return true;
 }
 
 /// Fills the free streams, with at most prompt_rows tokens of prompts.
 void Engine::open_prompts() {
   std::size_t rows = options_.prompt_rows;
-  while (!free_sequences_.empty()) {
-    if (!opened_ || opened_->is_all_begun()) {
+  while (!free_streams_.empty()) {
+    if (!opened_) {
       if (queue_.empty() || !begin_next()) return;
       continue;
     }
-    if (opened_->opener->ready()) {
+    const std::shared_ptr<Job> job = opened_;
+    if (job->opener->ready()) {
       if (!begin_reply()) return;
       continue;
     }
     if (rows == 0) return;
     try {
-      rows -= opened_->opener->advance(session_, kPromptSequence, rows);
+      rows -= job->opener->advance(session_, job->prompt_sequence, rows);
+      const bool keeps = options_.kept_texts > 0 && job->opener->ready();
+      if (keeps) prompts_.set_text(job->prompt_sequence, job->ticket, job->request.prompt.tokens);
     } catch (const Error& error) {
       if (concerns_all(error)) throw;
-      fail(std::shared_ptr<Job>(opened_), error);
+      fail(job, error);
     }
   }
 }
 
 void Engine::step_replies() {
   std::vector<Session::Row> rows;
-  for (const Writing& writing : active_) rows.push_back({writing.sequence, writing.stream->last()});
+  std::vector<std::size_t> ends;  // of each reply's rows
+  for (const Writing& writing : active_) {
+    writing.guide->prepare(rows);
+    ends.push_back(rows.size());
+  }
   const std::span<const Session::Output> outputs = session_.step(rows);
   std::vector<std::pair<std::shared_ptr<Job>, Error>> failures;
   for (std::size_t i = 0; i < active_.size(); ++i) {
-    ReplyStream& stream = *active_[i].stream;
+    const std::size_t begin = i == 0 ? 0 : ends[i - 1];
     try {
-      stream.evaluated(outputs[i].state);
-      if (!stream.finished()) {
-        drawer_.draw(stream, outputs[i], active_[i].job->request.settings.tilt, session_.threads());
-      }
+      active_[i].guide->take(outputs.subspan(begin, ends[i] - begin));
     } catch (const Error& error) {
       if (concerns_all(error)) throw;
       failures.emplace_back(active_[i].job, error);
@@ -260,12 +313,11 @@ void Engine::step_replies() {
   }
   std::vector<Writing> ended;
   std::vector<Writing> going;
-  for (Writing& writing : active_) (writing.stream->waits() ? going : ended).push_back(std::move(writing));
+  for (Writing& writing : active_) (writing.guide->is_done() ? ended : going).push_back(std::move(writing));
   active_ = std::move(going);
   for (const Writing& writing : ended) {
-    if (options_.keeps_last) keep(writing);
-    session_.drop(writing.sequence);
-    free_sequences_.push_back(writing.sequence);
+    if (options_.kept_texts > 0) keep(writing);
+    release(writing);
     ending_.push_back(writing.job);
   }
   for (const auto& [job, error] : failures) ending_.push_back(job);
@@ -275,24 +327,24 @@ void Engine::step_replies() {
   ending_.clear();
 }
 
-/// A reply that has ended becomes what the prompts' sequence holds, where that would stay there anyway.
+/// A reply that has ended stays behind its prompt.
 void Engine::keep(const Writing& writing) {
-  if (writing.job != opened_ || !opened_->is_all_begun()) return;
-  std::vector<Token> text = writing.job->request.prompt.tokens;
-  const std::span<const Token> reply = writing.stream->tokens();
+  const Job& job = *writing.job;
+  if (!job.is_all_begun()) return;
+  std::vector<Token> text = job.request.prompt.tokens;
+  const std::span<const Token> reply = writing.guide->stream().tokens();
   text.insert(text.end(), reply.begin(), reply.end());
   // The last token may not be evaluated, and some may have gone with a stop string; these the next prompt takes out.
   const std::size_t evaluated = session_.length_tokens(writing.sequence);
   if (evaluated > text.size() && !session_.can_truncate()) return;
   text.resize(std::min(text.size(), evaluated));
-  session_.fork(writing.sequence, kPromptSequence);
-  kept_ = std::move(text);
+  prompts_.extend(job.prompt_sequence, job.ticket, writing.sequence, text);
 }
 
 bool Engine::step() {
   open_prompts();
   if (!active_.empty()) step_replies();
-  return !active_.empty() || !queue_.empty() || (opened_ && !opened_->is_all_begun());
+  return !active_.empty() || !queue_.empty() || opened_;
 }
 
 /// Takes a reply that has ended to its request.
@@ -300,13 +352,15 @@ void Engine::end(const Writing& writing) {
   Job& job = *writing.job;
   if (job.missing == 0) return;
   try {
-    job.replies[writing.candidate] = writing.stream->finish();
+    job.replies[writing.candidate] = writing.guide->stream().finish();
   } catch (const Error& error) {
     if (concerns_all(error)) throw;
     fail(writing.job, error);
     return;
   }
-  if (--job.missing == 0 && job.request.on_done) job.request.on_done(std::move(job.replies));
+  if (--job.missing > 0) return;
+  prompts_.release(job.ticket);
+  if (job.request.on_done) job.request.on_done(std::move(job.replies));
 }
 
 void Engine::fail(const std::shared_ptr<Job>& job, const Error& error) {

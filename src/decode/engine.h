@@ -10,6 +10,8 @@
 
 #include "core/error.h"
 #include "decode/generation_settings.h"
+#include "decode/guide.h"
+#include "decode/prefix_cache.h"
 #include "decode/reply.h"
 #include "decode/token_drawer.h"
 #include "lm/session.h"
@@ -19,7 +21,7 @@ namespace coala {
 /// What is asked of an engine: replies to a prompt, by settings of its own.
 struct Request {
   EncodedPrompt prompt;
-  GenerationSettings settings;  ///< not is_solo(): SoloWriter writes these
+  GenerationSettings settings;
   /// Takes the candidates, in the order of their numbers, when the last of them is written.
   std::function<void(std::vector<Reply>&&)> on_done;
   /// Takes what made this request, and no other, fail. Nothing more comes of it.
@@ -27,21 +29,24 @@ struct Request {
 };
 
 struct EngineOptions {
-  int streams = 1;        ///< replies that are written together, 1 to 255
+  int streams = 1;        ///< replies that are written together
+  int branches = 0;       ///< sequences beside theirs, for branches and continuations of all of them
   std::size_t cells = 0;  ///< tokens that the cache can hold, see SessionOptions
   int threads = 1;
   /// Tokens of prompts that are evaluated between two steps of the replies: no reply waits longer for a prompt.
   std::size_t prompt_rows = std::numeric_limits<std::size_t>::max();
-  /// Whether the last prompt, and the reply to it that ended last, stay: what the next prompt begins with is then not
-  /// evaluated again. Its numbers differ by rounding from those of a prompt that is evaluated as a whole.
-  bool keeps_last = false;
+  /// So many of the last prompts, each with the reply to it that ended last, stay where there is room: what a prompt
+  /// has in common with one of them is not evaluated again. Its numbers then differ by rounding from those of a prompt
+  /// that is evaluated as a whole.
+  int kept_texts = 0;
 };
 
-/// Writes replies to requests that come and go, with one decode per token of all of them. One thread at a time.
+/// Writes replies to requests that come and go, however they are guided, with one decode per token of all of them:
+/// branches and continuations are rows as any others. One thread at a time.
 ///
-/// A request waits until a stream is free and its prompt and one reply of full length fit into the cells that nobody
-/// may still need; requests are begun in the order in which they came. Its prompt is evaluated once for all of its
-/// candidates. What is wrong with a request ends it and no other.
+/// A request waits until a stream and the branches that it needs are free, and its prompt and one reply of full length
+/// fit into the cells that nobody may still need; requests are begun in the order in which they came. Its prompt is
+/// evaluated once for all of its candidates. What is wrong with a request ends it and no other.
 class Engine {
  public:
   using Ticket = std::uint64_t;
@@ -50,7 +55,7 @@ class Engine {
   Engine(const Backbone& backbone, const EngineOptions& options);
   ~Engine();
 
-  /// @throws Error{BadUsage} for settings out of range, or for a SoloWriter
+  /// @throws Error{BadUsage} for settings out of range, or that need more branches than there are
   Ticket submit(Request request);
 
   /// Evaluates prompts that may begin, and then one token of every reply; calls on_done and on_failure.
@@ -78,14 +83,15 @@ class Engine {
   bool begin_next();
   bool begin_reply();
   void open_prompts();
+  bool has_sequences_for(const Job& job) const;
+  Writing& place_reply(const std::shared_ptr<Job>& job);
+  void release(const Writing& writing);
   void step_replies();
   void end(const Writing& writing);
   void fail(const std::shared_ptr<Job>& job, const Error& error);
   void forget(const Job& job);
-  void close_prompt();
   std::size_t held_cells() const;
-  std::size_t most_reply_tokens(const Job& job) const;
-  std::size_t known_tokens(const Job& job) const;
+  std::size_t cells_of_reply(const Job& job) const;
   void keep(const Writing& writing);
 
   const Backbone& backbone_;
@@ -94,11 +100,11 @@ class Engine {
   TokenDrawer drawer_;
   Ticket last_ticket_ = 0;
   std::deque<std::shared_ptr<Job>> queue_;
-  std::shared_ptr<Job> opened_;  ///< whose prompt is in the prompts' sequence
-  std::vector<Token> kept_;      ///< what else is known to be in it, with keeps_last
+  PrefixCache prompts_;
+  std::shared_ptr<Job> opened_;  ///< whose prompt is being evaluated, or has replies that are not begun
   std::vector<Writing> active_;
-  std::vector<std::shared_ptr<Job>> ending_;  ///< of the step that is being taken; their callbacks are to come
-  std::vector<int> free_sequences_;
+  std::vector<std::shared_ptr<Job>> ending_;       ///< of the step that is being taken; their callbacks are to come
+  std::vector<int> free_streams_, free_branches_;  ///< sequences
 };
 
 }  // namespace coala

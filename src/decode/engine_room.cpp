@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "decode/guide_kinds.h"
+
 namespace coala {
 namespace {
 
@@ -16,8 +18,14 @@ EngineOptions room_for(const Backbone& backbone, const GenerationSettings& setti
   const std::size_t prompt = std::clamp<std::size_t>(longest_prompt_tokens, 1, context);
   const std::size_t reply = std::min(settings.max_tokens, context - prompt);
   const std::size_t replies = static_cast<std::size_t>(settings.candidates) * std::max<std::size_t>(1, most_prompts);
+  const GuideKind& kind = guide_kind(settings);
   EngineOptions options;
   options.threads = threads;
+  if (const int branches = kind.branches(backbone, settings); branches > 0) {
+    options.branches = branches;
+    options.cells = prompt + reply + kind.branch_tokens(backbone, settings, reply);
+    return options;
+  }
   for (auto streams = std::min<std::size_t>(kMostStreams, replies); streams > 0; --streams) {
     // Replies to one prompt share its cells; late ones may all be to different prompts, and one more is opened.
     const std::size_t prompts = std::min(streams, most_prompts) + (most_prompts > 1 ? 1 : 0);

@@ -24,11 +24,16 @@ struct GenerationSettings {
   std::uint64_t seed = 0;
   std::optional<RewardHead> reward = {};      ///< scores every candidate
   const LogitTilt* tilt = nullptr;            ///< of the logits that are drawn from
-  std::optional<BranchSettings> branch = {};  ///< guides by the reward, one candidate after the other
+  std::optional<BranchSettings> branch = {};  ///< guides by the reward
   int sentence_candidates = 0;          ///< continuations of a sentence that the reward chooses from; 0: none are drawn
   const Grammar* grammar = nullptr;     ///< that replies conform to
   std::vector<std::string> stops = {};  ///< a reply ends before the first of these; none is empty
   bool trace = false;                   ///< whether Reply::trace is filled
+  /// Whether log-probabilities, entropies and divergences are taken, each a pass over the vocabulary per token;
+  /// best_of() and is_outside() go by them.
+  bool measures = true;
+  /// Has the trace name so many of the most probable tokens beside each that was drawn, with their log-probabilities.
+  std::optional<std::size_t> alternatives = {};
   /// Receives the text of the only candidate as it grows, whole characters at a time.
   std::function<void(std::string_view)> on_text = {};
 
@@ -36,8 +41,6 @@ struct GenerationSettings {
   /// cannot
   ///   be scored by the head
   void validate() const;
-  /// Are replies written one after the other, by a SoloWriter?
-  bool is_solo() const { return branch || sentence_candidates > 0; }
   /// Are the states of the prompt's tokens a part of a reply's feature?
   bool needs_prompt_states() const;
 };

@@ -19,22 +19,12 @@ const GenerationSettings& checked(const GenerationSettings& settings) {
 
 Generator::Generator(const Backbone& backbone, const GenerationSettings& settings, std::size_t longest_prompt_tokens,
                      std::size_t most_prompts, int threads)
-    : settings_(checked(settings)) {
-  if (settings_.is_solo()) {
-    solo_.emplace(backbone, settings_, longest_prompt_tokens, threads);
-  } else {
-    engine_.emplace(backbone, room_for(backbone, settings_, longest_prompt_tokens, most_prompts, threads));
-  }
-}
-
-const SessionCounts& Generator::counts() const {
-  return solo_ ? solo_->counts() : engine_->counts();
-}
+    : settings_(checked(settings)),
+      engine_(backbone, room_for(backbone, settings_, longest_prompt_tokens, most_prompts, threads)) {}
 
 std::size_t Generator::context_bytes(const Backbone& backbone, const GenerationSettings& settings,
                                      std::size_t longest_prompt_tokens, std::size_t most_prompts) {
-  if (checked(settings).is_solo()) return SoloWriter::context_bytes(backbone, settings, longest_prompt_tokens);
-  return Engine::context_bytes(backbone, room_for(backbone, settings, longest_prompt_tokens, most_prompts, 1));
+  return Engine::context_bytes(backbone, room_for(backbone, checked(settings), longest_prompt_tokens, most_prompts, 1));
 }
 
 std::size_t Generator::group_size(const GenerationSettings& settings, std::size_t prompts) {
@@ -47,24 +37,19 @@ std::size_t Generator::group_size(const GenerationSettings& settings, std::size_
 }
 
 void Generator::generate(std::span<const EncodedPrompt> prompts, const Consumer& consumer) {
-  if (solo_) {
-    solo_->clear();
-    for (std::size_t i = 0; i < prompts.size(); ++i) consumer(i, solo_->write(prompts[i]));
-    return;
-  }
-  engine_->clear();
+  engine_.clear();
   std::vector<Engine::Ticket> tickets(prompts.size());
   std::optional<Error> failure;  // of the first prompt that has one
   for (std::size_t i = 0; i < prompts.size(); ++i) {
     Request request{prompts[i], settings_, {}, {}};
     request.on_done = [&consumer, i](std::vector<Reply>&& candidates) { consumer(i, std::move(candidates)); };
     request.on_failure = [&, i](const Error& error) {
-      for (std::size_t later = i + 1; later < prompts.size(); ++later) engine_->cancel(tickets[later]);
+      for (std::size_t later = i + 1; later < prompts.size(); ++later) engine_.cancel(tickets[later]);
       failure = error;
     };
-    tickets[i] = engine_->submit(std::move(request));
+    tickets[i] = engine_.submit(std::move(request));
   }
-  while (engine_->step()) {
+  while (engine_.step()) {
   }
   if (failure) throw Error(*failure);
 }

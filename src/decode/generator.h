@@ -2,21 +2,19 @@
 
 #include <cstddef>
 #include <functional>
-#include <optional>
 #include <span>
 #include <vector>
 
 #include "decode/engine.h"
 #include "decode/generation_settings.h"
 #include "decode/reply.h"
-#include "decode/solo_writer.h"
 
 namespace coala {
 
 /// Draws replies to a group of prompts by the same settings. One thread at a time.
 ///
 /// Replies are written together, by an engine: when one ends, the next takes its place. Each prompt is evaluated once.
-/// With branch guidance, and where the head chooses sentences, replies are written one after the other.
+/// With branches or continuations, replies are written one after the other.
 ///
 /// Candidate i of a prompt draws from a seed of its own, so that it is the same whatever else is generated, up to
 /// rounding: what is evaluated together decides in what order sums over the cache are taken. The same group gives the
@@ -37,7 +35,7 @@ class Generator {
   void generate(std::span<const EncodedPrompt> prompts, const Consumer& consumer);
   std::vector<Reply> generate(const EncodedPrompt& prompt);
 
-  const SessionCounts& counts() const;
+  const SessionCounts& counts() const { return engine_.counts(); }
   /// Estimate of what a generator needs beside the model.
   static std::size_t context_bytes(const Backbone& backbone, const GenerationSettings& settings,
                                    std::size_t longest_prompt_tokens, std::size_t most_prompts);
@@ -46,8 +44,7 @@ class Generator {
 
  private:
   GenerationSettings settings_;
-  std::optional<SoloWriter> solo_;  ///< of settings that it is for; else the engine
-  std::optional<Engine> engine_;
+  Engine engine_;
 };
 
 }  // namespace coala

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "lm/token_odds.h"
 #include "lm/tokenizer.h"
 
 namespace coala {
@@ -22,10 +23,12 @@ const char* finish_name(Finish finish);  ///< "stop", "length", "context"
 /// A token as it was drawn.
 struct DrawnToken {
   Token token = 0;
-  double log_probability = 0;   ///< under the model as it is
-  double entropy = 0;           ///< of its distribution
-  double divergence = 0;        ///< of the tilted distribution from it; 0 without a tilt
-  std::optional<double> score;  ///< by the head, of the text with it, where branch guidance took that
+  double log_probability = 0;         ///< under the model as it is; as the next two, 0 where nothing is measured
+  double entropy = 0;                 ///< of its distribution
+  double divergence = 0;              ///< of the tilted distribution from it; 0 without a tilt
+  std::optional<double> score;        ///< by the head, of the text with it, where branch guidance took that
+  double guided_log_probability = 0;  ///< in the tilted distribution; as the next, where alternatives are asked for
+  std::vector<TokenProbability> alternatives;  ///< the most probable tokens of the tilted distribution, first the best
 };
 
 /// One reply to a prompt.

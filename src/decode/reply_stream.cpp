@@ -18,17 +18,18 @@ ReplyStream::ReplyStream(const Backbone& backbone, const GenerationSettings& set
       stops_(settings.stops),
       seed_(candidate_seed(settings.seed, prompt.tokens, static_cast<std::size_t>(candidate))),
       sampler_(settings.sampling, seed_, settings.grammar),
-      feature_(std::move(feature)) {
+      feature_(std::move(feature)),
+      decoder_(backbone, prompt) {
   stops_.insert(stops_.end(), prompt.stops.begin(), prompt.stops.end());
   sampler_.accept(prompt.tokens);
 }
 
 void ReplyStream::take(const DrawnToken& drawn) {
   reply_.log_probability += drawn.log_probability;
-  ++reply_.log_probability_tokens;
+  if (settings_.measures) ++reply_.log_probability_tokens;
   reply_.entropy += drawn.entropy;
   reply_.divergence += drawn.divergence;
-  if (settings_.trace) reply_.trace.push_back(drawn);
+  if (settings_.trace || settings_.alternatives) reply_.trace.push_back(drawn);
   if (backbone_.ends_reply(prompt_, reply_.tokens, drawn.token)) {
     // Not part of the reply, neither for its text nor for its score.
     reply_.finish = Finish::Stop;
@@ -37,12 +38,13 @@ void ReplyStream::take(const DrawnToken& drawn) {
     return;
   }
   reply_.tokens.push_back(drawn.token);
+  if (follows_text()) decoder_.add(drawn.token);
   const bool at_limit = reply_.tokens.size() >= settings_.max_tokens;
   finished_ = at_limit || prompt_.tokens.size() + reply_.tokens.size() >= backbone_.identity().context_tokens;
   reply_.finish = at_limit ? Finish::Length : Finish::Context;
   // The last token is evaluated for its state alone.
   waits_ = !finished_ || feature_.has_value();
-  if (!stops_.empty() || settings_.on_text) follow_text();
+  if (follows_text()) follow_text();
 }
 
 void ReplyStream::evaluated(std::span<const float> state) {
@@ -52,6 +54,7 @@ void ReplyStream::evaluated(std::span<const float> state) {
 
 std::unique_ptr<ReplyStream> ReplyStream::branch(std::size_t sentence, int number) const {
   std::unique_ptr<ReplyStream> copy(new ReplyStream(*this));
+  copy->is_hidden_ = true;
   if (number > 0) copy->sampler_.reseed(hash64(fmt::format("sentence {}, {}", sentence, number), seed_));
   return copy;
 }
@@ -66,12 +69,14 @@ bool ReplyStream::ends_sentence() const {
 
 void ReplyStream::chosen(std::optional<double> score) {
   ++reply_.guided_steps;
-  if (settings_.trace) reply_.trace.back().score = score;
+  if (!reply_.trace.empty()) reply_.trace.back().score = score;
+  is_hidden_ = false;
+  if (settings_.on_text && !ending_) show(decoder_.text());
 }
 
 /// Ends the reply before a stop string, and shows what is sure to be in it.
 void ReplyStream::follow_text() {
-  ReplyText reply = backbone_.decode_reply(prompt_, reply_.tokens);
+  ReplyText reply = decoder_.text();
   std::string& text = reply.answer;
   const std::size_t sure = text.size() - (finished_ ? 0 : broken_bytes(text));
   const std::size_t stop = find_stop(std::string_view(text).substr(0, sure), stops_);
@@ -91,17 +96,21 @@ void ReplyStream::follow_text() {
     ending_ = std::move(reply);
     return;
   }
-  const std::size_t unsettled = unsettled_bytes(text, stops_);
-  if (unsettled == 0) {
+  if (unsettled_bytes(text, stops_) == 0) {
     earlier_.clear();
     settled_tokens_ = reply_.tokens.size();
   }
-  const std::size_t settled = text.size() - unsettled;
-  // White space that may be the template's is not the reply's, and the beginning of thoughts none of the answer's.
+  if (settings_.on_text && !is_hidden_) show(reply);
+}
+
+/// White space that may be the template's is not the reply's, and the beginning of thoughts none of the answer's.
+void ReplyStream::show(const ReplyText& reply) {
+  const std::string_view text = reply.answer;
+  const std::size_t settled = text.size() - unsettled_bytes(text, stops_);
   const bool is_answer =
       finished_ || shown_bytes_ > 0 || !reply.reasoning.empty() || !backbone_.may_become_thoughts(text);
-  if (settings_.on_text && settled > shown_bytes_ && is_answer && !prompt_.response_lead.starts_with(text)) {
-    settings_.on_text(std::string_view(text).substr(shown_bytes_, settled - shown_bytes_));
+  if (settled > shown_bytes_ && is_answer && !prompt_.response_lead.starts_with(text)) {
+    settings_.on_text(text.substr(shown_bytes_, settled - shown_bytes_));
     shown_bytes_ = settled;
   }
 }

@@ -12,6 +12,7 @@
 #include "decode/pooled_state.h"
 #include "decode/reply.h"
 #include "lm/backbone.h"
+#include "lm/reply_decoder.h"
 #include "lm/sampler.h"
 
 namespace coala {
@@ -26,6 +27,7 @@ class ReplyStream {
               std::optional<PooledState> feature);
 
   Sampler& sampler() { return sampler_; }
+  const GenerationSettings& settings() const { return settings_; }
   /// Takes the next token, which the sampler drew.
   void take(const DrawnToken& drawn);
   /// Whether nothing more is drawn.
@@ -39,7 +41,7 @@ class ReplyStream {
   void count_guided_step() { ++reply_.guided_steps; }
 
   /// The same reply, to be gone on with differently: number 0 as this one would, the others with random numbers of
-  /// their own, which `sentence` and `number` decide.
+  /// their own, which `sentence` and `number` decide. What it writes is not shown before it is chosen().
   std::unique_ptr<ReplyStream> branch(std::size_t sentence, int number) const;
   /// Does the text end with the end of a sentence, or of a line?
   bool ends_sentence() const;
@@ -53,7 +55,9 @@ class ReplyStream {
 
  private:
   ReplyStream(const ReplyStream&) = default;
+  bool follows_text() const { return !stops_.empty() || settings_.on_text; }
   void follow_text();
+  void show(const ReplyText& reply);
 
   const Backbone& backbone_;
   const GenerationSettings& settings_;
@@ -63,10 +67,12 @@ class ReplyStream {
   Sampler sampler_;
   std::optional<PooledState> feature_;
   Reply reply_;
+  ReplyDecoder decoder_;  ///< of the reply's tokens, where the text is followed as it grows
   bool finished_ = false;
   bool waits_ = false;
   std::optional<ReplyText> ending_;  ///< the text, when a stop string ended it
   std::size_t shown_bytes_ = 0;      ///< of the text, to on_text
+  bool is_hidden_ = false;           ///< from on_text: it may be that another branch is chosen
   /// Features of the last texts, without their last token: a stop string may take tokens back. The first one is that of
   /// `settled_tokens_` tokens, which no stop string can reach any more.
   std::vector<PooledState> earlier_;

@@ -15,6 +15,7 @@
 #include "lm/gguf_file.h"
 #include "lm/log_sink.h"
 #include "lm/model_trial.h"
+#include "lm/reply_decoder.h"
 
 namespace coala {
 namespace {
@@ -374,40 +375,24 @@ std::string Backbone::decode_response(const EncodedPrompt& prompt, std::span<con
 }
 
 ReplyText Backbone::decode_reply(const EncodedPrompt& prompt, std::span<const Token> response) const {
-  const ReplyFormat format = template_ ? template_->reply_format() : ReplyFormat();
-  std::vector<ReplyPiece> pieces;
-  std::vector<Token> plain;  // up to the next mark
-  const auto end_plain = [&] {
-    if (plain.empty()) return;
-    const bool first = pieces.empty();
-    pieces.push_back({first ? decode_response(prompt, plain) : tokenizer_->decode(plain, !first), false});
-    plain.clear();
-  };
-  for (const Token token : response) {
-    if (!tokenizer_->is_control(token)) {
-      plain.push_back(token);
-      continue;
-    }
-    end_plain();
-    pieces.push_back({tokenizer_->control_text(token), true});
-  }
-  end_plain();
-  ReplyText reply = format.split(pieces, prompt.in_thoughts);
-  // An answer without thoughts is the whole reply, read as one text: a character may be broken around a mark.
-  std::string whole;
-  for (const ReplyPiece& piece : pieces) whole += piece.is_mark ? std::string() : piece.text;
-  if (reply.answer == whole && !format.channels) reply.answer = decode_response(prompt, response);
-  return reply;
+  ReplyDecoder decoder(*this, prompt);
+  for (const Token token : response) decoder.add(token);
+  return decoder.text();
+}
+
+const ReplyFormat& Backbone::reply_format() const {
+  static const ReplyFormat kNone;
+  return template_ ? template_->reply_format() : kNone;
 }
 
 bool Backbone::may_become_thoughts(std::string_view answer) const {
-  return (template_ ? template_->reply_format() : ReplyFormat()).may_change(answer);
+  return reply_format().may_change(answer);
 }
 
 bool Backbone::ends_reply(const EncodedPrompt& prompt, std::span<const Token> response, Token token) const {
   const bool is_end = tokenizer_->is_end(token);
   if (!template_) return is_end;
-  const ReplyFormat& format = template_->reply_format();
+  const ReplyFormat& format = reply_format();
   const std::string mark = tokenizer_->control_text(token);
   const bool ends_message = !mark.empty() && format.between.starts_with(mark);
   if (!ends_message || (!is_end && !format.channels)) return is_end;

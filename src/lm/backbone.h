@@ -147,6 +147,11 @@ class Backbone {
   /// reply; and what ends any message of a template with channels ends the answer as well.
   bool ends_reply(const EncodedPrompt& prompt, std::span<const Token> response, Token token) const;
 
+  /// How the template's replies part thoughts and answer.
+  const ReplyFormat& reply_format() const;
+  /// Whether what follows the prompt starts a text for the tokenizer.
+  bool starts_text(const EncodedPrompt& prompt) const;
+
   /// For src/lm only.
   llama_model* handle() const { return model_.get(); }
   const Adapter* adapter() const { return adapter_.get(); }  ///< nullptr: none
@@ -161,8 +166,6 @@ class Backbone {
   struct Free {
     void operator()(llama_model* model) const;
   };
-  /// Whether what follows the prompt starts a text for the tokenizer.
-  bool starts_text(const EncodedPrompt& prompt) const;
   void set_up_template(const std::optional<std::string>& own);
   void check_kind() const;
   void describe();

@@ -47,4 +47,13 @@ std::span<const float> LateOutput::logits(std::span<const float> state) {
   return logits_;
 }
 
+std::span<const float> LateOutput::logits_of(std::span<const std::span<const float>> states) {
+  states_.clear();
+  for (const std::span<const float> state : states) states_.insert(states_.end(), state.begin(), state.end());
+  many_logits_.resize(states.size() * logits_.size());
+  few_rows_->multiply(*weights_, states_.data(), states_.size() / states.size(), states.size(), many_logits_.data(),
+                      *pool_);
+  return many_logits_;
+}
+
 }  // namespace coala

@@ -34,6 +34,8 @@ class LateOutput {
 
   /// The logits of a state [d]; valid until the next call.
   std::span<const float> logits(std::span<const float> state);
+  /// The logits [states][vocabulary] of several; valid until the next call, and beside those of logits().
+  std::span<const float> logits_of(std::span<const std::span<const float>> states);
 
  private:
   static bool on_node(ggml_tensor* node, bool ask, void* self);
@@ -43,6 +45,7 @@ class LateOutput {
   ThreadPool* pool_ = nullptr;            ///< the context's; threads of our own would wait for cores where its spin
   std::optional<FewRows> few_rows_;       ///< once it is known that they are wanted
   std::vector<float> logits_;
+  std::vector<float> states_, many_logits_;  ///< of logits_of()
   bool armed_ = false;
   bool checked_ = false;
   bool possible_ = false;

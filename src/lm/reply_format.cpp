@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "core/utf8.h"
 
@@ -19,22 +20,27 @@ std::string_view without_blank_front(std::string_view text) {
   return begin == kNone ? std::string_view() : text.substr(begin);
 }
 
-/// The pieces as one text, marks included, and which of its bytes are of marks.
+/// The pieces as one text, marks included, and where the marks are.
 struct MarkedText {
   std::string text;
-  std::vector<bool> is_mark;
+  std::vector<std::pair<std::size_t, std::size_t>> marks;  ///< begin and end, in order
 
   explicit MarkedText(std::span<const ReplyPiece> pieces) {
     for (const ReplyPiece& piece : pieces) {
+      if (piece.is_mark) marks.emplace_back(text.size(), text.size() + piece.text.size());
       text += piece.text;
-      is_mark.resize(text.size(), piece.is_mark);
     }
   }
+  /// What is between two places, without the marks.
   std::string plain(std::size_t begin, std::size_t end) const {
     std::string result;
-    for (std::size_t at = begin; at < end; ++at) {
-      if (!is_mark[at]) result += text[at];
+    for (const auto& [mark_begin, mark_end] : marks) {
+      if (mark_begin >= end) break;
+      if (mark_end <= begin) continue;
+      if (mark_begin > begin) result.append(text, begin, mark_begin - begin);
+      begin = mark_end;
     }
+    if (begin < end) result.append(text, begin, end - begin);
     return result;
   }
 };

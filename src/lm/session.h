@@ -40,8 +40,9 @@ class Session {
   struct Row {
     int sequence = 0;
     Token token = 0;
+    bool wants_logits = true;  ///< at once; else they may be left for completed()
   };
-  /// Views of llama.cpp's own buffers, valid until the next call of start(), prefill(), step() or step_to_states().
+  /// Views of buffers that are valid until the next call of start(), prefill() or step().
   struct Output {
     std::span<const float> logits;  ///< [vocabulary], of the next token; empty: not evaluated yet
     std::span<const float> state;   ///< [d], after the final norm
@@ -91,9 +92,6 @@ class Session {
   ///   Error{Interrupted}
   std::span<const Output> step(std::span<const Row> rows);
 
-  /// The same, but leaves the logits for later where the model's form allows that.
-  std::span<const Output> step_to_states(std::span<const Row> rows);
-
   /// The output with its logits, valid until the next call. They are those that step() would have given for fewer than
   /// 16 rows, to the bit; more rows have another kernel, and differ by rounding.
   Output completed(const Output& output);
@@ -132,7 +130,7 @@ class Session {
   void shorten_copies(int sequence, std::size_t length);
   void check_sequence(int sequence) const;
   enum class Wanted { Nothing, States, Logits };
-  std::span<const Output> step(std::span<const Row> rows, Wanted wanted);
+  void evaluate_logits(std::span<const Row> rows);
   void decode(Wanted wanted);
   Output output(std::size_t row, Wanted wanted = Wanted::Logits) const;
 

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <numeric>
 
 #include "core/error.h"
 #include "core/vectorise.h"
@@ -136,6 +137,22 @@ TokenOdds token_odds(std::span<const float> logits, Token token) {
   const double log_sum = std::log(sum.exponentials);
   const double distance = static_cast<double>(logits[static_cast<std::size_t>(token)]) - static_cast<double>(largest);
   return {distance - log_sum, log_sum - sum.weighted / sum.exponentials, static_cast<double>(largest) + log_sum};
+}
+
+std::vector<TokenProbability> most_probable(std::span<const float> logits, std::size_t count) {
+  if (count == 0) return {};
+  const double normaliser = token_odds(logits, 0).log_normaliser;
+  std::vector<Token> tokens(logits.size());
+  std::iota(tokens.begin(), tokens.end(), Token{0});
+  const auto end = tokens.begin() + static_cast<std::ptrdiff_t>(std::min(count, tokens.size()));
+  const auto logit = [&](Token token) { return logits[static_cast<std::size_t>(token)]; };
+  std::partial_sort(tokens.begin(), end, tokens.end(),
+                    [&](Token a, Token b) { return logit(a) > logit(b) || (logit(a) == logit(b) && a < b); });
+  std::vector<TokenProbability> best;
+  for (auto token = tokens.begin(); token != end; ++token) {
+    best.push_back({*token, static_cast<double>(logit(*token)) - normaliser});
+  }
+  return best;
 }
 
 double divergence(std::span<const float> guided, std::span<const float> own, const TokenOdds& of_own) {

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstddef>
 #include <span>
+#include <vector>
 
 #include "lm/tokenizer.h"
 
@@ -20,6 +22,17 @@ struct TokenOdds {
 
 /// @throws Error{BadInput} as largest_logit(), Error{Internal} for a token that is none
 TokenOdds token_odds(std::span<const float> logits, Token token);
+
+/// A token and its log-probability, in nats.
+struct TokenProbability {
+  Token token = 0;
+  double log_probability = 0;
+};
+
+/// The most probable tokens by the logits' softmax, first the best; of equal ones first the smaller number. As many as
+/// asked for, or all.
+/// @throws Error{BadInput} as largest_logit()
+std::vector<TokenProbability> most_probable(std::span<const float> logits, std::size_t count);
 
 /// Kullback-Leibler divergence of the guided distribution from the model's own, in nats: what `guided` expects its own
 /// log-probability to be above the model's. Both are logits of the same vocabulary.

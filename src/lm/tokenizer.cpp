@@ -265,13 +265,17 @@ bool Tokenizer::is_end(Token token) const {
 }
 
 std::string Tokenizer::decode(std::span<const Token> tokens, bool at_start) const {
-  std::string text;
-  for (const Token token : tokens) append_piece(token, text);
-  if (space_prefix_ && at_start && text.starts_with(' ')) text.erase(0, 1);
-  return replace_invalid_utf8(text);
+  std::string bytes;
+  for (const Token token : tokens) append_bytes(token, bytes);
+  return text_of(std::move(bytes), at_start);
 }
 
-void Tokenizer::append_piece(Token token, std::string& to) const {
+std::string Tokenizer::text_of(std::string bytes, bool at_start) const {
+  if (space_prefix_ && at_start && bytes.starts_with(' ')) bytes.erase(0, 1);
+  return replace_invalid_utf8(bytes);
+}
+
+void Tokenizer::append_bytes(Token token, std::string& to) const {
   if (token < 0 || static_cast<std::size_t>(token) >= size_) {
     throw Error(ErrorCode::Internal, fmt::format("token {} is not in a vocabulary of {}", token, size_));
   }

@@ -32,6 +32,9 @@ class Tokenizer {
   /// The text of tokens, the other way round: control tokens give nothing, and where encode() puts a space in front, it
   /// is taken off. Always well-formed UTF-8: a run of bytes that is none becomes one U+FFFD.
   std::string decode(std::span<const Token> tokens, bool at_start) const;
+  /// The same in two steps: the bytes of each token, which may be parts of characters, and the text of all bytes.
+  void append_bytes(Token token, std::string& bytes) const;
+  std::string text_of(std::string bytes, bool at_start) const;
 
   /// A chat template may be written with tokens that the file calls user-defined (ChatML's "<|im_start|>" on an older
   /// vocabulary, the channels of gpt-oss). llama.cpp finds such tokens in every text. Those that stand in the
@@ -81,7 +84,6 @@ class Tokenizer {
   static std::vector<Run> cut(std::string_view text, const Specials& specials);
   void encode_run(const std::string& text, bool at_start, std::vector<Token>& to) const;
   void encode_plain(const std::string& text, bool at_start, std::vector<Token>& to) const;
-  void append_piece(Token token, std::string& to) const;
 
   const llama_vocab* vocab_;
   bool space_prefix_;
