@@ -14,8 +14,6 @@ namespace {
 
 ThreadPool pool(2);
 
-constexpr Loss kLosses[] = {Loss::Squared, Loss::Logistic, Loss::BradleyTerry};
-
 /// Rows with both labels, uneven weights and (not for the squared loss, which has none) margins.
 Targets sample(Loss loss) {
   Targets targets;

@@ -1,6 +1,10 @@
 #include "cli/fit_options.h"
 
+#include <fmt/format.h>
+
 #include <map>
+#include <string>
+#include <vector>
 
 #include "cli/choice.h"
 
@@ -11,13 +15,15 @@ void add_fit_options(CLI::App& command, FitSettings& settings) {
               {"linear", ModelClass::Linear},
               {"cronos", ModelClass::Cronos},
               {"relu", ModelClass::Relu}});
-  const std::map<std::string, Loss> losses{
-      {"bt", Loss::BradleyTerry}, {"logistic", Loss::Logistic}, {"squared", Loss::Squared}};
+  std::map<std::string, Loss> losses;
+  for (const Loss loss : kLosses) losses.emplace(loss_name(loss), loss);
+  std::vector<std::string> names;
+  for (const auto& [name, loss] : losses) names.push_back(name);
   command
       .add_option_function<std::string>(
           "--loss", [&settings, losses](const std::string& name) { settings.loss = losses.at(name); },
-          "Phase I loss (bt, logistic, squared)")
-      ->check(CLI::IsMember({"bt", "logistic", "squared"}))
+          fmt::format("Phase I loss ({})", fmt::join(names, ", ")))
+      ->check(CLI::IsMember(names))
       ->default_str("bt for pairs, logistic for labelled rows");
   command.add_option("--gates", settings.gates, "gates of the gated class: drawn, then refined")
       ->check(CLI::Range(0, 4096))

@@ -73,8 +73,9 @@ TrainingRows::TrainingRows(const FeatureSet& set, const FeatureTransform& transf
   fold_ = folds_by_prompt(set, folds, seed);
   targets_.weights = set.weight.empty() ? std::vector<float>(set.rows(), 1.0f) : set.weight;
   if (set.kind == FeatureKind::Labelled) {
-    if (loss == Loss::BradleyTerry) {
-      throw Error(ErrorCode::BadUsage, "the Bradley-Terry loss needs preference pairs; " + set.path + " has labels",
+    if (pairwise()) {
+      throw Error(ErrorCode::BadUsage,
+                  "the loss " + std::string(loss_name(loss)) + " needs preference pairs; " + set.path + " has labels",
                   "use --loss logistic");
     }
     responses_ = {set.features};

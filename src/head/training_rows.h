@@ -23,7 +23,7 @@ class TrainingRows {
   std::size_t rows() const { return fold_.size(); }
   std::size_t dimension() const { return design_.dimension(); }
   double total_weight() const;
-  bool pairwise() const { return targets_.loss == Loss::BradleyTerry; }
+  bool pairwise() const { return targets_.function().rows() == RowStructure::Pairs; }
 
   /// Some of the rows, sharing the features.
   struct Part {

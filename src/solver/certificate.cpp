@@ -66,7 +66,7 @@ double dual_at_one(const Targets& targets, const std::vector<double>& theta) {
 /// the largest t of [0, min(1, limit)].
 double best_dual(const Targets& targets, const std::vector<double>& theta, double limit) {
   double t = std::min(1.0, limit);
-  if (targets.loss == Loss::Squared) {
+  if (targets.function().is_quadratic()) {
     double linear = 0;
     double square = 0;
     for (std::size_t i = 0; i < theta.size(); ++i) {

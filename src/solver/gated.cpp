@@ -8,7 +8,6 @@
 #include "core/interrupt.h"
 #include "core/resources.h"
 #include "linalg/blas.h"
-#include "linalg/logistic_kernel.h"
 #include "solver/prediction.h"
 
 namespace coala {
@@ -56,31 +55,6 @@ void shrink_group(std::span<const double> q, std::span<const double> m, double b
   for (std::size_t j = 0; j < q.size(); ++j) {
     w[j] = static_cast<float>(beta > 0 ? q[j] * s / (m[j] * s + beta) : q[j] / m[j]);
   }
-}
-
-/// Loss and derivatives of a block of rows; the sum of the derivatives is the loss's slope in the bias.
-struct BlockLoss {
-  double loss = 0;
-  double slope = 0;
-};
-
-BlockLoss block_loss(const Targets& targets, std::size_t first, std::span<const float> z, double bias,
-                     float* derivatives) {
-  if (targets.loss != Loss::Squared) {
-    const float* const margins = targets.margins.empty() ? nullptr : targets.margins.data() + first;
-    const LogisticSums sums = logistic_kernel()(z.data(), targets.labels.data() + first, targets.weights.data() + first,
-                                                margins, z.size(), bias, derivatives);
-    return {sums.loss, sums.slope};
-  }
-  BlockLoss sums;
-  for (std::size_t i = 0; i < z.size(); ++i) {
-    const double prediction = static_cast<double>(z[i]) + bias;
-    const double derivative = loss_derivative(targets, first + i, prediction);
-    sums.loss += loss_value(targets, first + i, prediction);
-    sums.slope += derivative;
-    if (derivatives != nullptr) derivatives[i] = static_cast<float>(derivative);
-  }
-  return sums;
 }
 
 }  // namespace
@@ -248,7 +222,7 @@ void GatedSolver::proximal_step(const Point& y, double beta, Matrix<float>& next
 GatedSolver::Sums GatedSolver::pass(const Point& y, double factor, Point& next, Point& ahead) {
   struct alignas(64) Partial {
     Sums sums;
-    BlockLoss ahead;
+    LossSums ahead;
   };
   std::vector<Partial> partials(f_->chunks());
   const auto map = [&](std::size_t chunk, std::size_t first, std::span<float> z) {
@@ -266,9 +240,9 @@ GatedSolver::Sums GatedSolver::pass(const Point& y, double factor, Point& next, 
       ahead.z[i] = static_cast<float>(value + factor * (value - current_.z[i]));
     }
     std::ranges::copy(z, next.z.begin() + static_cast<long>(first));
-    sums.loss += block_loss(*targets_, first, z, next.bias, nullptr).loss;
-    const std::span<const float> ahead_z(ahead.z.data() + first, z.size());
-    const BlockLoss loss = block_loss(*targets_, first, ahead_z, ahead.bias, z.data());
+    const TargetRows rows = targets_->rows(first, z.size());
+    sums.loss += targets_->function().sums(rows, z.data(), next.bias, nullptr).loss;
+    const LossSums loss = targets_->function().sums(rows, ahead.z.data() + first, ahead.bias, z.data());
     std::ranges::copy(z, ahead.r.begin() + static_cast<long>(first));
     partial.ahead.loss += loss.loss;
     partial.ahead.slope += loss.slope;

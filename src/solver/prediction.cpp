@@ -4,8 +4,6 @@
 #include <cmath>
 #include <vector>
 
-#include "linalg/logistic_kernel.h"
-
 namespace coala {
 namespace {
 
@@ -25,29 +23,18 @@ Sum sum_over_chunks(std::size_t rows, ThreadPool& pool, const Part& part) {
   return total;
 }
 
-struct Sums : LogisticSums {
-  Sums& operator+=(const Sums& other) {
-    loss += other.loss;
-    slope += other.slope;
-    absolute_slope += other.absolute_slope;
-    curvature += other.curvature;
-    return *this;
-  }
-};
-
-LogisticSums logistic_sums(const Targets& targets, std::span<const float> z, double bias, float* derivatives,
-                           ThreadPool& pool) {
-  return sum_over_chunks<Sums>(z.size(), pool, [&](std::size_t begin, std::size_t end) {
-    return Sums{logistic_kernel()(z.data() + begin, targets.labels.data() + begin, targets.weights.data() + begin,
-                                  targets.margins.empty() ? nullptr : targets.margins.data() + begin, end - begin, bias,
-                                  derivatives != nullptr ? derivatives + begin : nullptr)};
+LossSums loss_sums(const Targets& targets, std::span<const float> z, double bias, float* derivatives,
+                   ThreadPool& pool) {
+  return sum_over_chunks<LossSums>(z.size(), pool, [&](std::size_t begin, std::size_t end) {
+    return targets.function().sums(targets.rows(begin, end - begin), z.data() + begin, bias,
+                                   derivatives != nullptr ? derivatives + begin : nullptr);
   });
 }
 
 }  // namespace
 
 double optimal_bias(const Targets& targets, std::span<const float> z, double start, ThreadPool& pool) {
-  if (targets.loss == Loss::Squared) {
+  if (targets.function().is_quadratic()) {
     double sum = 0;
     double weight = 0;
     for (std::size_t i = 0; i < z.size(); ++i) {
@@ -70,7 +57,7 @@ double optimal_bias(const Targets& targets, std::span<const float> z, double sta
   double low = -HUGE_VAL;
   double high = HUGE_VAL;
   for (int step = 0; step < kMostSteps; ++step) {
-    const LogisticSums sums = logistic_sums(targets, z, bias, nullptr, pool);
+    const LossSums sums = loss_sums(targets, z, bias, nullptr, pool);
     // Newton converges quadratically: a slope of 1e-9 now is one of rounding size after the step.
     const bool last = std::abs(sums.slope) <= 1e-9 * sums.absolute_slope;
     (sums.slope > 0 ? high : low) = bias;
@@ -88,25 +75,16 @@ double optimal_bias(const Targets& targets, std::span<const float> z, double sta
 }
 
 double total_loss(const Targets& targets, std::span<const float> z, double bias, ThreadPool& pool) {
-  if (targets.loss != Loss::Squared) return logistic_sums(targets, z, bias, nullptr, pool).loss;
-  double sum = 0;
-  for (std::size_t i = 0; i < z.size(); ++i) sum += loss_value(targets, i, static_cast<double>(z[i]) + bias);
-  return sum;
+  return loss_sums(targets, z, bias, nullptr, pool).loss;
 }
 
 void loss_derivatives(const Targets& targets, std::span<const float> z, double bias, std::span<float> r,
                       ThreadPool& pool) {
-  if (targets.loss != Loss::Squared) {
-    logistic_sums(targets, z, bias, r.data(), pool);
-    return;
-  }
-  for (std::size_t i = 0; i < z.size(); ++i) {
-    r[i] = static_cast<float>(loss_derivative(targets, i, static_cast<double>(z[i]) + bias));
-  }
+  loss_sums(targets, z, bias, r.data(), pool);
 }
 
 double dual_value(const Targets& targets, std::span<const float> theta, double limit, ThreadPool& pool) {
-  if (targets.loss != Loss::Squared) return dual_value_at(targets, theta, std::min(1.0, limit), pool);
+  if (!targets.function().is_quadratic()) return dual_value_at(targets, theta, std::min(1.0, limit), pool);
   double squares = 0;
   double product = 0;
   for (std::size_t i = 0; i < theta.size(); ++i) {
@@ -119,17 +97,14 @@ double dual_value(const Targets& targets, std::span<const float> theta, double l
 }
 
 double dual_value_at(const Targets& targets, std::span<const float> theta, double t, ThreadPool& pool) {
+  const LossFunction& function = targets.function();
   return sum_over_chunks<double>(theta.size(), pool, [&](std::size_t begin, std::size_t end) {
     double sum = 0;
     for (std::size_t i = begin; i < end; ++i) {
       if (targets.weights[i] <= 0) continue;
-      double s = t * theta[i];
-      if (targets.loss != Loss::Squared) {
-        // Rounding to float may leave the domain by half a unit in the last place: pull it back.
-        const double label = targets.labels[i];
-        s = -label * std::clamp(-label * s, 0.0, static_cast<double>(targets.weights[i]));
-      }
-      sum -= loss_conjugate(targets, i, s);
+      // Rounding to float may leave the domain by half a unit in the last place.
+      const Target target = targets[i];
+      sum -= function.conjugate(target, function.in_domain(target, t * theta[i]));
     }
     return sum;
   });

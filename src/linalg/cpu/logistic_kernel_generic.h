@@ -61,8 +61,8 @@ struct LogisticKernelGeneric {
     return total;
   }
 
-  static LogisticSums run(const float* z, const float* labels, const float* weights, const float* margins,
-                          std::size_t n, double bias, float* derivatives) {
+  static LossSums run(const float* z, const float* labels, const float* weights, const float* margins, std::size_t n,
+                      double bias, float* derivatives) {
     Vector loss{};
     Vector slope{};
     Vector absolute{};
