@@ -142,7 +142,7 @@ int main(int count, char** arguments) {
   std::vector<float> logits(backbone.identity().vocabulary);
   constexpr int kTilts = 500;
   const double tilts_begun = monotonic_s();
-  for (int i = 0; i < kTilts; ++i) tilt.add(state, logits, nullptr);
+  for (int i = 0; i < kTilts; ++i) tilt.add(state, 1, logits, nullptr);
   const double tilt_us = (monotonic_s() - tilts_begun) * 1e6 / kTilts;
   fmt::print("a tilt by itself: {:.1f} us\n", tilt_us);
   fmt::print("{}: {} rounds of {} tokens after {}\n{:>20}{:>12}{:>12}\n", backbone.identity().name, rounds, new_tokens,

@@ -443,9 +443,9 @@ TEST(BranchGuidance, WhatAllScoresHaveInCommonChangesNoDraw) {
 class OneTokenTilt : public LogitTilt {
  public:
   OneTokenTilt(Token token, float size) : token_(token), size_(size) {}
-  void add(std::span<const float> state, std::span<float> logits, ThreadPool*) const override {
+  void add(std::span<const float> state, double scale, std::span<float> logits, ThreadPool*) const override {
     EXPECT_EQ(state.size(), 32u);
-    logits[static_cast<std::size_t>(token_)] += size_;
+    logits[static_cast<std::size_t>(token_)] += static_cast<float>(scale) * size_;
   }
 
  private:

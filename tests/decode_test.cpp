@@ -148,7 +148,9 @@ TEST(Generator, LogProbabilitiesAreThoseOfTheModel) {
 /// Lifts one token, so that the guided distribution is another than the model's.
 class LiftOne : public LogitTilt {
  public:
-  void add(std::span<const float>, std::span<float> logits, ThreadPool*) const override { logits[40] += 3; }
+  void add(std::span<const float>, double scale, std::span<float> logits, ThreadPool*) const override {
+    logits[40] += static_cast<float>(3 * scale);
+  }
 };
 
 /// The most probable tokens beside each, of the distribution that is drawn from, against sums in double precision.

@@ -24,8 +24,8 @@ class Lift : public LogitTilt {
  public:
   explicit Lift(Token token, double by, int limit = std::numeric_limits<int>::max())
       : token_(static_cast<std::size_t>(token)), by_(by), limit_(limit) {}
-  void add(std::span<const float>, std::span<float> logits, ThreadPool*) const override {
-    logits[token_] += ++calls_ > limit_ ? std::numeric_limits<float>::quiet_NaN() : static_cast<float>(by_);
+  void add(std::span<const float>, double scale, std::span<float> logits, ThreadPool*) const override {
+    logits[token_] += ++calls_ > limit_ ? std::numeric_limits<float>::quiet_NaN() : static_cast<float>(scale * by_);
   }
 
  private:

@@ -450,10 +450,10 @@ TEST(TokenHead, GuidesAsItsExportsDo) {
   Session of_merged(merged, {1, 64, 1});
   const Session::Output here = plain.start(0, tokens);
   std::vector<float> logits(here.logits.begin(), here.logits.end());
-  tilt.add(here.state, logits, nullptr);
+  tilt.add(here.state, 1, logits, nullptr);
   ThreadPool pool(3);
   std::vector<float> shared(here.logits.begin(), here.logits.end());
-  tilt.add(here.state, shared, &pool);
+  tilt.add(here.state, 1, shared, &pool);
   EXPECT_EQ(shared, logits) << "other bits on three threads";
   const Session::Output there = with_adapter.start(0, tokens);
   const Session::Output apart = of_merged.start(0, tokens);
@@ -543,7 +543,7 @@ TEST(TokenHead, TiedModelsAreMergedAndHaveNoAdapter) {
     // The same weights up to the last norm, so the same states.
     EXPECT_TRUE(std::ranges::equal(here.state, there.state)) << "of token " << step;
     std::vector<float> logits(here.logits.begin(), here.logits.end());
-    tilt.add(here.state, logits, nullptr);
+    tilt.add(here.state, 1, logits, nullptr);
     const double rounding = 1e-4 + tilt_rounding(head, output, kScale, here.state);
     expect_guided(logits, there.logits, here.logits, rounding);
     const Session::Row row{0, static_cast<Token>(std::ranges::max_element(logits) - logits.begin())};
@@ -571,7 +571,7 @@ TEST(TokenHead, ExportsAllowForAFactorOfTheLogits) {
   Session of_merged(merged, {1, 64, 1});
   const Session::Output here = plain.start(0, tokens);
   std::vector<float> logits(here.logits.begin(), here.logits.end());
-  TokenTilt(head, output, kScale).add(here.state, logits, nullptr);
+  TokenTilt(head, output, kScale).add(here.state, 1, logits, nullptr);
   const double rounding = 1e-4 + tilt_rounding(head, output, kScale, here.state);
   const Session::Output there = with_adapter.start(0, tokens);
   const Session::Output apart = of_merged.start(0, tokens);

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <map>
 #include <optional>
 #include <utility>
@@ -12,12 +11,10 @@
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/progress.h"
-#include "core/utf8.h"
 #include "decode/diversity.h"
+#include "decode/named_words.h"
 #include "decode/parallel_generator.h"
 #include "decode/token_tilt.h"
-#include "head/token_fit.h"
-#include "linalg/blas.h"
 
 namespace coala {
 namespace {
@@ -101,43 +98,15 @@ class Trial {
   int threads_;
 };
 
-/// Names the words of the replies that the head raises and lowers the most after a typical state.
-void name_words(const Backbone& backbone, const TokenHead& head, const OutputMatrix& output,
-                std::span<const double> mean_state, GuidanceTrial& trial) {
-  constexpr std::size_t kFewest = 2;  // occurrences of a word that is worth naming
-  constexpr std::size_t kNamed = 10;
+/// How often the tokens of both kinds of replies occur.
+std::map<Token, std::size_t> occurrences_in(const GuidanceTrial& trial) {
   std::map<Token, std::size_t> occurrences;
   for (const GuidedReplies* replies : {&trial.unguided, &trial.tried[trial.chosen]}) {
     for (const std::vector<Token>& tokens : replies->tokens) {
       for (const Token token : tokens) ++occurrences[token];
     }
   }
-  const std::size_t r = head.rank();
-  std::vector<double> direction(r);  // V'e_c goes along with it
-  for (std::size_t a = 0; a < r; ++a) {
-    for (std::size_t b = 0; b < r; ++b) direction[b] += mean_state[a] * static_cast<double>(head.weights(a, b));
-  }
-  std::vector<float> row(output.dimension());
-  std::map<std::string, double> values;
-  for (const auto& [token, count] : occurrences) {
-    const std::string text = backbone.tokenizer().decode({&token, 1}, /*at_start=*/false);
-    const std::string word = text.substr(std::min(text.find_first_not_of(' '), text.size()));
-    if (count < kFewest || word.empty() || find_invalid_utf8(word) != std::string::npos) continue;
-    output.read(static_cast<std::size_t>(token), row);
-    double value = 0;
-    for (std::size_t b = 0; b < r; ++b)
-      value += direction[b] * dot(head.embeddings.row(b), std::span<const float>(row));
-    const auto [place, is_new] = values.emplace(word, value);
-    if (!is_new && std::abs(value) > std::abs(place->second)) place->second = value;
-  }
-  std::vector<std::pair<double, std::string>> order;
-  for (const auto& [word, value] : values) order.emplace_back(value, word);
-  std::ranges::sort(order, std::ranges::greater{});
-  const std::size_t named = std::min(kNamed, order.size() / 2);
-  for (std::size_t i = 0; i < named; ++i) {
-    trial.raised.push_back(order[i].second);
-    trial.lowered.push_back(order[order.size() - 1 - i].second);
-  }
+  return occurrences;
 }
 
 }  // namespace
@@ -171,7 +140,9 @@ GuidanceTrial try_guidance(const Backbone& backbone, const TokenHead& head, cons
     result.scale = scale;
     result.chosen = result.tried.size() - 1;
   }
-  name_words(backbone, head, output, mean_state, result);
+  NamedWords words = name_words(backbone, head, output, mean_state, occurrences_in(result));
+  result.raised = std::move(words.raised);
+  result.lowered = std::move(words.lowered);
   return result;
 }
 

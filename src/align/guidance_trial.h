@@ -8,16 +8,11 @@
 #include "data/record.h"
 #include "extract/feature_settings.h"
 #include "head/token_head.h"
+#include "head/token_weights.h"
 #include "lm/backbone.h"
 #include "lm/output_matrix.h"
 
 namespace coala {
-
-/// How far guidance may move a model from itself, when the head is sure of all that it says: the Kullback-Leibler
-/// divergence per token, as a share of the entropy of the model's own next-token distributions. A model that is sure of
-/// its words (1.5 of them at a time) breaks at a divergence that one with a choice of seven does not notice
-/// (docs/guidance.md, The scale).
-inline constexpr double kGuidanceBudget = 0.1;
 
 struct GuidanceTrialSettings {
   double budget = kGuidanceBudget;  ///< share of the model's entropy

@@ -143,7 +143,7 @@ Token BranchStep::most_probable(const Session::Output& output) {
   std::span<const float> logits = output.logits;
   if (tilt_ != nullptr) {
     tilted_.assign(logits.begin(), logits.end());
-    tilt_->add(output.state, tilted_, session_.threads());
+    tilt_->add(output.state, 1, tilted_, session_.threads());
     logits = tilted_;
   }
   return static_cast<Token>(std::ranges::max_element(logits) - logits.begin());

@@ -38,7 +38,7 @@ ExportLoss export_loss(const Backbone& backbone, const LogitTilt& tilt, const Ba
     std::vector<Token> reply;
     while (reply.size() < kTokens) {
       logits.assign(own.logits.begin(), own.logits.end());
-      tilt.add(own.state, logits, nullptr);
+      tilt.add(own.state, 1, logits, nullptr);
       const Token token = most_probable(logits);
       loss.divergence += divergence(logits, other.logits);
       loss.same_tokens += most_probable(other.logits) == token ? 1 : 0;

@@ -15,7 +15,7 @@ class TiltMixture : public LogitTilt {
 
   /// @param parts  the tilts must outlive it
   explicit TiltMixture(std::vector<Part> parts) : parts_(std::move(parts)) {}
-  void add(std::span<const float> state, std::span<float> logits, ThreadPool* threads) const override;
+  void add(std::span<const float> state, double scale, std::span<float> logits, ThreadPool* threads) const override;
 
  private:
   std::vector<Part> parts_;

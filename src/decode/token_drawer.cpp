@@ -27,7 +27,7 @@ DrawnToken drawn_token(const GenerationSettings& settings, std::span<const float
 std::span<const float> TokenDrawer::tilted(const Session::Output& output, const LogitTilt* tilt, ThreadPool* threads) {
   if (tilt == nullptr) return output.logits;
   tilted_.assign(output.logits.begin(), output.logits.end());
-  tilt->add(output.state, tilted_, threads);
+  tilt->add(output.state, 1, tilted_, threads);
   return tilted_;
 }
 

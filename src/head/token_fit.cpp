@@ -16,6 +16,7 @@
 #include "features/feature_subset.h"
 #include "head/linear_fit.h"
 #include "head/selection.h"
+#include "head/token_weights.h"
 #include "head/training_rows.h"
 #include "linalg/blas.h"
 #include "linalg/factorisation.h"
@@ -157,36 +158,6 @@ FittedProgram fit_program(const FeatureSet& set, const RowLengths& lengths, bool
   return fitted;
 }
 
-/// What a head says of the tokens of the basis' sample, without what the model expects of it.
-/// @param weights  of both kinds of sums, or of tokens alone
-std::vector<double> sample_values(const TokenBasis& basis, std::span<const double> weights) {
-  const std::size_t r = basis.rank();
-  const std::span<const double> bias = weights.last(r);
-  std::vector<double> direction(r);
-  std::vector<double> values;
-  for (std::size_t i = 0; i < basis.sample_states.rows(); ++i) {
-    std::ranges::copy(bias, direction.begin());
-    if (weights.size() > r) {
-      for (std::size_t a = 0; a < r; ++a) {
-        const auto coordinate = static_cast<double>(basis.sample_states(i, a));
-        for (std::size_t b = 0; b < r; ++b) direction[b] += coordinate * weights[a * r + b];
-      }
-    }
-    values.push_back(dot(basis.sample_residuals.row(i), direction));
-  }
-  return values;
-}
-
-double mean_square(std::span<const double> values) {
-  return dot(values, values) / static_cast<double>(values.size());
-}
-
-/// The factor that gives values the unit as their root mean square; 1 where they are zero.
-double to_unit(std::span<const double> values) {
-  const double square = mean_square(values);
-  return square > 0 ? kTokenUnit / std::sqrt(square) : 1;
-}
-
 /// How far the program can be relied on: 2 a - 1 for its accuracy a on rows that its folds had not seen, pulled towards
 /// a coin's by as much as ten prompts weigh, since few may be right by chance. Of labelled rows both labels count
 /// alike.
@@ -210,50 +181,6 @@ double reliability_of(const FittedProgram& fitted, const FeatureSet& set) {
   }
   const auto prompts = static_cast<double>(std::set<std::int64_t>(set.prompt_id.begin(), set.prompt_id.end()).size());
   return std::max(0.0, (2 * accuracy / kinds - 1) * prompts / (prompts + kPriorPrompts));
-}
-
-/// Coordinates k [r] with k'U'h as near to 1 as can be for the sample's states, and 1 in the mean: so a bias on the
-/// vocabulary becomes a part of W, and of the output matrix, which a bias by itself is not.
-std::vector<double> constant_direction(const TokenBasis& basis) {
-  const std::size_t r = basis.rank();
-  const Matrix<float>& states = basis.sample_states;
-  Matrix<double> moments(r, r);
-  const std::vector<double> mean = mean_state(basis);
-  for (std::size_t i = 0; i < states.rows(); ++i) {
-    const std::span<const float> row = states.row(i);
-    for (std::size_t a = 0; a < r; ++a) {
-      const double share = static_cast<double>(row[a]) / static_cast<double>(states.rows());
-      for (std::size_t b = 0; b < r; ++b) moments(a, b) += share * static_cast<double>(row[b]);
-    }
-  }
-  double trace = 0;
-  for (std::size_t a = 0; a < r; ++a) trace += moments(a, a);
-  constexpr double kRidge = 1e-6;  // a sample of fewer tokens than directions still has a solution
-  for (std::size_t a = 0; a < r; ++a) moments(a, a) += kRidge * trace / static_cast<double>(r);
-  std::vector<double> direction = mean;
-  const std::optional<Cholesky> factor = Cholesky::factor(std::move(moments));
-  if (!factor) return std::vector<double>(r);
-  factor->solve(direction);
-  const double at_mean = dot(direction, mean);
-  for (double& value : direction) value = at_mean > 0 ? value / at_mean : 0;
-  return direction;
-}
-
-/// W of the fitted weights, the bias in it, in the unit.
-Matrix<float> head_weights(const TokenBasis& basis, std::span<const double> weights) {
-  const std::size_t r = basis.rank();
-  const std::vector<double> constant = constant_direction(basis);
-  const std::span<const double> bias = weights.last(r);
-  std::vector<double> w(weights.begin(), weights.end() - static_cast<std::ptrdiff_t>(r));
-  for (std::size_t a = 0; a < r; ++a) {
-    for (std::size_t b = 0; b < r; ++b) w[a * r + b] += constant[a] * bias[b];
-  }
-  std::vector<double> applied = w;
-  applied.resize(weights.size());  // no bias beside it
-  const double unit = to_unit(sample_values(basis, applied));
-  Matrix<float> result(r, r);
-  for (std::size_t k = 0; k < w.size(); ++k) result.values()[k] = static_cast<float>(unit * w[k]);
-  return result;
 }
 
 }  // namespace
@@ -295,8 +222,9 @@ TokenFit fit_token_head(const FeatureSet& all_rows, const TokenFitSettings& sett
   TokenHead& head = fit.head;
   head.states = basis.states;
   head.embeddings = basis.embeddings;
-  head.weights = head_weights(basis, best->program.weights);
-  const double unit = to_unit(sample_values(basis, alone.program.weights));
+  head.weights = head_weights(basis, best->program.weights, kTokenUnit);
+  const double strength = sample_strength(basis, alone.program.weights);
+  const double unit = strength > 0 ? kTokenUnit / strength : 1;
   for (const double w : alone.program.weights) head.bias.push_back(static_cast<float>(unit * w));
   fit.token = std::move(best->program);
   fit.context_free = std::move(alone.program);

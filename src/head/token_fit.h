@@ -6,6 +6,7 @@
 #include "features/feature_set.h"
 #include "head/fit.h"
 #include "head/token_head.h"
+#include "head/token_weights.h"
 
 namespace coala {
 
@@ -38,10 +39,6 @@ struct TokenFit {
   bool bias_does = false;     ///< the baseline has seen through held-out pairs as well: the context adds nothing
   double reliability = 0;     ///< from 0 (a coin) to 1: by its accuracy on held-out prompts and by their number
 };
-
-/// The root mean square of q, without what the model expects of it, over the tokens of the training data at scale 1: so
-/// scale 1 moves the model by about an eighth of a nat per token (KL divergence, to the second order).
-inline constexpr double kTokenUnit = 0.5;
 
 /// Fits a token head to a set with token sums (docs/math.md, Token head): the Bradley-Terry loss of pairs, or the
 /// logistic loss of labelled responses, of the sums' products with W and a bias of its own, and a ridge that is

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "core/hash.h"
 
 namespace coala {
 namespace {
@@ -17,6 +18,14 @@ constexpr const char* kStates = "token/states";
 constexpr const char* kWeights = "token/weights";
 
 }  // namespace
+
+std::string hash_of(const TokenHead& head) {
+  Hasher hasher;
+  for (const FileTensor& tensor : tensors_of(head)) {
+    hasher.add(tensor.name).add(tensor.values.data(), tensor.values.size_bytes());
+  }
+  return hasher.hex();
+}
 
 std::vector<FileTensor> tensors_of(const TokenHead& head) {
   const std::size_t r = head.rank();

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "core/matrix.h"
@@ -22,6 +23,9 @@ struct TokenHead {
   std::size_t rank() const { return weights.rows(); }
   std::size_t dimension() const { return states.cols(); }
 };
+
+/// Hash of its numbers.
+std::string hash_of(const TokenHead& head);
 
 /// The tensors of a token head in a head file, "token/..", in the order of their names.
 std::vector<FileTensor> tensors_of(const TokenHead& head);

@@ -1,0 +1,319 @@
+#include "head/token_learner.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <map>
+#include <set>
+
+#include "core/error.h"
+#include "head/token_weights.h"
+#include "linalg/blas.h"
+#include "linalg/factorisation.h"
+#include "solver/loss.h"
+
+namespace coala {
+namespace {
+
+/// How long the sums of tokens alone are made, over those of tokens in their context; see fit_token_head().
+constexpr std::array kBiasLengths{1.0, 4.0};
+/// Penalties, over the mean square of a lesson: from one that lets nothing be learnt to one that lets all be.
+constexpr double kStrongest = 30;
+constexpr double kStep = 3;
+constexpr int kPenalties = 10;
+/// From so many lessons on the choice of the last solution is only followed by its neighbours, but now and then.
+constexpr std::size_t kFew = 100;
+constexpr std::size_t kNowAndThen = 50;
+/// Prompts that a coin's accuracy weighs: few may be right by chance.
+constexpr double kPriorPrompts = 10;
+
+double penalty_at(int place) {
+  return kStrongest * std::pow(kStep, -place);
+}
+
+double root_mean_square(const std::vector<double>& values) {
+  return std::sqrt(dot(values, values) / static_cast<double>(values.size()));
+}
+
+}  // namespace
+
+/// The minimiser, in the lessons' coordinates: w = sum_i alpha_i x_i.
+struct TokenLearner::Solution {
+  std::vector<double> alpha;
+  std::vector<double> foreseen;  ///< log-odds without the lesson and the others of its prompt
+};
+
+TokenLearner::TokenLearner(TokenBasis basis, const TokenHead* prior, double strength)
+    : basis_(std::move(basis)), strength_(strength) {
+  if (prior == nullptr) return;
+  prior_.assign(prior->weights.values().begin(), prior->weights.values().end());
+  prior_.resize(basis_.width());  // its bias is in W
+  if (const double own = sample_strength(basis_, prior_); own > 0) {
+    strength_ = own;
+  } else {
+    prior_.clear();
+  }
+}
+
+void TokenLearner::add(Lesson lesson) {
+  const bool finite = std::ranges::all_of(lesson.sums, [](float value) { return std::isfinite(value); });
+  if (lesson.sums.size() != basis_.width() || !finite) {
+    throw Error(ErrorCode::BadInput, fmt::format("a lesson of {} numbers{}; expected {}", lesson.sums.size(),
+                                                 finite ? "" : ", not all of them finite", basis_.width()));
+  }
+  const std::size_t products = basis_.rank() * basis_.rank();
+  lessons_.push_back(std::move(lesson));
+  const std::span<const float> sums = lessons_.back().sums;
+  std::vector<double> in_context;
+  std::vector<double> bias;
+  for (const Lesson& other : lessons_) {
+    const std::span<const float> others = other.sums;
+    in_context.push_back(dot(sums.first(products), others.first(products)));
+    bias.push_back(dot(sums.subspan(products), others.subspan(products)));
+  }
+  in_context_.push_back(std::move(in_context));
+  bias_.push_back(std::move(bias));
+  foretold_.push_back(prior_.empty() ? 0 : dot(sums, std::span<const double>(prior_)));
+}
+
+void TokenLearner::remove_last() {
+  if (lessons_.empty()) throw Error(ErrorCode::BadUsage, "there is no lesson to take back");
+  lessons_.pop_back();
+  in_context_.pop_back();
+  bias_.pop_back();
+  foretold_.pop_back();
+}
+
+/// Products of lessons, scaled as in fit_token_head(): a lesson's mean square over those of its kind is that of its
+/// columns. The prior's opinion is a column more.
+/// @param bias_length  of the sums of tokens alone, over the others
+Matrix<double> TokenLearner::kernel(double bias_length) const {
+  const std::size_t n = lessons_.size();
+  const Scales scales = scales_of(bias_length);
+  Matrix<double> kernel(n, n);
+  double mean = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    for (std::size_t j = 0; j <= i; ++j) {
+      const double product = scales.in_context * in_context_[i][j] + scales.bias * bias_[i][j];
+      kernel(i, j) = kernel(j, i) = product;
+    }
+    mean += kernel(i, i) / static_cast<double>(n);
+  }
+  const std::vector<double> offsets = prior_offsets();
+  for (std::size_t i = 0; i < n; ++i) {
+    for (std::size_t j = 0; j < n; ++j) kernel(i, j) = kernel(i, j) / mean + offsets[i] * offsets[j];
+  }
+  return kernel;
+}
+
+TokenLearner::Scales TokenLearner::scales_of(double bias_length) const {
+  double in_context = 0;
+  double bias = 0;
+  for (std::size_t i = 0; i < lessons_.size(); ++i) {
+    in_context += in_context_[i][i];
+    bias += bias_[i][i];
+  }
+  return {in_context > 0 ? 1 / in_context : 0, bias > 0 ? bias_length * bias_length / bias : 0};
+}
+
+/// Log-odds of the lessons by the prior: of a size of one.
+std::vector<double> TokenLearner::prior_offsets() const {
+  std::vector<double> offsets = foretold_;
+  const double size = root_mean_square(offsets);
+  for (double& offset : offsets) offset = size > 0 ? offset / size : 0;
+  return offsets;
+}
+
+/// Newton's method on alpha; each system is that of a weighted least-squares problem,
+/// (K + lambda C^-1) alpha = z - o - C^-1 g, in the form that small curvatures c do no harm to (Rasmussen & Williams
+/// 2006, algorithm 3.1).
+/// @param start  alpha of a problem near by
+TokenLearner::Solution TokenLearner::solve(const Matrix<double>& kernel, double penalty,
+                                           std::vector<double> start) const {
+  const std::size_t n = lessons_.size();
+  const std::vector<double> offsets = prior_offsets();
+  constexpr int kMostSteps = 50;
+  constexpr double kFlat = 1e-10;
+  Solution solution{std::move(start), {}};
+  std::vector<double>& alpha = solution.alpha;
+  alpha.resize(n);
+  std::vector<double> z(n), g(n), root(n), b(n);
+  const auto predict = [&](const std::vector<double>& at) {
+    for (std::size_t i = 0; i < n; ++i) z[i] = offsets[i] + dot(kernel.row(i), std::span<const double>(at));
+  };
+  const auto objective = [&](const std::vector<double>& at) {
+    double sum = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+      sum += softplus(-lessons_[i].label * z[i]) + penalty / 2 * at[i] * (z[i] - offsets[i]);
+    }
+    return sum;
+  };
+  std::optional<Cholesky> factor;
+  predict(alpha);
+  double value = objective(alpha);
+  for (int step = 0;; ++step) {
+    double slope = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+      const double y = lessons_[i].label;
+      const double q = sigmoid(-y * z[i]);
+      g[i] = -y * q;
+      root[i] = std::sqrt(std::max(kFlat, q * (1 - q)));
+      b[i] = root[i] * root[i] * (z[i] - offsets[i]) - g[i];
+      slope = std::max(slope, std::abs(penalty * alpha[i] + g[i]));
+    }
+    Matrix<double> system(n, n);
+    for (std::size_t i = 0; i < n; ++i) {
+      for (std::size_t j = 0; j < n; ++j) system(i, j) = root[i] * kernel(i, j) * root[j] / penalty;
+      system(i, i) += 1;
+    }
+    factor = Cholesky::factor(std::move(system));
+    if (!factor) throw Error(ErrorCode::Internal, "the lessons' system is not positive definite");
+    if (slope <= 1e-9 || step == kMostSteps) break;
+    std::vector<double> v(n);
+    for (std::size_t i = 0; i < n; ++i) v[i] = root[i] * dot(kernel.row(i), std::span<const double>(b)) / penalty;
+    factor->solve(v);
+    std::vector<double> next(n);
+    for (std::size_t i = 0; i < n; ++i) next[i] = (b[i] - root[i] * v[i]) / penalty;
+    // Shorter steps where the objective would not fall.
+    bool moved = false;
+    for (double length = 1; length > 1e-6; length /= 2) {
+      std::vector<double> at(n);
+      for (std::size_t i = 0; i < n; ++i) at[i] = alpha[i] + length * (next[i] - alpha[i]);
+      predict(at);
+      const double there = objective(at);
+      if (there > value + 1e-12 * std::abs(value)) continue;
+      moved = there < value;
+      alpha = std::move(at);
+      value = there;
+      break;
+    }
+    if (!moved) {
+      predict(alpha);
+      break;
+    }
+  }
+  leave_out(*factor, penalty, root, z, g, solution);
+  return solution;
+}
+
+/// What each lesson's odds are without those of its prompt, G: one Newton step from the solution. With A = (K + lambda
+/// C^-1)^-1 and the working response y = z - o - C^-1 g = A^-1 alpha, leaving G out gives y_G - (A_GG)^-1 alpha_G.
+void TokenLearner::leave_out(const Cholesky& factor, double penalty, std::span<const double> root,
+                             std::span<const double> z, std::span<const double> g, Solution& solution) const {
+  const std::size_t n = lessons_.size();
+  std::map<std::string, std::vector<std::size_t>> prompts;
+  for (std::size_t i = 0; i < n; ++i) prompts[lessons_[i].prompt].push_back(i);
+  solution.foreseen.assign(n, 0);
+  for (const auto& [prompt, members] : prompts) {
+    // A_GG = C^1/2 (B^-1)_GG C^1/2 / lambda, B the factored system.
+    const std::size_t m = members.size();
+    Matrix<double> block(m, m);
+    for (std::size_t k = 0; k < m; ++k) {
+      std::vector<double> column(n);
+      column[members[k]] = 1;
+      factor.solve(column);
+      for (std::size_t l = 0; l < m; ++l) block(l, k) = column[members[l]];
+    }
+    std::vector<double> right(m);
+    for (std::size_t k = 0; k < m; ++k) right[k] = penalty * solution.alpha[members[k]] / root[members[k]];
+    const std::optional<Cholesky> inner = Cholesky::factor(std::move(block));
+    if (inner) inner->solve(right);
+    for (std::size_t k = 0; k < m; ++k) {
+      const std::size_t i = members[k];
+      const double c = root[i] * root[i];
+      solution.foreseen[i] = z[i] - g[i] / c - right[k] / root[i];
+    }
+  }
+}
+
+/// w in the sums' own columns, the prior's share in it.
+std::vector<double> TokenLearner::weights_of(const Solution& solution, double bias_length) const {
+  const std::size_t n = lessons_.size();
+  const std::size_t products = basis_.rank() * basis_.rank();
+  const Scales scales = scales_of(bias_length);
+  // The kernel was divided by its mean.
+  double mean = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    mean += (scales.in_context * in_context_[i][i] + scales.bias * bias_[i][i]) / static_cast<double>(n);
+  }
+  std::vector<double> weights(basis_.width());
+  for (std::size_t i = 0; i < n; ++i) {
+    for (std::size_t j = 0; j < weights.size(); ++j) {
+      const double scale = (j < products ? scales.in_context : scales.bias) / mean;
+      weights[j] += solution.alpha[i] * scale * static_cast<double>(lessons_[i].sums[j]);
+    }
+  }
+  if (prior_.empty()) return weights;
+  const std::vector<double> offsets = prior_offsets();
+  const double size = root_mean_square(foretold_);
+  const double share = 1 + dot(std::span<const double>(solution.alpha), std::span<const double>(offsets));
+  for (std::size_t j = 0; j < weights.size(); ++j) weights[j] += size > 0 ? share / size * prior_[j] : prior_[j];
+  return weights;
+}
+
+Learned TokenLearner::learn() {
+  Learned learned;
+  learned.head.states = basis_.states;
+  learned.head.embeddings = basis_.embeddings;
+  const std::size_t r = basis_.rank();
+  if (lessons_.empty()) {
+    learned.head.weights = Matrix<float>(r, r);
+    if (!prior_.empty()) std::ranges::copy(std::span(prior_).first(r * r), learned.head.weights.values().begin());
+    learned.head.bias.assign(r, 0.0f);
+    return learned;
+  }
+  std::set<std::string> prompts;
+  for (const Lesson& lesson : lessons_) prompts.insert(lesson.prompt);
+  std::optional<Choice> best;
+  std::vector<double> best_weights;
+  for (std::size_t length = 0; length < kBiasLengths.size(); ++length) {
+    const bool is_near = chosen_ && lessons_.size() > kFew && lessons_.size() % kNowAndThen != 0;
+    if (is_near && length != chosen_->bias_length) continue;
+    const Matrix<double> products = kernel(kBiasLengths[length]);
+    std::vector<double> start;
+    const int first = is_near ? std::max(0, chosen_->penalty - 1) : 0;
+    const int last = is_near ? std::min(kPenalties - 1, chosen_->penalty + 1) : kPenalties - 1;
+    for (int place = first; place <= last; ++place) {
+      const Solution solution = solve(products, penalty_at(place), std::move(start));
+      const Choice choice = judge(solution, length, place);
+      const bool better = !best || choice.loss < best->loss - 1e-12;
+      if (better) {
+        best = choice;
+        best_weights = weights_of(solution, kBiasLengths[length]);
+        learned.foreseen = solution.foreseen;
+      }
+      start = solution.alpha;
+    }
+  }
+  chosen_ = best;
+  learned.penalty = penalty_at(best->penalty);
+  learned.held_out_loss = best->loss;
+  learned.accuracy = best->accuracy;
+  learned.lessons = lessons_.size();
+  const auto count = static_cast<double>(prompts.size());
+  learned.reliability = std::max(0.0, (2 * best->accuracy - 1) * count / (count + kPriorPrompts));
+  const double strength = prior_.empty() ? strength_ * std::sqrt((1 + learned.reliability) / 2) : strength_;
+  learned.head.weights = head_weights(basis_, best_weights, strength);
+  const std::span<const double> alone = std::span<const double>(best_weights).last(r);
+  const double own = sample_strength(basis_, alone);
+  for (const double weight : alone) {
+    learned.head.bias.push_back(static_cast<float>(own > 0 ? strength / own * weight : 0));
+  }
+  return learned;
+}
+
+/// How well the lessons are foreseen by those of other prompts.
+TokenLearner::Choice TokenLearner::judge(const Solution& solution, std::size_t bias_length, int penalty) const {
+  Choice choice{bias_length, penalty, 0, 0};
+  const auto n = static_cast<double>(lessons_.size());
+  for (std::size_t i = 0; i < lessons_.size(); ++i) {
+    const double margin = lessons_[i].label * solution.foreseen[i];
+    choice.loss += softplus(-margin) / n;
+    choice.accuracy += (margin > 0 ? 1 : margin < 0 ? 0 : 0.5) / n;
+  }
+  return choice;
+}
+
+}  // namespace coala

@@ -1,0 +1,89 @@
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/matrix.h"
+#include "features/token_basis.h"
+#include "head/token_head.h"
+#include "linalg/factorisation.h"
+
+namespace coala {
+
+/// What somebody has said of one reply or of two.
+struct Lesson {
+  std::vector<float> sums;  ///< [r r + r], TokenSums of the reply; of two, of the better one less those of the other
+  double label = 1;         ///< +1, or -1 for a reply that is not liked by itself
+  std::string prompt;       ///< key; lessons of the same prompt are left out together where accuracy is measured
+};
+
+/// A head, and what is known of it.
+struct Learned {
+  TokenHead head;                ///< as strong as it may be
+  double reliability = 0;        ///< from 0 (a coin) to 1, by the next and the number of prompts
+  double accuracy = 0;           ///< share of lessons that are foreseen by those of other prompts
+  std::size_t lessons = 0;       ///< that it was measured on
+  double penalty = 0;            ///< that was chosen, over the mean square of a lesson
+  double held_out_loss = 0;      ///< mean, of lessons by those of other prompts
+  std::vector<double> foreseen;  ///< log-odds that those give each lesson
+};
+
+/// A token head that learns lesson by lesson (docs/math.md, Lessons): ridge logistic regression of the lessons' sums,
+///   min sum_i log(1 + exp(-y_i (a w0 + w)'x_i)) + lambda/2 (||w||^2 + (a - 1)^2),
+/// w0 the head that it begins with, at a size that gives a lesson log-odds of one. It is solved in the lessons'
+/// coordinates by Newton's method, whose last factor tells as well what each lesson's odds are without it and the
+/// others of its prompt: so the penalty is chosen, and the accuracy measured, without folds. A solution costs the cube
+/// of the number of lessons, whatever the rank.
+class TokenLearner {
+ public:
+  /// @param basis     its sample says how strong a head is, see sample_strength()
+  /// @param prior     in the coordinates of the basis; null: none
+  /// @param strength  of a head that foresees all; where there is a prior, its own is taken
+  TokenLearner(TokenBasis basis, const TokenHead* prior, double strength);
+
+  /// @throws Error{BadInput} for sums of another size or that are no numbers
+  void add(Lesson lesson);
+  /// @throws Error{BadUsage} when there is none
+  void remove_last();
+  std::size_t size() const { return lessons_.size(); }
+
+  /// The head that all lessons make; without any the prior, or a head that says nothing.
+  Learned learn();
+
+ private:
+  struct Solution;
+  /// Squares of what the two kinds of sums are multiplied with.
+  struct Scales {
+    double in_context = 0;
+    double bias = 0;
+  };
+  /// A place on the path, and how it was judged.
+  struct Choice {
+    std::size_t bias_length = 0;
+    int penalty = 0;
+    double loss = 0;
+    double accuracy = 0;
+  };
+  Scales scales_of(double bias_length) const;
+  std::vector<double> prior_offsets() const;
+  Matrix<double> kernel(double bias_length) const;
+  Solution solve(const Matrix<double>& kernel, double penalty, std::vector<double> start) const;
+  void leave_out(const Cholesky& factor, double penalty, std::span<const double> root, std::span<const double> z,
+                 std::span<const double> g, Solution& solution) const;
+  Choice judge(const Solution& solution, std::size_t bias_length, int penalty) const;
+  std::vector<double> weights_of(const Solution& solution, double bias_length) const;
+
+  TokenBasis basis_;
+  std::vector<double> prior_;  ///< w0 [r r + r]; empty: none
+  double strength_;
+  std::vector<Lesson> lessons_;
+  // Products of each lesson with those before it and itself, of either kind of sums, and what the prior says of each.
+  std::vector<std::vector<double>> in_context_, bias_;
+  std::vector<double> foretold_;
+  std::optional<Choice> chosen_;  ///< by the last solution
+};
+
+}  // namespace coala

@@ -1,0 +1,81 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "data/record.h"
+#include "decode/logit_tilt.h"
+#include "eval/intervals.h"
+#include "extract/feature_extractor.h"
+#include "head/token_learner.h"
+#include "lm/output_matrix.h"
+#include "teach/preference_log.h"
+
+namespace coala {
+
+struct TeacherOptions {
+  std::filesystem::path pairs;       ///< file of preference pairs, which grows; ratings go into one beside it
+  const TokenHead* prior = nullptr;  ///< the head to begin with, copied; null: none
+  FeatureSettings features;          ///< how texts become tokens; the poolings do not matter
+  std::size_t rank = 32;             ///< of the head, without a prior
+  std::uint64_t seed = 0;
+  int threads = 1;
+};
+
+/// What has been learnt so far.
+struct LessonReport {
+  std::size_t pairs = 0;
+  std::size_t ratings = 0;
+  double accuracy = 0;               ///< share of lessons that those of other prompts foresee
+  Interval interval;                 ///< of it, 95 %, Wilson's
+  double reliability = 0;            ///< from 0 (a coin) to 1
+  double last_log_odds = 0;          ///< that the others give the last lesson, for what was said
+  std::vector<std::string> raised;   ///< words of the lessons that the head raises, the most first
+  std::vector<std::string> lowered;  ///< and those that it lowers
+  double evaluation_s = 0;           ///< of the last lesson's texts by the model
+  double solution_s = 0;             ///< of the program
+};
+
+/// Learns a token head from preferences as they are given: one at a time, kept on the disk before anything is made of
+/// it, the convex program solved again from where it stood. From any thread; lessons wait for each other, and nobody
+/// else waits for them.
+class Teacher {
+ public:
+  /// Reads what was said before, and evaluates it where the numbers are not kept ("<pairs>.lessons").
+  /// @throws Error{BadInput} for a model that cannot have a token head or a file that is something else, Error{Io},
+  ///   Error{Interrupted}
+  Teacher(const Backbone& backbone, std::shared_ptr<const OutputMatrix> output, const TeacherOptions& options);
+  ~Teacher();
+
+  /// One reply is better than another. @throws Error{BadInput} for texts that are empty, alike or too long; Error{Io}
+  void prefer(const Prompt& prompt, const std::string& chosen, const std::string& rejected);
+  /// A reply is good, or is not. @throws as prefer()
+  void rate(const Prompt& prompt, const std::string& response, bool liked);
+  /// Takes the last of them back. @throws Error{BadUsage} when there is none
+  void undo();
+
+  LessonReport report() const;
+  /// The head as a tilt at scale 1; it stays what it is when another takes its place. Null: nothing is learnt yet.
+  std::shared_ptr<const LogitTilt> tilt() const;
+  TokenHead head() const;
+  /// All that was said, a line each; pairs or ratings.
+  std::string exported(RecordKind kind);
+
+ private:
+  struct State;
+  void keep(const Record& record);
+  void learn();
+
+  std::mutex work_;  ///< of the state
+  std::unique_ptr<State> state_;
+  mutable std::mutex mutex_;  ///< of what is to be seen while another lesson is learnt
+  LessonReport report_;
+  TokenHead head_;
+  std::shared_ptr<const LogitTilt> tilt_;
+};
+
+}  // namespace coala

@@ -1,0 +1,252 @@
+// A token head that learns lesson by lesson, against Newton's method in the weights and refits without each prompt.
+#include "head/token_learner.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "core/error.h"
+#include "core/random.h"
+#include "head/token_weights.h"
+#include "linalg/factorisation.h"
+#include "support.h"
+
+namespace coala {
+namespace {
+
+constexpr std::size_t kRank = 3;
+constexpr std::size_t kWidth = kRank * kRank + kRank;
+
+TokenBasis random_basis(std::uint64_t seed) {
+  Random random(seed);
+  TokenBasis basis{Matrix<float>(kRank, 5), Matrix<float>(kRank, 5), Matrix<float>(40, kRank),
+                   Matrix<float>(40, kRank)};
+  for (Matrix<float>* part : {&basis.states, &basis.embeddings, &basis.sample_states, &basis.sample_residuals}) {
+    for (float& value : part->values()) value = static_cast<float>(random.normal());
+  }
+  for (std::size_t i = 0; i < 40; ++i) basis.sample_states(i, 0) += 2;  // states have a mean
+  return basis;
+}
+
+/// Lessons of a hidden taste, two of each prompt, some of one reply alone.
+std::vector<Lesson> lessons_of(std::size_t count, double noise, std::uint64_t seed) {
+  Random random(seed);
+  std::vector<double> taste(kWidth);
+  for (double& weight : taste) weight = random.normal();
+  std::vector<Lesson> lessons;
+  for (std::size_t i = 0; i < count; ++i) {
+    Lesson lesson;
+    double score = noise * random.normal();
+    for (std::size_t j = 0; j < kWidth; ++j) {
+      lesson.sums.push_back(static_cast<float>(3 * random.normal()));
+      score += taste[j] * static_cast<double>(lesson.sums[j]);
+    }
+    lesson.prompt = "prompt " + std::to_string(i / 2);
+    if (i % 3 == 2) {
+      lesson.label = score > 0 ? 1 : -1;
+    } else if (score < 0) {
+      for (float& sum : lesson.sums) sum = -sum;
+    }
+    lessons.push_back(std::move(lesson));
+  }
+  return lessons;
+}
+
+/// The program in the weights of scaled columns, by Newton's method in double precision.
+struct Plain {
+  Matrix<double> x;  ///< [n, columns]
+  std::vector<double> offsets, labels;
+  double penalty = 0;
+
+  double odds(const std::vector<double>& w, std::size_t i) const {
+    double z = offsets[i];
+    for (std::size_t j = 0; j < w.size(); ++j) z += x(i, j) * w[j];
+    return z;
+  }
+  std::vector<double> solve(const std::set<std::size_t>& without) const {
+    std::vector<double> w(x.cols());
+    for (int step = 0; step < 60; ++step) {
+      Matrix<double> h(w.size(), w.size());
+      std::vector<double> g(w.size());
+      for (std::size_t j = 0; j < w.size(); ++j) {
+        g[j] = penalty * w[j];
+        h(j, j) = penalty;
+      }
+      for (std::size_t i = 0; i < x.rows(); ++i) {
+        if (without.contains(i)) continue;
+        const double q = 1 / (1 + std::exp(labels[i] * odds(w, i)));
+        for (std::size_t j = 0; j < w.size(); ++j) {
+          g[j] -= labels[i] * q * x(i, j);
+          for (std::size_t k = 0; k < w.size(); ++k) h(j, k) += q * (1 - q) * x(i, j) * x(i, k);
+        }
+      }
+      const auto factor = Cholesky::factor(std::move(h));
+      factor->solve(g);
+      for (std::size_t j = 0; j < w.size(); ++j) w[j] -= g[j];
+    }
+    return w;
+  }
+};
+
+/// @param bias_length  that the learner may have chosen
+Plain plain_of(const std::vector<Lesson>& lessons, double bias_length, double penalty,
+               const std::vector<double>& prior) {
+  const std::size_t n = lessons.size();
+  const bool has_prior = !prior.empty();
+  Plain plain{Matrix<double>(n, kWidth + (has_prior ? 1 : 0)), std::vector<double>(n), {}, penalty};
+  double squares[2] = {};
+  std::vector<double> foretold(n);
+  for (std::size_t i = 0; i < n; ++i) {
+    plain.labels.push_back(lessons[i].label);
+    for (std::size_t j = 0; j < kWidth; ++j) {
+      const auto sum = static_cast<double>(lessons[i].sums[j]);
+      squares[j >= kRank * kRank] += sum * sum;
+      if (has_prior) foretold[i] += sum * prior[j];
+    }
+  }
+  // Of the two kinds of columns, lengths of 1 and bias_length, and then a mean square of 1 for a lesson.
+  const double mean = (1 + bias_length * bias_length) / static_cast<double>(n);
+  for (std::size_t i = 0; i < n; ++i) {
+    for (std::size_t j = 0; j < kWidth; ++j) {
+      const bool bias = j >= kRank * kRank;
+      plain.x(i, j) =
+          static_cast<double>(lessons[i].sums[j]) * (bias ? bias_length : 1) / std::sqrt(squares[bias] * mean);
+    }
+  }
+  if (!has_prior) return plain;
+  double size = 0;
+  for (const double value : foretold) size += value * value / static_cast<double>(n);
+  for (std::size_t i = 0; i < n; ++i) plain.x(i, kWidth) = plain.offsets[i] = foretold[i] / std::sqrt(size);
+  return plain;
+}
+
+/// The weights of the sums as they are.
+std::vector<double> unscaled(const Plain& plain, const std::vector<Lesson>& lessons, const std::vector<double>& w) {
+  std::vector<double> weights(kWidth);
+  for (std::size_t j = 0; j < kWidth; ++j) {
+    for (std::size_t i = 0; i < lessons.size(); ++i) {
+      if (lessons[i].sums[j] == 0) continue;
+      weights[j] = w[j] * plain.x(i, j) / static_cast<double>(lessons[i].sums[j]);
+      break;
+    }
+  }
+  return weights;
+}
+
+TokenHead random_head(std::uint64_t seed) {
+  Random random(seed);
+  TokenHead head{Matrix<float>(kRank, 5), Matrix<float>(kRank, kRank), Matrix<float>(kRank, 5), {}};
+  for (float& value : head.weights.values()) value = static_cast<float>(0.1 * random.normal());
+  head.bias.assign(kRank, 0.0f);
+  return head;
+}
+
+TEST(TokenLearner, SolvesTheProgramAndForeseesAsRefitsDo) {
+  const TokenBasis basis = random_basis(1);
+  const TokenHead head = random_head(2);
+  std::vector<double> w0(head.weights.values().begin(), head.weights.values().end());
+  w0.resize(kWidth);
+  for (const bool has_prior : {false, true}) {
+    for (const std::uint64_t seed : {3u, 4u, 5u}) {
+      const std::vector<Lesson> lessons = lessons_of(60, 6, seed);
+      TokenLearner learner(basis, has_prior ? &head : nullptr, 0.4);
+      for (const Lesson& lesson : lessons) learner.add(lesson);
+      const Learned learned = learner.learn();
+      ASSERT_EQ(learned.foreseen.size(), lessons.size());
+      double nearest = 1e9;
+      for (const double bias_length : {1.0, 4.0}) {
+        const Plain plain = plain_of(lessons, bias_length, learned.penalty, has_prior ? w0 : std::vector<double>());
+        const std::vector<double> w = plain.solve({});
+        std::vector<double> weights = unscaled(plain, lessons, w);
+        if (has_prior) {
+          double size = 0;  // what an offset of one is of the prior
+          for (std::size_t i = 0; i < lessons.size(); ++i) {
+            double foretold = 0;
+            for (std::size_t j = 0; j < kWidth; ++j) foretold += static_cast<double>(lessons[i].sums[j]) * w0[j];
+            size += foretold * foretold / static_cast<double>(lessons.size());
+          }
+          for (std::size_t j = 0; j < kWidth; ++j) weights[j] += (1 + w[kWidth]) / std::sqrt(size) * w0[j];
+        }
+        const double strength = has_prior ? sample_strength(basis, w0) : 0.4 * std::sqrt((1 + learned.reliability) / 2);
+        const Matrix<float> expected = head_weights(basis, weights, strength);
+        double worst = 0;
+        for (std::size_t k = 0; k < expected.values().size(); ++k) {
+          worst =
+              std::max(worst, std::abs(static_cast<double>(expected.values()[k] - learned.head.weights.values()[k])));
+        }
+        nearest = std::min(nearest, worst);
+        if (worst > 1e-4) continue;
+        // One Newton step stands for a refit: what is left is of second order in a lesson's weight.
+        double square = 0;
+        double error = 0;
+        for (std::size_t i = 0; i < lessons.size(); ++i) {
+          std::set<std::size_t> without;
+          for (std::size_t j = 0; j < lessons.size(); ++j) {
+            if (lessons[j].prompt == lessons[i].prompt) without.insert(j);
+          }
+          const double refitted = plain.odds(plain.solve(without), i);
+          square += refitted * refitted;
+          error += (refitted - learned.foreseen[i]) * (refitted - learned.foreseen[i]);
+        }
+        EXPECT_LT(error, 0.01 * square) << seed;
+      }
+      EXPECT_LT(nearest, 1e-4) << seed;
+      EXPECT_GT(learned.accuracy, 0.6) << seed;
+    }
+  }
+}
+
+TEST(TokenLearner, BeginsWithItsPriorAndGoesBackToIt) {
+  const TokenBasis basis = random_basis(1);
+  const TokenHead head = random_head(2);
+  TokenLearner learner(basis, &head, 0.4);
+  EXPECT_EQ(learner.learn().head.weights.values()[0], head.weights.values()[0]);
+  const std::vector<Lesson> lessons = lessons_of(6, 0, 3);
+  std::vector<float> before;
+  for (std::size_t i = 0; i < lessons.size(); ++i) {
+    learner.add(lessons[i]);
+    const Learned learned = learner.learn();
+    if (i == 4) before.assign(learned.head.weights.values().begin(), learned.head.weights.values().end());
+    // As strong as the prior is, whatever the lessons say.
+    std::vector<double> weights(learned.head.weights.values().begin(), learned.head.weights.values().end());
+    weights.resize(kWidth);
+    std::vector<double> own(head.weights.values().begin(), head.weights.values().end());
+    own.resize(kWidth);
+    EXPECT_NEAR(sample_strength(basis, weights), sample_strength(basis, own), 1e-5);
+  }
+  learner.remove_last();
+  const Learned again = learner.learn();
+  for (std::size_t k = 0; k < before.size(); ++k) EXPECT_NEAR(again.head.weights.values()[k], before[k], 1e-6);
+}
+
+TEST(TokenLearner, SaysNothingWithoutLessonsAndLittleWithFew) {
+  TokenLearner learner(random_basis(1), nullptr, 0.4);
+  for (const float weight : learner.learn().head.weights.values()) EXPECT_EQ(weight, 0);
+  learner.add(lessons_of(1, 0, 3).front());
+  const Learned one = learner.learn();
+  EXPECT_EQ(one.reliability, 0) << "one lesson is foreseen by none";
+  EXPECT_EQ(one.accuracy, 0.5);
+  std::vector<double> weights(one.head.weights.values().begin(), one.head.weights.values().end());
+  weights.resize(kWidth);
+  EXPECT_NEAR(sample_strength(random_basis(1), weights), 0.4 * std::sqrt(0.5), 1e-5);
+  // The same prompt twice tells nothing of others.
+  Lesson second = lessons_of(1, 0, 3).front();
+  learner.add(second);
+  EXPECT_EQ(learner.learn().reliability, 0);
+}
+
+TEST(TokenLearner, RefusesWhatIsNoLesson) {
+  TokenLearner learner(random_basis(1), nullptr, 0.4);
+  EXPECT_EQ(test::error_code_of([&] { learner.remove_last(); }), ErrorCode::BadUsage);
+  Lesson lesson = lessons_of(1, 0, 3).front();
+  lesson.sums.pop_back();
+  EXPECT_EQ(test::error_code_of([&] { learner.add(lesson); }), ErrorCode::BadInput);
+  lesson.sums.push_back(NAN);
+  EXPECT_EQ(test::error_code_of([&] { learner.add(lesson); }), ErrorCode::BadInput);
+  EXPECT_EQ(learner.size(), 0u);
+}
+
+}  // namespace
+}  // namespace coala
