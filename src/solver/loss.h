@@ -4,14 +4,9 @@
 #include <string_view>
 #include <vector>
 
-namespace coala {
+#include "coala/fit_choices.h"
 
-/// The convex loss of a prediction z against a target y (docs/math.md, "losses").
-enum class Loss {
-  Squared,       ///< 1/2 (z - y)^2, y in {-1, +1}
-  Logistic,      ///< log(1 + exp(-(y z - margin))), y in {-1, +1}
-  BradleyTerry,  ///< the logistic loss of a pair's score difference: y = +1
-};
+namespace coala {
 
 std::string_view loss_name(Loss loss) noexcept;
 
