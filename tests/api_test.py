@@ -161,9 +161,6 @@ class Installed(unittest.TestCase):
     def test_without_a_language_model(self):
         prefix = self.moved(build_beside("api-solver", "coala-solver", "-DCOALA_LM=OFF"))
         self.assertFalse(os.path.exists(prefix + "/include/coala/model.h"))
-        for header in glob.glob(prefix + "/include/coala/*.h"):
-            run("c++", "-std=c++20", "-fsyntax-only", "-I", prefix + "/include", "-include", header, "-x", "c++",
-                "/dev/null")
         self.check_fit(prefix)
         done = find_lm(prefix, self.path("wants lm"))
         self.assertNotEqual(done.returncode, 0)

@@ -86,8 +86,8 @@ struct Reply {
 COALA_API std::vector<Reply> generate(const Model& model, const Request& request, const Context& context = {});
 
 struct EngineSettings {
-  int streams = 4;                ///< replies that are written together, 1 to 255
-  std::size_t cells = 8192;       ///< tokens of prompts and replies that fit into the cache together
+  int streams = 4;           ///< replies that are written together, 1 to 255
+  std::size_t cells = 8192;  ///< tokens of prompts and replies that the cache holds; at most a context for each stream
   std::size_t prompt_rows = 128;  ///< tokens of prompts that are evaluated between two tokens of the replies
 };
 

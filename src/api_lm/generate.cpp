@@ -1,6 +1,6 @@
 #include "coala/generate.h"
 
-#include <exception>
+#include <algorithm>
 #include <optional>
 
 #include "api_lm/request_engine.h"
@@ -48,9 +48,11 @@ struct [[gnu::visibility("hidden")]] Engine::State {
 
 Engine::Engine(const Model& model, const EngineSettings& settings, const Context& context) {
   const CallScope scope(context);
+  const auto streams = static_cast<std::size_t>(std::max(1, settings.streams));
+  const std::size_t most_cells = model.info().context_tokens * streams;
   state_ = std::make_unique<State>(model,
                                    EngineOptions{.streams = settings.streams,
-                                                 .cells = settings.cells,
+                                                 .cells = std::min(settings.cells, most_cells),
                                                  .threads = threads_of(context),
                                                  .prompt_rows = settings.prompt_rows},
                                    context);
