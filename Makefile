@@ -37,7 +37,8 @@ build: setup
 	$(call configure_and_build,cpu,coala)
 
 PREFIX ?= /usr/local
-install: build
+install: setup
+	$(call configure_and_build,cpu,installed)
 	@cmake --install $(BUILD) --strip --prefix "$(PREFIX)"
 
 package: setup

@@ -34,7 +34,9 @@ function(coala_layer name)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cpp
        ${CMAKE_CURRENT_SOURCE_DIR}/${name}/cpu/*.cpp)
   add_library(coala_${name} STATIC ${sources})
-  target_include_directories(coala_${name} PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
+  set_target_properties(coala_${name} PROPERTIES POSITION_INDEPENDENT_CODE ON CXX_VISIBILITY_PRESET hidden
+                                                 VISIBILITY_INLINES_HIDDEN ON)
+  target_include_directories(coala_${name} PUBLIC ${CMAKE_CURRENT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/include)
   list(TRANSFORM ARG_USES PREPEND coala_)
   target_link_libraries(coala_${name} PUBLIC ${ARG_USES} PRIVATE coala_flags ${ARG_LINKS})
   if(COALA_SANITIZE AND nlohmann_json::nlohmann_json IN_LIST ARG_LINKS)

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""The arrows between the layers: each source includes headers of its own folder and of the layers that
-src/CMakeLists.txt says it uses, and nothing of cli. Usage: layers_test.py"""
+"""The arrows between the layers: each source includes headers of its own folder, of the layers that
+src/CMakeLists.txt says it uses and of include/coala, and nothing of cli. Usage: layers_test.py"""
 
 import os
 import re
 import unittest
 
+PUBLIC = "coala"  # the headers of include/coala, which every layer may include
 SOURCE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "src")
 
 
@@ -33,7 +34,7 @@ class Layers(unittest.TestCase):
                     continue
                 with open(os.path.join(folder, name), encoding="utf-8") as file:
                     for other in re.findall(r'#include "(\w+)/', file.read()):
-                        if other != layer and other not in layers[layer]:
+                        if other not in {layer, PUBLIC, *layers[layer]}:
                             wrong.append(f"{layer}/{name} includes {other}")
         self.assertEqual(wrong, [])
 

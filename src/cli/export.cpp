@@ -10,31 +10,18 @@
 #include "cli/command.h"
 #include "cli/model_features.h"
 #include "cli/model_options.h"
-#include "core/atomic_file.h"
-#include "core/error.h"
 #include "core/progress.h"
-#include "decode/export_loss.h"
-#include "decode/token_export.h"
-#include "decode/token_tilt.h"
+#include "decode/export_head.h"
 
 namespace coala {
 namespace {
-
-enum class ExportFormat {
-  Fitting,  ///< an adapter where the model can have one, else the whole model
-  Lora,
-  Gguf,
-};
 
 struct ExportCommand {
   CommonOptions common;
   ModelOptions model;
   std::string head;
   bool allow_unbound = false;
-  ExportFormat format = ExportFormat::Fitting;
-  MergedType quantised = MergedType::Full;
-  double scale = 1;
-  std::string name;
+  HeadExport settings;
   std::string out;
 };
 
@@ -52,52 +39,29 @@ std::string how_to_use(const ExportCommand& command, bool adapter) {
 
 void run_export(const ExportCommand& command) {
   set_quiet(command.common.quiet);
-  if (is_written_through(command.out)) {
-    throw Error(ErrorCode::BadInput,
-                fmt::format("{} is no file: what is exported is read again and checked", command.out),
-                "name a file with --out");
-  }
   const Head head = load_head(command.head);
-  if (!head.token) {
-    throw Error(ErrorCode::BadInput, fmt::format("{} has no token head, which is what is exported", command.head),
-                "train one with `coala train --token-head` or `coala align`");
-  }
   const Backbone backbone(command.model.file());
   check_model(head, command.head, backbone, command.model, command.allow_unbound);
-  const OutputMatrix output(backbone);
-  const OutputChange change = output_change(*head.token, output, command.scale);
-  const bool adapter =
-      command.format == ExportFormat::Lora || (command.format == ExportFormat::Fitting && !output.tied());
-  if (adapter && command.quantised != MergedType::Full) {
-    throw Error(ErrorCode::BadUsage, "an adapter is not quantised", "add --format gguf, or leave --quantise out");
-  }
-  const std::string name = command.name.empty() ? backbone.identity().name + " (coala)" : command.name;
-  std::optional<ExportLoss> loss;
-  if (adapter) {
-    write_lora(backbone, output, change, name, command.out);
-  } else {
-    write_merged(backbone, output, change, command.quantised, name, command.out);
-    const Progress progress("comparing it with the guided model");
-    const TokenTilt tilt(*head.token, output, command.scale);
-    loss = export_loss(backbone, tilt, Backbone{ModelFile(command.out)}, chosen_threads(command.common));
-  }
-  const std::uintmax_t bytes = std::filesystem::file_size(command.out);
+  const ExportedHead result =
+      export_head(head, command.head, backbone, command.settings, command.out, chosen_threads(command.common));
   if (command.common.json) {
-    nlohmann::ordered_json json{{"out", command.out},         {"format", adapter ? "lora" : "gguf"}, {"name", name},
-                                {"rank", head.token->rank()}, {"guidance_scale", command.scale},     {"bytes", bytes}};
-    if (loss) {
+    nlohmann::ordered_json json{
+        {"out", command.out},  {"format", result.adapter ? "lora" : "gguf"}, {"name", result.name},
+        {"rank", result.rank}, {"guidance_scale", command.settings.scale},   {"bytes", result.bytes}};
+    if (const auto& loss = result.loss) {
       json["loss"] = {{"divergence", loss->divergence}, {"same_tokens", loss->same_tokens}, {"tokens", loss->tokens}};
     }
     print_json(json);
   } else {
     print_out("{}: {} of rank {}, {} bytes\n", command.out,
-              adapter ? "an adapter on the output matrix" : "the model with a change", head.token->rank(), bytes);
-    if (loss) {
+              result.adapter ? "an adapter on the output matrix" : "the model with a change", result.rank,
+              result.bytes);
+    if (const auto& loss = result.loss) {
       print_out(
           "  compared with the guided model: {:.1f} % of {} most probable tokens are the same, {:.5f} nats per token\n",
           100 * loss->same_tokens, loss->tokens, loss->divergence);
     }
-    print_out("{}", how_to_use(command, adapter));
+    print_out("{}", how_to_use(command, result.adapter));
   }
 }
 
@@ -111,16 +75,17 @@ void add_export_command(CLI::App& app) {
   command.add_option("--head", options->head, "head file with a token head")->type_name(kInput)->required();
   command.add_flag("--allow-unbound", options->allow_unbound, "accept a head that does not say which model it is for");
   add_choice(
-      command, "--format", options->format,
+      command, "--format", options->settings.format,
       "lora: an adapter on the output matrix; gguf: the whole model, its output matrix changed; auto: lora, or gguf "
       "where the output matrix is the embedding",
       {{"auto", ExportFormat::Fitting}, {"lora", ExportFormat::Lora}, {"gguf", ExportFormat::Gguf}});
-  add_choice(command, "--quantise", options->quantised,
+  add_choice(command, "--quantise", options->settings.quantised,
              "of a whole model: how the output matrix is stored; none: F16, or F32 as it was",
              {{"none", MergedType::Full}, {"q8_0", MergedType::Q8_0}, {"q6_k", MergedType::Q6_K}});
-  command.add_option("--name", options->name,
+  command.add_option("--name", options->settings.name,
                      "what chat programs list the result as; default: the model's name and (coala)");
-  command.add_option("--guidance-scale", options->scale, "how strongly the head guides, as in `coala generate`")
+  command
+      .add_option("--guidance-scale", options->settings.scale, "how strongly the head guides, as in `coala generate`")
       ->capture_default_str();
   command.add_option("--out", options->out, "file to write")->type_name(kOutput)->required();
   add_common_options(command, options->common);

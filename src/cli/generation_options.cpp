@@ -13,7 +13,6 @@
 #include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/hash.h"
-#include "decode/token_tilt.h"
 
 namespace coala {
 namespace {
@@ -25,7 +24,6 @@ const std::map<std::string, Guidance> kGuidances{{"none", Guidance::None},      
                                                  {"token", Guidance::EachToken}, {"bias", Guidance::Bias}};
 const std::map<std::string, Normalisation> kNormalisations{
     {"minmax", Normalisation::MinMax}, {"zscore", Normalisation::ZScore}, {"raw", Normalisation::Raw}};
-constexpr int kBestOf = 8;
 
 template <class Enum>
 std::string name_of(const std::map<std::string, Enum>& names, Enum value) {
@@ -160,19 +158,13 @@ void add_generation_options(CLI::App& command, GenerationOptions& options) {
   add_sampling_options(command, options);
 }
 
-bool takes_scale(Guidance guidance) {
-  return guidance == Guidance::Branch || guidance == Guidance::EachToken || guidance == Guidance::Bias;
-}
-
 bool chooses_best(const GenerationOptions& options, Guidance guidance) {
-  const bool tilted = guidance == Guidance::EachToken || guidance == Guidance::Bias;
-  return guidance == Guidance::BestOfN || (tilted && options.num_candidates.value_or(1) > 1);
+  return chooses_best({guidance, options.scale, options.num_candidates, options.branch});
 }
 
 Guidance guidance_named(const std::string& name, const Head* head) {
   const Guidance guidance = kGuidances.at(name);
-  const bool tilted = guidance == Guidance::EachToken || guidance == Guidance::Bias;
-  if (tilted && head != nullptr && !head->token) {
+  if (goes_by_token(guidance) && head != nullptr && !head->token) {
     throw Error(ErrorCode::BadUsage, fmt::format("--guidance {} needs a token head, and the head file has none", name),
                 "train one with `coala align`, or with `coala train --token-head` on features of --token-rank 32");
   }
@@ -229,21 +221,8 @@ void complete_settings(GenerationOptions& options, Guidance guidance, const CLI:
 }
 
 void set_guidance(GenerationOptions& options, Guidance guidance, const Backbone& backbone, const Head& head) {
-  GenerationSettings& settings = options.settings;
-  if (chooses_best(options, guidance)) settings.candidates = options.num_candidates.value_or(kBestOf);
-  if (guidance == Guidance::Sentence) settings.sentence_candidates = options.num_candidates.value_or(kBestOf);
-  if (guidance == Guidance::Branch) {
-    if (options.scale) options.branch.scale = *options.scale;
-    settings.branch = options.branch;
-  }
-  if (guidance != Guidance::EachToken && guidance != Guidance::Bias) return;
-  const OutputMatrix output(backbone);
-  if (guidance == Guidance::EachToken) {
-    options.tilt = std::make_unique<TokenTilt>(*head.token, output, options.token_scale());
-  } else {
-    options.tilt = std::make_unique<BiasTilt>(*head.token, output, options.token_scale());
-  }
-  settings.tilt = options.tilt.get();
+  options.tilt =
+      guide(options.settings, {guidance, options.scale, options.num_candidates, options.branch}, backbone, head);
 }
 
 void bind_to_model(GenerationOptions& options, Guidance guidance, const Backbone& backbone, const Head* head) {
@@ -287,7 +266,7 @@ Json settings_fields(const GenerationOptions& options, Guidance guidance) {
               {"thinking", options.thinks},
               {"stop", settings.stops},
               {"grammar", options.grammar_file.empty() ? "" : hash_file(options.grammar_file)}};
-  if (guidance == Guidance::EachToken || guidance == Guidance::Bias) fields["guidance_scale"] = options.token_scale();
+  if (goes_by_token(guidance)) fields["guidance_scale"] = options.token_scale();
   if (settings.sentence_candidates > 0) fields["sentence_candidates"] = settings.sentence_candidates;
   if (settings.branch) {
     fields["guidance_scale"] = settings.branch->scale;

@@ -8,21 +8,9 @@
 #include <vector>
 
 #include "decode/generator.h"
+#include "decode/guidance.h"
 
 namespace coala {
-
-/// How the head takes part in writing.
-enum class Guidance {
-  None,
-  BestOfN,    ///< chooses among replies
-  Sentence,   ///< chooses among ways to go on, sentence by sentence
-  Branch,     ///< scores the next tokens' texts now and then
-  EachToken,  ///< its token head tilts every token's logits
-  Bias,       ///< the same without context: the baseline
-};
-
-/// Does --guidance-scale say how strongly?
-bool takes_scale(Guidance guidance);
 
 /// Options of how replies are drawn, as they are given.
 struct GenerationOptions {

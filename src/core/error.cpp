@@ -1,6 +1,11 @@
 #include "core/error.h"
 
+#include "core/utf8.h"
+
 namespace coala {
+
+Error::Error(ErrorCode code, std::string_view message, std::string_view hint)
+    : std::runtime_error(printable(message)), code_(code), hint_(printable(hint)) {}
 
 int exit_status(ErrorCode code) noexcept {
   switch (code) {

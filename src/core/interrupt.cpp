@@ -9,6 +9,7 @@
 #include <mutex>
 
 #include "core/error.h"
+#include "core/work_context.h"
 
 namespace coala {
 namespace {
@@ -113,7 +114,8 @@ void set_last_words(std::string_view text) noexcept {
 }
 
 bool interrupted() noexcept {
-  return g_signals != 0;
+  const std::atomic<bool>* const stop = work_context().stop;
+  return g_signals != 0 || (stop != nullptr && stop->load(std::memory_order_relaxed));
 }
 
 bool forgive_interrupt() noexcept {

@@ -16,6 +16,7 @@ void install_stop_handler();
 /// What is said when work is ended where it is: after "coala: ".
 void set_last_words(std::string_view text) noexcept;
 
+/// Is the end of the process asked for, or that of this thread's work (core/work_context.h)?
 bool interrupted() noexcept;
 /// For a conversation, in which Ctrl-C ends a reply and not the program: forgets a single one, at once. False, and
 /// nothing is forgotten, when what was asked for is the end of the program.

@@ -96,6 +96,7 @@ void ThreadPool::loop(std::size_t pieces, std::size_t count, std::size_t grain, 
     grain_ = std::max<std::size_t>(1, grain);
     index_ = index;
     body_ = &body;
+    context_ = work_context();
     failure_ = nullptr;
     running_.store(pieces, std::memory_order_relaxed);
     untaken_.store(static_cast<std::int64_t>(pieces), std::memory_order_release);
@@ -180,6 +181,7 @@ void ThreadPool::run_piece(std::size_t piece, int worker) noexcept {
   const std::size_t blocks = (count_ + grain_ - 1) / grain_;
   const std::size_t begin = std::min(count_, blocks * piece / pieces_ * grain_);
   const std::size_t end = std::min(count_, blocks * (piece + 1) / pieces_ * grain_);
+  const WorkScope scope(context_);
   try {
     if (begin < end) (*body_)(index_ == Index::Part ? static_cast<int>(piece) : worker, begin, end);
   } catch (...) {

@@ -13,6 +13,8 @@
 #include <thread>
 #include <vector>
 
+#include "core/work_context.h"
+
 namespace coala {
 
 /// Cores that this process may use: its affinity, and the quota of its container.
@@ -82,6 +84,7 @@ class ThreadPool {
   std::size_t grain_ = 1;
   Index index_ = Index::Part;
   const Body* body_ = nullptr;
+  WorkContext context_;  ///< the caller's
   std::exception_ptr failure_;
   // Of the caller alone.
   Clock::time_point looked_;                        ///< for neighbours, the last time

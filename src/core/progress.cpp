@@ -6,6 +6,8 @@
 #include <system_error>
 #include <utility>
 
+#include "core/work_context.h"
+
 namespace coala {
 namespace {
 
@@ -17,7 +19,13 @@ std::atomic<NewsSink*> g_sink{nullptr};
 std::atomic<bool> g_quiet{false};
 std::atomic<std::uint64_t> g_stages{0};
 std::mutex g_telling;
-std::string g_part;
+thread_local std::string t_part;
+
+/// Who takes the news of this thread's work; null: nobody.
+NewsSink* sink_for_news() {
+  if (NewsSink* const own = work_context().sink; own != nullptr) return own;
+  return g_quiet ? nullptr : g_sink.load();
+}
 
 }  // namespace
 
@@ -26,14 +34,15 @@ void install_news_sink(NewsSink* sink) {
 }
 
 void log_line(const std::string& text) {
-  NewsSink* const sink = g_sink;
-  if (sink == nullptr || g_quiet) return;
+  NewsSink* const sink = sink_for_news();
+  if (sink == nullptr) return;
   const std::lock_guard lock(g_telling);
   sink->line(text);
 }
 
 void log_warning(const std::string& text) {
-  NewsSink* const sink = g_sink;
+  NewsSink* const own = work_context().sink;
+  NewsSink* const sink = own != nullptr ? own : g_sink.load();
   if (sink == nullptr) return;
   const std::lock_guard lock(g_telling);
   sink->warning(text);
@@ -44,13 +53,13 @@ void set_quiet(bool quiet) {
 }
 
 Progress::Progress(std::string stage, std::uint64_t total, std::string unit, std::uint64_t done)
-    : rate_(monotonic_s()) {
+    : sink_(sink_for_news()), rate_(monotonic_s()) {
   state_.id = ++g_stages;
-  state_.stage = g_part + std::move(stage);
+  state_.stage = t_part + std::move(stage);
   state_.unit = std::move(unit);
   state_.done = done;
   state_.total = total;
-  if (g_sink == nullptr || g_quiet) return;
+  if (sink_ == nullptr) return;
   try {
     heart_ = std::thread([this] { beat(); });
   } catch (const std::system_error&) {
@@ -106,8 +115,7 @@ void Progress::beat() {
 }
 
 void Progress::tell(bool ended) {
-  NewsSink* const sink = g_sink;
-  if (sink == nullptr || g_quiet) return;
+  if (sink_ == nullptr) return;
   const double now_s = monotonic_s();
   told_s_ = now_s;
   const double left = state_.total > state_.done ? static_cast<double>(state_.total - state_.done) : 0;
@@ -116,15 +124,15 @@ void Progress::tell(bool ended) {
   state_.left_s = rate_.seconds_left(now_s, left);
   state_.ended = ended;
   const std::lock_guard lock(g_telling);
-  sink->progress(state_);
+  sink_->progress(state_);
 }
 
-ProgressPart::ProgressPart(const std::string& name) : before_(g_part) {
-  g_part += name + ": ";
+ProgressPart::ProgressPart(const std::string& name) : before_(t_part) {
+  t_part += name + ": ";
 }
 
 ProgressPart::~ProgressPart() {
-  g_part = before_;
+  t_part = before_;
 }
 
 }  // namespace coala

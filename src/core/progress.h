@@ -3,39 +3,16 @@
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <thread>
 
+#include "coala/progress.h"
 #include "core/rate_estimate.h"
 #include "core/resources.h"
 
 namespace coala {
 
-/// How a long stage is doing.
-struct ProgressState {
-  std::uint64_t id = 0;  ///< of the stage, different for each
-  std::string stage;
-  std::string unit;         ///< what is counted, in the plural ("tokens")
-  std::uint64_t done = 0;   ///< units
-  std::uint64_t total = 0;  ///< 0: a stage of one piece
-  bool at_most = false;     ///< the stage may end before the total
-  double elapsed_s = 0;
-  std::optional<double> per_second;  ///< units; nothing while it is too early to say, as for the next
-  std::optional<double> left_s;
-  bool ended = false;
-};
-
-/// Where news goes. The library itself never prints: it is silent until a program installs one of these.
-class NewsSink {
- public:
-  virtual ~NewsSink() = default;
-  virtual void line(const std::string& text) = 0;
-  virtual void warning(const std::string& text) = 0;
-  /// Called often, from any thread but by one at a time: what of it is shown is the sink's affair.
-  virtual void progress(const ProgressState& state) = 0;
-};
-
+/// Of work that is done for nobody in particular (core/work_context.h).
 /// @param sink  null: silent. It must outlive all news.
 void install_news_sink(NewsSink* sink);
 
@@ -43,7 +20,7 @@ void install_news_sink(NewsSink* sink);
 void log_line(const std::string& text);
 /// The same for something the user should look at.
 void log_warning(const std::string& text);
-/// Silences log_line and Progress (not warnings).
+/// Silences log_line and Progress (not warnings) of the same.
 void set_quiet(bool quiet);
 
 /// Tells the sink of a long stage from beginning to end, also while nothing advances (by a thread of its own that wakes
@@ -71,6 +48,7 @@ class Progress {
   void tell(bool ended);
   void beat();
 
+  NewsSink* const sink_;  ///< null: there is nobody to tell
   std::mutex mutex_;
   ProgressState state_;
   RateEstimate rate_;

@@ -2,8 +2,8 @@
 
 namespace coala {
 
-/// Version of the program; part of every file that it writes.
-inline constexpr const char* kVersion = "0.1.0";
+/// Version of the program, which CMakeLists.txt states; part of every file that it writes.
+extern const char* const kVersion;
 
 /// Version of what the hidden states are computed with; part of every feature file and head that comes from a model.
 /// It goes up when states change by more than rounding. Version 1, which files do not state, had a fault: attention

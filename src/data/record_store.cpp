@@ -201,6 +201,13 @@ RecordStore::RecordStore(std::span<const Labelled> records, std::string name)
   appender.finish();
 }
 
+RecordStore::RecordStore(std::span<const Pair> records, std::string name)
+    : kind_(RecordKind::Pair), name_(std::move(name)) {
+  Appender appender(*this);
+  for (const Pair& record : records) appender.add(record);
+  appender.finish();
+}
+
 std::uint64_t RecordStore::end_of(std::size_t number) const {
   return number + 1 < offsets_.size() ? offsets_[number + 1] : (file_ ? file_->bytes() : 0) + recent_.size();
 }

@@ -22,8 +22,9 @@ class RecordStore {
   /// @param folder  where the temporary file takes its space; little data stay in memory
   /// @throws what RecordReader throws; Error{Io} when there is no room
   RecordStore(const DataFiles& data, const std::filesystem::path& folder);
-  /// Of labelled responses that come from elsewhere. @param name  for messages
+  /// Of records that come from elsewhere. @param name  for messages
   RecordStore(std::span<const Labelled> records, std::string name);
+  RecordStore(std::span<const Pair> records, std::string name);
 
   std::size_t size() const { return offsets_.size(); }
   RecordKind kind() const { return kind_; }

@@ -4,18 +4,12 @@
 #include <string>
 #include <vector>
 
+#include "coala/model_choices.h"
 #include "lm/backbone.h"
 #include "lm/precision.h"
 
 namespace coala {
 
-/// How a sequence of states becomes one vector.
-enum class Pooling {
-  Mean,
-  Last,
-  MeanAndLast,  ///< both, side by side
-};
-enum class PoolOver { Response, All };      ///< the response's tokens, or the prompt's too
 const char* pooling_name(Pooling pooling);  ///< "mean", "last", "mean+last"
 const char* pool_over_name(PoolOver over);  ///< "response", "all"
 

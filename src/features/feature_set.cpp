@@ -3,12 +3,11 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <cmath>
-#include <limits>
 #include <numeric>
 
 #include "core/error.h"
 #include "core/safetensors.h"
+#include "features/feature_checks.h"
 #include "features/feature_index.h"
 #include "features/states_version.h"
 
@@ -64,9 +63,7 @@ class Loader {
       set.features = map_rows("features");
       rows_ = set.features.rows();
       for (const std::int64_t label : read_integers("labels")) {
-        if (label != -1 && label != 1) {
-          throw bad(fmt::format("the label of row {} is {}", set.labels.size(), label), "labels are -1 or +1");
-        }
+        check_label(label, set.labels.size(), set.path);
         set.labels.push_back(static_cast<std::int8_t>(label));
       }
       set.length = read_lengths("length");
@@ -81,11 +78,7 @@ class Loader {
     }
     set.prefix_tokens = read_lengths("prefix_tokens");
     set.weight = read_column("weight");
-    for (std::size_t i = 0; i < set.weight.size(); ++i) {
-      if (!(set.weight[i] > 0)) {
-        throw bad(fmt::format("the weight of row {} is {}", i, set.weight[i]), "weights must be above 0");
-      }
-    }
+    check_weights(set.weight, set.path);
     set.margin = read_column("margin");
     return set;
   }
@@ -108,9 +101,6 @@ class Loader {
     return Error(ErrorCode::CorruptFile, fmt::format("{} is not a feature file: {}", file_.path().string(), what),
                  "make one with `coala extract`");
   }
-  Error bad(const std::string& what, const std::string& hint) const {
-    return Error(ErrorCode::BadInput, fmt::format("{}: {}", file_.path().string(), what), hint);
-  }
 
   StoredRows map_rows(const std::string& name) const {
     const TensorView& view = file_.tensor(name);
@@ -128,16 +118,7 @@ class Loader {
       file_.read_f32(name, converted.values());
       rows = StoredRows(std::move(converted));
     }
-    std::vector<float> row(rows.cols());
-    for (std::size_t i = 0; i < rows.rows(); ++i) {
-      rows.read(i, 0, std::span<float>(row));
-      for (std::size_t j = 0; j < row.size(); ++j) {
-        if (!std::isfinite(row[j])) {
-          throw bad(fmt::format("'{}' has the value {} in row {}, column {} (counted from 0)", name, row[j], i, j),
-                    "features must be finite; extract them again, or drop that row");
-        }
-      }
-    }
+    check_finite(rows, name, file_.path().string());
     return rows;
   }
 
@@ -174,9 +155,7 @@ class Loader {
     std::vector<std::int32_t> lengths;
     if (!file_.contains(name)) return lengths;
     for (const std::int64_t length : read_integers(name)) {
-      if (length < 0 || length > std::numeric_limits<std::int32_t>::max()) {
-        throw bad(fmt::format("'{}' of row {} is {}", name, lengths.size(), length), "lengths are 0 or more");
-      }
+      check_length(length, lengths.size(), name, file_.path().string());
       lengths.push_back(static_cast<std::int32_t>(length));
     }
     return lengths;
@@ -186,12 +165,7 @@ class Loader {
     if (!file_.contains(name)) return {};
     check_column(name);
     std::vector<float> values = file_.read_f32(name);
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      if (!std::isfinite(values[i])) {
-        throw bad(fmt::format("'{}' has the value {} in row {} (counted from 0)", name, values[i], i),
-                  "it must be finite");
-      }
-    }
+    check_finite(values, name, file_.path().string());
     return values;
   }
 

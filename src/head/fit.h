@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "coala/fit_choices.h"
 #include "core/parallel.h"
 #include "features/feature_set.h"
 #include "head/network.h"
@@ -18,26 +19,12 @@
 
 namespace coala {
 
-enum class ModelClass {
-  Gated,   ///< gated program with a linear group, a path of penalties, the linear model among the candidates
-  Linear,  ///< ridge regression on the chosen loss
-  Cronos,  ///< the paper's program, settings and early stopping
-  Relu,    ///< the paper's program, solved and certified
-};
-
 std::string_view model_class_name(ModelClass model_class) noexcept;
 
 /// Which candidate of a path is taken.
 enum class SelectionRule {
   LowestLoss,        ///< the lowest held-out loss
   OneStandardError,  ///< the strongest penalty within one standard error of it (Breiman et al. 1984): simpler, as good
-};
-
-/// What is done about lengths that predict the preferences.
-enum class LengthControl {
-  None,
-  Covariate,  ///< the length difference is a covariate in training that is dropped when scoring
-  Weights,    ///< pairs weigh such that the longer answer is preferred as often as the shorter one
 };
 
 std::string_view length_control_name(LengthControl control) noexcept;

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "coala/model_choices.h"
 #include "core/error.h"
 #include "data/record.h"
 #include "lm/adapter.h"
@@ -64,13 +65,6 @@ struct BackboneIdentity {
   std::uint64_t active_parameters = 0;
 };
 
-/// How messages become text.
-enum class TemplateMode {
-  Model,   ///< the file's chat template, or the plain one of ChatTemplate when it has none
-  Raw,     ///< none: the contents, a line break after each
-  None,    ///< none: the contents, word for word
-  Parsed,  ///< the contents carry a template already: word for word, their control tokens read as such
-};
 /// The name on the command line and in files; "model" stands for the model's own.
 const char* template_mode_name(TemplateMode mode);
 /// The mode of a name; Model for a template's file.

@@ -64,6 +64,30 @@ bool write_message_to(int to, std::string_view message) {
   return write_all(to, &size, sizeof size) && write_all(to, message.data(), message.size());
 }
 
+/// This thread does not get SIGPIPE while it lives, whatever the program that coala is a part of does with it.
+class WithoutSigpipe {
+ public:
+  WithoutSigpipe() {
+    ::sigemptyset(&pipe_);
+    ::sigaddset(&pipe_, SIGPIPE);
+    sigset_t pending;
+    ::sigpending(&pending);
+    was_pending_ = ::sigismember(&pending, SIGPIPE) == 1;
+    ::pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
+  }
+  ~WithoutSigpipe() {
+    const timespec at_once{};
+    if (!was_pending_) ::sigtimedwait(&pipe_, nullptr, &at_once);
+    ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+  WithoutSigpipe(const WithoutSigpipe&) = delete;
+  WithoutSigpipe& operator=(const WithoutSigpipe&) = delete;
+
+ private:
+  sigset_t pipe_, before_;
+  bool was_pending_ = false;
+};
+
 /// In a child that had so much.
 rlim_t limit_of(rlim_t present_bytes, std::size_t memory_bytes) {
 #ifdef __SANITIZE_ADDRESS__
@@ -157,6 +181,7 @@ ChildProcess::~ChildProcess() {
 }
 
 void ChildProcess::send(std::string_view message) const {
+  const WithoutSigpipe quiet;
   write_message_to(to_child_, message);  // a child that is gone is noticed when it does not answer
 }
 

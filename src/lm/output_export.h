@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <string>
 
+#include "coala/model_choices.h"
 #include "core/matrix.h"
 #include "lm/backbone.h"
 #include "lm/output_matrix.h"
@@ -25,13 +26,6 @@ bool can_have_own_output(const Backbone& backbone, const std::filesystem::path& 
 ///   reads as well, and llama.cpp refuses it; Error{Io}
 void write_lora(const Backbone& backbone, const OutputMatrix& output, const OutputChange& change,
                 const std::string& name, const std::filesystem::path& path);
-
-/// How the changed output matrix is stored.
-enum class MergedType {
-  Full,  ///< F32 when it was F32, else F16
-  Q8_0,  ///< about half of F16; rounds by a 254th of the largest of 32 numbers
-  Q6_K,  ///< two fifths of F16; rows of a multiple of 256 numbers only
-};
 
 /// Writes the whole model with the changed output matrix, all other tensors as they are. A tied matrix becomes one of
 /// its own. What is quantised is so by ggml's own routine; how much of the change is lost in it is for

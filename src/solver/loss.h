@@ -5,13 +5,10 @@
 #include <string_view>
 #include <vector>
 
+#include "coala/fit_choices.h"
 #include "solver/loss_function.h"
 
 namespace coala {
-
-/// The convex loss of a prediction z against a target y (docs/math.md, Losses). What each is stands in the file of its
-/// LossFunction.
-enum class Loss { Squared, Logistic, BradleyTerry };
 
 inline constexpr std::array kLosses{Loss::Squared, Loss::Logistic, Loss::BradleyTerry};
 

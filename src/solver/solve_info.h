@@ -3,12 +3,9 @@
 #include <cstdint>
 #include <string_view>
 
+#include "coala/fit_choices.h"
+
 namespace coala {
-
-/// How a solve ended. None of these is an error: the best iterate is returned with its gap.
-enum class SolveStatus { Solved, IterationLimit, TimeLimit, Interrupted, Stalled };
-
-std::string_view status_name(SolveStatus status) noexcept;
 
 /// What a solve did and how good its result is.
 struct SolveInfo {

@@ -1,0 +1,76 @@
+#include "coala/extract.h"
+
+#include "api_lm/state.h"
+#include "coala/error.h"
+#include "decode/head_model.h"
+#include "eval/metrics.h"
+#include "extract/extract_file.h"
+
+namespace coala::v1 {
+namespace {
+
+ExtractOptions options_of(const coala::FeatureSettings& features, bool skip_bad, const Context& context) {
+  ExtractOptions options;
+  options.features = features;
+  options.threads = threads_of(context);
+  options.skip_bad = skip_bad;
+  return options;
+}
+
+Extraction extraction_of(FeatureSet&& features, const ExtractTotals& totals, std::size_t records) {
+  return {features_of(std::move(features)), records_with_features(records, totals.left_out), totals.counts.tokens,
+          totals.counts.evaluated_tokens, totals.seconds};
+}
+
+Extraction to_memory(const Model& model, const Dataset& data, const ExtractOptions& options) {
+  const RecordStore& store = data.state().store;
+  MemoryExtraction made = extract_to_memory(model.state().backbone, store, options);
+  return extraction_of(std::move(made.features), made.totals, store.size());
+}
+
+}  // namespace
+
+coala::FeatureSettings internal_settings(const FeatureSettings& settings) {
+  coala::FeatureSettings result;
+  result.pooling = settings.pooling;
+  result.over = settings.over;
+  result.max_length_tokens = settings.max_length_tokens;
+  result.template_mode = settings.template_mode;
+  return result;
+}
+
+Extraction extract(const Model& model, const Dataset& data, const FeatureSettings& settings, const Context& context) {
+  const CallScope scope(context);
+  return to_memory(model, data, options_of(internal_settings(settings), settings.skip_bad, context));
+}
+
+Extraction extract_to_file(const Model& model, const Dataset& data, const std::filesystem::path& out,
+                           const FeatureSettings& settings, const Context& context) {
+  const CallScope scope(context);
+  const RecordStore& store = data.state().store;
+  const FileExtraction made = extract_file(model.state().backbone, store, out,
+                                           options_of(internal_settings(settings), settings.skip_bad, context));
+  return extraction_of(load_features(out), made.totals, store.size());
+}
+
+Extraction extract_for(const Head& head, const Model& model, const Dataset& data, bool allow_unbound,
+                       const Context& context) {
+  const CallScope scope(context);
+  const coala::FeatureSettings settings =
+      settings_for_head(head.state().head, head.state().path, model.state().backbone, std::nullopt, allow_unbound);
+  return to_memory(model, data, options_of(settings, /*skip_bad=*/false, context));
+}
+
+std::vector<double> score(const Model& model, const Head& head, const Prompt& prompt,
+                          std::span<const std::string> responses, bool allow_unbound, const Context& context) {
+  std::vector<Labelled> answers;
+  for (const std::string& response : responses) {
+    answers.emplace_back();
+    answers.back().prompt = prompt;
+    answers.back().response = response;
+  }
+  const Dataset data = Dataset::of(std::span<const Labelled>(answers));
+  return score(head, extract_for(head, model, data, allow_unbound, context).features).single;
+}
+
+}  // namespace coala::v1

@@ -1,0 +1,46 @@
+#include "decode/guidance.h"
+
+#include "core/error.h"
+#include "decode/token_tilt.h"
+
+namespace coala {
+
+bool goes_by_token(Guidance guidance) {
+  return guidance == Guidance::EachToken || guidance == Guidance::Bias;
+}
+
+bool takes_scale(Guidance guidance) {
+  return guidance == Guidance::Branch || goes_by_token(guidance);
+}
+
+bool chooses_best(const GuidanceOptions& options) {
+  return options.guidance == Guidance::BestOfN ||
+         (goes_by_token(options.guidance) && options.candidates.value_or(1) > 1);
+}
+
+std::unique_ptr<LogitTilt> guide(GenerationSettings& settings, const GuidanceOptions& options, const Backbone& backbone,
+                                 const Head& head) {
+  if (chooses_best(options)) settings.candidates = options.candidates.value_or(kBestOf);
+  if (options.guidance == Guidance::Sentence) settings.sentence_candidates = options.candidates.value_or(kBestOf);
+  if (options.guidance == Guidance::Branch) {
+    settings.branch = options.branch;
+    if (options.scale) settings.branch->scale = *options.scale;
+  }
+  settings.tilt = nullptr;
+  if (!goes_by_token(options.guidance)) return nullptr;
+  if (!head.token) {
+    throw Error(ErrorCode::BadUsage, "guidance of every token needs a token head, and the head has none",
+                "train one with `coala align`, or with `coala train --token-head` on features of --token-rank 32");
+  }
+  const OutputMatrix output(backbone);
+  std::unique_ptr<LogitTilt> tilt;
+  if (options.guidance == Guidance::EachToken) {
+    tilt = std::make_unique<TokenTilt>(*head.token, output, options.token_scale());
+  } else {
+    tilt = std::make_unique<BiasTilt>(*head.token, output, options.token_scale());
+  }
+  settings.tilt = tilt.get();
+  return tilt;
+}
+
+}  // namespace coala
