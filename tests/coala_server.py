@@ -1,5 +1,6 @@
 """A server under test, and a head for it. Used by the tests serve_*_test.py."""
 
+import atexit
 import http.client
 import json
 import os
@@ -25,6 +26,7 @@ class Server:
         environment = {**os.environ, **({"COALA_API_KEY": key} if key else {})}
         self.process = subprocess.Popen([binary, "serve", "--model", model, "--port", "0", *arguments], text=True,
                                         stderr=subprocess.PIPE, env=environment)
+        atexit.register(self.process.kill)  # of tests that fail
         self.port = None
         for line in self.process.stderr:
             found = re.search(r"http://127\.0\.0\.1:(\d+)/v1", line)

@@ -110,7 +110,7 @@ class Hostile(unittest.TestCase):
                             (("Transfer-Encoding: chunked", "Transfer-Encoding: identity"), body)):
             answer = self.server.raw(head_of(lines=lines) + sent)
             self.assertEqual(len(statuses_in(answer)), 1, (lines, answer))
-            self.assertIn(statuses_in(answer)[0], (400, 413), (lines, answer))
+            self.assertIn(statuses_in(answer)[0], (400, 411, 413), (lines, answer))
         for lines in ((length,), ("Transfer-Encoding: chunked",)):
             framed = body if lines == (length,) else b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
             answer = self.server.raw(head_of(lines=lines) + framed + smuggled)
@@ -129,11 +129,12 @@ class Hostile(unittest.TestCase):
                               (head_of("/health", "GET", lines=("Host: localhost",)), (400,)),
                               (head_of("/health", "BREW"), (400, 405)), (head_of("/health", "TRACE"), (400, 405)),
                               (head_of("/" + "x" * 20_000, "GET"), (414, 404, 400)),
-                              (head_of("/health", "GET", lines=("X: " + "y" * 100_000,)), (431,)),
+                              (head_of("/health", "GET", lines=("X: " + "y" * 100_000,)), (400, 431)),
                               (head_of("/health", "GET", lines=[f"X{i}: y" for i in range(20_000)]), (431,)),
                               (head_of("/health", "GET", lines=("Range: bytes=0-1",)), (200, 206)),
                               (head_of("/health", "GET", version="HTTP/1.0", host=None), (200,))):
             answer = self.server.raw(sent)
+            self.assertEqual(len(statuses_in(answer)), 1, answer)
             self.assertIn(statuses_in(answer)[0], allowed, (sent[:60], answer[:200]))
 
     def test_paths_do_not_reach_files(self):
@@ -192,7 +193,7 @@ class Hostile(unittest.TestCase):
                                   capture_output=True, check=False, timeout=60)
             self.assertEqual(done.returncode, 2, done.stderr)
             self.assertIn("COALA_API_KEY", done.stderr)
-            self.assertEqual(len(done.stderr.strip().splitlines()), 1, done.stderr)
+            self.assertLessEqual(len(done.stderr.strip().splitlines()), 2, done.stderr)
 
     def test_large_bodies(self):
         self.assertEqual(self.server.ask(CHAT, b" " * (9 << 20))[0], 413)

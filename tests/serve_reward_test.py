@@ -44,6 +44,11 @@ class Rewards(unittest.TestCase):
         lines = [json.loads(line) for line in said.stdout.splitlines()]
         return [(line["score"], line["probability"]) for line in lines]
 
+    def rendered(self):
+        """The question as the model's template writes it, control tokens as text."""
+        tokens = self.server.json("/tokenize", {"messages": [{"role": "user", "content": QUESTION}]})["tokens"]
+        return self.server.json("/detokenize", {"tokens": tokens})["content"]
+
     def test_scores_are_those_of_the_command(self):
         expected = self.scored([(QUESTION, document) for document in DOCUMENTS])
         for path in ("/v1/score", "/score"):
@@ -96,10 +101,11 @@ class Rewards(unittest.TestCase):
     def test_openrlhf(self):
         """A prompt and a response rendered by the model's own template, with its tokens as text."""
         expected = [score for score, _ in self.scored([(QUESTION, document) for document in DOCUMENTS])]
-        prompt = f"User: {QUESTION}\nAssistant:"
-        for ends in ("", "</s>", "</s>\n"):
+        prompt = self.rendered().removeprefix("<s>")
+        self.assertIn(QUESTION, prompt)
+        for ends in ("", "</s>", "<|end|>\n", "<|end|></s></s>"):
             for bos in ("", "<s>"):
-                queries = [bos + prompt + " " + document + ends for document in DOCUMENTS]
+                queries = [bos + prompt + document + ends for document in DOCUMENTS]
                 for more in ({}, {"prompts": [bos + prompt] * 5, "labels": ["?"] * 5}, {"prompts": [bos + prompt] * 5}):
                     answer = self.server.json("/get_reward", {"query": queries, **more})
                     self.assertEqual(answer["rewards"], expected, (ends, bos, more))
@@ -112,7 +118,7 @@ class Rewards(unittest.TestCase):
         expected = [score for score, _ in self.scored([(QUESTION, document) for document in DOCUMENTS])]
         conversations = [[{"role": "user", "content": QUESTION}, {"role": "assistant", "content": document}]
                          for document in DOCUMENTS]
-        texts = [f"User: {QUESTION}\nAssistant: {document}" for document in DOCUMENTS]
+        texts = [self.rendered() + document for document in DOCUMENTS]
         for body in ({"messages": conversations}, {"input": texts}):
             classified = self.server.json("/classify", body)
             self.assertEqual([one["probs"] for one in classified["data"]], [[score] for score in expected])

@@ -40,6 +40,9 @@ void check_framing(const httplib::Request& request) {
   if (encodings == 1 && lower_case(request.get_header_value("Transfer-Encoding")) != "chunked") {
     throw bad("the only Transfer-Encoding here is chunked");
   }
+  if (request.method == "POST" && lengths + encodings == 0) {
+    throw RequestError(411, "length_required", "neither Content-Length nor Transfer-Encoding is given");
+  }
   const std::size_t hosts = request.get_header_value_count("Host");
   if (hosts > 1 || (hosts == 0 && request.version == "HTTP/1.1")) throw bad("there must be one Host header");
 }

@@ -54,6 +54,7 @@ class Connection : public httplib::Stream {
     return static_cast<ssize_t>(taken);
   }
   ssize_t write(const char* from, std::size_t size) override {
+    if (head_was_too_long()) return static_cast<ssize_t>(size);  // the library's answer; ours comes
     if (!wait_for(socket_, POLLOUT, Clock::now() + limits_.write_s)) return -1;
     return ::send(socket_, from, size, MSG_NOSIGNAL | MSG_DONTWAIT);
   }
@@ -138,10 +139,11 @@ bool ConnectionServer::process_and_close_socket(socket_t socket) {
     const std::string body =
         R"({"error":{"message":"the header lines are too long","type":"invalid_request_error","param":null,)"
         R"("code":"headers_too_large"}})";
-    connection.httplib::Stream::write(fmt::format(
+    const std::string answer = fmt::format(
         "HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: application/json\r\nContent-Length: {}\r\n"
         "Connection: close\r\n\r\n{}",
-        body.size(), body));
+        body.size(), body);
+    ::send(socket, answer.data(), answer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   }
   if (connection.drains() && !connection.gone()) connection.drain();
   current = nullptr;

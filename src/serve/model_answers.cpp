@@ -53,7 +53,7 @@ std::string text_of(const Tokenizer& tokenizer, const std::vector<Token>& tokens
     }
     std::size_t end = begin;
     while (end < tokens.size() && !tokenizer.is_control(tokens[end])) ++end;
-    text += tokenizer.decode(std::span(tokens).subspan(begin, end - begin), /*at_start=*/begin == 0);
+    text += tokenizer.decode(std::span(tokens).subspan(begin, end - begin), /*at_start=*/true);
     begin = end;
   }
   return text;

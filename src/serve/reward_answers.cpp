@@ -111,88 +111,105 @@ RewardAnswers::Scored RewardAnswers::score(RewardRequest request, const Watch& w
   return scored;
 }
 
-nlohmann::ordered_json RewardAnswers::answer(std::string_view path, const nlohmann::json& json, const Watch& watch) {
-  const std::string_view name = path.substr(path.rfind('/') + 1);
-  const bool reranks = name == "rerank", rewards = name == "get_reward", scores = name == "score";
-  const Scored scored = score(reranks   ? parser_.parse_rerank(json)
-                              : rewards ? parser_.parse_queries(json)
-                              : scores  ? parser_.parse_score(json)
-                                        : parser_.parse_inputs(json),
+namespace {
+
+/// vLLM's lists: "score", "pooling", "classify".
+Json data_of(std::string_view shape, const std::vector<ItemResult>& items) {
+  Json data = Json::array();
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    Json one{{"index", i}};
+    if (shape == "score") {
+      one["object"] = "score";
+      one["score"] = number_of(items[i]);
+    } else if (shape == "pooling") {
+      one["object"] = "pooling";
+      one["data"] = Json::array({number_of(items[i])});
+    } else {
+      one["label"] = "LABEL_0";
+      one["probs"] = Json::array({number_of(items[i])});
+      one["num_classes"] = 1;
+    }
+    data.push_back(with_marks(std::move(one), items[i]));
+  }
+  return data;
+}
+
+/// SGLang's list.
+Json embeddings_of(const std::vector<ItemResult>& items, const char* scale) {
+  Json list = Json::array();
+  for (const ItemResult& item : items) {
+    list.push_back(with_marks({{"embedding", Json::array({number_of(item)})}, {"scale", scale}}, item));
+  }
+  return list;
+}
+
+/// Adds what OpenRLHF reads: numbers alone, which it makes tensors of.
+void add_rewards(const std::vector<ItemResult>& items, Json& answer) {
+  Json numbers = Json::array(), truncated = Json::array(), tokens = Json::array();
+  for (const ItemResult& item : items) {
+    numbers.push_back(number_of(item));
+    truncated.push_back(item.truncated ? 1 : 0);
+    tokens.push_back(item.tokens);
+  }
+  answer["rewards"] = numbers;
+  answer["scores"] = numbers;
+  answer["extra_logs"] = {{"truncated", truncated}, {"tokens", tokens}};
+}
+
+/// Adds the documents that have scores, the best first.
+void add_results(const std::vector<ItemResult>& items, const nlohmann::json& body, Json& answer) {
+  std::vector<std::size_t> order(items.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::erase_if(order, [&](std::size_t i) { return !items[i].score; });
+  std::ranges::stable_sort(order, std::greater(), [&](std::size_t i) { return *items[i].score; });
+  if (const nlohmann::json* most = field(body, "top_n")) order.resize(std::min(order.size(), most->get<std::size_t>()));
+  const nlohmann::json* returns = field(body, "return_documents");
+  answer["results"] = Json::array();
+  for (const std::size_t i : order) {
+    Json one = with_marks({{"index", i}, {"relevance_score", *items[i].score}}, items[i]);
+    if (returns != nullptr && returns->get<bool>()) {
+      const nlohmann::json& document = body["documents"][i];
+      one["document"] = {{"text", document.is_object() ? Json(document["text"]) : Json(document)}};
+    }
+    answer["results"].push_back(std::move(one));
+  }
+}
+
+/// Adds the items without a score, for shapes that have no place for them.
+void add_errors(const std::vector<ItemResult>& items, Json& answer) {
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    if (!items[i].score) answer["errors"].push_back({{"index", i}, {"message", items[i].error}});
+  }
+}
+
+}  // namespace
+
+nlohmann::ordered_json RewardAnswers::answer(std::string_view path, const nlohmann::json& body, const Watch& watch) {
+  const std::string_view shape = path.substr(path.rfind('/') + 1);
+  const Scored scored = score(shape == "rerank"       ? parser_.parse_rerank(body)
+                              : shape == "get_reward" ? parser_.parse_queries(body)
+                              : shape == "score"      ? parser_.parse_score(body)
+                                                      : parser_.parse_inputs(body),
                               watch);
-  const std::vector<ItemResult>& items = scored.items;
+  if (shape == "classify" && field(body, "text") != nullptr) return embeddings_of(scored.items, scored.scale);
   const std::int64_t created = std::time(nullptr);
-  const Json told{{"head", scored.head}, {"digest", model_.rewards.at(scored.head).digest}, {"scale", scored.scale}};
-  const Json usage{{"prompt_tokens", scored.tokens()}, {"completion_tokens", 0}, {"total_tokens", scored.tokens()}};
-  const auto complete = [&](Json answer) {
-    answer["usage"] = usage;
-    answer["coala"] = told;
-    return answer;
-  };
-  Json answer{{"id", fmt::format("{}-{}-{}", name, created, ++asked_)},
+  Json answer{{"id", fmt::format("{}-{}-{}", shape, created, ++asked_)},
               {"object", "list"},
               {"created", created},
               {"model", model_.name + "+" + scored.head}};
-  Json list = Json::array();
-  if (name == "classify" && field(json, "text") != nullptr) {  // SGLang's
-    for (const ItemResult& item : items) {
-      list.push_back(with_marks({{"embedding", Json::array({number_of(item)})}, {"scale", scored.scale}}, item));
-    }
-    return list;
+  if (shape == "rerank") {
+    add_results(scored.items, body, answer);
+    add_errors(scored.items, answer);
+    answer["meta"] = {{"billed_units", {{"total_tokens", scored.tokens()}}}};
+  } else if (shape == "get_reward") {
+    add_rewards(scored.items, answer);
+    add_errors(scored.items, answer);
+  } else {
+    answer["data"] = data_of(shape, scored.items);
   }
-  if (rewards) {
-    Json numbers = Json::array(), truncated = Json::array(), tokens = Json::array(), errors = Json::array();
-    for (std::size_t i = 0; i < items.size(); ++i) {
-      numbers.push_back(number_of(items[i]));
-      truncated.push_back(items[i].truncated ? 1 : 0);
-      tokens.push_back(items[i].tokens);
-      if (!items[i].score) errors.push_back({{"index", i}, {"message", items[i].error}});
-    }
-    answer["rewards"] = answer["scores"] = numbers;
-    answer["extra_logs"] = {{"truncated", truncated}, {"tokens", tokens}};
-    if (!errors.empty()) answer["errors"] = errors;
-    return complete(answer);
-  }
-  if (!reranks) {
-    for (std::size_t i = 0; i < items.size(); ++i) {
-      Json one{{"index", i}};
-      if (scores) {
-        one["object"] = "score";
-        one["score"] = number_of(items[i]);
-      } else if (name == "pooling") {
-        one["object"] = "pooling";
-        one["data"] = Json::array({number_of(items[i])});
-      } else {
-        one["label"] = "LABEL_0";
-        one["probs"] = Json::array({number_of(items[i])});
-        one["num_classes"] = 1;
-      }
-      list.push_back(with_marks(std::move(one), items[i]));
-    }
-    answer["data"] = list;
-    return complete(answer);
-  }
-  std::vector<std::size_t> order(items.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  Json errors = Json::array();
-  std::erase_if(order, [&](std::size_t i) {
-    if (!items[i].score) errors.push_back({{"index", i}, {"message", items[i].error}});
-    return !items[i].score;
-  });
-  std::ranges::stable_sort(order, std::greater(), [&](std::size_t i) { return *items[i].score; });
-  if (const nlohmann::json* most = field(json, "top_n")) order.resize(std::min(order.size(), most->get<std::size_t>()));
-  const nlohmann::json* returns = field(json, "return_documents");
-  for (const std::size_t i : order) {
-    Json one = with_marks({{"index", i}, {"relevance_score", number_of(items[i])}}, items[i]);
-    if (returns != nullptr && returns->get<bool>()) {
-      const nlohmann::json& document = json["documents"][i];
-      one["document"] = {{"text", document.is_object() ? Json(document["text"]) : Json(document)}};
-    }
-    list.push_back(std::move(one));
-  }
-  answer["results"] = list;
-  if (!errors.empty()) answer["errors"] = errors;
-  answer["meta"] = {{"billed_units", {{"total_tokens", scored.tokens()}}}};
-  return complete(answer);
+  answer["usage"] = {{"prompt_tokens", scored.tokens()}, {"completion_tokens", 0}, {"total_tokens", scored.tokens()}};
+  answer["coala"] = {{"head", scored.head}, {"digest", model_.rewards.at(scored.head).digest}, {"scale", scored.scale}};
+  return answer;
 }
 
 }  // namespace coala
