@@ -19,62 +19,9 @@ import tempfile
 import time
 import unittest
 
-QUESTION = "the hen and the inn"
-TOKENS = 24
+sys.dont_write_bytecode = True
 
-
-def pairs():
-    for i in range(60):
-        yield {"prompt": f"Question {i % 20}?", "chosen": f"the hen {i}", "rejected": f"a tree, maybe {i}"}
-
-
-class Server:
-    def __init__(self, *arguments, key=None):
-        environment = {**os.environ, **({"COALA_API_KEY": key} if key else {})}
-        self.process = subprocess.Popen([BINARY, "serve", "--model", MODEL, "--port", "0", *arguments], text=True,
-                                        stderr=subprocess.PIPE, env=environment)
-        self.port = None
-        for line in self.process.stderr:
-            found = re.search(r"http://127\.0\.0\.1:(\d+)/v1", line)
-            if found:
-                self.port = int(found[1])
-                break
-        assert self.port, "the server did not start"
-
-    def ask(self, path, body=None, headers=None, method=None):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        data = body if body is None or isinstance(body, (bytes, str)) else json.dumps(body)
-        connection.request(method or ("GET" if data is None else "POST"), path, data,
-                           {"Content-Type": "application/json", **(headers or {})})
-        response = connection.getresponse()
-        text = response.read().decode("utf-8")
-        connection.close()
-        return response.status, text
-
-    def json(self, path, body=None, status=200):
-        got, text = self.ask(path, body)
-        assert got == status, (got, text)
-        return json.loads(text)
-
-    def chat(self, status=200, **fields):
-        body = {"messages": [{"role": "user", "content": QUESTION}], "max_tokens": TOKENS, "seed": 5, **fields}
-        return self.json("/v1/chat/completions", body, status)
-
-    def stream(self, path="/v1/chat/completions", **fields):
-        body = {"messages": [{"role": "user", "content": QUESTION}], "max_tokens": TOKENS, "seed": 5, "stream": True,
-                **fields}
-        status, text = self.ask(path, body)
-        assert status == 200, text
-        lines = [line[6:] for line in text.split("\n\n") if line]
-        assert lines[-1] == "[DONE]", text
-        return [json.loads(line) for line in lines[:-1]]
-
-    def stop(self):
-        self.process.send_signal(signal.SIGINT)
-        start = time.monotonic()
-        status = self.process.wait(20)
-        self.process.stderr.close()
-        return status, time.monotonic() - start
+from coala_server import QUESTION, TOKENS, Server, align  # noqa: E402
 
 
 def text_of(answer, choice=0):
@@ -85,13 +32,9 @@ class Serve(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.folder = tempfile.mkdtemp(prefix="coala-serve-")
-        with open(os.path.join(cls.folder, "pairs.jsonl"), "w", encoding="utf-8") as file:
-            file.writelines(json.dumps(pair) + "\n" for pair in pairs())
-        for name, seed in (("hens", "0"), ("more", "1")):
-            subprocess.run([BINARY, "align", "--model", MODEL, "--data", "pairs.jsonl", "--out", name, "--seed", seed,
-                            "--quiet", "--token-rank", "4"], cwd=cls.folder, check=True, stdout=subprocess.DEVNULL)
-        cls.head = os.path.join(cls.folder, "hens", "head.safetensors")
-        cls.server = Server("--head", cls.head, "--head", os.path.join(cls.folder, "more", "head.safetensors"))
+        cls.head = align(BINARY, MODEL, cls.folder, "hens")
+        cls.server = Server(BINARY, MODEL, "--head", cls.head, "--head",
+                            align(BINARY, MODEL, cls.folder, "more", seed=1))
 
     @classmethod
     def tearDownClass(cls):
@@ -109,6 +52,84 @@ class Serve(unittest.TestCase):
         self.assertEqual([one["id"] for one in models["data"]], ["tiny-llama", "tiny-llama+hens", "tiny-llama+more"])
         self.assertGreater(models["data"][0]["meta"]["n_ctx_train"], 0)
         self.assertEqual(self.server.json("/health")["status"], "ok")
+        one = self.server.json("/v1/models/base%2Bhens")
+        self.assertEqual(one, models["data"][1])
+        self.assertTrue(one["head"]["guides"])
+        self.assertEqual(one["head"]["pooling"], "mean")
+        self.assertEqual(self.server.json("/v1/models/none", status=404)["error"]["code"], "model_not_found")
+        props = self.server.json("/props")
+        self.assertEqual(props["total_slots"], 4)
+        self.assertEqual(set(props["heads"]), {"hens", "more"})
+
+    def test_base_is_the_model_as_it_is(self):
+        self.assertEqual(text_of(self.server.chat(model="base")), self.written())
+        named = self.server.chat(model="base+hens", guidance_scale=2)
+        self.assertEqual(named["model"], "tiny-llama+hens")
+        self.assertEqual(text_of(named), text_of(self.server.chat(heads={"hens": 2})))
+
+    def test_tokens(self):
+        text = "the hen, and <s> the inn"
+        answer = self.server.json("/tokenize", {"content": text, "parse_special": False})
+        self.assertEqual(answer["count"], len(answer["tokens"]))
+        self.assertEqual(self.server.json("/detokenize", {"tokens": answer["tokens"]})["content"], text)
+        pieces = self.server.json("/tokenize", {"content": text, "with_pieces": True, "parse_special": False})["tokens"]
+        self.assertEqual([piece["id"] for piece in pieces], answer["tokens"])
+        chat = self.server.json("/tokenize", {"messages": [{"role": "user", "content": QUESTION}]})
+        self.assertEqual(chat["count"], self.server.chat()["usage"]["prompt_tokens"])
+        self.server.json("/detokenize", {"tokens": [999_999]}, 400)
+
+    def test_parameters(self):
+        """What asks for nothing is accepted; what cannot be had is refused by its name; the unknown is ignored and
+        named, or refused with --strict-parameters."""
+        neutral = {"n": 1, "tools": [], "tool_choice": "none", "functions": None, "logprobs": False, "top_logprobs": 0,
+                   "response_format": {"type": "text"}, "store": True, "metadata": {"a": "b"}, "user": "me",
+                   "service_tier": "auto", "parallel_tool_calls": True, "stream_options": None, "modalities": ["text"],
+                   "prediction": None, "audio": None, "logit_bias": {}, "stop": None, "seed": 5, "verbosity": "medium",
+                   "presence_penalty": 0, "top_p": None, "guidance": "token"}
+        self.assertNotIn("warnings", self.server.chat(**neutral))
+        for field, value in (("tools", [{"type": "function"}]), ("logprobs", True), ("top_logprobs", 3),
+                             ("tool_choice", "required"), ("response_format", {"type": "json_object"}),
+                             ("modalities", ["audio"]), ("reasoning_effort", "high"), ("guidance", "branch"),
+                             ("guide_every", 4), ("num_candidates", 8), ("prediction", {"type": "content"}),
+                             ("max_tokens", 10**5), ("temperature", 3), ("top_p", "x"), ("best_of", 3)):
+            if field == "best_of":
+                error = self.server.json("/v1/completions", {"prompt": "x", field: value}, 400)["error"]
+            else:
+                error = self.server.chat(400, **{field: value})["error"]
+            self.assertEqual(error["param"].split(".")[0].split("[")[0], field)
+            self.assertIn(error["code"], ("unsupported_parameter", "invalid_value"))
+            self.assertEqual(set(error), {"message", "type", "param", "code"})
+        answer = self.server.chat(num_ctx=4096, messages=[{"role": "user", "content": QUESTION, "extra": 1}])
+        self.assertEqual(text_of(answer), self.written())
+        self.assertEqual([word in "".join(answer["warnings"]) for word in ("num_ctx", "messages[0].extra")], [True] * 2)
+        last = self.server.stream(num_ctx=1)[-1]
+        self.assertIn("num_ctx", last["warnings"][0])
+        strict = Server(BINARY, MODEL, "--strict-parameters")
+        error = strict.chat(400, num_ctx=4096)["error"]
+        self.assertEqual((error["param"], error["code"]), ("num_ctx", "unknown_parameter"))
+        strict.chat(**neutral)
+        strict.stop()
+
+    def test_messages(self):
+        plain = text_of(self.server.chat())
+        parts = [{"type": "text", "text": QUESTION[:5]}, {"type": "text", "text": QUESTION[5:]}]
+        self.assertEqual(text_of(self.server.chat(messages=[{"role": "user", "content": parts}])), plain)
+        both = [text_of(self.server.chat(messages=[{"role": role, "content": "be kind"},
+                                                   {"role": "user", "content": QUESTION}]))
+                for role in ("system", "developer")]
+        self.assertEqual(both[0], both[1])
+        trailing = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": ""}]
+        self.assertEqual(text_of(self.server.chat(messages=trailing)), plain)
+        self.assertEqual(text_of(self.server.chat(max_tokens=3, max_completion_tokens=TOKENS)), plain)
+        error = self.server.chat(400, messages=[{"role": "user", "content": "x"}, {"role": "tool", "content": "x"}])
+        self.assertEqual(error["error"]["param"], "messages[1].role")
+
+    def test_a_prompt_that_does_not_fit(self):
+        for stream in (False, True):
+            error = self.server.chat(400, messages=[{"role": "user", "content": "hen " * 20_000}], stream=stream)["error"]
+            self.assertEqual(error["code"], "context_length_exceeded")
+            self.assertGreater(error["n_prompt_tokens"], error["n_ctx"])
+            self.assertIn(str(error["n_prompt_tokens"]), error["message"])
 
     def test_answers_are_what_generate_writes(self):
         answer = self.server.chat()
@@ -146,6 +167,8 @@ class Serve(unittest.TestCase):
             self.assertEqual(chunks[-2]["coala"], whole["coala"])
             self.assertEqual(chunks[-1]["choices"], [])
             self.assertEqual(chunks[-1]["usage"], whole["usage"])
+            self.assertTrue(all("finish_reason" in one["choices"][0] for one in chunks[:-1]))
+            self.assertEqual(len({one["id"] for one in chunks}), 1)
 
     def test_many_at_once_are_as_alone(self):
         asked = [{"seed": seed, "heads": {"hens": seed % 3}, "max_tokens": 5 + seed} for seed in range(24)]
@@ -192,7 +215,8 @@ class Serve(unittest.TestCase):
             got, text = self.server.ask(chat, body)
             self.assertEqual(got, status, (body if len(str(body)) < 200 else "...", text))
             self.assertTrue(json.loads(text)["error"]["message"])
-        for path, method, status in (("/v1/nothing", "GET", 404), ("/v1/chat/completions", "GET", 404)):
+        for path, method, status in (("/v1/nothing", "GET", 404), ("/v1/chat/completions", "GET", 405),
+                                     ("/v1/models", "DELETE", 405), ("/health", "POST", 405)):
             self.assertEqual(self.server.ask(path, method=method)[0], status)
         self.assertEqual(self.server.ask(chat, b"x" * (9 << 20))[0], 413)
         packed = gzip.compress(b" " * (50 << 20))
@@ -209,7 +233,7 @@ class Serve(unittest.TestCase):
                            "temperature": 1.5, "top_p": 1, "top_k": 0})
         for _ in range(5):
             with socket.create_connection(("127.0.0.1", self.server.port)) as client:
-                client.sendall(f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+                client.sendall(f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
                                f"{body}".encode())
                 client.recv(100)
         for _ in range(100):
@@ -220,7 +244,7 @@ class Serve(unittest.TestCase):
         self.assertEqual((health["writing"], health["waiting"]), (0, 0))
 
     def test_the_only_head_guides_and_a_key_is_asked_for(self):
-        server = Server("--head", self.head, "--max-tokens", "9", key="secret")
+        server = Server(BINARY, MODEL, "--head", self.head, "--max-tokens", "9", key="secret")
         body = {"messages": [{"role": "user", "content": QUESTION}], "seed": 5}
         self.assertEqual(server.ask("/v1/chat/completions", body)[0], 401)
         self.assertEqual(server.ask("/health")[0], 200)
@@ -233,7 +257,7 @@ class Serve(unittest.TestCase):
 
     def test_a_queue_that_is_full_and_the_end(self):
         """Those beyond the queue are refused at once, health answers meanwhile, and a stop ends what is written."""
-        server = Server("--parallel", "1", "--queue", "2", "--max-tokens", "240", "--threads", "1")
+        server = Server(BINARY, MODEL, "--parallel", "1", "--queue", "2", "--max-tokens", "240", "--threads", "1")
         body = {"prompt": "x", "max_tokens": 240, "stream": True, "temperature": 1.5, "top_p": 1, "top_k": 0, "n": 2}
 
         def ask():
@@ -250,9 +274,41 @@ class Serve(unittest.TestCase):
             self.assertLess(time.monotonic() - start, 5)
             status, seconds = server.stop()
             statuses = collections.Counter(stream.result() for stream in streams)
-        self.assertGreater(statuses[503], 5, statuses)
+        self.assertGreater(statuses[429], 5, statuses)
         self.assertEqual(status, 130)
         self.assertLess(seconds, 10)
+
+    def test_a_time_limit(self):
+        """A request that takes longer than it may ends with a status, a stream with an event; others go on."""
+        server = Server(BINARY, MODEL, "--time-limit", "1", "--parallel", "1", "--threads", "1", "--queue", "1024")
+        body = {"prompt": "x", "max_tokens": 250, "n": 8, "temperature": 1.5, "top_p": 1, "top_k": 0}
+        with concurrent.futures.ThreadPoolExecutor(64) as pool:
+            answers = list(pool.map(lambda i: server.ask("/v1/completions", {**body, "stream": i % 2 == 0}), range(64)))
+        late = [text for status, text in answers if status == 504]
+        cut = [text for status, text in answers if status == 200 and '"code":"time_limit"' in text]
+        self.assertTrue(late and cut, collections.Counter(status for status, _ in answers))
+        self.assertTrue(all(text.endswith("data: [DONE]\n\n") for text in cut))
+        self.assertEqual(server.json("/health")["status"], "ok")
+        server.stop()
+
+    def test_metrics_add_up(self):
+        before = self.server.metrics()
+        usage = [self.server.chat(seed=seed)["usage"] for seed in range(3)]
+        self.server.chat(400, n=0)
+        after = self.server.metrics()
+
+        def gained(name):
+            return after[name] - before.get(name, 0)
+
+        self.assertEqual(gained("coala_prompt_tokens_total"), sum(one["prompt_tokens"] for one in usage))
+        self.assertEqual(gained("coala_reply_tokens_total"), sum(one["completion_tokens"] for one in usage))
+        chat = 'coala_requests_total{endpoint="/v1/chat/completions",status="%d"}'
+        self.assertEqual((gained(chat % 200), gained(chat % 400)), (3, 1))
+        self.assertGreaterEqual(gained("coala_steps_total"), max(one["completion_tokens"] for one in usage))
+        self.assertEqual(gained("coala_first_token_seconds_count"), 3)
+        buckets = [value for name, value in after.items() if name.startswith("coala_token_seconds_bucket")]
+        self.assertEqual(buckets, sorted(buckets))
+        self.assertEqual(buckets[-1], after["coala_token_seconds_count"])
 
     def test_a_port_that_is_taken(self):
         result = subprocess.run([BINARY, "serve", "--model", MODEL, "--port", str(self.server.port)],

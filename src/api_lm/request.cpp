@@ -45,10 +45,9 @@ void check_counts(const Request& request, bool chooses) {
                 fmt::format("Request::samples is {}, and the best of several is to be kept", request.samples),
                 "ask several times, with other seeds");
   }
-  const bool as_written = !chooses;
-  if (request.on_text && (request.samples > 1 || !as_written)) {
+  if (request.on_text && (request.samples > 1 || chooses)) {
     throw Error(ErrorCode::BadUsage, "Request::on_text is set, and what is written may still be dropped",
-                "ask for one sample, and the guidance None, EachToken or Bias");
+                "ask for one sample, and not for the best of several");
   }
 }
 

@@ -1,10 +1,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -15,7 +17,9 @@
 #include "core/hash.h"
 #include "core/progress.h"
 #include "data/split.h"
-#include "eval/metrics.h"
+#include "extract/encoded_record.h"
+#include "extract/extract_file.h"
+#include "judge/scorer.h"
 
 namespace coala {
 namespace {
@@ -43,38 +47,81 @@ std::vector<std::size_t> ranks(const std::vector<std::uint64_t>& prompts, const 
   return places;
 }
 
-/// One object per response that stands by itself, with its text, and its rank among the answers to its prompt.
-std::vector<Json> answer_lines(const Head& head, const HeadFeatures& input, const Scores& scores) {
+/// What is printed of a record before its rank is known.
+struct ScoredRecords {
   std::vector<Json> lines;
-  std::vector<std::uint64_t> prompts;
-  for (std::size_t i = 0; i < input.ids.size(); ++i) {
-    const Record record = input.store->record(input.records[i]);
-    prompts.push_back(hash64(prompt_key(record)));
-    lines.push_back({{"id", input.ids[i]},
-                     {"score", scores.single[i]},
-                     {"probability", head.probability(scores.single[i])},
-                     {"text", std::get<Labelled>(record).response}});
+  std::vector<std::uint64_t>
+      prompts;  ///< of responses that stand by themselves, in the order of the lines, as the next
+  std::vector<double> scores;
+};
+
+Json line_of(const Head& head, const std::string& id, double score) {
+  if (!std::isfinite(score)) {
+    throw Error(ErrorCode::BadInput, fmt::format("record '{}': its score is not finite", id),
+                "the model file is damaged, or its states are far outside the range that the head was trained on");
   }
-  const std::vector<std::size_t> places = ranks(prompts, scores.single);
-  for (std::size_t i = 0; i < places.size(); ++i) lines[i]["rank"] = places[i];
-  return lines;
+  return {{"id", id}, {"score", score}, {"probability", head.probability(score)}};
 }
 
-/// Two objects per pair; both carry the pair's margin.
-std::vector<Json> pair_lines(const Head& head, const HeadFeatures& input, const Scores& scores) {
-  std::vector<Json> lines;
-  for (std::size_t i = 0; i < input.ids.size(); ++i) {
-    const double margin = scores.chosen[i] - scores.rejected[i];
-    for (const bool chosen : {true, false}) {
-      const double score = chosen ? scores.chosen[i] : scores.rejected[i];
-      lines.push_back({{"id", input.ids[i]},
-                       {"score", score},
-                       {"probability", head.probability(score)},
-                       {"response", chosen ? "chosen" : "rejected"},
-                       {"margin", margin}});
-    }
+/// One object per response that stands by itself, with its text; two per pair, which both carry its margin.
+void add_lines(const Head& head, const Record& record, std::span<const double> scores, ScoredRecords& to) {
+  if (const auto* answer = std::get_if<Labelled>(&record)) {
+    Json line = line_of(head, answer->id, scores[0]);
+    line["text"] = answer->response;
+    to.lines.push_back(std::move(line));
+    to.prompts.push_back(hash64(prompt_key(record)));
+    to.scores.push_back(scores[0]);
+    return;
   }
-  return lines;
+  const std::string& id = std::get<Pair>(record).id;
+  for (const std::size_t k : {0, 1}) {
+    Json line = line_of(head, id, scores[k]);
+    line["response"] = k == 0 ? "chosen" : "rejected";
+    line["margin"] = scores[0] - scores[1];
+    to.lines.push_back(std::move(line));
+  }
+}
+
+/// Scores all records, some at a time.
+ScoredRecords scored(const Head& head, Scorer& scorer, const RecordStore& store, bool skip_bad) {
+  constexpr std::size_t kTogether = 256;
+  ScoredRecords result;
+  Progress progress("scoring", store.size(), "records");
+  RecordCursor cursor(store);
+  bool more = true;
+  std::vector<LeftOutRecord> left_out;
+  std::uint64_t number = 0;
+  while (more) {
+    std::vector<Record> records;
+    std::vector<EncodedRecord> encoded;
+    Record record;
+    const std::uint64_t first = number;
+    while (number < first + kTogether && (more = cursor.next(record))) {
+      ++number;
+      try {
+        encoded.push_back(std::visit([&](const auto& one) { return encode_record(scorer.extractor(), one); }, record));
+      } catch (const Error& error) {
+        if (!skip_bad || error.code() != ErrorCode::BadInput) throw;
+        left_out.push_back({number - 1, error.what()});
+        continue;
+      }
+      records.push_back(std::move(record));
+    }
+    std::vector<const EncodedResponse*> responses;
+    for (const EncodedRecord& one : encoded) {
+      for (const EncodedResponse& response : one.responses) responses.push_back(&response);
+    }
+    const std::vector<double> scores = scorer.scores(head, responses);
+    for (std::size_t i = 0, at = 0; i < records.size(); at += encoded[i++].responses.size()) {
+      add_lines(head, records[i], std::span(scores).subspan(at, encoded[i].responses.size()), result);
+    }
+    progress.advance(number - first);
+  }
+  warn_of_left_out(left_out, store);
+  if (result.lines.empty()) throw Error(ErrorCode::BadInput, "there is no record that can be scored");
+  const std::vector<std::size_t> places = ranks(result.prompts, result.scores);
+  for (std::size_t i = 0; i < places.size(); ++i) result.lines[i]["rank"] = places[i];
+  return result;
 }
 
 /// The answers of the command line.
@@ -96,14 +143,15 @@ void run_score(const ScoreCommand& command) {
     throw Error(ErrorCode::BadUsage, "either --data or --response must be given, and not both",
                 "--prompt QUESTION --response ANSWER scores one answer, --data - reads standard input");
   }
+  const std::shared_ptr<const RecordStore> store =
+      command.responses.empty() ? read_records(command.input.data, /*unjudged=*/true) : given_answers(command);
   const Head head = load_head(command.head);
-  const HeadFeatures input = features_for_head(
-      head, command.head, command.input,
-      command.responses.empty() ? read_records(command.input.data, /*unjudged=*/true) : given_answers(command),
-      chosen_threads(command.common));
-  const Scores scores = score_features(head, input.features);
-  const bool pairs = input.features.kind == FeatureKind::Pairs;
-  const std::vector<Json> lines = pairs ? pair_lines(head, input, scores) : answer_lines(head, input, scores);
+  const Backbone backbone(command.input.model.file());
+  const FeatureSettings settings =
+      check_model(head, command.head, backbone, command.input.model, command.input.allow_unbound);
+  show_warnings(backbone, settings.template_mode);
+  Scorer scorer(backbone, settings, chosen_threads(command.common));
+  const std::vector<Json> lines = scored(head, scorer, *store, command.input.data.skip_bad).lines;
   if (command.common.json) {
     print_json({{"scores", lines}});
     return;

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
@@ -12,6 +13,7 @@
 #include "cli/model_features.h"
 #include "cli/model_options.h"
 #include "core/error.h"
+#include "core/hash.h"
 #include "core/progress.h"
 #include "decode/token_tilt.h"
 #include "lm/output_matrix.h"
@@ -29,12 +31,16 @@ struct ServeCommand {
   int parallel = 4;
   std::size_t cells = 8192;
   std::size_t queue = 64;
+  std::size_t most_prompt_tokens = 0;
+  int time_limit_s = 600;
 };
 
 /// Tokens of prompts between two tokens of the replies that are being written.
 constexpr std::size_t kPromptRows = 128;
 /// Conversations that are gone on with where they were, if there is room.
 constexpr int kKeptTexts = 8;
+/// Texts that may wait to be scored.
+constexpr std::size_t kMostItemsWaiting = 4096;
 
 /// The name of a head by its file: that of the folder that align made, or the file's own.
 std::string head_name(const std::filesystem::path& path) {
@@ -43,31 +49,49 @@ std::string head_name(const std::filesystem::path& path) {
   return stem == "head" && !folder.empty() ? folder : stem;
 }
 
+/// Adds a head to those that are served: all score, and those with a token head guide.
+void add_head(const std::string& path, const ServeCommand& command, const OutputMatrix& output, ServedModel& model) {
+  Head head = load_head(path);
+  const FeatureSettings settings = check_model(head, path, model.backbone, command.model, command.allow_unbound);
+  const std::string name = head_name(path);
+  if (model.rewards.contains(name)) {
+    throw Error(ErrorCode::BadUsage, fmt::format("two heads have the name {}", name),
+                "rename the folder or the file of one");
+  }
+  if (head.token) {
+    if (!model.heads.empty() && settings.template_mode != model.mode) {
+      throw Error(ErrorCode::BadUsage,
+                  fmt::format("{} was trained with another template than the heads before it", path),
+                  "serve them apart");
+    }
+    model.mode = settings.template_mode;
+    model.heads.emplace(name, std::make_unique<TokenTilt>(*head.token, output, 1.0));
+  }
+  ServedReward reward{std::move(head), nullptr, hash_file(path)};
+  for (const auto& [other, served] : model.rewards) {
+    if (served.scorer->extractor().settings() == settings) reward.scorer = served.scorer;
+  }
+  if (!reward.scorer) {
+    reward.scorer = std::make_shared<Scorer>(model.backbone, settings, chosen_threads(command.common));
+  }
+  model.rewards.emplace(name, std::move(reward));
+}
+
 void serve(ServeCommand& command) {
+  if (const char* key = std::getenv("COALA_API_KEY"); key != nullptr) {
+    command.server.key = key;
+    if (command.server.key.empty()) {
+      throw Error(ErrorCode::BadUsage, "COALA_API_KEY is empty", "set a key, or unset it to let everybody ask");
+    }
+  }
+  command.server.validate();
   const Backbone backbone(command.model.file());
-  ServedModel model{backbone, std::filesystem::path(command.model.model).stem().string(),
-                    command.model.template_mode()};
+  ServedModel model{.backbone = backbone,
+                    .name = std::filesystem::path(command.model.model).stem().string(),
+                    .mode = command.model.template_mode()};
   if (!command.heads.empty()) {
     const OutputMatrix output(backbone);
-    for (const std::string& path : command.heads) {
-      const Head head = load_head(path);
-      if (!head.token) {
-        throw Error(ErrorCode::BadUsage, fmt::format("{} has no token head, which guides every token", path),
-                    "train one with coala align");
-      }
-      const TemplateMode mode = check_model(head, path, backbone, command.model, command.allow_unbound).template_mode;
-      if (!model.heads.empty() && mode != model.mode) {
-        throw Error(ErrorCode::BadUsage,
-                    fmt::format("{} was trained with another template than the heads before it", path),
-                    "serve them apart");
-      }
-      model.mode = mode;
-      const std::string name = head_name(path);
-      if (!model.heads.emplace(name, std::make_unique<TokenTilt>(*head.token, output, 1.0)).second) {
-        throw Error(ErrorCode::BadUsage, fmt::format("two heads have the name {}", name),
-                    "rename the folder or the file of one");
-      }
-    }
+    for (const std::string& path : command.heads) add_head(path, command, output, model);
   }
   show_warnings(backbone, model.mode);
   const std::size_t context = backbone.identity().context_tokens;
@@ -78,17 +102,19 @@ void serve(ServeCommand& command) {
                               .kept_texts = kKeptTexts};
   command.server.most_tokens = std::min(command.server.most_tokens, options.cells - 1);
   command.server.cells = options.cells;
+  command.server.most_prompt_tokens =
+      std::min(command.most_prompt_tokens == 0 ? options.cells : command.most_prompt_tokens, options.cells);
   command.server.most_requests = command.queue + static_cast<std::size_t>(command.parallel);
-  if (const char* key = std::getenv("COALA_API_KEY"); key != nullptr) {
-    command.server.key = key;
-    if (command.server.key.empty()) {
-      throw Error(ErrorCode::BadUsage, "COALA_API_KEY is empty", "set a key, or unset it to let everybody ask");
-    }
-  }
+  command.server.streams = command.parallel;
+  command.server.time_limit = std::chrono::seconds(command.time_limit_s);
+  Metrics metrics;
   Scheduler scheduler(backbone, options, command.queue);
-  HttpServer server(model, scheduler, command.server);
+  ScoreQueue scores(kMostItemsWaiting, metrics);
+  HttpServer server(model, scheduler, scores, metrics, command.server);
   server.run([&](int port) {
-    log_line(fmt::format("serving {} at http://{}:{}/v1", fmt::join(model.names(), ", "), command.server.host, port));
+    const bool is_ipv6 = command.server.host.find(':') != std::string::npos;
+    log_line(fmt::format("serving {} at http://{}:{}/v1", fmt::join(model.names(), ", "),
+                         is_ipv6 ? "[" + command.server.host + "]" : command.server.host, port));
   });
 }
 
@@ -98,11 +124,16 @@ void add_serve_command(CLI::App& app) {
   auto options = std::make_shared<ServeCommand>();
   CLI::App& command = *app.add_subcommand(
       "serve",
-      "an OpenAI-compatible server: the model as it is and guided, each request with heads and scales of its own");
+      "an OpenAI-compatible server: the model as it is and guided, each request with heads and scales of its own; and "
+      "the scores of its heads, as reward servers give them");
   add_model_options(command, options->model, /*required=*/true);
-  command.add_option("--head", options->heads, "head file that may guide; again for more")->type_name(kInput);
+  command
+      .add_option("--head", options->heads, "head file that scores, and guides if it has a token head; again for more")
+      ->type_name(kInput);
   command.add_flag("--allow-unbound", options->allow_unbound, "accept a head that does not say which model it is for");
-  command.add_option("--host", options->server.host, "address to listen at; 0.0.0.0: from other machines too")
+  command
+      .add_option("--host", options->server.host,
+                  "address to listen at; 0.0.0.0: from other machines too, which needs a key in COALA_API_KEY")
       ->capture_default_str();
   command.add_option("--port", options->server.port, "port; 0: any that is free")
       ->check(CLI::Range(0, 65535))
@@ -118,9 +149,23 @@ void add_serve_command(CLI::App& app) {
                   "most tokens of a reply, also where a request names none")
       ->check(CLI::Range(std::size_t{1}, std::size_t{1} << 20))
       ->capture_default_str();
-  command.add_option("--queue", options->queue, "requests that may wait; more are refused with status 503")
+  command.add_option("--queue", options->queue, "requests that may wait; more are refused with status 429")
       ->check(CLI::Range(std::size_t{1}, std::size_t{1} << 10))
       ->capture_default_str();
+  command
+      .add_option("--max-prompt-tokens", options->most_prompt_tokens,
+                  "most tokens of a prompt; 0: as many as there is room for")
+      ->check(CLI::Range(std::size_t{0}, std::size_t{1} << 24))
+      ->capture_default_str();
+  command.add_option("--time-limit", options->time_limit_s, "seconds that a request may take, waiting included")
+      ->check(CLI::Range(1, 86'400))
+      ->capture_default_str();
+  command
+      .add_option("--allow-origin", options->server.origins,
+                  "origin of web pages that may ask (https://example.org), or *; again for more")
+      ->type_name("ORIGIN");
+  command.add_flag("--strict-parameters", options->server.strict,
+                   "refuse parameters that are not known, instead of ignoring them");
   add_common_options(command, options->common);
   command.callback([options] {
     set_quiet(options->common.quiet);

@@ -16,18 +16,6 @@
 namespace coala {
 namespace {
 
-/// Names some of the records that were left out.
-void warn_of(const std::vector<LeftOutRecord>& left_out, const RecordStore& data) {
-  constexpr std::size_t kNamed = 5;
-  if (left_out.empty()) return;
-  log_warning(fmt::format("{} records of {} were left out:", left_out.size(), data.name()));
-  for (std::size_t i = 0; i < std::min(kNamed, left_out.size()); ++i) {
-    const LeftOutRecord& record = left_out[i];
-    log_warning(record.reason.empty() ? fmt::format("  the {}. record", record.number + 1) : "  " + record.reason);
-  }
-  if (left_out.size() > kNamed) log_warning(fmt::format("  and {} more", left_out.size() - kNamed));
-}
-
 std::function<void(const ExtractProgress&)> progress_bar() {
   return [bar = std::shared_ptr<Progress>(), told = ExtractProgress()](const ExtractProgress& now) mutable {
     if (!bar) bar = std::make_shared<Progress>("extracting features", now.expected, "tokens");
@@ -90,6 +78,17 @@ void complete(ExtractOptions& options, const RecordStore& data) {
 
 }  // namespace
 
+void warn_of_left_out(const std::vector<LeftOutRecord>& left_out, const RecordStore& data) {
+  constexpr std::size_t kNamed = 5;
+  if (left_out.empty()) return;
+  log_warning(fmt::format("{} records of {} were left out:", left_out.size(), data.name()));
+  for (std::size_t i = 0; i < std::min(kNamed, left_out.size()); ++i) {
+    const LeftOutRecord& record = left_out[i];
+    log_warning(record.reason.empty() ? fmt::format("  the {}. record", record.number + 1) : "  " + record.reason);
+  }
+  if (left_out.size() > kNamed) log_warning(fmt::format("  and {} more", left_out.size() - kNamed));
+}
+
 FileExtraction extract_file(const Backbone& backbone, const RecordStore& data, const std::filesystem::path& out,
                             ExtractOptions options) {
   complete(options, data);
@@ -99,14 +98,14 @@ FileExtraction extract_file(const Backbone& backbone, const RecordStore& data, c
     options.kept_states = std::move(setup.states);
   }
   FileExtraction result = extract_once(backbone, data, out, options);
-  warn_of(result.totals.left_out, data);
+  warn_of_left_out(result.totals.left_out, data);
   result.projection = options.projection;
   if (options.shard.count == 1 || result.totals.up_to_date || !result.totals.unfinished_shards.empty()) return result;
   options.shard = {};
   try {
     const ExtractTotals shard = result.totals;
     result = extract_once(backbone, data, out, options);
-    warn_of(result.totals.left_out, data);
+    warn_of_left_out(result.totals.left_out, data);
     result.totals.seconds += shard.seconds;
     result.totals.evaluated_tokens += shard.evaluated_tokens;
     result.totals.resumed_tokens -= shard.evaluated_tokens;
@@ -129,7 +128,7 @@ MemoryExtraction extract_to_memory(const Backbone& backbone, const RecordStore& 
   } else {
     collect<Labelled>(extractor, data, options, result);
   }
-  warn_of(result.totals.left_out, data);
+  warn_of_left_out(result.totals.left_out, data);
   const FeatureCounts& counts = result.totals.counts;
   result.features.path = data.name();
   result.features.metadata =

@@ -34,6 +34,9 @@ struct MemoryExtraction {
 /// The same numbers as those of a float32 feature file of extract_file(), of whole responses only.
 MemoryExtraction extract_to_memory(const Backbone& backbone, const RecordStore& data, ExtractOptions options);
 
+/// Warns of records that have no features, naming the first of them.
+void warn_of_left_out(const std::vector<LeftOutRecord>& left_out, const RecordStore& data);
+
 /// The object "extract" of metrics.json.
 nlohmann::ordered_json extract_metrics(const ExtractTotals& totals);
 

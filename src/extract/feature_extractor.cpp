@@ -30,6 +30,20 @@ std::size_t choose_limit(const BackboneIdentity& backbone, std::size_t asked) {
   return asked;
 }
 
+Truncation cut_tokens(Cut cut, std::size_t prompt, std::size_t fixed, std::size_t longest, std::size_t limit) {
+  if (cut == Cut::Fit || prompt + longest <= limit) return fit_tokens(prompt, fixed, longest, limit);
+  if (cut == Cut::None) {
+    throw Error(ErrorCode::BadInput,
+                fmt::format("prompt and response have {} tokens, and {} fit", prompt + longest, limit),
+                "shorten them, or allow that they are cut");
+  }
+  const std::size_t room = cut == Cut::Right ? limit - 1 : limit > longest ? limit - longest : 0;
+  Truncation kept;
+  kept.prompt_tokens = std::clamp(room, std::min(fixed, prompt), prompt);
+  kept.response_tokens = limit - kept.prompt_tokens;
+  return kept;
+}
+
 /// A record's prompt in front of its responses. They share it but for its end: one that brings thoughts of its own gets
 /// none from the template.
 class Prompts {
@@ -181,13 +195,14 @@ std::string FeatureExtractor::control_text_in(const Prompt& prompt, std::span<co
 }
 
 std::vector<EncodedResponse> FeatureExtractor::encode(const Prompt& prompt, std::span<const std::string_view> responses,
-                                                      FeatureCounts& counts) const {
+                                                      FeatureCounts& counts, const Encoding& how) const {
+  const TemplateMode mode = how.template_mode.value_or(settings_.template_mode);
   Prompts prompts;
   std::vector<std::vector<Token>> answers;
   std::vector<const EncodedPrompt*> in_front;
   std::size_t longest = 0;
   for (std::size_t k = 0; k < responses.size(); ++k) {
-    const EncodedPrompt& encoded = prompts.before(backbone_, prompt, responses[k], settings_.template_mode);
+    const EncodedPrompt& encoded = prompts.before(backbone_, prompt, responses[k], mode);
     in_front.push_back(&encoded);
     answers.push_back(backbone_.encode_response(encoded, responses[k]));
     if (responses[k].empty() || answers.back().empty()) {
@@ -198,14 +213,14 @@ std::vector<EncodedResponse> FeatureExtractor::encode(const Prompt& prompt, std:
   }
   const std::span<const Token> closing = backbone_.closing();
   const Truncation fit =
-      fit_tokens(prompts.longest(), in_front.front()->fixed_tokens, longest, limit_ - closing.size());
+      cut_tokens(how.cut, prompts.longest(), in_front.front()->fixed_tokens, longest, limit_ - closing.size());
   if (const std::size_t dropped = prompts.longest() - fit.prompt_tokens; dropped > 0) {
     ++counts.truncated_prompts;
     counts.dropped_prompt_tokens += dropped;
     prompts.drop(dropped);
   }
   ++counts.records;
-  if (settings_.template_mode != TemplateMode::Parsed && !control_text_in(prompt, responses).empty()) {
+  if (mode != TemplateMode::Parsed && !control_text_in(prompt, responses).empty()) {
     ++counts.marked_records;
   }
   std::vector<EncodedResponse> result;
@@ -216,6 +231,8 @@ std::vector<EncodedResponse> FeatureExtractor::encode(const Prompt& prompt, std:
     if (!complete) {
       ++counts.truncated_responses;
       counts.dropped_response_tokens += answer.size() - fit.response_tokens;
+      const auto front = answer.begin() + static_cast<std::ptrdiff_t>(answer.size() - fit.response_tokens);
+      if (how.cut == Cut::Left) answer.erase(answer.begin(), front);
       answer.resize(fit.response_tokens);
     }
     EncodedResponse response{begun, begun.size(), closing.size(), complete};

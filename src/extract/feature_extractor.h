@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -50,6 +51,20 @@ struct Truncation {
 Truncation fit_tokens(std::size_t prompt_tokens, std::size_t fixed_tokens, std::size_t longest_response_tokens,
                       std::size_t limit_tokens);
 
+/// How what is too long for the model is cut.
+enum class Cut {
+  Fit,    ///< as fit_tokens() says: what features are made with
+  Left,   ///< the front: of the prompt, after its fixed tokens, then of the response
+  Right,  ///< the response's end; the prompt's only where no token of a response would fit behind it
+  None,   ///< not at all: an error
+};
+
+/// How texts become tokens, where it is not as the settings say.
+struct Encoding {
+  std::optional<TemplateMode> template_mode = {};
+  Cut cut = Cut::Fit;
+};
+
 /// A response with its prompt, cut to fit.
 struct EncodedResponse {
   std::vector<Token> tokens;
@@ -67,9 +82,10 @@ class FeatureExtractor {
                    std::shared_ptr<const TokenProjection> projection = nullptr);
 
   /// Tokens of the responses to a prompt; counts what was cut. Safe to call while another thread pools.
-  /// @throws Error{BadInput} for a response without tokens and for a conversation that the template refuses
+  /// @throws Error{BadInput} for a response without tokens, for a conversation that the template refuses, and for what
+  ///   is too long and must not be cut
   std::vector<EncodedResponse> encode(const Prompt& prompt, std::span<const std::string_view> responses,
-                                      FeatureCounts& counts) const;
+                                      FeatureCounts& counts, const Encoding& how = {}) const;
 
   /// How many features a response has: one, or with FeatureSettings::prefix_every_tokens one for every so many of its
   /// tokens and for what remains at the end.

@@ -24,6 +24,8 @@ struct FeatureSettings {
   std::size_t prefix_every_tokens = 0;
   std::vector<std::size_t> layers = {0};  ///< whose states are pooled, side by side; see StateOptions::layers
   Precision precision = Precision::F32;
+
+  bool operator==(const FeatureSettings&) const = default;
 };
 inline constexpr std::size_t kDefaultMaxLength_tokens = 512;
 inline constexpr std::size_t kSmallestMaxLength_tokens = 8;

@@ -18,11 +18,6 @@ namespace {
 /// What the workers' caches and output buffers may take together.
 constexpr std::size_t kWorkerMemory_bytes = std::size_t{1} << 30;
 
-std::size_t count_workers(const FeatureExtractor& extractor, std::size_t threads) {
-  const std::size_t affordable = kWorkerMemory_bytes / std::max<std::size_t>(1, extractor.evaluator().context_bytes());
-  return std::clamp<std::size_t>(affordable, 1, threads);
-}
-
 void check_finite(const Window& window, const PlannedBlock& block, const Matrix<float>& features) {
   for (std::size_t i = 0; i < features.rows(); ++i) {
     const auto row = features.row(i);
@@ -40,6 +35,11 @@ void check_finite(const Window& window, const PlannedBlock& block, const Matrix<
 
 }  // namespace
 
+std::size_t affordable_workers(const FeatureExtractor& extractor, std::size_t threads) {
+  const std::size_t affordable = kWorkerMemory_bytes / std::max<std::size_t>(1, extractor.evaluator().context_bytes());
+  return std::clamp<std::size_t>(affordable, 1, threads);
+}
+
 PendingBlocks pending_blocks(const Window& window, const BlockStore& store, const KeptStates* kept,
                              const Shard& shard) {
   PendingBlocks pending;
@@ -56,7 +56,7 @@ ParallelExtractor::ParallelExtractor(const Backbone& backbone, const FeatureSett
     : pool_(threads) {
   const auto all = static_cast<std::size_t>(pool_.size());
   extractors_.push_back(std::make_unique<FeatureExtractor>(backbone, settings, 1, projection));
-  const std::size_t workers = count_workers(*extractors_.front(), all);
+  const std::size_t workers = affordable_workers(*extractors_.front(), all);
   const int each = static_cast<int>(all / workers);
   if (each > 1) extractors_.front() = std::make_unique<FeatureExtractor>(backbone, settings, each, projection);
   while (extractors_.size() < workers) {

@@ -28,6 +28,9 @@ struct PendingBlocks {
 /// @param kept  null: no states are
 PendingBlocks pending_blocks(const Window& window, const BlockStore& store, const KeptStates* kept, const Shard& shard);
 
+/// How many extractors like this one may be in memory together, at least one and at most `threads`.
+std::size_t affordable_workers(const FeatureExtractor& extractor, std::size_t threads);
+
 /// Evaluates several blocks at a time, each on a thread of its own.
 ///
 /// llama.cpp splits every matrix product over its threads and lets them spin until the last is done. On a machine that

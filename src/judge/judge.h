@@ -1,14 +1,12 @@
 #pragma once
 
 #include <filesystem>
-#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "data/record.h"
-#include "extract/feature_extractor.h"
-#include "head/head.h"
+#include "judge/scorer.h"
 
 namespace coala {
 
@@ -40,8 +38,7 @@ class HeadJudge : public Judge {
  private:
   Head head_;
   std::string name_;
-  ThreadPool pool_;
-  std::vector<std::unique_ptr<FeatureExtractor>> extractors_;
+  Scorer scorer_;
 };
 
 /// A program of the user's. It gets one JSON object per line on its standard input, {"id", "prompt", "response"}, the

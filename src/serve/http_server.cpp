@@ -1,21 +1,27 @@
 #include "serve/http_server.h"
 
 #include <fmt/format.h>
-#include <httplib.h>
 
+#include <algorithm>
 #include <atomic>
-#include <chrono>
-#include <ctime>
-#include <nlohmann/json.hpp>
+#include <mutex>
+#include <set>
 #include <thread>
 #include <utility>
-#include <vector>
 
 #include "core/error.h"
 #include "core/interrupt.h"
+#include "core/progress.h"
 #include "core/utf8.h"
-#include "serve/outcome.h"
+#include "core/version.h"
+#include "serve/access.h"
+#include "serve/completion.h"
+#include "serve/connection.h"
+#include "serve/model_answers.h"
+#include "serve/operations.h"
+#include "serve/request_error.h"
 #include "serve/request_parser.h"
+#include "serve/reward_answers.h"
 
 namespace coala {
 namespace {
@@ -24,245 +30,85 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::size_t kLargestBody_bytes = std::size_t{8} << 20;
 /// Connections that are served beside those of requests that write or wait.
-constexpr std::size_t kOtherConnections = 16;
-/// What a stream may take to end when the server is stopped.
-constexpr std::chrono::milliseconds kEnd{300};
-/// How often a connection that waits for a token looks whether its client is still there.
-constexpr std::chrono::milliseconds kLook{200};
+constexpr std::size_t kOtherConnections = 32;
+/// Of these, what is left for others than POSTs: health, metrics, preflights.
+constexpr std::size_t kReservedConnections = 16;
+/// What answers may take to end when the server is stopped.
+constexpr std::chrono::milliseconds kEnd{1000};
 /// A server that has something to do and takes no step for so long is not well.
 constexpr double kLongestStep_s = 120;
-
-int status_of(ErrorCode code) {
-  switch (code) {
-    case ErrorCode::BadUsage:
-    case ErrorCode::BadInput:
-      return 400;
-    case ErrorCode::Mismatch:
-      return 404;
-    case ErrorCode::OutOfMemory:
-    case ErrorCode::Interrupted:
-      return 503;
-    case ErrorCode::CorruptFile:
-    case ErrorCode::Io:
-    case ErrorCode::NotBuilt:
-    case ErrorCode::Internal:
-      return 500;
-  }
-  return 500;
-}
-
-/// An error in OpenAI's shape.
-Json error_json(const std::string& message, int status) {
-  const char* type = status == 401   ? "authentication_error"
-                     : status == 404 ? "not_found_error"
-                     : status < 500  ? "invalid_request_error"
-                                     : "server_error";
-  return {{"error", {{"message", printable(message)}, {"type", type}, {"param", nullptr}, {"code", status}}}};
-}
-
-Json error_json(const Error& error) {
-  return error_json(error.hint().empty() ? error.what() : fmt::format("{} ({})", error.what(), error.hint()),
-                    status_of(error.code()));
-}
-
-std::string dumped(const Json& json) {
-  return json.dump(-1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace);
-}
+constexpr std::string_view kModelsPath = "/v1/models/";
+constexpr const char* kRequestId = "X-Request-Id";
 
 void answer(httplib::Response& response, const Json& json, int status = 200) {
   response.status = status;
   response.set_content(dumped(json), "application/json");
 }
 
-void answer_error(httplib::Response& response, const std::string& message, int status) {
-  answer(response, error_json(message, status), status);
+void answer(httplib::Response& response, const Error& error) {
+  const int status = status_of(error);
+  if (status == 429) response.set_header("Retry-After", "1");
+  if (status == 401) response.set_header("WWW-Authenticate", "Bearer");
+  answer(response, error_json(error), status);
 }
 
-const char* openai_name(Finish finish) {
-  return finish == Finish::Stop ? "stop" : "length";
+/// The address under which a request is counted.
+std::string endpoint_of(const std::string& path) {
+  for (const Operation& one : operations()) {
+    if (one.path == path) return path;
+  }
+  return path.starts_with(kModelsPath) ? "/v1/models" : "other";
 }
 
-/// The requests of a client that are being written, and how their answer looks.
-class Completion {
- public:
-  /// @param open  how many there are
-  Completion(Asked&& asked, bool chat, std::uint64_t number, Scheduler& scheduler, std::atomic<int>& open)
-      : asked_(std::move(asked)),
-        chat_(chat),
-        scheduler_(scheduler),
-        outcome_(std::make_shared<Outcome>()),
-        all_(open) {
-    id_ = fmt::format("{}-{}-{}", chat ? "chatcmpl" : "cmpl", created_, number);
-    for (std::size_t i = 0; i < asked_.requests.size(); ++i) {
-      Request request = std::move(asked_.requests[i]);
-      const std::shared_ptr<Outcome> outcome = outcome_;
-      // The tilt is what the settings point to, for as long as the request lives.
-      const std::shared_ptr<const TiltMixture> tilt = asked_.tilt;
-      if (asked_.streams) {
-        request.settings.on_text = [outcome, i](std::string_view text) { outcome->put({i, std::string(text)}); };
-      }
-      request.on_done = [outcome, tilt, i](std::vector<Reply>&& replies) {
-        outcome->put({i, std::move(replies.front())});
-      };
-      request.on_failure = [outcome, tilt, i](const Error& error) { outcome->put({i, error}); };
-      try {
-        tickets_.push_back(scheduler_.submit(std::move(request)));
-      } catch (...) {
-        cancel();
-        throw;
-      }
-    }
-    open_ = tickets_.size();
-    ++all_;
+/// The methods that an address knows; none: there is no such address.
+std::string methods_at(const std::string& path) {
+  if (path.starts_with(kModelsPath)) return "GET, HEAD, OPTIONS";
+  for (const char* method : {"GET", "POST"}) {
+    if (find_operation(method, path) == nullptr) continue;
+    return method == std::string_view("GET") ? "GET, HEAD, OPTIONS" : "POST, OPTIONS";
   }
-  ~Completion() {
-    cancel();
-    --all_;
-  }
-  Completion(const Completion&) = delete;
-  Completion& operator=(const Completion&) = delete;
+  return "";
+}
 
-  bool streams() const { return asked_.streams; }
-
-  /// The whole answer. @throws Error
-  Json whole() {
-    std::vector<Json> choices(open_);
-    while (open_ > 0) {
-      std::optional<Outcome::Event> event = outcome_->next(kLook);
-      if (!event) continue;
-      if (const Error* error = std::get_if<Error>(&event->what)) throw Error(*error);
-      const Reply& reply = std::get<Reply>(event->what);
-      count(reply);
-      Json& choice = choices[event->choice];
-      choice["index"] = event->choice;
-      if (chat_) {
-        choice["message"] = {{"role", "assistant"}, {"content", reply.text}};
-        if (!reply.reasoning.empty()) choice["message"]["reasoning_content"] = reply.reasoning;
-      } else {
-        choice["text"] = reply.text;
-      }
-      choice["logprobs"] = nullptr;
-      choice["finish_reason"] = openai_name(reply.finish);
-      --open_;
-    }
-    Json json = head(chat_ ? "chat.completion" : "text_completion");
-    json["choices"] = choices;
-    json["usage"] = usage();
-    json["coala"] = drawn_by();
-    return json;
-  }
-
-  /// Writes the next events of a stream. @return  false: the client is gone
-  bool write_some(httplib::DataSink& sink) {
-    if (!begun_) {
-      begun_ = true;
-      for (std::size_t i = 0; chat_ && i < open_; ++i) {
-        if (!send(sink, chunk(i, {{"role", "assistant"}, {"content", ""}}, nullptr))) return false;
-      }
-    }
-    const std::optional<Outcome::Event> event = outcome_->next(kLook);
-    if (!event) return sink.is_writable();
-    if (const Error* error = std::get_if<Error>(&event->what)) {
-      send(sink, error_json(*error));
-      return finish(sink);
-    }
-    if (const std::string* text = std::get_if<std::string>(&event->what)) {
-      return send(sink, chunk(event->choice, {{"content", *text}}, nullptr));
-    }
-    const Reply& reply = std::get<Reply>(event->what);
-    count(reply);
-    if (chat_ && !reply.reasoning.empty() &&
-        !send(sink, chunk(event->choice, {{"reasoning_content", reply.reasoning}}, nullptr))) {
-      return false;
-    }
-    Json last = chunk(event->choice, Json::object(), openai_name(reply.finish));
-    last["coala"] = drawn_by();
-    if (!send(sink, last)) return false;
-    if (--open_ > 0) return true;
-    if (asked_.includes_usage) {
-      Json json = head(chat_ ? "chat.completion.chunk" : "text_completion");
-      json["choices"] = Json::array();
-      json["usage"] = usage();
-      if (!send(sink, json)) return false;
-    }
-    return finish(sink);
-  }
-
- private:
-  void cancel() {
-    for (const Scheduler::Ticket ticket : tickets_) scheduler_.cancel(ticket);
-    tickets_.clear();
-  }
-  void count(const Reply& reply) { written_ += reply.tokens.size() + (reply.finish == Finish::Stop ? 1 : 0); }
-  /// What a client needs to have the same reply again.
-  Json drawn_by() const { return {{"seed", static_cast<std::int64_t>(asked_.seed)}, {"heads", asked_.heads}}; }
-  Json head(const char* object) const {
-    return {{"id", id_}, {"object", object}, {"created", created_}, {"model", asked_.model}};
-  }
-  Json usage() const {
-    return {{"prompt_tokens", asked_.prompt_tokens},
-            {"completion_tokens", written_},
-            {"total_tokens", asked_.prompt_tokens + written_}};
-  }
-  Json chunk(std::size_t index, const Json& delta, const char* finish) const {
-    Json json = head(chat_ ? "chat.completion.chunk" : "text_completion");
-    Json choice{{"index", index}};
-    if (chat_) {
-      choice["delta"] = delta;
-    } else {
-      choice["text"] = delta.value("content", "");
-    }
-    choice["finish_reason"] = finish == nullptr ? Json() : Json(finish);
-    json["choices"] = Json::array({choice});
-    return json;
-  }
-  static bool send(httplib::DataSink& sink, const Json& json) {
-    const std::string line = "data: " + dumped(json) + "\n\n";
-    return sink.write(line.data(), line.size());
-  }
-  static bool finish(httplib::DataSink& sink) {
-    constexpr std::string_view kLast = "data: [DONE]\n\n";
-    const bool there = sink.write(kLast.data(), kLast.size());
-    sink.done();
-    return there;
-  }
-
-  Asked asked_;
-  bool chat_;
-  Scheduler& scheduler_;
-  std::shared_ptr<Outcome> outcome_;
-  std::atomic<int>& all_;
-  std::vector<Scheduler::Ticket> tickets_;
-  std::int64_t created_ = std::time(nullptr);
-  std::string id_;
-  std::size_t open_ = 0;  ///< choices that are being written
-  std::size_t written_ = 0;
-  bool begun_ = false;
-};
+/// Something of a client's that is safe in a header and in a log.
+bool is_plain_word(const std::string& text) {
+  return !text.empty() && text.size() <= 64 &&
+         std::ranges::all_of(text, [](char c) { return is_letter_or_digit(c) || c == '-' || c == '_'; });
+}
 
 }  // namespace
 
 /// The addresses, and what answers at them.
 struct HttpServer::Routes {
-  static constexpr const char* kChat = "/v1/chat/completions";
-  static constexpr const char* kCompletions = "/v1/completions";
-
   const ServedModel& model;
   Scheduler& scheduler;
+  ScoreQueue& scores;
+  Metrics& metrics;
+  ServerOptions options;
+  ServedLimits limits;
   RequestParser parser;
-  std::string key;
-  httplib::Server server;
+  RewardAnswers rewards;
+  Access access;
+  ConnectionServer server{ConnectionLimits()};
+  std::size_t most_connections;
   std::atomic<std::uint64_t> asked{0};
-  std::atomic<int> open{0};  ///< requests that are being answered
-  std::int64_t started = std::time(nullptr);
+  std::mutex names_mutex;
+  std::set<std::string> told_names;  ///< unknown parameters that the log has named
 
-  Routes(const ServedModel& served, Scheduler& engine, const ServerOptions& options)
-      : model(served), scheduler(engine), parser(served, options.most_tokens, options.cells), key(options.key) {
-    const std::size_t connections = options.most_requests + kOtherConnections;
-    server.new_task_queue = [connections] { return new httplib::ThreadPool(connections); };
+  Routes(const ServedModel& served, Scheduler& engine, ScoreQueue& score_queue, Metrics& counters,
+         const ServerOptions& how)
+      : model(served),
+        scheduler(engine),
+        scores(score_queue),
+        metrics(counters),
+        options(how),
+        limits{how.most_tokens, how.most_prompt_tokens, how.cells, how.streams},
+        parser(served, how.most_tokens, how.cells, how.most_prompt_tokens),
+        rewards(served, score_queue, counters),
+        access(how.host, how.key, how.origins),
+        most_connections(how.most_requests + kOtherConnections) {
+    server.new_task_queue = [this] { return new httplib::ThreadPool(most_connections); };
     server.set_payload_max_length(kLargestBody_bytes);
-    // A body that is refused is not read; what is left of it must not be taken for the next request.
-    server.set_keep_alive_max_count(1);
     // Not the library's SO_REUSEPORT, with which a second server takes half of the connections of the first.
     server.set_socket_options([](socket_t socket) {
       const int yes = 1;
@@ -272,34 +118,88 @@ struct HttpServer::Routes {
       return may_come_in(request, response) ? httplib::Server::HandlerResponse::Unhandled
                                             : httplib::Server::HandlerResponse::Handled;
     });
-    server.set_error_handler([](const httplib::Request& request, httplib::Response& response) {
+    server.set_error_handler([](const httplib::Request&, httplib::Response& response) {
       if (!response.body.empty()) return;
-      answer_error(response,
-                   response.status == 404   ? "nothing is at " + request.path
-                   : response.status == 413 ? "the request is larger than 8 MB"
-                                            : fmt::format("status {}", response.status),
-                   response.status);
+      const int status = response.status;
+      answer(response, RequestError(status, status == 413 ? "body_too_large" : "bad_request",
+                                    status == 413 ? "the request is larger than 8 MB"
+                                                  : fmt::format("the request was not understood ({})", status)));
     });
-    server.Get("/health", [this](const httplib::Request&, httplib::Response& response) { health(response); });
-    server.Get("/v1/models", [this](const httplib::Request&, httplib::Response& response) { models(response); });
-    for (const bool chat : {true, false}) {
-      server.Post(chat ? kChat : kCompletions,
-                  [this, chat](const httplib::Request& request, httplib::Response& response,
-                               const httplib::ContentReader& read) { complete(request, response, read, chat); });
+    server.set_logger([this](const httplib::Request& request, const httplib::Response& response) {
+      metrics.answered(endpoint_of(request.path), response.status);
+    });
+    add_get("/health", [this](httplib::Response& response) { health(response); });
+    add_get("/metrics", [this](httplib::Response& response) { show_metrics(response); });
+    add_get("/v1/models", [this](httplib::Response& response) { answer(response, models_json(model, limits)); });
+    add_get("/props", [this](httplib::Response& response) { answer(response, props_json(model, limits, kVersion)); });
+    add_get("/openapi.json", [](httplib::Response& response) { answer(response, openapi_json(kVersion)); });
+    server.Get(std::string(kModelsPath) + "(.+)", [this](const httplib::Request& request, httplib::Response& response) {
+      guarded(response, [&] { answer(response, model_json(model, limits, request.path.substr(kModelsPath.size()))); });
+    });
+    for (const Operation& operation : operations()) {
+      if (operation.method != "POST") continue;
+      server.Post(operation.path, [this, &operation](const httplib::Request& request, httplib::Response& response,
+                                                     const httplib::ContentReader& read) {
+        guarded(response, [&] { post(operation, request, response, read); });
+      });
     }
   }
 
-  /// Refuses what no handler reads the body of, and who has no key.
-  bool may_come_in(const httplib::Request& request, httplib::Response& response) const {
-    const bool reads_body = request.method == "POST" && (request.path == kChat || request.path == kCompletions);
-    if (!reads_body && request.method != "GET" && request.method != "HEAD") {
-      answer_error(response, fmt::format("nothing takes a {} at {}", request.method, request.path), 404);
-      return false;
+  template <class Handler>
+  void add_get(const char* path, Handler handler) {
+    server.Get(path, [handler](const httplib::Request&, httplib::Response& response) {
+      guarded(response, [&] { handler(response); });
+    });
+  }
+
+  /// Whatever goes wrong is an answer.
+  template <class Work>
+  static void guarded(httplib::Response& response, Work work) {
+    try {
+      work();
+    } catch (const Error& error) {
+      answer(response, error);
+    } catch (const std::bad_alloc&) {
+      answer(response, Error(ErrorCode::OutOfMemory, "there is no memory for this request"));
+    } catch (const std::exception& error) {
+      answer(response, Error(ErrorCode::Internal, error.what()));
     }
-    if (key.empty() || request.path == "/health") return true;
-    if (request.get_header_value("Authorization") == "Bearer " + key) return true;
-    answer_error(response, "the key is missing or wrong", 401);
-    return false;
+    if (response.status >= 400) ConnectionServer::body_may_be_unread();
+  }
+
+  /// What is decided before a body is read. False: it is answered.
+  bool may_come_in(const httplib::Request& request, httplib::Response& response) {
+    ConnectionServer::head_is_read();
+    const std::string id = request.get_header_value(kRequestId);
+    response.set_header(kRequestId, is_plain_word(id) ? id : fmt::format("coala-{}", ++asked));
+    const std::string methods = methods_at(request.path);
+    bool comes_in = false;
+    guarded(response, [&] {
+      if (access.allow_origin(request, response) && request.method == "OPTIONS") {  // a browser sends no key with it
+        response.status = 204;
+        return;
+      }
+      access.check(request);
+      if (methods.empty()) {
+        throw RequestError(404, "not_found", fmt::format("nothing is at {}", quoted_text(request.path)), "",
+                           "/openapi.json says what there is");
+      }
+      if (request.method == "OPTIONS") {
+        response.set_header("Allow", methods);
+        response.status = 204;
+        return;
+      }
+      if ((", " + methods + ",").find(" " + request.method + ",") == std::string::npos) {
+        response.set_header("Allow", methods);
+        throw RequestError(405, "method_not_allowed",
+                           fmt::format("nothing takes a {} at {}", quoted_text(request.method), request.path));
+      }
+      if (request.method == "POST" && server.connections() + kReservedConnections > most_connections) {
+        throw RequestError(429, "queue_full", "all connections are in use", "", "ask again later");
+      }
+      comes_in = true;
+    });
+    return comes_in;
   }
 
   void health(httplib::Response& response) const {
@@ -309,92 +209,129 @@ struct HttpServer::Routes {
            {{"status", well ? "ok" : "stuck"},
             {"waiting", load.waiting},
             {"writing", load.writing},
+            {"items_waiting", scores.waiting()},
             {"last_step_s", load.last_step_s}},
            well ? 200 : 503);
   }
 
-  void models(httplib::Response& response) const {
-    const BackboneIdentity& identity = model.backbone.identity();
-    Json list = Json::array();
-    for (const std::string& name : model.names()) {
-      list.push_back({{"id", name},
-                      {"object", "model"},
-                      {"created", started},
-                      {"owned_by", "coala"},
-                      {"meta",
-                       {{"n_ctx_train", identity.context_tokens},
-                        {"n_vocab", identity.vocabulary},
-                        {"n_params", identity.parameters},
-                        {"architecture", identity.architecture}}}});
-    }
-    answer(response, {{"object", "list"}, {"data", list}});
+  void show_metrics(httplib::Response& response) const {
+    const Scheduler::Load load = scheduler.load();
+    response.status = 200;
+    response.set_content(metrics.text({load.steps, load.waiting, load.writing, scores.waiting(), load.last_step_s}),
+                         "text/plain; version=0.0.4; charset=utf-8");
   }
 
-  /// The body, however it is sent: the library limits only the length that a client announces. Nothing when it is too
-  /// large or cut off.
-  static std::optional<std::string> body_of(const httplib::Request& request, const httplib::ContentReader& read) {
-    if (request.is_multipart_form_data()) throw Error(ErrorCode::BadInput, "the request is no JSON object");
+  /// The body, however it is sent: the library limits only the length that a client announces.
+  static std::string body_of(const httplib::Request& request, const httplib::ContentReader& read) {
+    if (request.is_multipart_form_data()) throw RequestError(400, "invalid_json", "the request is no JSON object");
     std::string body;
     const bool is_whole = read([&](const char* data, std::size_t size) {
       if (body.size() + size > kLargestBody_bytes) return false;
       body.append(data, size);
       return true;
     });
-    return is_whole ? std::optional(std::move(body)) : std::nullopt;
+    if (!is_whole) {
+      throw RequestError(413, "body_too_large", "the request is cut off, or larger than 8 MB");
+    }
+    return body;
   }
 
-  void complete(const httplib::Request& request, httplib::Response& response, const httplib::ContentReader& read,
-                bool chat) {
-    try {
-      const std::optional<std::string> body = body_of(request, read);
-      if (!body) {
-        answer_error(response, "the request is cut off, or larger than 8 MB", 413);
-        return;
-      }
-      Asked wanted = chat ? parser.parse_chat(*body) : parser.parse_completion(*body);
-      const auto completion = std::make_shared<Completion>(std::move(wanted), chat, ++asked, scheduler, open);
-      if (!completion->streams()) {
-        answer(response, completion->whole());
-        return;
-      }
-      response.set_header("Cache-Control", "no-cache");
-      response.set_chunked_content_provider("text/event-stream", [completion](std::size_t, httplib::DataSink& sink) {
-        try {
-          return completion->write_some(sink);
-        } catch (const std::exception&) {
-          return false;  // no memory: the connection ends, and the request with it
-        }
-      });
-    } catch (const Error& error) {
-      answer(response, error_json(error), status_of(error.code()));
-    } catch (const std::exception& error) {
-      answer_error(response, error.what(), 500);
+  /// Says of unknown parameters that they were ignored: to the client, and once for each name in the log.
+  std::vector<std::string> warnings_of(const RequestBody& body) {
+    constexpr std::size_t kMost = 256;
+    std::vector<std::string> warnings;
+    for (const std::string& name : body.unknown) {
+      if (warnings.size() == kMost) break;
+      warnings.push_back(fmt::format("unknown parameter {} was ignored", quoted_text(name)));
+      const std::lock_guard lock(names_mutex);
+      if (told_names.size() < kMost && told_names.insert(name).second) log_line("a client's " + warnings.back());
     }
+    return warnings;
+  }
+
+  void post(const Operation& operation, const httplib::Request& request, httplib::Response& response,
+            const httplib::ContentReader& read) {
+    const Watch watch(options.time_limit);
+    const RequestBody body = read_body(body_of(request, read), operation, options.strict);
+    std::vector<std::string> warnings = warnings_of(body);
+    if (operation.path.ends_with("completions")) {
+      complete(operation.path.find("chat") != std::string::npos, body.json, std::move(warnings), watch, response);
+      return;
+    }
+    Json json = operation.path == "/tokenize"     ? tokenize_json(model, body.json)
+                : operation.path == "/detokenize" ? detokenize_json(model, body.json)
+                                                  : scored(operation.path, body.json, watch);
+    if (!warnings.empty() && json.is_object()) json["warnings"] = warnings;
+    answer(response, json);
+  }
+
+  Json scored(const std::string& path, const nlohmann::json& body, const Watch& watch) {
+    try {
+      return rewards.answer(path, body, watch);
+    } catch (const RequestError& error) {
+      if (error.status() == Watch::kGone) metrics.dropped();
+      throw;
+    }
+  }
+
+  void complete(bool chat, const nlohmann::json& body, std::vector<std::string> warnings, const Watch& watch,
+                httplib::Response& response) {
+    Asked wanted = chat ? parser.parse_chat(body) : parser.parse_completion(body);
+    const auto completion = std::make_shared<Completion>(std::move(wanted), chat, ++asked, std::move(warnings), watch,
+                                                         Completion::Place{scheduler, metrics});
+    if (!completion->streams()) {
+      try {
+        answer(response, completion->whole());
+      } catch (const RequestError& error) {
+        if (error.status() == Watch::kGone) metrics.dropped();
+        throw;
+      }
+      return;
+    }
+    response.set_header("Cache-Control", "no-cache");
+    response.set_header("X-Accel-Buffering", "no");
+    response.set_chunked_content_provider("text/event-stream", [completion](std::size_t, httplib::DataSink& sink) {
+      try {
+        return completion->write_some(sink);
+      } catch (const std::exception&) {
+        return false;  // no memory: the connection ends, and the request with it
+      }
+    });
   }
 };
 
-HttpServer::HttpServer(const ServedModel& model, Scheduler& scheduler, const ServerOptions& options)
-    : routes_(std::make_unique<Routes>(model, scheduler, options)), options_(options) {}
+void ServerOptions::validate() const {
+  if (is_loopback(host) || !key.empty()) return;
+  throw Error(ErrorCode::BadUsage,
+              fmt::format("other machines can reach {}, and no key is set that clients must send", host),
+              "set COALA_API_KEY, or listen at 127.0.0.1");
+}
+
+HttpServer::HttpServer(const ServedModel& model, Scheduler& scheduler, ScoreQueue& scores, Metrics& metrics,
+                       const ServerOptions& options)
+    : routes_(std::make_unique<Routes>(model, scheduler, scores, metrics, options)), options_(options) {}
 
 HttpServer::~HttpServer() = default;
 
 void HttpServer::run(const std::function<void(int)>& on_ready) {
-  httplib::Server& server = routes_->server;
-  const int port = options_.port == 0 ? server.bind_to_any_port(options_.host.c_str())
-                   : server.bind_to_port(options_.host.c_str(), options_.port) ? options_.port
-                                                                               : -1;
+  ConnectionServer& server = routes_->server;
+  const int port = options_.port == 0                                  ? server.bind_to_any_port(options_.host)
+                   : server.bind_to_port(options_.host, options_.port) ? options_.port
+                                                                       : -1;
   if (port <= 0) {
     throw Error(ErrorCode::Io, fmt::format("cannot listen at {}:{}", options_.host, options_.port),
                 "another program may use the port: choose another with --port");
   }
+  server.allow_burst();
   std::atomic<bool> over{false};
   const auto pause = [] { std::this_thread::sleep_for(std::chrono::milliseconds(20)); };
   std::jthread watch([&] {
     while (!over && !interrupted()) pause();
     routes_->scheduler.stop();
-    // Streams get their last event before the connections end.
+    routes_->scores.stop();
+    // What is being answered gets its end before the connections do.
     const auto latest = std::chrono::steady_clock::now() + kEnd;
-    while (!over && routes_->open > 0 && std::chrono::steady_clock::now() < latest) pause();
+    while (!over && server.connections() > 0 && std::chrono::steady_clock::now() < latest) pause();
     while (!over && !server.is_running()) pause();
     if (!over) server.stop();
   });

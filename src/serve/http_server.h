@@ -1,29 +1,42 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "serve/metrics.h"
 #include "serve/scheduler.h"
+#include "serve/score_queue.h"
 #include "serve/served_model.h"
 
 namespace coala {
 
 struct ServerOptions {
   std::string host = "127.0.0.1";
-  int port = 8080;                 ///< 0: any that is free
-  std::string key;                 ///< that clients must send as a bearer token; empty: none
-  std::size_t most_tokens = 1024;  ///< of a reply
-  std::size_t cells = 0;           ///< tokens of a prompt with its reply, at most
-  std::size_t most_requests = 64;  ///< that write or wait together
+  int port = 8080;                       ///< 0: any that is free
+  std::string key;                       ///< that clients must send as a bearer token; empty: none
+  std::vector<std::string> origins;      ///< of pages in browsers that may ask
+  bool strict = false;                   ///< unknown parameters are refused
+  std::chrono::seconds time_limit{600};  ///< of a request, from its connection to the last token
+  std::size_t most_tokens = 1024;        ///< of a reply
+  std::size_t most_prompt_tokens = 0;    ///< of a prompt
+  std::size_t cells = 0;                 ///< tokens of a prompt with its reply, at most
+  std::size_t most_requests = 64;        ///< that write or wait together
+  int streams = 1;                       ///< replies that are written together
+
+  /// @throws Error{BadUsage} for an address that others can reach, without a key
+  void validate() const;
 };
 
-/// OpenAI's API over HTTP: chat completions and completions, whole or as server-sent events, models, health.
+/// OpenAI's API over HTTP, endpoints that score, and what says how the server is (docs/server.md).
 class HttpServer {
  public:
-  /// Both must outlive it.
-  HttpServer(const ServedModel& model, Scheduler& scheduler, const ServerOptions& options);
+  /// All must outlive it.
+  HttpServer(const ServedModel& model, Scheduler& scheduler, ScoreQueue& scores, Metrics& metrics,
+             const ServerOptions& options);
   ~HttpServer();
 
   /// Serves until the user's interrupt.

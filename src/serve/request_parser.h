@@ -9,13 +9,14 @@
 
 #include "decode/engine.h"
 #include "decode/tilt_mixture.h"
+#include "serve/operations.h"
 #include "serve/served_model.h"
 
 namespace coala {
 
-/// What a client asks for, in the shape of OpenAI's API.
+/// What a client asks to be written, in the shape of OpenAI's API.
 struct Asked {
-  std::string model;  ///< as it is named
+  std::string model;  ///< the name that guides as the request does
   bool streams = false;
   bool includes_usage = false;  ///< in a stream
   /// Each has one candidate; no callbacks yet. Those of one prompt have seeds that follow each other.
@@ -26,29 +27,34 @@ struct Asked {
   std::shared_ptr<const TiltMixture> tilt = {};  ///< what the requests' settings point to
 };
 
-/// Reads requests. Known fields that would change the answer and are not there are refused; unknown ones are ignored.
+/// Messages of a body that read_body() has checked. @throws RequestError for what no message can be
+std::vector<Message> messages_of(const nlohmann::json& list, const std::string& where);
+
+/// Makes requests of bodies that read_body() has checked.
 class RequestParser {
  public:
-  /// @param most_tokens  of a reply, also where a request does not say
-  /// @param cells        tokens of a prompt with its reply
-  RequestParser(const ServedModel& model, std::size_t most_tokens, std::size_t cells)
-      : model_(model), most_tokens_(most_tokens), cells_(cells) {}
+  /// @param most_tokens        of a reply, also where a request does not say
+  /// @param cells              tokens of a prompt with its reply
+  /// @param most_prompt_tokens of a prompt
+  RequestParser(const ServedModel& model, std::size_t most_tokens, std::size_t cells, std::size_t most_prompt_tokens)
+      : model_(model), most_tokens_(most_tokens), cells_(cells), most_prompt_tokens_(most_prompt_tokens) {}
 
   /// Bodies of /v1/chat/completions and /v1/completions. From any thread.
-  /// @throws Error{BadInput} for one that is wrong, Error{Mismatch} for a model or head that is not there
-  Asked parse_chat(const std::string& body) const;
-  Asked parse_completion(const std::string& body) const;
+  /// @throws RequestError
+  Asked parse_chat(const nlohmann::json& body) const;
+  Asked parse_completion(const nlohmann::json& body) const;
 
  private:
   Asked parse_common(const nlohmann::json& body) const;
   GenerationSettings settings_of(const nlohmann::json& body, Asked& asked) const;
   void choose_guidance(const nlohmann::json& body, Asked& asked) const;
-  void add_prompt(Asked& asked, const Prompt& prompt, TemplateMode mode, bool thinks, std::int64_t count,
+  void add_prompt(Asked& asked, const Prompt& prompt, TemplateMode mode, bool thinks, std::size_t count,
                   const GenerationSettings& settings) const;
 
   const ServedModel& model_;
   std::size_t most_tokens_;
   std::size_t cells_;
+  std::size_t most_prompt_tokens_;
 };
 
 }  // namespace coala

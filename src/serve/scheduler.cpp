@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/interrupt.h"
+#include "serve/request_error.h"
 
 namespace coala {
 
@@ -33,8 +34,8 @@ Scheduler::Ticket Scheduler::submit(Request request) {
     const std::lock_guard lock(mutex_);
     if (stopped_) throw Error(ErrorCode::Interrupted, "the server is being stopped");
     if (load_.waiting + ordered_ >= most_waiting_) {
-      throw Error(ErrorCode::OutOfMemory, fmt::format("{} requests are waiting already", load_.waiting + ordered_),
-                  "ask again later");
+      throw RequestError(429, "queue_full", fmt::format("{} requests are waiting already", load_.waiting + ordered_),
+                         "", "ask again later");
     }
     ticket = ++last_ticket_;
     ++ordered_;
@@ -124,6 +125,7 @@ void Scheduler::run() {
     busy_ = busy || !orders_.empty();
     load_.waiting = engine_.waiting();
     load_.writing = engine_.writing();
+    load_.steps += busy ? 1 : 0;
     last_step_ = std::chrono::steady_clock::now();
   }
 }

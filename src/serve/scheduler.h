@@ -24,6 +24,7 @@ class Scheduler {
     std::size_t waiting = 0;  ///< requests whose prompts are not begun
     std::size_t writing = 0;  ///< replies
     double last_step_s = 0;   ///< age of the last step; 0 when there is nothing to do
+    std::uint64_t steps = 0;  ///< since the start
   };
 
   /// @param most_waiting  requests that may wait; more are refused
@@ -33,7 +34,7 @@ class Scheduler {
   Scheduler(const Scheduler&) = delete;
   Scheduler& operator=(const Scheduler&) = delete;
 
-  /// @throws Error{BadUsage} for settings out of range, Error{OutOfMemory} when too many wait, Error{Interrupted} after
+  /// @throws Error{BadUsage} for settings out of range, RequestError when too many wait, Error{Interrupted} after
   ///   stop()
   Ticket submit(Request request);
   /// Forgets a request; its callbacks are not called after it is forgotten, which is soon and not at once.

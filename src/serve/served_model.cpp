@@ -1,11 +1,71 @@
 #include "serve/served_model.h"
 
+#include <fmt/format.h>
+
+#include <cstdlib>
+
+#include "serve/request_error.h"
+
 namespace coala {
+namespace {
+
+constexpr std::string_view kBase = "base";
+
+bool is_number(const std::string& text) {
+  char* end = nullptr;
+  std::strtod(text.c_str(), &end);
+  return !text.empty() && *end == '\0';
+}
+
+}  // namespace
 
 std::vector<std::string> ServedModel::names() const {
   std::vector<std::string> all{name};
-  for (const auto& [head, tilt] : heads) all.push_back(name + "+" + head);
+  for (const auto& [head, reward] : rewards) all.push_back(name + "+" + head);
   return all;
+}
+
+std::string ServedModel::full_name(std::string_view asked) const {
+  if (asked == kBase) return name;
+  if (asked.starts_with(kBase) && asked.substr(kBase.size()).starts_with("+")) {
+    return name + std::string(asked.substr(kBase.size()));
+  }
+  return std::string(asked);
+}
+
+const std::string& ServedModel::reward_name(std::string_view asked) const {
+  if (rewards.empty()) {
+    throw RequestError(503, "no_reward_head", "no head is served, so nothing can be scored", "",
+                       "start the server with --head");
+  }
+  const std::string full = full_name(asked);
+  for (const auto& [head, reward] : rewards) {
+    if (full == head || full == name + "+" + head) return head;
+  }
+  if (!asked.empty() && full != name) {
+    throw RequestError(404, "model_not_found", fmt::format("there is no model \"{}\" here", asked), "model",
+                       fmt::format("there are {}", fmt::join(names(), ", ")));
+  }
+  if (rewards.size() == 1) return rewards.begin()->first;
+  throw RequestError(400, "missing_required_parameter", "several heads are served, and \"model\" names none of them",
+                     "model", fmt::format("name one of {}", fmt::join(names(), ", ")));
+}
+
+nlohmann::ordered_json ServedModel::card(const std::string& head) const {
+  const ServedReward& reward = rewards.at(head);
+  nlohmann::ordered_json card{{"digest", reward.digest},
+                              {"scores", true},
+                              {"guides", heads.contains(head)},
+                              {"max_length", reward.scorer->extractor().max_length_tokens()}};
+  for (const auto& [key, value] : reward.head.metadata) {
+    if (key.ends_with("hash") || !is_number(value)) {
+      card[key] = value;
+    } else {
+      card[key] = nlohmann::ordered_json::parse(value, nullptr, /*allow_exceptions=*/false);
+      if (card[key].is_discarded()) card[key] = value;
+    }
+  }
+  return card;
 }
 
 }  // namespace coala

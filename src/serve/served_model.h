@@ -2,23 +2,43 @@
 
 #include <map>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "decode/logit_tilt.h"
+#include "head/head.h"
+#include "judge/scorer.h"
 #include "lm/backbone.h"
 
 namespace coala {
 
-/// A model and the heads that may guide it, under the names that clients know them by.
+/// A head that scores.
+struct ServedReward {
+  Head head;
+  std::shared_ptr<Scorer> scorer;  ///< heads of the same features share one
+  std::string digest;              ///< of the head's file
+};
+
+/// A model, the heads that may guide it and those that score, under the names that clients know them by.
 struct ServedModel {
   const Backbone& backbone;
   std::string name;
   TemplateMode mode = TemplateMode::Model;
   std::map<std::string, std::unique_ptr<LogitTilt>> heads = {};  ///< each at scale 1
+  std::map<std::string, ServedReward> rewards = {};              ///< all heads: each has a reward network
 
   /// "name" for the model as it is, "name+head" with a head.
   std::vector<std::string> names() const;
+  /// The name of names() that is meant: "base" is the model as it is, "base+head" with a head.
+  std::string full_name(std::string_view asked) const;
+  /// The head that a request for scores means.
+  /// @param asked  a name of names(), or a head's; "": the only head, as the model as it is
+  /// @throws RequestError
+  const std::string& reward_name(std::string_view asked) const;
+  /// What its file says of a head: how it was trained, and how well it does on data that were held out.
+  nlohmann::ordered_json card(const std::string& head) const;
 };
 
 }  // namespace coala

@@ -1,0 +1,101 @@
+#include "serve/access.h"
+
+#include <fmt/format.h>
+#include <httplib.h>
+
+#include <algorithm>
+
+#include "core/utf8.h"
+#include "serve/request_error.h"
+
+namespace coala {
+namespace {
+
+/// In a time that depends on the length of what is sent and on nothing else.
+bool equal(std::string_view sent, std::string_view key) {
+  unsigned difference = sent.size() == key.size() ? 0 : 1;
+  for (std::size_t i = 0; i < sent.size(); ++i) {
+    difference |= static_cast<unsigned char>(sent[i]) ^ static_cast<unsigned char>(key[i % key.size()]);
+  }
+  return difference == 0;
+}
+
+/// "name" of "name:port", "::1" of "[::1]:port".
+std::string_view without_port(std::string_view host) {
+  if (host.starts_with("[")) return host.substr(1, std::min(host.find(']'), host.size()) - 1);
+  return host.substr(0, host.find(':'));
+}
+
+bool is_digits(const std::string& text) {
+  return !text.empty() && text.size() < 19 && std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
+}
+
+/// What different programs would read differently.
+void check_framing(const httplib::Request& request) {
+  const auto bad = [](const char* what) { return RequestError(400, "bad_request", what); };
+  const std::size_t lengths = request.get_header_value_count("Content-Length");
+  const std::size_t encodings = request.get_header_value_count("Transfer-Encoding");
+  if (lengths + encodings > 1) throw bad("the length of the body is given more than once");
+  if (lengths == 1 && !is_digits(request.get_header_value("Content-Length"))) throw bad("Content-Length is no number");
+  if (encodings == 1 && lower_case(request.get_header_value("Transfer-Encoding")) != "chunked") {
+    throw bad("the only Transfer-Encoding here is chunked");
+  }
+  if (request.method == "POST" && lengths + encodings == 0) {
+    throw RequestError(411, "length_required", "neither Content-Length nor Transfer-Encoding is given");
+  }
+  const std::size_t hosts = request.get_header_value_count("Host");
+  if (hosts > 1 || (hosts == 0 && request.version == "HTTP/1.1")) throw bad("there must be one Host header");
+}
+
+}  // namespace
+
+bool is_loopback(std::string_view host) {
+  return host == "localhost" || host == "::1" || (host.starts_with("127.") && std::ranges::all_of(host, [](char c) {
+                                                    return c == '.' || (c >= '0' && c <= '9');
+                                                  }));
+}
+
+bool Access::is_allowed(const std::string& origin) const {
+  return std::ranges::find(origins_, origin) != origins_.end() || std::ranges::find(origins_, "*") != origins_.end();
+}
+
+bool Access::allow_origin(const httplib::Request& request, httplib::Response& response) const {
+  if (!request.has_header("Origin")) return false;
+  response.set_header("Vary", "Origin");
+  const std::string origin = request.get_header_value("Origin");
+  if (!is_allowed(origin)) return false;
+  response.set_header("Access-Control-Allow-Origin", origin);
+  response.set_header("Access-Control-Expose-Headers", "X-Request-Id, Retry-After");
+  if (request.method == "OPTIONS") {
+    response.set_header("Access-Control-Allow-Methods", "GET, POST, OPTIONS");
+    response.set_header("Access-Control-Allow-Headers", "Authorization, Content-Type, X-Request-Id");
+    response.set_header("Access-Control-Max-Age", "600");
+  }
+  return true;
+}
+
+void Access::check(const httplib::Request& request) const {
+  check_framing(request);
+  if (key_.empty()) {
+    const std::string host = request.get_header_value("Host");
+    const std::string_view name = without_port(host);
+    if (request.has_header("Host") && !is_loopback(name) && name != host_) {
+      throw RequestError(403, "wrong_host", fmt::format("this server is not {}", quoted_text(name)), "",
+                         "ask for localhost; names of other machines need a key (COALA_API_KEY)");
+    }
+    const std::string origin = request.get_header_value("Origin");
+    if (request.has_header("Origin") && !is_allowed(origin) && origin != "http://" + host) {
+      throw RequestError(403, "wrong_origin", fmt::format("pages of {} may not ask here", quoted_text(origin)), "",
+                         "--allow-origin lets them");
+    }
+    return;
+  }
+  constexpr std::string_view kBearer = "Bearer ";
+  const std::string sent = request.get_header_value("Authorization");
+  if (request.path == "/health") return;
+  if (!sent.starts_with(kBearer) || !equal(std::string_view(sent).substr(kBearer.size()), key_)) {
+    throw RequestError(401, "invalid_api_key", "the key is missing or wrong", "", "send Authorization: Bearer KEY");
+  }
+}
+
+}  // namespace coala

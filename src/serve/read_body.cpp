@@ -1,0 +1,85 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/utf8.h"
+#include "data/nesting_scanner.h"
+#include "serve/operations.h"
+#include "serve/request_error.h"
+#include "serve/schema.h"
+
+namespace coala {
+namespace {
+
+using Json = nlohmann::json;
+
+Json parsed(const std::string& text) {
+  const auto bad = [](const char* what) { return RequestError(400, "invalid_json", what); };
+  if (find_invalid_utf8(text) != std::string::npos) throw bad("the request is not UTF-8");
+  // What copies, prints or destroys a value calls itself for each level of it.
+  if (NestingScanner().scan(text).state == NestingScanner::State::TooDeep) {
+    throw bad("the request is nested too deeply");
+  }
+  Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) throw bad("the request is no JSON object");
+  return json;
+}
+
+/// Keys of messages that no schema knows.
+void find_unknown_in_messages(const Json& messages, const Json& schema, const std::string& where,
+                              std::vector<std::string>& unknown) {
+  if (schema.contains("anyOf")) {
+    for (const Json& one : schema["anyOf"]) {
+      const bool deeper = messages.is_array() && !messages.empty() && messages[0].is_array();
+      if ((one["items"].value("type", "") == "array") == deeper) {
+        find_unknown_in_messages(messages, one, where, unknown);
+      }
+    }
+    return;
+  }
+  for (std::size_t i = 0; i < messages.size(); ++i) {
+    const std::string name = fmt::format("{}[{}]", where, i);
+    if (schema["items"].value("type", "") == "array") {
+      find_unknown_in_messages(messages[i], schema["items"], name, unknown);
+      continue;
+    }
+    for (const auto& [key, value] : messages[i].items()) {
+      if (!schema["items"]["properties"].contains(key) && !value.is_null()) unknown.push_back(name + "." + key);
+    }
+  }
+}
+
+}  // namespace
+
+RequestBody read_body(const std::string& text, const Operation& operation, bool strict) {
+  RequestBody body{parsed(text), {}};
+  for (const Field& known : operation.fields) {
+    const Json* value = field(body.json, known.name.c_str());
+    if (value == nullptr) {
+      if (!known.required) continue;
+      throw RequestError(400, "missing_required_parameter", fmt::format("\"{}\" is missing", known.name), known.name,
+                         "send " + in_words(known.schema));
+    }
+    const std::optional<Violation> violation = find_violation(*value, known.schema, known.name);
+    if (!violation) {
+      if (known.name == "messages") find_unknown_in_messages(*value, known.schema, known.name, body.unknown);
+      continue;
+    }
+    const bool neutral = known.standing == Standing::Neutral;
+    throw RequestError(
+        400, neutral ? "unsupported_parameter" : "invalid_value",
+        neutral ? fmt::format("\"{}\" is not possible here at {}", violation->where, violation->found)
+                : fmt::format("\"{}\" is {}; expected {}", violation->where, violation->found, violation->expected),
+        violation->where, neutral ? "leave it out, or send " + in_words(known.schema) : std::string());
+  }
+  for (const auto& [key, value] : body.json.items()) {
+    if (std::ranges::find(operation.fields, key, &Field::name) == operation.fields.end()) body.unknown.push_back(key);
+  }
+  if (strict && !body.unknown.empty()) {
+    throw RequestError(400, "unknown_parameter", fmt::format("\"{}\" is not known", body.unknown.front()),
+                       body.unknown.front(), "leave it out");
+  }
+  return body;
+}
+
+}  // namespace coala

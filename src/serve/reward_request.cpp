@@ -1,0 +1,170 @@
+#include "serve/reward_request.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string_view>
+
+#include "core/utf8.h"
+#include "serve/operations.h"
+#include "serve/request_error.h"
+#include "serve/request_parser.h"
+
+namespace coala {
+namespace {
+
+using Json = nlohmann::json;
+
+std::vector<std::string> texts_of(const Json& value) {
+  std::vector<std::string> texts;
+  for (const Json& one : value.is_array() ? value : Json::array({value})) {
+    texts.push_back(one.is_object() ? one["text"].get<std::string>() : one.get<std::string>());
+  }
+  return texts;
+}
+
+/// A field under one of its names. @throws RequestError
+const Json& either(const Json& body, const char* name, const char* other) {
+  for (const char* one : {name, other}) {
+    if (const Json* value = field(body, one)) return *value;
+  }
+  throw RequestError(400, "missing_required_parameter", fmt::format("\"{}\" is missing", name), name);
+}
+
+RewardItem answer_to(const std::string& query, const std::string& document) {
+  RewardItem item;
+  item.prompt.messages = {{"user", query}};
+  item.response = document;
+  return item;
+}
+
+RewardItem end_of(const Json& conversation, const std::string& where) {
+  RewardItem item;
+  item.prompt.messages = messages_of(conversation, where);
+  if (item.prompt.messages.back().role != "assistant") {
+    throw RequestError(400, "invalid_value", fmt::format("\"{}\" ends with no answer of the assistant", where), where,
+                       "the last message is what is scored");
+  }
+  item.response = std::move(item.prompt.messages.back().content);
+  item.prompt.messages.pop_back();
+  return item;
+}
+
+}  // namespace
+
+RewardParser::RewardParser(const ServedModel& model) : model_(model) {
+  const Tokenizer& tokenizer = model.backbone.tokenizer();
+  ends_.push_back(tokenizer.eos_text());
+  try {
+    const ChatTemplate& chat = model.backbone.chat_template();
+    ends_.push_back(chat.turn_end());
+    const std::vector<TextPart> parts = chat.render_prompt({{"user", "x"}});
+    for (auto part = parts.rbegin(); part != parts.rend() && !part->from_user; ++part) header_ = part->text + header_;
+    // What ends the user's turn may come between any two.
+    if (header_.starts_with(chat.turn_end())) header_.erase(0, chat.turn_end().size());
+  } catch (const Error&) {
+    header_.clear();  // the template cannot be used: texts are taken as responses
+  }
+  for (std::string& end : ends_) end = std::string(trimmed(end));
+  std::erase(ends_, "");
+}
+
+/// A text that somebody else's template has rendered, taken apart where the answer begins.
+/// @param prompt  its beginning, if that is known
+RewardItem RewardParser::item_of(const std::string& text, const std::string& prompt) const {
+  std::size_t begin = 0;
+  if (!prompt.empty() && text.starts_with(prompt)) {
+    begin = prompt.size();
+  } else if (const std::size_t at = text.rfind(header_); !header_.empty() && at != std::string::npos) {
+    begin = at + header_.size();
+  }
+  RewardItem item;
+  item.mode = TemplateMode::Parsed;
+  item.prompt.text = text.substr(0, begin);
+  std::string_view response = std::string_view(text).substr(begin);
+  for (bool again = true; again;) {
+    again = false;
+    const std::string_view bare = response.substr(0, response.find_last_not_of(" \t\r\n") + 1);
+    for (const std::string& end : ends_) {
+      if (!bare.ends_with(end)) continue;
+      response = bare.substr(0, bare.size() - end.size());
+      again = true;
+      break;
+    }
+  }
+  item.response = std::string(response);
+  return item;
+}
+
+RewardRequest RewardParser::parse_common(const Json& body) const {
+  RewardRequest request;
+  const Json* model = field(body, "model");
+  request.head = model_.reward_name(model == nullptr ? std::string() : model->get<std::string>());
+  for (const char* name : {"normalize", "use_activation"}) {
+    if (const Json* value = field(body, name)) request.normalized = request.normalized || value->get<bool>();
+  }
+  if (const Json* truncate = field(body, "truncate")) {
+    request.cut = *truncate == "left"                         ? Cut::Left
+                  : *truncate == "right"                      ? Cut::Right
+                  : *truncate == "none" || *truncate == false ? Cut::None
+                                                              : Cut::Fit;
+  }
+  return request;
+}
+
+RewardRequest RewardParser::parse_score(const Json& body) const {
+  RewardRequest request = parse_common(body);
+  const std::vector<std::string> queries = texts_of(either(body, "queries", "text_1"));
+  const std::vector<std::string> documents = texts_of(either(body, "documents", "text_2"));
+  if (queries.size() != 1 && queries.size() != documents.size()) {
+    throw RequestError(400, "invalid_value",
+                       fmt::format("there are {} queries and {} documents", queries.size(), documents.size()),
+                       "queries", "send one query, or one for each document");
+  }
+  for (std::size_t i = 0; i < documents.size(); ++i) {
+    request.items.push_back(answer_to(queries[queries.size() == 1 ? 0 : i], documents[i]));
+  }
+  return request;
+}
+
+RewardRequest RewardParser::parse_rerank(const Json& body) const {
+  RewardRequest request = parse_common(body);
+  for (const std::string& document : texts_of(body["documents"])) {
+    request.items.push_back(answer_to(body["query"].get<std::string>(), document));
+  }
+  return request;
+}
+
+RewardRequest RewardParser::parse_queries(const Json& body) const {
+  RewardRequest request = parse_common(body);
+  const std::vector<std::string> queries = texts_of(body["query"]);
+  const Json* given = field(body, "prompts");
+  const std::vector<std::string> prompts = given == nullptr ? std::vector<std::string>() : texts_of(*given);
+  if (given != nullptr && prompts.size() != queries.size()) {
+    throw RequestError(400, "invalid_value",
+                       fmt::format("there are {} prompts and {} queries", prompts.size(), queries.size()), "prompts",
+                       "send one for each query, or none");
+  }
+  for (std::size_t i = 0; i < queries.size(); ++i) {
+    request.items.push_back(item_of(queries[i], given == nullptr ? "" : prompts[i]));
+  }
+  return request;
+}
+
+RewardRequest RewardParser::parse_inputs(const Json& body) const {
+  RewardRequest request = parse_common(body);
+  if (const Json* conversations = field(body, "messages")) {
+    if ((*conversations)[0].is_object()) {
+      request.items.push_back(end_of(*conversations, "messages"));
+    } else {
+      for (std::size_t i = 0; i < conversations->size(); ++i) {
+        request.items.push_back(end_of((*conversations)[i], fmt::format("messages[{}]", i)));
+      }
+    }
+    return request;
+  }
+  for (const std::string& text : texts_of(either(body, "input", "text"))) request.items.push_back(item_of(text, ""));
+  return request;
+}
+
+}  // namespace coala
