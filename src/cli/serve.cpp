@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,8 @@
 #include "decode/token_tilt.h"
 #include "lm/output_matrix.h"
 #include "serve/http_server.h"
+#include "serve/operations.h"
+#include "teach/teacher.h"
 
 namespace coala {
 namespace {
@@ -33,6 +36,7 @@ struct ServeCommand {
   std::size_t queue = 64;
   std::size_t most_prompt_tokens = 0;
   int time_limit_s = 600;
+  std::string teach;
 };
 
 /// Tokens of prompts between two tokens of the replies that are being written.
@@ -65,7 +69,8 @@ void add_head(const std::string& path, const ServeCommand& command, const Output
                   "serve them apart");
     }
     model.mode = settings.template_mode;
-    model.heads.emplace(name, std::make_unique<TokenTilt>(*head.token, output, 1.0));
+    model.heads.emplace(name, std::make_shared<TokenTilt>(*head.token, output, 1.0));
+    model.biases.emplace(name, std::make_shared<BiasTilt>(*head.token, output, 1.0));
   }
   ServedReward reward{std::move(head), nullptr, hash_file(path)};
   for (const auto& [other, served] : model.rewards) {
@@ -75,6 +80,23 @@ void add_head(const std::string& path, const ServeCommand& command, const Output
     reward.scorer = std::make_shared<Scorer>(model.backbone, settings, chosen_threads(command.common));
   }
   model.rewards.emplace(name, std::move(reward));
+}
+
+/// What clients teach begins with the only head that guides, if there is one.
+Teacher& begin_teaching(const ServeCommand& command, const std::shared_ptr<const OutputMatrix>& output,
+                        const ServedModel& model, std::optional<Teacher>& teacher) {
+  if (model.rewards.contains(ServedModel::kTaught)) {
+    throw Error(ErrorCode::BadUsage, fmt::format("a head has the name {}", ServedModel::kTaught),
+                "rename its folder or its file: what is taught has that name");
+  }
+  TeacherOptions options;
+  options.pairs = command.teach;
+  options.features.template_mode = model.mode;
+  options.threads = chosen_threads(command.common);
+  options.seed = command.common.seed;
+  if (model.heads.size() == 1) options.prior = &*model.rewards.at(model.heads.begin()->first).head.token;
+  teacher.emplace(model.backbone, output, options);
+  return *teacher;
 }
 
 void serve(ServeCommand& command) {
@@ -89,13 +111,15 @@ void serve(ServeCommand& command) {
   ServedModel model{.backbone = backbone,
                     .name = std::filesystem::path(command.model.model).stem().string(),
                     .mode = command.model.template_mode()};
-  if (!command.heads.empty()) {
-    const OutputMatrix output(backbone);
-    for (const std::string& path : command.heads) add_head(path, command, output, model);
-  }
+  std::shared_ptr<const OutputMatrix> output;
+  if (!command.heads.empty() || !command.teach.empty()) output = std::make_shared<const OutputMatrix>(backbone);
+  for (const std::string& path : command.heads) add_head(path, command, *output, model);
   show_warnings(backbone, model.mode);
+  std::optional<Teacher> teacher;
+  if (!command.teach.empty()) model.teacher = &begin_teaching(command, output, model, teacher);
   const std::size_t context = backbone.identity().context_tokens;
   const EngineOptions options{.streams = command.parallel,
+                              .branches = static_cast<int>(kMostCandidates),
                               .cells = std::min(command.cells, context * static_cast<std::size_t>(command.parallel)),
                               .threads = chosen_threads(command.common),
                               .prompt_rows = kPromptRows,
@@ -164,6 +188,11 @@ void add_serve_command(CLI::App& app) {
       .add_option("--allow-origin", options->server.origins,
                   "origin of web pages that may ask (https://example.org), or *; again for more")
       ->type_name("ORIGIN");
+  command
+      .add_option("--teach", options->teach,
+                  "file of pairs that grows as clients say which replies are better (/v1/feedback): a head learns from "
+                  "it at once, beginning with the one of --head")
+      ->type_name(kOutput);
   command.add_flag("--strict-parameters", options->server.strict,
                    "refuse parameters that are not known, instead of ignoring them");
   add_common_options(command, options->common);

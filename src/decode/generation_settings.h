@@ -11,6 +11,7 @@
 
 #include "decode/branch_settings.h"
 #include "decode/logit_tilt.h"
+#include "decode/reply.h"
 #include "decode/reward_head.h"
 #include "lm/grammar.h"
 #include "lm/sampler.h"
@@ -36,6 +37,8 @@ struct GenerationSettings {
   std::optional<std::size_t> alternatives = {};
   /// Receives the text of the only candidate as it grows, whole characters at a time.
   std::function<void(std::string_view)> on_text = {};
+  /// Receives the tokens of the trace before the text that they bring, and the last of them at the end.
+  std::function<void(std::span<const DrawnToken>)> on_drawn = {};
 
   /// @throws Error{BadUsage} for settings out of range or a guidance without a head, Error{BadInput} when replies
   /// cannot

@@ -110,15 +110,25 @@ void ReplyStream::show(const ReplyText& reply) {
   const bool is_answer =
       finished_ || shown_bytes_ > 0 || !reply.reasoning.empty() || !backbone_.may_become_thoughts(text);
   if (settled > shown_bytes_ && is_answer && !prompt_.response_lead.starts_with(text)) {
+    if (settled == text.size()) show_tokens();
     settings_.on_text(text.substr(shown_bytes_, settled - shown_bytes_));
     shown_bytes_ = settled;
   }
+}
+
+/// Of the trace, what is of the reply and was not shown yet.
+void ReplyStream::show_tokens() {
+  const std::size_t count = std::min(reply_.trace.size(), reply_.tokens.size());
+  if (!settings_.on_drawn || count <= shown_tokens_) return;
+  settings_.on_drawn(std::span(reply_.trace).subspan(shown_tokens_, count - shown_tokens_));
+  shown_tokens_ = count;
 }
 
 Reply ReplyStream::finish() {
   ReplyText reply = ending_ ? std::move(*ending_) : backbone_.decode_reply(prompt_, reply_.tokens);
   reply_.text = std::move(reply.answer);
   reply_.reasoning = std::move(reply.reasoning);
+  show_tokens();
   if (settings_.on_text && reply_.text.size() > shown_bytes_) {
     settings_.on_text(std::string_view(reply_.text).substr(shown_bytes_));
   }

@@ -58,6 +58,7 @@ class ReplyStream {
   bool follows_text() const { return !stops_.empty() || settings_.on_text; }
   void follow_text();
   void show(const ReplyText& reply);
+  void show_tokens();
 
   const Backbone& backbone_;
   const GenerationSettings& settings_;
@@ -72,6 +73,7 @@ class ReplyStream {
   bool waits_ = false;
   std::optional<ReplyText> ending_;  ///< the text, when a stop string ended it
   std::size_t shown_bytes_ = 0;      ///< of the text, to on_text
+  std::size_t shown_tokens_ = 0;     ///< of the trace, to on_drawn
   bool is_hidden_ = false;           ///< from on_text: it may be that another branch is chosen
   /// Features of the last texts, without their last token: a stop string may take tokens back. The first one is that of
   /// `settled_tokens_` tokens, which no stop string can reach any more.

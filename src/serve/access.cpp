@@ -67,7 +67,7 @@ bool Access::allow_origin(const httplib::Request& request, httplib::Response& re
   response.set_header("Access-Control-Allow-Origin", origin);
   response.set_header("Access-Control-Expose-Headers", "X-Request-Id, Retry-After");
   if (request.method == "OPTIONS") {
-    response.set_header("Access-Control-Allow-Methods", "GET, POST, OPTIONS");
+    response.set_header("Access-Control-Allow-Methods", "GET, POST, DELETE, OPTIONS");
     response.set_header("Access-Control-Allow-Headers", "Authorization, Content-Type, X-Request-Id");
     response.set_header("Access-Control-Max-Age", "600");
   }

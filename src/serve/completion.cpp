@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <string_view>
 #include <utility>
 
@@ -10,6 +11,16 @@ namespace {
 
 const char* openai_name(Finish finish) {
   return finish == Finish::Stop ? "stop" : "length";
+}
+
+std::string token_text(const Tokenizer& tokenizer, Token token) {
+  return tokenizer.is_control(token) ? tokenizer.control_text(token)
+                                     : tokenizer.decode({&token, 1}, /*at_start=*/false);
+}
+
+/// Of what was drawn, the tokens of the reply: not the one that ends it, nor what a stop string took.
+std::span<const DrawnToken> shown_tokens(const Reply& reply) {
+  return std::span(reply.trace).first(std::min(reply.trace.size(), reply.tokens.size()));
 }
 
 bool send(httplib::DataSink& sink, const nlohmann::ordered_json& json) {
@@ -35,14 +46,22 @@ Completion::Completion(Asked&& asked, bool chat, std::uint64_t number, std::vect
     : asked_(std::move(asked)), chat_(chat), warnings_(std::move(warnings)), watch_(watch), place_(place) {
   id_ = fmt::format("{}-{}-{}", chat ? "chatcmpl" : "cmpl", created_, number);
   first_text_.resize(asked_.requests.size());
+  unsent_.resize(asked_.requests.size());
   for (std::size_t i = 0; i < asked_.requests.size(); ++i) {
     Request request = std::move(asked_.requests[i]);
     const std::shared_ptr<Outcome> outcome = outcome_;
     // The tilt is what the settings point to, for as long as the request lives.
-    const std::shared_ptr<const TiltMixture> tilt = asked_.tilt;
-    request.settings.on_text = [outcome, i](std::string_view text) { outcome->put({i, std::string(text)}); };
+    const std::shared_ptr<const LogitTilt> tilt = asked_.tilt;
+    if (request.settings.candidates == 1) {
+      request.settings.on_text = [outcome, i](std::string_view text) { outcome->put({i, std::string(text)}); };
+    }
+    if (asked_.with_logprobs && asked_.streams && request.settings.on_text) {
+      request.settings.on_drawn = [outcome, i](std::span<const DrawnToken> tokens) {
+        outcome->put({i, std::vector<DrawnToken>(tokens.begin(), tokens.end())});
+      };
+    }
     request.on_done = [outcome, tilt, i](std::vector<Reply>&& replies) {
-      outcome->put({i, std::move(replies.front())});
+      outcome->put({i, std::move(replies[best_of(replies)])});
     };
     request.on_failure = [outcome, tilt, i](const Error& error) { outcome->put({i, error}); };
     try {
@@ -80,7 +99,7 @@ nlohmann::ordered_json Completion::whole() {
   for (std::size_t left = open_; left > 0;) {
     const std::optional<Outcome::Event> event = next();
     watch_.check();
-    if (!event || std::holds_alternative<std::string>(event->what)) continue;
+    if (!event || event->what.index() < 2) continue;  // what is shown on the way
     if (const Error* error = std::get_if<Error>(&event->what)) throw Error(*error);
     const Reply& reply = std::get<Reply>(event->what);
     count(event->choice, reply);
@@ -92,8 +111,9 @@ nlohmann::ordered_json Completion::whole() {
     } else {
       choice["text"] = reply.text;
     }
-    choice["logprobs"] = nullptr;
+    choice["logprobs"] = asked_.with_logprobs ? logprobs(shown_tokens(reply)) : Json();
     choice["finish_reason"] = openai_name(reply.finish);
+    if (reply.score) choice["score"] = *reply.score;
     --left;
   }
   Json json = head(chat_ ? "chat.completion" : "text_completion");
@@ -119,6 +139,11 @@ bool Completion::write_some(httplib::DataSink& sink) {
     watch_.check_time();
     if (!event) return true;
     if (const Error* error = std::get_if<Error>(&event->what)) throw Error(*error);
+    if (const auto* tokens = std::get_if<std::vector<DrawnToken>>(&event->what)) {
+      std::vector<DrawnToken>& unsent = unsent_[event->choice];
+      unsent.insert(unsent.end(), tokens->begin(), tokens->end());
+      return true;
+    }
     if (const std::string* text = std::get_if<std::string>(&event->what)) {
       return send(sink, chunk(event->choice, {{"content", *text}}, nullptr));
     }
@@ -136,7 +161,14 @@ bool Completion::send_last(httplib::DataSink& sink, std::size_t choice, const Re
       !send(sink, chunk(choice, {{"reasoning_content", reply.reasoning}}, nullptr))) {
     return false;
   }
+  const bool is_unseen = !reply.text.empty() && !first_text_[choice];  // the best of several
+  if (is_unseen && asked_.with_logprobs) {
+    const std::span<const DrawnToken> tokens = shown_tokens(reply);
+    unsent_[choice].assign(tokens.begin(), tokens.end());
+  }
+  if (is_unseen && !send(sink, chunk(choice, {{"content", reply.text}}, nullptr))) return false;
   Json last = chunk(choice, Json::object(), openai_name(reply.finish));
+  if (reply.score) last["choices"][0]["score"] = *reply.score;
   last.update(extension());
   if (!send(sink, last)) return false;
   if (--open_ > 0) return true;
@@ -162,7 +194,9 @@ void Completion::count(std::size_t choice, const Reply& reply) {
 
 /// What OpenAI does not have: what a client needs to have the same reply again, and what was not looked at.
 nlohmann::ordered_json Completion::extension() const {
-  Json json{{"coala", {{"seed", static_cast<std::int64_t>(asked_.seed)}, {"heads", asked_.heads}}}};
+  Json json{
+      {"coala",
+       {{"seed", static_cast<std::int64_t>(asked_.seed)}, {"guidance", asked_.guidance}, {"heads", asked_.heads}}}};
   if (!warnings_.empty()) json["warnings"] = warnings_;
   return json;
 }
@@ -177,7 +211,51 @@ nlohmann::ordered_json Completion::usage() const {
           {"total_tokens", asked_.prompt_tokens + written_}};
 }
 
-nlohmann::ordered_json Completion::chunk(std::size_t index, const Json& delta, const char* finish) const {
+/// In the shape of completions: columns.
+nlohmann::ordered_json Completion::logprobs(std::span<const DrawnToken> tokens) const {
+  if (chat_) return chat_logprobs(tokens);
+  Json json{{"tokens", Json::array()},
+            {"token_logprobs", Json::array()},
+            {"top_logprobs", Json::array()},
+            {"unguided_logprobs", Json::array()}};
+  for (const DrawnToken& drawn : tokens) {
+    json["tokens"].push_back(token_text(place_.tokenizer, drawn.token));
+    json["token_logprobs"].push_back(drawn.guided_log_probability);
+    json["unguided_logprobs"].push_back(drawn.log_probability);
+    Json top = Json::object();
+    for (const TokenProbability& one : drawn.alternatives) {
+      top[token_text(place_.tokenizer, one.token)] = one.log_probability;
+    }
+    json["top_logprobs"].push_back(std::move(top));
+  }
+  return json;
+}
+
+/// In the shape of chat completions: an object for each token. The model's own log-probability is our addition.
+nlohmann::ordered_json Completion::chat_logprobs(std::span<const DrawnToken> tokens) const {
+  const auto described = [this](Token token, double log_probability) {
+    std::string bytes;
+    place_.tokenizer.append_bytes(token, bytes);
+    Json numbers = Json::array();
+    for (const char byte : bytes) numbers.push_back(static_cast<unsigned char>(byte));
+    return Json{
+        {"token", token_text(place_.tokenizer, token)}, {"logprob", log_probability}, {"bytes", std::move(numbers)}};
+  };
+  Json content = Json::array();
+  for (const DrawnToken& drawn : tokens) {
+    Json one = described(drawn.token, drawn.guided_log_probability);
+    one["unguided_logprob"] = drawn.log_probability;
+    one["top_logprobs"] = Json::array();
+    for (const TokenProbability& other : drawn.alternatives) {
+      one["top_logprobs"].push_back(described(other.token, other.log_probability));
+    }
+    content.push_back(std::move(one));
+  }
+  return {{"content", std::move(content)}, {"refusal", nullptr}};
+}
+
+/// Takes the tokens whose text it brings along.
+nlohmann::ordered_json Completion::chunk(std::size_t index, const Json& delta, const char* finish) {
   Json json = head(chat_ ? "chat.completion.chunk" : "text_completion");
   Json choice{{"index", index}};
   if (chat_) {
@@ -185,7 +263,9 @@ nlohmann::ordered_json Completion::chunk(std::size_t index, const Json& delta, c
   } else {
     choice["text"] = delta.value("content", "");
   }
-  choice["logprobs"] = nullptr;
+  std::vector<DrawnToken>& tokens = unsent_[index];
+  choice["logprobs"] = tokens.empty() ? Json() : logprobs(tokens);
+  tokens.clear();
   choice["finish_reason"] = finish == nullptr ? Json() : Json(finish);
   json["choices"] = Json::array({choice});
   return json;

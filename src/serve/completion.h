@@ -5,6 +5,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,7 @@ class Completion {
  public:
   /// What a completion needs of the server.
   struct Place {
+    const Tokenizer& tokenizer;
     Scheduler& scheduler;
     Metrics& metrics;
   };
@@ -50,10 +52,12 @@ class Completion {
   void cancel();
   std::optional<Outcome::Event> next();
   void count(std::size_t choice, const Reply& reply);
+  Json logprobs(std::span<const DrawnToken> tokens) const;
+  Json chat_logprobs(std::span<const DrawnToken> tokens) const;
   Json extension() const;
   Json head(const char* object) const;
   Json usage() const;
-  Json chunk(std::size_t index, const Json& delta, const char* finish) const;
+  Json chunk(std::size_t index, const Json& delta, const char* finish);
   bool send_last(httplib::DataSink& sink, std::size_t choice, const Reply& reply);
 
   Asked asked_;
@@ -64,6 +68,7 @@ class Completion {
   std::shared_ptr<Outcome> outcome_ = std::make_shared<Outcome>();
   std::vector<Scheduler::Ticket> tickets_;
   std::vector<std::optional<Watch::Clock::time_point>> first_text_;  ///< of the choices
+  std::vector<std::vector<DrawnToken>> unsent_;  ///< tokens of the choices whose text is still to come
   std::int64_t created_ = std::time(nullptr);
   std::string id_;
   std::size_t open_ = 0;  ///< choices that are being written

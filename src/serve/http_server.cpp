@@ -17,6 +17,7 @@
 #include "serve/access.h"
 #include "serve/completion.h"
 #include "serve/connection.h"
+#include "serve/feedback_answers.h"
 #include "serve/model_answers.h"
 #include "serve/operations.h"
 #include "serve/request_error.h"
@@ -63,11 +64,12 @@ std::string endpoint_of(const std::string& path) {
 /// The methods that an address knows; none: there is no such address.
 std::string methods_at(const std::string& path) {
   if (path.starts_with(kModelsPath)) return "GET, HEAD, OPTIONS";
-  for (const char* method : {"GET", "POST"}) {
+  std::string methods;
+  for (const char* method : {"GET", "POST", "DELETE"}) {
     if (find_operation(method, path) == nullptr) continue;
-    return method == std::string_view("GET") ? "GET, HEAD, OPTIONS" : "POST, OPTIONS";
+    methods += method == std::string_view("GET") ? "GET, HEAD, " : fmt::format("{}, ", method);
   }
-  return "";
+  return methods.empty() ? "" : methods + "OPTIONS";
 }
 
 /// Something of a client's that is safe in a header and in a log.
@@ -133,6 +135,19 @@ struct HttpServer::Routes {
     add_get("/v1/models", [this](httplib::Response& response) { answer(response, models_json(model, limits)); });
     add_get("/props", [this](httplib::Response& response) { answer(response, props_json(model, limits, kVersion)); });
     add_get("/openapi.json", [](httplib::Response& response) { answer(response, openapi_json(kVersion)); });
+    add_get("/v1/feedback", [this](httplib::Response& response) { answer(response, feedback_json(teacher())); });
+    for (const RecordKind kind : {RecordKind::Pair, RecordKind::Labelled}) {
+      const char* const path = kind == RecordKind::Pair ? "/v1/feedback/pairs" : "/v1/feedback/ratings";
+      add_get(path, [this, kind](httplib::Response& response) {
+        response.set_content(teacher().exported(kind), "application/jsonl");
+      });
+    }
+    server.Delete("/v1/feedback/last", [this](const httplib::Request&, httplib::Response& response) {
+      guarded(response, [&] {
+        teacher().undo();
+        answer(response, feedback_json(teacher()));
+      });
+    });
     server.Get(std::string(kModelsPath) + "(.+)", [this](const httplib::Request& request, httplib::Response& response) {
       guarded(response, [&] { answer(response, model_json(model, limits, request.path.substr(kModelsPath.size()))); });
     });
@@ -258,11 +273,17 @@ struct HttpServer::Routes {
       complete(operation.path.find("chat") != std::string::npos, body.json, std::move(warnings), watch, response);
       return;
     }
-    Json json = operation.path == "/tokenize"     ? tokenize_json(model, body.json)
-                : operation.path == "/detokenize" ? detokenize_json(model, body.json)
-                                                  : scored(operation.path, body.json, watch);
+    Json json = operation.path == "/tokenize"      ? tokenize_json(model, body.json)
+                : operation.path == "/detokenize"  ? detokenize_json(model, body.json)
+                : operation.path == "/v1/feedback" ? take_feedback(teacher(), body.json)
+                                                   : scored(operation.path, body.json, watch);
     if (!warnings.empty() && json.is_object()) json["warnings"] = warnings;
     answer(response, json);
+  }
+
+  Teacher& teacher() const {
+    if (model.teacher != nullptr) return *model.teacher;
+    throw RequestError(404, "not_taught", "nothing is taught here", "", "start the server with --teach FILE");
   }
 
   Json scored(const std::string& path, const nlohmann::json& body, const Watch& watch) {
@@ -277,8 +298,9 @@ struct HttpServer::Routes {
   void complete(bool chat, const nlohmann::json& body, std::vector<std::string> warnings, const Watch& watch,
                 httplib::Response& response) {
     Asked wanted = chat ? parser.parse_chat(body) : parser.parse_completion(body);
-    const auto completion = std::make_shared<Completion>(std::move(wanted), chat, ++asked, std::move(warnings), watch,
-                                                         Completion::Place{scheduler, metrics});
+    const auto completion =
+        std::make_shared<Completion>(std::move(wanted), chat, ++asked, std::move(warnings), watch,
+                                     Completion::Place{model.backbone.tokenizer(), scheduler, metrics});
     if (!completion->streams()) {
       try {
         answer(response, completion->whole());

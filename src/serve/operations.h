@@ -41,6 +41,8 @@ inline constexpr std::size_t kMostChoices = 8;   ///< of a prompt, and prompts o
 inline constexpr std::size_t kMostItems = 1024;  ///< texts that one request may have scored
 inline constexpr std::size_t kMostStops = 16;
 inline constexpr std::size_t kMostBiases = 1024;
+inline constexpr std::size_t kMostCandidates = 16;    ///< that a head chooses from
+inline constexpr std::size_t kMostAlternatives = 20;  ///< named beside a token
 inline constexpr std::size_t kMostMessages = 4096;
 
 /// A body that was checked.

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "core/error.h"
 #include "decode/reply.h"
@@ -19,7 +20,8 @@ class Outcome {
  public:
   struct Event {
     std::size_t choice = 0;
-    std::variant<std::string, Reply, Error> what;  ///< more text, the whole reply, or what went wrong
+    /// More text, tokens as they were drawn, the whole reply, or what went wrong.
+    std::variant<std::string, std::vector<DrawnToken>, Reply, Error> what;
   };
 
   void put(Event event) {

@@ -5,9 +5,13 @@
 #include <algorithm>
 #include <charconv>
 #include <limits>
+#include <optional>
 #include <random>
+#include <string_view>
 #include <utility>
 
+#include "decode/guidance.h"
+#include "decode/tilt_mixture.h"
 #include "serve/request_error.h"
 
 namespace coala {
@@ -63,6 +67,13 @@ std::map<Token, double> biases_of(const Json& body, std::size_t vocabulary) {
   return all;
 }
 
+/// How many tokens are to be named beside each: chat says whether and how many, completions how many.
+std::optional<std::size_t> alternatives_of(const Json& body) {
+  const Json* wanted = field(body, "logprobs");
+  if (wanted == nullptr || *wanted == false) return std::nullopt;
+  return wanted->is_boolean() ? whole(body, "top_logprobs", 0) : wanted->get<std::size_t>();
+}
+
 RequestError no_such_model(const std::string& model, const ServedModel& served) {
   return {404, "model_not_found", fmt::format("there is no model \"{}\" here", model), "model",
           fmt::format("there are {}", fmt::join(served.names(), ", "))};
@@ -109,11 +120,17 @@ GenerationSettings RequestParser::settings_of(const Json& body, Asked& asked) co
   // One that was not asked for is drawn, and part of the answer.
   const Json* seed = field(body, "seed");
   asked.seed = static_cast<std::uint64_t>(seed != nullptr ? seed->get<std::int64_t>() : std::random_device()());
-  settings.tilt = asked.tilt.get();
+  settings.measures = false;
+  choose_guidance(body, asked, settings);
+  if (const std::optional<std::size_t> count = alternatives_of(body)) {
+    asked.with_logprobs = true;
+    settings.measures = true;
+    settings.alternatives = count;
+  }
   return settings;
 }
 
-void RequestParser::choose_guidance(const Json& body, Asked& asked) const {
+void RequestParser::choose_heads(const Json& body, Asked& asked) const {
   const Json* named = field(body, "model");
   const std::string model = named == nullptr ? "" : model_.full_name(named->get<std::string>());
   const std::vector<std::string> names = model_.names();
@@ -121,40 +138,104 @@ void RequestParser::choose_guidance(const Json& body, Asked& asked) const {
     throw no_such_model(named->get<std::string>(), model_);
   }
   // Heads are made to guide alone: of several, one is named, or a mixture.
-  for (const auto& [name, tilt] : model_.heads) {
-    const bool is_named = model == model_.name + "+" + name;
-    if (is_named || (named == nullptr && model_.heads.size() == 1)) asked.heads[name] = 1;
-  }
-  if (named != nullptr && model != model_.name && asked.heads.empty()) {
-    throw RequestError(400, "unsupported_parameter",
-                       fmt::format("the head of \"{}\" scores, and does not guide", model), "model",
-                       fmt::format("use {} for what is written", model_.name));
+  const bool is_only = named == nullptr && names.size() == 2;
+  for (std::size_t i = 1; i < names.size(); ++i) {
+    if (model == names[i] || is_only) asked.heads[names[i].substr(model_.name.size() + 1)] = 1;
   }
   if (const Json* heads = field(body, "heads")) {
     asked.heads.clear();
     for (const auto& [name, scale] : heads->items()) {
-      if (!model_.heads.contains(name)) {
-        throw RequestError(404, "model_not_found", fmt::format("there is no head \"{}\" here that guides", name),
-                           "heads", "see /v1/models");
+      if (!model_.guides(name) && !model_.rewards.contains(name)) {
+        throw RequestError(404, "model_not_found", fmt::format("there is no head \"{}\" here", name), "heads",
+                           "see /v1/models");
       }
       if (!scale.is_null()) asked.heads[name] = scale.get<double>();
     }
   }
-  const double factor = number(body, "guidance_scale", 1);
+  asked.model = is_only && !asked.heads.empty() ? names[1] : named == nullptr ? model_.name : model;
+}
+
+namespace {
+
+/// Tilts that live as long as their mixture.
+struct KeptMixture {
+  std::vector<std::shared_ptr<const LogitTilt>> tilts;
+  TiltMixture mixture;
+};
+
+std::shared_ptr<const LogitTilt> mixture_of(const ServedModel& model, const std::map<std::string, double>& heads,
+                                            bool without_context) {
+  std::vector<std::shared_ptr<const LogitTilt>> tilts;
   std::vector<TiltMixture::Part> parts;
-  for (auto& [name, scale] : asked.heads) {
-    scale *= factor;
-    if (scale != 0) parts.emplace_back(model_.heads.at(name).get(), scale);
+  for (const auto& [name, scale] : heads) {
+    const auto bias = model.biases.find(name);
+    if (without_context && bias == model.biases.end()) {
+      throw RequestError(400, "unsupported_parameter", fmt::format("the head \"{}\" has no bias to guide by", name),
+                         "guidance");
+    }
+    std::shared_ptr<const LogitTilt> tilt = without_context ? bias->second : model.tilt(name);
+    if (!tilt || scale == 0) continue;  // one that has learnt nothing yet says nothing
+    parts.emplace_back(tilt.get(), scale);
+    tilts.push_back(std::move(tilt));
   }
-  std::erase_if(asked.heads, [](const auto& head) { return head.second == 0; });
-  if (!parts.empty()) asked.tilt = std::make_shared<TiltMixture>(std::move(parts));
-  const bool by_the_only = named == nullptr && model_.heads.size() == 1 && !asked.heads.empty();
-  asked.model = by_the_only ? model_.name + "+" + model_.heads.begin()->first : named == nullptr ? model_.name : model;
+  if (parts.empty()) return nullptr;
+  const auto kept = std::make_shared<const KeptMixture>(KeptMixture{std::move(tilts), TiltMixture(std::move(parts))});
+  return {kept, &kept->mixture};
+}
+
+}  // namespace
+
+/// How the heads that were chosen take part, by what the command line calls it.
+void RequestParser::choose_guidance(const Json& body, Asked& asked, GenerationSettings& settings) const {
+  const double factor = number(body, "guidance_scale", 1);
+  for (auto& [name, scale] : asked.heads) scale *= factor;
+  const Json* named = field(body, "guidance");
+  const bool all_guide = std::ranges::all_of(asked.heads, [&](const auto& head) { return model_.guides(head.first); });
+  const std::string standard = asked.heads.empty() ? "none" : all_guide ? "token" : "best-of-n";
+  asked.guidance = named != nullptr ? named->get<std::string>() : standard;
+  const auto wrong = [&](const std::string& what, const char* param) {
+    return RequestError(400, "unsupported_parameter", what, param);
+  };
+  const bool counts = asked.guidance != "none" && asked.guidance != "token" && asked.guidance != "bias";
+  for (const char* parameter : {"num_candidates", "guide_every"}) {
+    const bool is_for = counts && (asked.guidance == "branch" || parameter == std::string_view("num_candidates"));
+    if (!is_for && whole(body, parameter, 1) != 1) {
+      throw wrong(fmt::format("\"{}\" does not go with the guidance {}", parameter, asked.guidance), parameter);
+    }
+  }
+  if (asked.guidance == "none") asked.heads.clear();
+  if (asked.guidance != "none" && asked.heads.empty()) {
+    throw wrong(fmt::format("the guidance {} goes by a head, and none is named", asked.guidance), "guidance");
+  }
+  if (!counts) {
+    if (!all_guide) throw wrong("the head scores, and does not guide tokens", named != nullptr ? "guidance" : "heads");
+    std::erase_if(asked.heads, [](const auto& head) { return head.second == 0; });
+    asked.tilt = mixture_of(model_, asked.heads, asked.guidance == "bias");
+    settings.tilt = asked.tilt.get();
+    return;
+  }
+  const auto& [name, scale] = *asked.heads.begin();
+  if (asked.heads.size() > 1 || !model_.rewards.contains(name)) {
+    throw wrong(fmt::format("the guidance {} goes by the scores of one head", asked.guidance), "heads");
+  }
+  const ServedReward& reward = model_.rewards.at(name);
+  settings.reward = RewardHead{&reward.head, reward.scorer->extractor().settings()};
+  settings.measures = true;
+  if (asked.guidance == "branch") {
+    settings.branch.emplace();
+    settings.branch->scale *= scale;
+    settings.branch->every = static_cast<int>(whole(body, "guide_every", 5));
+    settings.branch->candidates = static_cast<int>(whole(body, "num_candidates", 15));
+  } else if (asked.guidance == "sentence") {
+    settings.sentence_candidates = static_cast<int>(whole(body, "num_candidates", kBestOf));
+  } else {
+    settings.candidates = static_cast<int>(whole(body, "num_candidates", kBestOf));
+  }
 }
 
 Asked RequestParser::parse_common(const Json& body) const {
   Asked asked;
-  choose_guidance(body, asked);
+  choose_heads(body, asked);
   asked.streams = flag(body, "stream");
   if (const Json* options = field(body, "stream_options")) asked.includes_usage = flag(*options, "include_usage");
   if (whole(body, "best_of", 1) > whole(body, "n", 1)) {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "decode/engine.h"
-#include "decode/tilt_mixture.h"
+#include "decode/logit_tilt.h"
 #include "serve/operations.h"
 #include "serve/served_model.h"
 
@@ -21,10 +21,12 @@ struct Asked {
   bool includes_usage = false;  ///< in a stream
   /// Each has one candidate; no callbacks yet. Those of one prompt have seeds that follow each other.
   std::vector<Request> requests;
-  std::size_t prompt_tokens = 0;                 ///< of the different prompts together
-  std::map<std::string, double> heads;           ///< that guide, and their scales
-  std::uint64_t seed = 0;                        ///< of the first
-  std::shared_ptr<const TiltMixture> tilt = {};  ///< what the requests' settings point to
+  std::size_t prompt_tokens = 0;               ///< of the different prompts together
+  std::map<std::string, double> heads;         ///< that guide, and their scales
+  std::string guidance = "none";               ///< how
+  std::uint64_t seed = 0;                      ///< of the first
+  std::shared_ptr<const LogitTilt> tilt = {};  ///< what the requests' settings point to
+  bool with_logprobs = false;                  ///< of each token, in the answer
 };
 
 /// Messages of a body that read_body() has checked. @throws RequestError for what no message can be
@@ -47,7 +49,8 @@ class RequestParser {
  private:
   Asked parse_common(const nlohmann::json& body) const;
   GenerationSettings settings_of(const nlohmann::json& body, Asked& asked) const;
-  void choose_guidance(const nlohmann::json& body, Asked& asked) const;
+  void choose_heads(const nlohmann::json& body, Asked& asked) const;
+  void choose_guidance(const nlohmann::json& body, Asked& asked, GenerationSettings& settings) const;
   void add_prompt(Asked& asked, const Prompt& prompt, TemplateMode mode, bool thinks, std::size_t count,
                   const GenerationSettings& settings) const;
 

@@ -22,7 +22,18 @@ bool is_number(const std::string& text) {
 std::vector<std::string> ServedModel::names() const {
   std::vector<std::string> all{name};
   for (const auto& [head, reward] : rewards) all.push_back(name + "+" + head);
+  if (teacher != nullptr) all.push_back(name + "+" + kTaught);
   return all;
+}
+
+bool ServedModel::guides(const std::string& head) const {
+  return heads.contains(head) || (teacher != nullptr && head == kTaught);
+}
+
+std::shared_ptr<const LogitTilt> ServedModel::tilt(const std::string& head) const {
+  if (teacher != nullptr && head == kTaught) return teacher->tilt();
+  const auto found = heads.find(head);
+  return found == heads.end() ? nullptr : found->second;
 }
 
 std::string ServedModel::full_name(std::string_view asked) const {
@@ -52,6 +63,7 @@ const std::string& ServedModel::reward_name(std::string_view asked) const {
 }
 
 nlohmann::ordered_json ServedModel::card(const std::string& head) const {
+  if (teacher != nullptr && head == kTaught) return {{"scores", false}, {"guides", true}, {"taught", true}};
   const ServedReward& reward = rewards.at(head);
   nlohmann::ordered_json card{{"digest", reward.digest},
                               {"scores", true},

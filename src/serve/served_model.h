@@ -11,6 +11,7 @@
 #include "head/head.h"
 #include "judge/scorer.h"
 #include "lm/backbone.h"
+#include "teach/teacher.h"
 
 namespace coala {
 
@@ -26,8 +27,18 @@ struct ServedModel {
   const Backbone& backbone;
   std::string name;
   TemplateMode mode = TemplateMode::Model;
-  std::map<std::string, std::unique_ptr<LogitTilt>> heads = {};  ///< each at scale 1
-  std::map<std::string, ServedReward> rewards = {};              ///< all heads: each has a reward network
+  std::map<std::string, std::shared_ptr<const LogitTilt>> heads = {};   ///< each at scale 1
+  std::map<std::string, std::shared_ptr<const LogitTilt>> biases = {};  ///< the same without context
+  std::map<std::string, ServedReward> rewards = {};                     ///< all heads: each has a reward network
+  Teacher* teacher = nullptr;  ///< what clients teach, under the name kTaught; null: nothing is taught
+
+  /// Name of the head that clients teach.
+  static constexpr const char* kTaught = "taught";
+
+  /// Does a head of this name guide tokens?
+  bool guides(const std::string& head) const;
+  /// What it does at scale 1, as it is now; null for one that has learnt nothing yet.
+  std::shared_ptr<const LogitTilt> tilt(const std::string& head) const;
 
   /// "name" for the model as it is, "name+head" with a head.
   std::vector<std::string> names() const;

@@ -1,0 +1,206 @@
+#!/usr/bin/env python3
+"""`coala serve`: kinds of guidance write what `coala generate` writes, log-probabilities are those of the tokens, and
+what clients teach is learnt at once, kept through a kill, and taken back.
+Usage: serve_teach_test.py BINARY MODEL.gguf"""
+
+import concurrent.futures
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.dont_write_bytecode = True
+
+from coala_server import QUESTION, TOKENS, Server, align  # noqa: E402
+
+ASKED = [{"role": "user", "content": QUESTION}]
+
+
+def text_of(answer):
+    return answer["choices"][0]["message"]["content"]
+
+
+class Kinds(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.mkdtemp(prefix="coala-serve-")
+        cls.head = align(BINARY, MODEL, cls.folder, "hens")
+        cls.server = Server(BINARY, MODEL, "--head", cls.head)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.stop()
+        shutil.rmtree(cls.folder)
+
+    def written(self, *arguments):
+        said = subprocess.run([BINARY, "generate", "--model", MODEL, "--prompt", QUESTION, "--max-tokens", str(TOKENS),
+                               "--seed", "5", "--quiet", "--head", self.head, *arguments], capture_output=True,
+                              text=True, check=True)
+        return json.loads(said.stdout)["text"]
+
+    def test_writes_what_the_command_writes_in_each_way(self):
+        kinds = {"none": (["none"], {}), "token": (["token"], {}), "bias": (["bias"], {}),
+                 "best-of-n": (["best-of-n", "--num-candidates", "3"], {"num_candidates": 3}),
+                 "sentence": (["sentence", "--num-candidates", "3"], {"num_candidates": 3}),
+                 "branch": (["branch", "--num-candidates", "4", "--guide-every", "2"],
+                            {"num_candidates": 4, "guide_every": 2})}
+        expected = {kind: self.written("--guidance", *arguments) for kind, (arguments, _) in kinds.items()}
+        self.assertGreater(len(set(expected.values())), 3, "the kinds differ")
+
+        def asked(kind):
+            answer = self.server.chat(guidance=kind, **kinds[kind][1])
+            self.assertEqual(answer["coala"]["guidance"], kind)
+            streamed = "".join(event["choices"][0]["delta"].get("content", "")
+                               for event in self.server.stream(guidance=kind, **kinds[kind][1]))
+            return kind, text_of(answer), streamed
+
+        with concurrent.futures.ThreadPoolExecutor(6) as threads:  # beside each other
+            for kind, whole, streamed in threads.map(asked, kinds):
+                self.assertEqual(whole, expected[kind], kind)
+                self.assertEqual(streamed, expected[kind], kind)
+
+    def test_refuses_what_does_not_go_together(self):
+        for fields, param in [({"guidance": "branch", "num_candidates": 99}, "num_candidates"),
+                              ({"guidance": "token", "num_candidates": 3}, "num_candidates"),
+                              ({"guidance": "sentence", "guide_every": 3}, "guide_every"),
+                              ({"guidance": "branch", "heads": {}}, "guidance"),
+                              ({"guidance": "tokens"}, "guidance")]:
+            error = self.server.chat(status=400, **fields)["error"]
+            self.assertEqual(error["param"], param, error)
+
+    def test_log_probabilities(self):
+        answer = self.server.chat(logprobs=True, top_logprobs=3, heads={"hens": 3})
+        content = answer["choices"][0]["logprobs"]["content"]
+        usage = answer["usage"]["completion_tokens"]
+        ended = answer["choices"][0]["finish_reason"] == "stop"
+        self.assertEqual(len(content), usage - (1 if ended else 0))
+        text = bytes(byte for one in content for byte in one["bytes"]).decode("utf-8", "replace")
+        self.assertEqual(text.strip(), text_of(answer).strip())
+        moved = 0
+        for one in content:
+            top = one["top_logprobs"]
+            self.assertEqual(len(top), 3)
+            self.assertEqual([x["logprob"] for x in top], sorted((x["logprob"] for x in top), reverse=True))
+            self.assertLessEqual(sum(math.exp(x["logprob"]) for x in top), 1 + 1e-6)
+            self.assertGreaterEqual(top[0]["logprob"] + 1e-9, one["logprob"])
+            moved += abs(one["logprob"] - one["unguided_logprob"]) > 1e-3
+        self.assertGreater(moved, 0, "guidance has moved the distribution")
+        for one in self.server.chat(logprobs=True, heads={})["choices"][0]["logprobs"]["content"]:
+            self.assertAlmostEqual(one["logprob"], one["unguided_logprob"], 9)
+            self.assertEqual(one["top_logprobs"], [])
+        events = self.server.stream(logprobs=True, top_logprobs=3, heads={"hens": 3})
+        streamed = [one for event in events for one in (event["choices"][0]["logprobs"] or {"content": []})["content"]]
+        self.assertEqual(streamed, content)
+        completion = self.server.json("/v1/completions", {"prompt": "the hen", "max_tokens": 6, "seed": 1,
+                                                          "logprobs": 2})
+        columns = completion["choices"][0]["logprobs"]
+        self.assertEqual("".join(columns["tokens"]).strip(), completion["choices"][0]["text"].strip())
+        self.assertEqual(len(columns["token_logprobs"]), len(columns["top_logprobs"]))
+        self.assertIsNone(self.server.chat()["choices"][0]["logprobs"])
+
+
+class Teach(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="coala-teach-")
+        self.file = os.path.join(self.folder, "pairs.jsonl")
+        self.servers = []
+
+    def tearDown(self):
+        for server in self.servers:
+            if server.process.poll() is None:
+                server.stop()
+            elif not server.process.stderr.closed:
+                server.process.stderr.close()
+        shutil.rmtree(self.folder)
+
+    def begin(self, *arguments):
+        self.servers.append(Server(BINARY, MODEL, "--teach", self.file, *arguments))
+        return self.servers[-1]
+
+    def teach(self, server, first, last):
+        for i in range(first, last):
+            question = [{"role": "user", "content": f"question {i}"}]
+            if i % 4 == 3:
+                body = {"messages": question, "response": f"aaaa{i}", "rating": 1}
+            else:
+                body = {"messages": question, "chosen": f"aaaa{i}", "rejected": f"eeee{i}"}
+            report = server.json("/v1/feedback", body)
+        return report
+
+    def test_learns_at_once_and_keeps_it_through_a_kill(self):
+        server = self.begin()
+        plain = text_of(server.chat())
+        self.assertEqual([one["id"] for one in server.json("/v1/models")["data"]], ["tiny-llama", "tiny-llama+taught"])
+        self.assertEqual(text_of(server.chat(heads={"taught": 1})), plain, "nothing is learnt yet")
+        self.assertEqual(server.json("/v1/feedback")["pairs"], 0)
+        report = self.teach(server, 0, 10)
+        self.assertEqual((report["pairs"], report["ratings"]), (8, 2))
+        self.assertGreater(report["accuracy"]["value"], 0.7)
+        self.assertGreater(report["accuracy"]["high"], report["accuracy"]["low"])
+        self.assertLess(report["seconds"]["solution"], 5)
+        taught = text_of(server.chat(heads={"taught": 8}))
+        self.assertNotEqual(taught, plain)
+        self.assertGreater(taught.count("a"), plain.count("a"))
+        self.assertEqual(text_of(server.chat(model="base")), plain)
+        server.process.send_signal(signal.SIGKILL)
+        server.process.wait()
+        with open(self.file, encoding="utf-8") as file:
+            self.assertEqual(len(file.readlines()), 8)
+        again = self.begin()
+        self.assertEqual(again.json("/v1/feedback")["accuracy"], report["accuracy"])
+        self.assertEqual(text_of(again.chat(heads={"taught": 8})), taught)
+        status, lines = again.ask("/v1/feedback/pairs")
+        self.assertEqual((status, len(lines.splitlines())), (200, 8))
+        self.assertEqual(len(again.ask("/v1/feedback/ratings")[1].splitlines()), 2)
+        # What was exported is data as any other.
+        subprocess.run([BINARY, "align", "--model", MODEL, "--data", self.file, "--out",
+                        os.path.join(self.folder, "aligned"), "--quiet", "--token-rank", "4"], check=True,
+                       stdout=subprocess.DEVNULL)
+
+    def test_takes_back(self):
+        server = self.begin()
+        self.teach(server, 0, 2)
+        before = text_of(server.chat(heads={"taught": 8}))
+        self.teach(server, 2, 4)
+        for left in ((3, 0), (2, 0)):
+            status, text = server.ask("/v1/feedback/last", method="DELETE")
+            report = json.loads(text)
+            self.assertEqual((status, report["pairs"], report["ratings"]), (200, *left))
+        self.assertEqual(text_of(server.chat(heads={"taught": 8})), before)
+        for _ in range(2):
+            server.ask("/v1/feedback/last", method="DELETE")
+        self.assertEqual(server.ask("/v1/feedback/last", method="DELETE")[0], 400)
+
+    def test_refuses_what_is_no_lesson(self):
+        server = self.begin()
+        for fields in [{}, {"chosen": "a"}, {"chosen": "a", "rejected": "a"}, {"response": "a"},
+                       {"response": "a", "rating": 2}, {"chosen": "a", "rejected": "b", "response": "c", "rating": 1},
+                       {"chosen": "", "rejected": "b"}, {"response": "", "rating": "up"}]:
+            status, text = server.ask("/v1/feedback", {"messages": ASKED, **fields})
+            self.assertEqual(status, 400, text)
+        self.assertEqual(server.ask("/v1/feedback", {"chosen": "a", "rejected": "b"})[0], 400)
+        self.assertEqual(server.json("/v1/feedback")["pairs"], 0)
+        self.assertEqual(server.ask("/v1/feedback/last")[0], 405)
+        self.assertFalse(os.path.exists(self.file))
+
+    def test_goes_on_from_a_head_while_others_write(self):
+        head = align(BINARY, MODEL, self.folder, "hens")
+        server = self.begin("--head", head)
+        self.assertEqual(text_of(server.chat(heads={"taught": 1})), text_of(server.chat(heads={"hens": 1})))
+        with concurrent.futures.ThreadPoolExecutor(5) as threads:
+            lessons = threads.submit(self.teach, server, 0, 6)
+            replies = [threads.submit(server.chat, heads={"taught": 1, "hens": 0.5}, seed=i) for i in range(20)]
+            self.assertEqual(lessons.result()["pairs"], 5)
+            for reply in replies:
+                self.assertIn(reply.result()["choices"][0]["finish_reason"], ("stop", "length"))
+        self.assertEqual(server.json("/health")["writing"], 0)
+
+
+if __name__ == "__main__":
+    BINARY, MODEL = sys.argv[1:3]
+    unittest.main(argv=sys.argv[:1], verbosity=2)
