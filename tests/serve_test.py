@@ -260,9 +260,14 @@ class Serve(unittest.TestCase):
         server = Server(BINARY, MODEL, "--parallel", "1", "--queue", "2", "--max-tokens", "240", "--threads", "1")
         body = {"prompt": "x", "max_tokens": 240, "stream": True, "temperature": 1.5, "top_p": 1, "top_k": 0, "n": 2}
 
+        retry_after = set()
+
         def ask():
             try:
-                return server.ask("/v1/completions", body)[0]
+                status, _, headers = server.answer("/v1/completions", body)
+                if status == 429:
+                    retry_after.add(headers["Retry-After"])
+                return status
             except (OSError, http.client.HTTPException):
                 return "cut off"
 
@@ -272,9 +277,11 @@ class Serve(unittest.TestCase):
             start = time.monotonic()
             self.assertEqual(server.ask("/health")[0], 200)
             self.assertLess(time.monotonic() - start, 5)
+            self.assertEqual(server.ask("/v1/completions", {**body, "n": 3})[0], 400)  # never fits into the queue
             status, seconds = server.stop()
             statuses = collections.Counter(stream.result() for stream in streams)
         self.assertGreater(statuses[429], 5, statuses)
+        self.assertEqual(retry_after, {"1"})
         self.assertEqual(status, 130)
         self.assertLess(seconds, 10)
 
