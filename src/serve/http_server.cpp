@@ -280,8 +280,8 @@ struct HttpServer::Routes {
     const std::size_t queue = options.most_requests - static_cast<std::size_t>(options.streams);
     if (wanted.requests.size() > queue) {  // would be refused for ever
       throw RequestError(400, "invalid_value",
-                         fmt::format("the request asks for {} replies; {} may wait", wanted.requests.size(), queue), "n",
-                         "ask for fewer");
+                         fmt::format("the request asks for {} replies; {} may wait", wanted.requests.size(), queue),
+                         "n", "ask for fewer");
     }
     const auto completion = std::make_shared<Completion>(std::move(wanted), chat, ++asked, std::move(warnings), watch,
                                                          Completion::Place{scheduler, metrics});
