@@ -28,7 +28,8 @@ FeatureSettings check_model(const Head& head, const std::filesystem::path& head_
 }
 
 HeadFeatures features_for_head(const Head& head, const std::filesystem::path& head_path, const ModelInput& input,
-                               std::shared_ptr<const RecordStore> store, int threads) {
+                               int threads) {
+  const std::shared_ptr<const RecordStore> store = read_records(input.data, /*unjudged=*/false);
   const Backbone backbone(input.model.file());
   ExtractOptions options;
   options.threads = threads;
@@ -36,15 +37,12 @@ HeadFeatures features_for_head(const Head& head, const std::filesystem::path& he
   options.features = check_model(head, head_path, backbone, input.model, input.allow_unbound);
   show_warnings(backbone, options.features.template_mode);
   MemoryExtraction extraction = extract_to_memory(backbone, *store, options);
-  HeadFeatures result{std::move(extraction.features), std::move(extraction.ids), {}, std::move(store)};
-  result.records = records_with_features(result.store->size(), extraction.totals.left_out);
-  return result;
+  return {std::move(extraction.features), std::move(extraction.ids)};
 }
 
 #else
 
-HeadFeatures features_for_head(const Head&, const std::filesystem::path&, const ModelInput&,
-                               std::shared_ptr<const RecordStore>, int) {
+HeadFeatures features_for_head(const Head&, const std::filesystem::path&, const ModelInput&, int) {
   throw Error(ErrorCode::NotBuilt, "this build has no language-model part", "build with -DCOALA_LM=ON");
 }
 
@@ -55,11 +53,6 @@ std::shared_ptr<const RecordStore> read_records(const DataOptions& data, bool un
   files.reader.unjudged = unjudged;
   std::error_code ignored;
   return std::make_shared<const RecordStore>(files, std::filesystem::temp_directory_path(ignored));
-}
-
-HeadFeatures features_for_head(const Head& head, const std::filesystem::path& head_path, const ModelInput& input,
-                               int threads) {
-  return features_for_head(head, head_path, input, read_records(input.data, /*unjudged=*/false), threads);
 }
 
 }  // namespace coala

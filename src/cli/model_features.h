@@ -36,9 +36,7 @@ FeatureSettings check_model(const Head& head, const std::filesystem::path& head_
 
 struct HeadFeatures {
   FeatureSet features;
-  std::vector<std::string> ids;              ///< of the records, [n]
-  std::vector<std::size_t> records;          ///< their numbers in the store, [n]
-  std::shared_ptr<const RecordStore> store;  ///< what was read; null for features from a file
+  std::vector<std::string> ids;  ///< of the records, [n]; none for features from a file
 };
 
 /// Features of the data as the head needs them: its pooling, template and maximum length. The model is checked against
@@ -46,9 +44,6 @@ struct HeadFeatures {
 /// @throws Error{Mismatch}; Error{NotBuilt} in a build without the language-model part
 HeadFeatures features_for_head(const Head& head, const std::filesystem::path& head_path, const ModelInput& input,
                                int threads);
-/// The same of records that were read already.
-HeadFeatures features_for_head(const Head& head, const std::filesystem::path& head_path, const ModelInput& input,
-                               std::shared_ptr<const RecordStore> store, int threads);
 /// What --data names, read.
 std::shared_ptr<const RecordStore> read_records(const DataOptions& data, bool unjudged);
 
