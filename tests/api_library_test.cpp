@@ -29,7 +29,7 @@ void expect_error(const coala::Error& error, coala::ErrorCode code, const std::s
   EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
 }
 
-/// Rows whose first number decides.
+/// Rows whose first number decides, but of every seventh.
 struct Arrays {
   static constexpr std::size_t kRows = 60;
   static constexpr std::size_t kDimension = 3;
@@ -38,10 +38,11 @@ struct Arrays {
 
   Arrays() {
     for (std::size_t i = 0; i < kRows; ++i) {
+      const float better = i % 7 == 0 ? -0.7F : 0.7F;
       for (std::size_t j = 0; j < kDimension; ++j) {
-        const auto x = static_cast<float>(std::sin(static_cast<double>(7 * i + 3 * j)));
-        chosen.push_back(j == 0 ? x + 0.7F : x);
-        rejected.push_back(j == 0 ? x - 0.7F : static_cast<float>(std::cos(static_cast<double>(5 * i + j))));
+        const float shift = j == 0 ? better : 0.0F;
+        chosen.push_back(static_cast<float>(std::sin(static_cast<double>(7 * i + 3 * j))) + shift);
+        rejected.push_back(static_cast<float>(std::cos(static_cast<double>(5 * i + j))) - shift);
       }
     }
   }
@@ -113,6 +114,7 @@ TEST(Api, AFitIsCertifiedAndItsHeadScoresAsTheRows) {
     right += scores.chosen[i] > scores.rejected[i] ? 1 : 0;
   }
   const coala::Evaluation evaluation = coala::evaluate(fit.head, features);
+  EXPECT_LT(right, Arrays::kRows);
   EXPECT_DOUBLE_EQ(evaluation.accuracy.value, static_cast<double>(right) / Arrays::kRows);
   EXPECT_LE(evaluation.accuracy.low, evaluation.accuracy.value);
   EXPECT_GE(evaluation.accuracy.high, evaluation.accuracy.value);
@@ -126,7 +128,23 @@ TEST(Api, WhatIsCancelledEnds) {
   const coala::Context context;
   context.cancellation.cancel();
   expect_error(error_of([&] { coala::extract(model(), pairs(), {}, context); }), coala::ErrorCode::Interrupted, "");
+  const Arrays arrays;
+  expect_error(error_of([&] { coala::fit(coala::Features::of_pairs(arrays.view()), {}, context); }),
+               coala::ErrorCode::Interrupted, "");
   EXPECT_GT(coala::extract(model(), pairs()).features.rows(), 0U);  // and no other call
+
+  const coala::Context writing;
+  coala::Request request;
+  request.prompt.messages = {{"user", "the hen"}};
+  request.max_tokens = 200;
+  std::size_t pieces = 0;
+  request.on_text = [&](std::string_view) {
+    ++pieces;
+    writing.cancellation.cancel();
+    return true;
+  };
+  expect_error(error_of([&] { coala::generate(model(), request, writing); }), coala::ErrorCode::Interrupted, "");
+  EXPECT_EQ(pieces, 1U);
 }
 
 TEST(Api, NewsGoesToWhoAskedForIt) {

@@ -127,7 +127,7 @@ class Installed(unittest.TestCase):
         with open(pairs, encoding="utf-8") as file:
             pair = json.loads(file.readline())
         question = pair["prompt"][0]["content"]
-        answers = [pair["chosen"], pair["rejected"]]
+        answers = [pair[which][0]["content"] for which in ("chosen", "rejected")]
         said = run(build_example("score", prefix, self.folder), model, head, question, *answers)
         scores = [float(line.split()[0]) for line in said.splitlines()]
         program = run(PROGRAM, "score", "--quiet", "--model", model, "--head", head,
