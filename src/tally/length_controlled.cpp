@@ -174,7 +174,18 @@ void set_preferences(GamedBaseline& gamed, double length_sum, double difficulty_
   for (std::size_t i = 0; i < x.rows(); ++i) gamed.preference.push_back(sigmoid(linear(x.row(i), coefficients)));
 }
 
+namespace {
+
+/// The baseline against itself: half, by definition.
+bool is_baseline(const LengthControlInput& input) {
+  const auto even = [](double preference) { return preference == 0.5; };
+  return input.model_length == input.base_length && std::ranges::all_of(input.preference, even);
+}
+
+}  // namespace
+
 LengthControlledRate length_controlled_rate(const LengthControlInput& input, std::uint64_t seed) {
+  if (is_baseline(input)) return {.variant = "baseline", .rate = 0.5, .clustered95 = {0.5, 0.5}};
   const Design design = make_design(input);
   LengthControlledRate result;
   result.variant = !input.gamed.preference.empty() ? "length_controlled_v1"

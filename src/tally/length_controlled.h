@@ -35,7 +35,9 @@ struct LengthControlInput {
 
 /// AlpacaEval 2's length-controlled win rate (Dubois et al. 2024, arXiv 2404.04475).
 struct LengthControlledRate {
-  std::string_view variant;       ///< published name: length_controlled_v1, _noreg (no gamed rows), _minimal (nor difficulties)
+  /// Published name: length_controlled_v1, _noreg (no gamed rows), _minimal (no difficulties either); or "baseline",
+  /// whose replies are compared with themselves.
+  std::string_view variant;
   double rate = 0;                ///< predicted preference at equal lengths, mean over the rows
   double standard_error = 0;      ///< as published: of the mean of the predictions, the coefficients taken for known
   Interval clustered95;           ///< prompts drawn anew, coefficients fitted again
