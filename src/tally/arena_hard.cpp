@@ -170,25 +170,30 @@ void rate_with_style(const ArenaBattles& battles, const Matrix<double>& features
     const std::vector<double> ratings = ratings_of(fitted, models);
     for (std::size_t k = 0; k < models; ++k) table.scores[k].score = sigmoid(ratings[k]);
     table.style.assign(fitted.begin() + static_cast<std::ptrdiff_t>(models + 1), fitted.end());
-    // The published rows have the baseline as A and count its victories.
-    for (double& coefficient : table.style) coefficient = -coefficient;
   } else {
     for (std::size_t k = 0; k < models; ++k) table.scores[k].score = sigmoid(quantile(draws[k], 0.5));
     for (const std::vector<double>& style : styles) table.style.push_back(quantile(style, 0.5));
   }
 
-  // Questions drawn anew, and the fit to its end.
+  // Questions drawn anew, and the fit to its end. The baseline is at 0 then; a trace of a penalty is for models that
+  // win every game of a draw.
+  constexpr double kTrace = 1e-6;
+  LogisticRows free{Matrix<double>(n, rows.x.cols() - 1), rows.targets, {}};
+  for (std::size_t i = 0; i < n; ++i) {
+    free.x(i, battles.model[i]) = 1;
+    for (std::size_t j = 0; j < features.cols(); ++j) free.x(i, models + j) = features(i, j);
+  }
   std::vector<std::vector<std::size_t>> by_question(battles.questions);
   for (std::size_t i = 0; i < n; ++i) by_question[static_cast<std::size_t>(battles.question[i])].push_back(i);
   Random ours(settings.seed);
   Draws clustered(models);
   for (std::size_t round = 0; round < kResamples; ++round) {
     throw_if_interrupted();
-    std::vector<double> weights(n, 0.0);
+    free.weights.assign(n, 0.0);
     for (std::size_t draw = 0; draw < by_question.size(); ++draw) {
-      for (const std::size_t row : by_question[ours.below(by_question.size())]) weights[row] += 1;
+      for (const std::size_t row : by_question[ours.below(by_question.size())]) free.weights[row] += 1;
     }
-    keep(clustered, ratings_of(fit_logistic({rows.x, rows.targets, weights}, 0, 1e-6), models));
+    keep(clustered, std::span(fit_logistic(free, 0, kTrace)).first(models));
   }
   for (std::size_t k = 0; k < models; ++k) {
     table.scores[k].clustered95 = {sigmoid(quantile(clustered[k], 0.025)), sigmoid(quantile(clustered[k], 0.975))};

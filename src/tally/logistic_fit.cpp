@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <optional>
 
+#include "linalg/factorisation.h"
 #include "solver/loss.h"
 
 namespace coala {
@@ -60,9 +62,17 @@ double l1_norm(std::span<const double> b) {
   return std::accumulate(b.begin(), b.end(), 0.0, [](double sum, double value) { return sum + std::abs(value); });
 }
 
-/// The minimum of the quadratic model plus l1 |.|_1, coordinate by coordinate.
+/// The minimum of the quadratic model plus l1 |.|_1: at once without that, else coordinate by coordinate.
 std::vector<double> model_minimum(std::span<const double> b, std::span<const double> gradient,
                                   const Matrix<double>& curvature, double l1) {
+  if (l1 == 0) {
+    if (const std::optional<Cholesky> factor = Cholesky::factor(curvature)) {
+      std::vector<double> step(gradient.begin(), gradient.end());
+      factor->solve(step);
+      for (std::size_t j = 0; j < step.size(); ++j) step[j] = b[j] - step[j];
+      return step;
+    }
+  }
   constexpr int kMostSweeps = 10'000;
   const std::size_t p = b.size();
   std::vector<double> at(b.begin(), b.end());
