@@ -205,18 +205,18 @@ TEST(ArenaHard, StrongVerdictsCountThreeTimes) {
   // m: first game B>>A (the model is B): 3 wins; second A>B: a win; then A=B, and a game without a verdict.
   const std::vector<ArenaJudgment> judgments{game("m", "1", "B>>A", "A>B"), game("m", "2", "A=B", ""),
                                              game("n", "1", "A>B", "B>>A")};
-  const ArenaTable table = arena_table(judgments, {}, {.baseline = "base"});
+  const ArenaTable table = arena_table(judgments, {}, {ArenaVersion::V01, "base", {}, 42});
   ASSERT_EQ(table.scores.size(), 2u);
   EXPECT_EQ(table.scores[0].model, "m");
   EXPECT_EQ(table.scores[0].battles, 5u);
   EXPECT_DOUBLE_EQ(table.scores[0].score, 4.5 / 5);
   EXPECT_DOUBLE_EQ(table.scores[1].score, 0);
   EXPECT_EQ(table.without_verdict, 1u);
-  const ArenaTable second = arena_table(judgments, {}, {.version = ArenaVersion::V20, .baseline = "base"});
+  const ArenaTable second = arena_table(judgments, {}, {ArenaVersion::V20, "base", {}, 42});
   EXPECT_EQ(second.scores[0].battles, 4u) << "v2.0 leaves a judgment out when either game has no verdict";
   EXPECT_DOUBLE_EQ(second.scores[0].score, 1);
   EXPECT_EQ(error_code_of([] {
-              arena_table(std::vector{game("m", "1", "C>A", "A>B")}, {}, {.version = ArenaVersion::V20});
+              arena_table(std::vector{game("m", "1", "C>A", "A>B")}, {}, {ArenaVersion::V20, "base", {}, 42});
             }),
             ErrorCode::BadInput);
 }
@@ -237,7 +237,7 @@ TEST(ArenaHard, StyleControlTakesThePlantedLengthOut) {
                              random.uniform() < sigmoid(z) ? "A>B" : "B>A"));
   }
   for (const ArenaVersion version : {ArenaVersion::V01, ArenaVersion::V20}) {
-    ArenaSettings settings{.version = version, .baseline = "base"};
+    ArenaSettings settings{version, "base", {}, 42};
     const ArenaScore raw = arena_table(judgments, styles, settings).scores.front();
     settings.control = {.length = true, .markdown = true};
     const ArenaTable controlled = arena_table(judgments, styles, settings);
@@ -251,8 +251,8 @@ TEST(ArenaHard, StyleControlTakesThePlantedLengthOut) {
 }
 
 TEST(MtBench, DropsWhatCouldNotBeRead) {
-  const std::vector<Mark> marks{{"a", "81", 1, 9}, {"a", "82", 1, 7}, {"a", "81", 2, -1}, {"a", "82", 2, 4},
-                                {"b", "81", 1, 5}, {"b", "81", 2, 6}};
+  const std::vector<Mark> marks{{"a", "81", 1, 9}, {"a", "82", 1, 7}, {"a", "81", 2, -1},
+                                {"a", "82", 2, 4}, {"b", "81", 1, 5}, {"b", "81", 2, 6}};
   const std::vector<MarkScore> scores = mark_scores(marks, 0);
   EXPECT_EQ(scores[0].model, "a");
   EXPECT_DOUBLE_EQ(*scores[0].turns[0], 8);
@@ -333,7 +333,9 @@ TEST(PairJudgments, IntervalsHoldThePlantedBiases) {
   constexpr double kSlope = 1.0;
   constexpr double kDeviation = 300;
   std::array<int, 5> held{};
-  const auto holds = [](const Interval& interval, double truth) { return interval.low <= truth && truth <= interval.high; };
+  const auto holds = [](const Interval& interval, double truth) {
+    return interval.low <= truth && truth <= interval.high;
+  };
   Random random(11);
   double mean_win = 0;  // of the honest judge, over the lengths
   constexpr int kDraws = 1'000'000;

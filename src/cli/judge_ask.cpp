@@ -50,8 +50,8 @@ Annotation annotation_of(const Json& line, const std::string& place) {
 Json reply_line_of(const ReplyPair& pair, const std::array<std::string, 2>& sources, const std::string& judge,
                    std::size_t source) {
   const std::string key = Hasher().add(judge).add(pair.prompt).add(pair.replies[source]).hex();
-  const std::string game = Hasher().add(key).add(sources[0]).add(sources[1]).add(pair.pair).add(
-      static_cast<std::int64_t>(source)).hex();
+  const std::string game =
+      Hasher().add(key).add(sources[0]).add(sources[1]).add(pair.pair).add(static_cast<std::int64_t>(source)).hex();
   return {{"coala_judgment", 1},
           {"game", game},
           {"key", key},
@@ -158,7 +158,9 @@ void add_ask_options(CLI::App& command, AskOptions& options) {
       .add_option("--labels", options.labels,
                   "what people said: {\"id\", \"better\"} a line, better being replies, against or tie")
       ->type_name(kInput);
-  command.add_option("--parallel", options.parallel, "requests at a time")->check(CLI::Range(1, 256))->capture_default_str();
+  command.add_option("--parallel", options.parallel, "requests at a time")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str();
   command.add_option("--retries", options.retries, "of a request that the server could not answer for now")
       ->check(CLI::Range(0, 100))
       ->capture_default_str();
@@ -171,8 +173,9 @@ void add_ask_options(CLI::App& command, AskOptions& options) {
   command.add_option("--most-answer-tokens", options.most_answer_tokens, "longest answer of a judge")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  command.add_option("--most-calls", options.most_calls,
-                     "requests that this run may make, retries included; 0: as many as it takes")
+  command
+      .add_option("--most-calls", options.most_calls,
+                  "requests that this run may make, retries included; 0: as many as it takes")
       ->capture_default_str();
   command.add_flag("--estimate", options.estimate, "say how many requests and tokens it would take, and ask nothing");
 }
@@ -183,8 +186,7 @@ Json ask_judges(const AskOptions& options, std::uint64_t seed) {
   const std::array<std::string, 2> sources{std::filesystem::path(options.replies).filename().string(),
                                            std::filesystem::path(options.against).filename().string()};
   TranscriptFile transcript(options.transcript);
-  EndpointSettings server{options.endpoint,  options.retries, options.wait_s, options.timeout_s,
-                          options.most_calls};
+  EndpointSettings server{options.endpoint, options.retries, options.wait_s, options.timeout_s, options.most_calls};
   std::optional<Endpoint> endpoint;
   if (!options.endpoint.empty()) endpoint.emplace(server);
   Json result{{"format", "coala"}, {"pairs", pairs.size()}, {"estimate", Json::array()}};
@@ -217,9 +219,10 @@ Json ask_judges(const AskOptions& options, std::uint64_t seed) {
   result["calls"] = endpoint ? endpoint->calls() : 0;
   result["complete"] = complete;
   if (!complete) {
-    log_warning(fmt::format("{} calls are made, which is all that --most-calls allows: the table is of what is "
-                            "answered, and the same command goes on",
-                            endpoint->calls()));
+    log_warning(
+        fmt::format("{} calls are made, which is all that --most-calls allows: the table is of what is "
+                    "answered, and the same command goes on",
+                    endpoint->calls()));
   }
   if (!lines.empty()) result["comparisons"] = comparison_tables(read_comparisons(lines), seed);
   return result;

@@ -139,10 +139,10 @@ Json arena_tables(const AnnotationOptions& options, std::span<const Annotation> 
   Json tables = Json::array();
   for (const auto& [category, judgments] : categories) {
     // As published for each benchmark and category.
-    settings.baseline = !options.baseline.empty()      ? options.baseline
-                        : !v20                         ? "gpt-4-0314"
+    settings.baseline = !options.baseline.empty()        ? options.baseline
+                        : !v20                           ? "gpt-4-0314"
                         : category == "creative_writing" ? "gemini-2.0-flash-001"
-                                                       : "o3-mini-2025-01-31";
+                                                         : "o3-mini-2025-01-31";
     tables.push_back(arena_json(category, settings, arena_table(judgments, styles, settings)));
   }
   return {{"tables", std::move(tables)}};
@@ -262,9 +262,10 @@ void add_annotation_options(CLI::App& command, AnnotationOptions& options) {
   command.add_option("--gamed-baseline", options.gamed, "AlpacaEval 2: CSV of the gamed baseline's rows")
       ->type_name(kInput);
   command
-      .add_option("--gamed-sums", options.gamed_sums,
-                  "AlpacaEval 2: JSON of the sums of the gamed baseline's preferences times features, where the CSV has "
-                  "no preferences")
+      .add_option(
+          "--gamed-sums", options.gamed_sums,
+          "AlpacaEval 2: JSON of the sums of the gamed baseline's preferences times features, where the CSV has "
+          "no preferences")
       ->type_name(kInput);
   command.add_option("--arena-version", options.arena, "Arena-Hard's version; auto: by the name of the question's id")
       ->check(CLI::IsMember({"auto", "v0.1", "v2.0"}))

@@ -37,8 +37,8 @@ std::string name_of(const Json& model) {
 
 void write_alpaca_eval(const Json& table, std::string& text) {
   const Out out(text);
-  fmt::format_to(out, "{:<36} {:>9} {:>6} {:<14} {:>9} {:>6} {:<14} {:>7}\n", "AlpacaEval 2", "LC", "SE", "95 % prompts",
-                 "win rate", "SE", "95 % prompts", "length");
+  fmt::format_to(out, "{:<36} {:>9} {:>6} {:<14} {:>9} {:>6} {:<14} {:>7}\n", "AlpacaEval 2", "LC", "SE",
+                 "95 % prompts", "win rate", "SE", "95 % prompts", "length");
   bool own_model = false;
   for (const Json& model : table.at("models")) {
     fmt::format_to(out, "{:<36} ", name_of(model));

@@ -38,7 +38,10 @@ void read_answer(JudgeTask task, Json& line) {
 }
 
 Asking::Asking(const std::vector<ReplyPair>& pairs, AskingSettings settings, TranscriptFile& transcript)
-    : pairs_(pairs), settings_(std::move(settings)), transcript_(transcript), all_(questions_about(pairs, settings_.task)) {
+    : pairs_(pairs),
+      settings_(std::move(settings)),
+      transcript_(transcript),
+      all_(questions_about(pairs, settings_.task)) {
   constexpr double kBytesPerToken = 4;
   std::set<std::string> asked;
   plan_.games = all_.size();

@@ -47,8 +47,9 @@ Endpoint::Endpoint(EndpointSettings settings) : settings_(std::move(settings)) {
   const std::size_t scheme = url.find("://");
   const bool known = url.starts_with("http://") || url.starts_with("https://");
   if (!known || url.size() == scheme + 3 || url.find_first_of(" \t\r\n@?#") != std::string::npos) {
-    throw Error(ErrorCode::BadUsage, fmt::format("{} is no address of a server", quoted_text(url)),
-                "give it up to and with /v1, for instance http://127.0.0.1:8080/v1; a key belongs into COALA_JUDGE_KEY");
+    throw Error(
+        ErrorCode::BadUsage, fmt::format("{} is no address of a server", quoted_text(url)),
+        "give it up to and with /v1, for instance http://127.0.0.1:8080/v1; a key belongs into COALA_JUDGE_KEY");
   }
   const std::size_t slash = url.find('/', scheme + 3);
   host_ = url.substr(0, slash);
@@ -109,8 +110,7 @@ Completion Endpoint::complete(const Json& request) {
       }
       trouble = fmt::format("{} gave no completion: {}", host_, quoted_text(without_key(result->body), 200));
     } else {
-      trouble =
-          fmt::format("{} answers {}: {}", host_, result->status, quoted_text(without_key(result->body), 200));
+      trouble = fmt::format("{} answers {}: {}", host_, result->status, quoted_text(without_key(result->body), 200));
       if (!may_pass(result->status)) {
         throw Error(ErrorCode::BadInput, trouble,
                     "check --endpoint, --judge-model and the key in COALA_JUDGE_KEY; what is answered is kept");

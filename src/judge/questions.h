@@ -20,10 +20,11 @@ struct ReplyPair {
   std::string pair;  ///< hash of prompt and replies
 };
 
-/// Pairs replies by their prompts, those to the same prompt in their order. Files as `coala generate` and `coala sample`
-/// write them, or AlpacaEval's outputs: a prompt (prompt, instruction or prefix; a text or messages) and a reply (text,
-/// response, output or reply).
-/// @throws Error{BadInput} naming the line; Error{Mismatch} when a prompt has more replies in one file than in the other
+/// Pairs replies by their prompts, those to the same prompt in their order. Files as `coala generate` and `coala
+/// sample` write them, or AlpacaEval's outputs: a prompt (prompt, instruction or prefix; a text or messages) and a
+/// reply (text, response, output or reply).
+/// @throws Error{BadInput} naming the line; Error{Mismatch} when a prompt has more replies in one file than in the
+/// other
 std::vector<ReplyPair> read_reply_pairs(const std::filesystem::path& replies, const std::filesystem::path& against);
 
 /// What a judge is asked.

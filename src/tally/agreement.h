@@ -9,8 +9,8 @@
 
 namespace coala {
 
-/// What raters said of the same things: `units[u][r]` is the category, from 0, that rater r gave to thing u, or negative
-/// where there is none.
+/// What raters said of the same things: `units[u][r]` is the category, from 0, that rater r gave to thing u, or
+/// negative where there is none.
 struct Ratings {
   std::vector<std::vector<int>> units;
   std::vector<std::int64_t> prompts;  ///< [units], things of one prompt depend on each other

@@ -62,8 +62,9 @@ void add_background(const std::string& model, const AlpacaEvalBackground& backgr
     }
     const auto found = background.difficulty.find(rows.instructions[i]);
     if (found == background.difficulty.end()) {
-      throw Error(ErrorCode::Mismatch, fmt::format("nothing is known of the difficulty of {}, which {} answers",
-                                                   quoted_text(rows.instructions[i]), model),
+      throw Error(ErrorCode::Mismatch,
+                  fmt::format("nothing is known of the difficulty of {}, which {} answers",
+                              quoted_text(rows.instructions[i]), model),
                   "the file of difficulties is of other instructions");
     }
     rows.input.difficulty.push_back(found->second);

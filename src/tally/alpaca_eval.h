@@ -39,8 +39,8 @@ struct AlpacaEvalScore {
   std::size_t rows = 0, without_preference = 0;
 };
 
-/// AlpacaEval's annotations, model by model in the order of the files: columns instruction, preference (1 to 2, 0 or 1.5
-/// for a tie, null for none) and output_1, output_2 or len_baseline, len_model.
+/// AlpacaEval's annotations, model by model in the order of the files: columns instruction, preference (1 to 2, 0
+/// or 1.5 for a tie, null for none) and output_1, output_2 or len_baseline, len_model.
 /// @throws Error{BadInput} naming the place
 std::vector<AlpacaEvalScore> alpaca_eval_scores(std::span<const Annotation> annotations,
                                                 const AlpacaEvalBackground& background, std::uint64_t seed);

@@ -43,11 +43,15 @@ bool expand(const Json& object, const std::string& place, std::vector<Annotation
 
 const char* format_name(AnnotationFormat format) noexcept {
   switch (format) {
-    case AnnotationFormat::AlpacaEval: return "alpaca-eval";
-    case AnnotationFormat::ArenaHard: return "arena-hard";
+    case AnnotationFormat::AlpacaEval:
+      return "alpaca-eval";
+    case AnnotationFormat::ArenaHard:
+      return "arena-hard";
     case AnnotationFormat::MtBenchSingle:
-    case AnnotationFormat::MtBenchPairs: return "mt-bench";
-    case AnnotationFormat::Coala: return "coala";
+    case AnnotationFormat::MtBenchPairs:
+      return "mt-bench";
+    case AnnotationFormat::Coala:
+      return "coala";
   }
   return "";
 }
@@ -77,9 +81,10 @@ AnnotationFormat detect_format(const Annotation& first) {
   if (has(object, {"model", "turn", "score"})) return AnnotationFormat::MtBenchSingle;
   std::string found;
   for (const auto& [name, value] : object.items()) found += (found.empty() ? "" : ", ") + name;
-  throw Error(ErrorCode::BadInput, fmt::format("{} has the columns {}", first.place, found),
-              "expected are AlpacaEval's (instruction, preference, ...), Arena-Hard's (model, games), MT-Bench's (model, "
-              "turn, score; or model_1, model_2, g1_winner, g2_winner), or a transcript of `coala judge`");
+  throw Error(
+      ErrorCode::BadInput, fmt::format("{} has the columns {}", first.place, found),
+      "expected are AlpacaEval's (instruction, preference, ...), Arena-Hard's (model, games), MT-Bench's (model, "
+      "turn, score; or model_1, model_2, g1_winner, g2_winner), or a transcript of `coala judge`");
 }
 
 void fail_at(const Annotation& annotation, const std::string& problem) {

@@ -40,8 +40,8 @@ std::optional<Verdict> verdict_of_v01(std::string_view label) {
 
 const Style& style_of(const StyleTable& styles, const std::string& model, const std::string& question) {
   const auto answers = styles.find(model);
-  const auto answer = answers == styles.end() ? std::map<std::string, Style>::const_iterator()
-                                              : answers->second.find(question);
+  const auto answer =
+      answers == styles.end() ? std::map<std::string, Style>::const_iterator() : answers->second.find(question);
   if (answers == styles.end() || answer == answers->second.end()) {
     throw Error(ErrorCode::BadInput, fmt::format("nothing is known of the style of {}'s answer to {}", model, question),
                 "name the files of answers, with their metadata, of every model and of the baseline with --answers");
@@ -73,8 +73,8 @@ ArenaBattles arena_battles(std::span<const ArenaJudgment> judgments, ArenaVersio
   for (const ArenaJudgment& judgment : judgments) names.insert(judgment.model);
   battles.models.assign(names.begin(), names.end());
   const auto add = [&](const ArenaJudgment& judgment, std::size_t game, const Verdict& verdict) {
-    const auto model = static_cast<std::size_t>(std::ranges::lower_bound(battles.models, judgment.model) -
-                                                battles.models.begin());
+    const auto model =
+        static_cast<std::size_t>(std::ranges::lower_bound(battles.models, judgment.model) - battles.models.begin());
     for (int k = 0; k < verdict.times; ++k) {
       battles.model.push_back(model);
       battles.question_names.push_back(judgment.question);
@@ -136,8 +136,8 @@ Matrix<double> style_features(const ArenaBattles& battles, const StyleTable& sty
     const double count = static_cast<double>(n) - (settings.version == ArenaVersion::V01 ? 0 : 1);
     const double deviation = std::sqrt(squares / count);
     if (!(deviation > 0)) {
-      throw Error(ErrorCode::BadInput, fmt::format("the answers' {} never differ from the baseline's",
-                                                   kNames[chosen[j]]),
+      throw Error(ErrorCode::BadInput,
+                  fmt::format("the answers' {} never differ from the baseline's", kNames[chosen[j]]),
                   "control for what differs");
     }
     for (std::size_t i = 0; i < n; ++i) features(i, j) = (features(i, j) - mean) / deviation;

@@ -12,12 +12,12 @@ namespace coala {
 
 /// Games as battles of a model against the baseline: a decided one counts three times when the verdict is strong.
 struct ArenaBattles {
-  std::vector<std::string> models;         ///< sorted
-  std::vector<std::size_t> model;          ///< [n], index into `models`
-  std::vector<std::int64_t> question;      ///< [n]
-  std::vector<std::string> question_names; ///< [n], as the files have them
-  std::vector<double> score;               ///< [n], the model's: 1, 1/2 or 0
-  std::size_t questions = 0;               ///< different ones
+  std::vector<std::string> models;          ///< sorted
+  std::vector<std::size_t> model;           ///< [n], index into `models`
+  std::vector<std::int64_t> question;       ///< [n]
+  std::vector<std::string> question_names;  ///< [n], as the files have them
+  std::vector<double> score;                ///< [n], the model's: 1, 1/2 or 0
+  std::size_t questions = 0;                ///< different ones
   std::size_t without_verdict = 0;
 
   std::size_t size() const { return score.size(); }

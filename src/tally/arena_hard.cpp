@@ -21,7 +21,7 @@
 namespace coala {
 namespace {
 
-constexpr std::size_t kRounds = 100;  // of the published bootstraps
+constexpr std::size_t kRounds = 100;     // of the published bootstraps
 constexpr std::size_t kResamples = 400;  // of ours
 
 double logit_of_mean(double mean) {
@@ -193,7 +193,8 @@ void rate_with_style(const ArenaBattles& battles, const Matrix<double>& features
     for (std::size_t draw = 0; draw < by_question.size(); ++draw) {
       for (const std::size_t row : by_question[ours.below(by_question.size())]) free.weights[row] += 1;
     }
-    keep(clustered, std::span(fit_logistic(free, 0, kTrace)).first(models));
+    const std::vector<double> fitted = fit_logistic(free, 0, kTrace);
+    keep(clustered, std::span(fitted).first(models));
   }
   for (std::size_t k = 0; k < models; ++k) {
     table.scores[k].clustered95 = {sigmoid(quantile(clustered[k], 0.025)), sigmoid(quantile(clustered[k], 0.975))};

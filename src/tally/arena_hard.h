@@ -56,9 +56,9 @@ struct ArenaScore {
 };
 
 struct ArenaTable {
-  std::vector<ArenaScore> scores;  ///< best first; the baseline is at 1/2 by definition and left out
-  std::vector<double> style;       ///< coefficients of the style features, per standard deviation
-  std::size_t without_verdict = 0; ///< games (v0.1) or judgments (v2.0) that are left out
+  std::vector<ArenaScore> scores;   ///< best first; the baseline is at 1/2 by definition and left out
+  std::vector<double> style;        ///< coefficients of the style features, per standard deviation
+  std::size_t without_verdict = 0;  ///< games (v0.1) or judgments (v2.0) that are left out
 };
 
 /// @param styles  for control alone

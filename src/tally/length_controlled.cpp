@@ -98,7 +98,8 @@ double held_out_loss(const LogisticRows& rows, std::span<const double> coefficie
   double count = 0;
   for (std::size_t i = fold; i < rows.targets.size(); i += kFolds) {
     const std::size_t row = rows.targets.size() - 1 - i;
-    const double p = std::clamp(sigmoid(linear(rows.x.row(row), coefficients)), kLeastProbability, 1 - kLeastProbability);
+    const double p =
+        std::clamp(sigmoid(linear(rows.x.row(row), coefficients)), kLeastProbability, 1 - kLeastProbability);
     sum -= rows.weights[row] * (rows.targets[row] * std::log(p) + (1 - rows.targets[row]) * std::log1p(-p));
     count += 1;
   }

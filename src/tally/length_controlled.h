@@ -25,12 +25,12 @@ void set_preferences(GamedBaseline& gamed, double length_sum, double difficulty_
 
 /// A model's rows against the baseline's.
 struct LengthControlInput {
-  std::vector<double> preference;    ///< [n], 0 to 1; NaN where the judge said nothing
-  std::vector<double> model_length;  ///< [n], characters
-  std::vector<double> base_length;   ///< [n]
-  std::vector<double> difficulty;    ///< [n], of the instructions; empty: the model goes without
-  GamedBaseline gamed;               ///< empty: the model goes without
-  std::vector<std::int64_t> prompts; ///< [n], the same number for the same prompt
+  std::vector<double> preference;     ///< [n], 0 to 1; NaN where the judge said nothing
+  std::vector<double> model_length;   ///< [n], characters
+  std::vector<double> base_length;    ///< [n]
+  std::vector<double> difficulty;     ///< [n], of the instructions; empty: the model goes without
+  GamedBaseline gamed;                ///< empty: the model goes without
+  std::vector<std::int64_t> prompts;  ///< [n], the same number for the same prompt
 };
 
 /// AlpacaEval 2's length-controlled win rate (Dubois et al. 2024, arXiv 2404.04475).

@@ -9,7 +9,8 @@ namespace coala {
 MeanWithError mean_with_error(std::span<const double> values) {
   const auto n = static_cast<double>(values.size());
   MeanWithError result;
-  for (const double value : values) result.mean += value / n;
+  for (const double value : values) result.mean += value;
+  result.mean /= n;
   if (values.size() < 2) return result;
   double squares = 0;
   for (const double value : values) squares += (value - result.mean) * (value - result.mean);

@@ -16,8 +16,8 @@ namespace coala {
 /// What a judge said of two replies to a prompt, those of two sources: the first is the one that is asked about.
 struct JudgedPair {
   std::string judge;
-  std::string pair;    ///< the same for all judges of the same two replies
-  std::string prompt;  ///< the same for the same prompt
+  std::string pair;                       ///< the same for all judges of the same two replies
+  std::string prompt;                     ///< the same for the same prompt
   std::array<std::int64_t, 2> lengths{};  ///< characters
   /// Preference for the first source, 0 to 1, when its reply was shown first and when it was shown second.
   std::array<std::optional<double>, 2> games;
@@ -33,8 +33,8 @@ struct JudgedSources {
   WinRates wins;  ///< of the first source
   /// A logistic model of winning on tanh(length difference / its root mean square), at zero, and its slope.
   Estimate at_equal_lengths, length_slope;
-  Estimate longer_wins;                ///< share of decided pairs of different lengths
-  std::optional<Estimate> first_wins;  ///< share of games won by the place in front; 1/2: no liking for a place
+  Estimate longer_wins;                       ///< share of decided pairs of different lengths
+  std::optional<Estimate> first_wins;         ///< share of games won by the place in front; 1/2: no liking for a place
   std::optional<double> same_in_both_orders;  ///< share of pairs
   std::optional<std::array<Estimate, 2>> marks;
   std::optional<Estimate> mark_difference;  ///< first less second

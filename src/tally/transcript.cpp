@@ -53,8 +53,12 @@ std::vector<Comparison> read_comparisons(std::span<const Annotation> lines) {
     const auto [pair, first_line] =
         of_pair.emplace(std::pair{judge, fmt::format("{} {}", comparison->second, pair_id)}, pairs.size());
     if (first_line) {
-      pairs.push_back({judge, pair_id, text_of(line, "prompt"),
-                       {lengths[0].get<std::int64_t>(), lengths[1].get<std::int64_t>()}, {}, {}});
+      pairs.push_back({judge,
+                       pair_id,
+                       text_of(line, "prompt"),
+                       {lengths[0].get<std::int64_t>(), lengths[1].get<std::int64_t>()},
+                       {},
+                       {}});
     }
     JudgedPair& judged = pairs[pair->second];
     if (line.object.contains("verdict")) {
