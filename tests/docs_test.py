@@ -65,6 +65,9 @@ def write_inputs(folder, binary):
     with open(os.path.join(folder, "judge.py"), "w", encoding="utf-8") as file:
         file.write("import json, sys\nfor line in sys.stdin:\n"
                    "    print(json.dumps({'score': len(json.loads(line)['response'])}))\n")
+    for name, text in (("aligned.jsonl", "It is {}, because I counted."), ("plain.jsonl", "{}")):
+        with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+            file.writelines(json.dumps({"prompt": f"{i} + 1?", "text": text.format(i + 1)}) + "\n" for i in range(9))
     subprocess.run([binary, "extract", "--model", "model.gguf", "--data", "pairs.jsonl", "--out",
                     "features.safetensors", "--quiet"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
 

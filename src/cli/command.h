@@ -45,6 +45,8 @@ void add_prepare_command(CLI::App& app);
 void add_extract_command(CLI::App& app);
 void add_train_command(CLI::App& app);
 void add_eval_command(CLI::App& app);
+void add_judge_command(CLI::App& app);
+void add_cost_command(CLI::App& app);
 void add_score_command(CLI::App& app);
 void add_generate_command(CLI::App& app);
 void add_sample_command(CLI::App& app);

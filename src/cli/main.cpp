@@ -50,6 +50,7 @@ std::string_view what_is_kept(const CLI::App& app) {
   if (command == "align") return "evaluated features are kept, training starts anew: run the same command again";
   if (command == "train") return "nothing is kept, a head is written at the end: the same command starts anew";
   if (command == "serve") return "replies that were being written ended with status 503";
+  if (command == "judge") return "answers are kept in the transcript: the same command asks for the others";
   if (command == "choose") return "decisions are kept: the same command asks for the others";
   if ((command == "generate" || command == "sample") && keeps_replies(*app.get_option("--out"))) {
     return "finished replies are kept beside --out: the same command goes on after them";
@@ -107,6 +108,8 @@ int run(int argc, char** argv) {
   coala::add_prepare_command(app);
   coala::add_train_command(app);
   coala::add_eval_command(app);
+  coala::add_judge_command(app);
+  coala::add_cost_command(app);
   coala::add_inspect_command(app);
 #ifdef COALA_HAVE_LM
   coala::add_align_command(app);

@@ -61,6 +61,13 @@ Interval wilson_interval(double successes, double trials) {
   return wilson(successes / trials, trials, kNormal95);
 }
 
+Interval wald_interval(double successes, double trials) {
+  if (trials <= 0) return {0, 1};
+  const double p = successes / trials;
+  const double half = kNormal95 * std::sqrt(p * (1 - p) / trials);
+  return {p - half, p + half};
+}
+
 Interval clustered_proportion(std::span<const double> values, std::span<const std::int64_t> clusters) {
   const ClusterSums sums(values, clusters);
   const auto prompts = static_cast<double>(sums.sum.size());

@@ -19,6 +19,10 @@ double student_quantile(double freedom);
 /// Wilson's score interval of a proportion: `successes` of `trials` (halves for ties are allowed).
 Interval wilson_interval(double successes, double trials);
 
+/// Wald's interval p -+ z sqrt(p (1 - p) / n), which papers print: too short for few trials and near 0 and 1, and not
+/// cut there. [0, 1] without a trial.
+Interval wald_interval(double successes, double trials);
+
 /// Wilson's interval when rows of one prompt depend on each other: with as many trials as independent rows would need
 /// to give the mean this variance between prompts, and Student's quantile for the number of prompts.
 /// @param values    [n], 0, 1, or 1/2 for a tie that counts half

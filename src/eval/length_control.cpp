@@ -79,13 +79,17 @@ LengthControlled length_controlled_accuracy(std::span<const double> right, std::
   Symmetric spread{0.25 * (base * base + (1 - base) * (1 - base)), 0, 0};
   for (const auto& [prompt, gradient] : gradients) spread.add(1, gradient[0], gradient[1]);
   const double determinant = curvature.aa * curvature.bb - curvature.ab * curvature.ab;
-  const double u = curvature.bb / determinant;
-  const double v = -curvature.ab / determinant;
   const double count = static_cast<double>(gradients.size());
-  const double variance =
-      (u * u * spread.aa + 2 * u * v * spread.ab + v * v * spread.bb) * (count > 1 ? count / (count - 1) : 1);
-  const double half = student_quantile(std::max(1.0, count - 1)) * std::sqrt(variance);
-  return {base, {sigmoid(a - half), sigmoid(a + half)}, b};
+  // Of a row (u, v) of the inverse curvature.
+  const auto half_width = [&](double u, double v) {
+    const double variance =
+        (u * u * spread.aa + 2 * u * v * spread.ab + v * v * spread.bb) * (count > 1 ? count / (count - 1) : 1);
+    return student_quantile(std::max(1.0, count - 1)) * std::sqrt(variance);
+  };
+  const double off = -curvature.ab / determinant;
+  const double half = half_width(curvature.bb / determinant, off);
+  const double half_slope = half_width(off, curvature.aa / determinant);
+  return {base, {sigmoid(a - half), sigmoid(a + half)}, b, {b - half_slope, b + half_slope}};
 }
 
 }  // namespace coala

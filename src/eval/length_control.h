@@ -11,6 +11,7 @@ struct LengthControlled {
   double accuracy = 0;  ///< predicted at equal lengths
   Interval ci95;        ///< delta method on the logit, variance between prompts
   double slope = 0;     ///< of the logit of being right; positive: right where the longer answer is preferred
+  Interval slope_ci95;  ///< variance between prompts
 };
 
 /// How often a scorer would be right on pairs of equal length: a logistic model of being right on the length

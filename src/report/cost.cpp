@@ -2,9 +2,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 
 #include "report/markup.h"
+#include "report/method_cost.h"
 #include "report/row_plots.h"
 #include "report/sections.h"
 
@@ -12,18 +12,6 @@ namespace coala {
 namespace {
 
 using Kind = Column::Kind;
-
-/// Published in arXiv 2605.23244 for its data set EduFeedback, in TFLOP. Its COALA column is wall time times 231
-/// TFLOP/s of an RTX 4090, without extraction; the others are from logs or a profiler on an A100-40GB.
-struct Published {
-  const char* model;
-  double coala, dpo, orpo, sft;
-};
-constexpr std::array<Published, 5> kPublished{{{"DistilGPT-2", 152.56, 537.12, 643.33, 271},
-                                               {"GPT-2", 379.89, 1087.45, 1305.27, 522},
-                                               {"Mistral-7B", 1580.45, 9284.71, 11241.89, 2492},
-                                               {"Llama-8B", 1805.39, 10253.37, 12352.98, 2851},
-                                               {"Dolphin-7B", 1794.66, 10091.25, 12116.50, 2804}}};
 
 struct Stage {
   std::string name;
@@ -75,7 +63,7 @@ std::string published_plot(const Json& metrics) {
   }
   double low = 100;
   for (const DotRow& row : rows) low = std::min(low, row.dots[0].first);
-  for (const Published& published : kPublished) {
+  for (const PublishedCost& published : kPublishedCosts) {
     rows.push_back({std::string(published.model) + " (published)",
                     {{published.coala, "a"}, {published.dpo, "b"}, {published.orpo, "bad"}, {published.sft, "c"}}});
   }
@@ -111,7 +99,7 @@ void cost_section(Page& page, const Json& metrics) {
   }
 
   std::vector<std::vector<std::string>> published;
-  for (const Published& row : kPublished) {
+  for (const PublishedCost& row : kPublishedCosts) {
     const auto number = [](double value) { return fmt::format("{:.0f}", value); };
     published.push_back({row.model, number(row.coala), number(row.dpo), number(row.orpo), number(row.sft)});
   }

@@ -1,0 +1,310 @@
+#include "cli/judge_tables.h"
+
+#include <fmt/format.h>
+
+#include <map>
+
+#include "cli/check_options.h"
+#include "core/error.h"
+#include "data/data_files.h"
+#include "tally/alpaca_eval.h"
+#include "tally/annotations.h"
+#include "tally/arena_hard.h"
+#include "tally/mt_bench.h"
+#include "tally/transcript.h"
+
+namespace coala {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json json_of(const Interval& interval) {
+  return {interval.low, interval.high};
+}
+
+Json alpaca_json(const AlpacaEvalScore& score) {
+  const WinRates& wins = score.wins;
+  Json json{{"model", score.model},
+            {"win_rate", wins.rate},
+            {"standard_error", wins.standard_error},
+            {"win_rate_clustered95", json_of(wins.clustered95)},
+            {"discrete_win_rate", wins.discrete},
+            {"n_wins", wins.wins},
+            {"n_wins_base", wins.losses},
+            {"n_draws", wins.ties},
+            {"n_total", score.rows - score.without_preference},
+            {"without_preference", score.without_preference},
+            {"win_rate_without_ties", wins.without_ties.value},
+            {"win_rate_without_ties_wilson95", json_of(wins.without_ties.ci95)},
+            {"win_rate_without_ties_wald95", json_of(wins.wald95)}};
+  if (!score.controlled) return json;
+  const LengthControlledRate& controlled = *score.controlled;
+  json["avg_length"] = score.mean_length;
+  json["length_controlled_winrate"] = controlled.rate;
+  json["lc_standard_error"] = controlled.standard_error;
+  json["length_controlled_clustered95"] = json_of(controlled.clustered95);
+  json["glm"] = controlled.variant;
+  json["glm_weights"] = {{"tanh_std_delta_len", controlled.length_coefficient},
+                         {"instruction_difficulty", controlled.difficulty_coefficient},
+                         {"not_gamed_baseline", controlled.model_coefficient}};
+  json["glm_C"] = controlled.penalty_c;
+  return json;
+}
+
+Json alpaca_table(const AnnotationOptions& options, std::span<const Annotation> annotations, std::uint64_t seed) {
+  const AlpacaEvalBackground background = read_background(options.difficulties, options.gamed, options.gamed_sums);
+  Json models = Json::array();
+  for (const AlpacaEvalScore& score : alpaca_eval_scores(annotations, background, seed)) {
+    models.push_back(alpaca_json(score));
+  }
+  return {{"models", std::move(models)}};
+}
+
+/// What one of Arena-Hard's metadata counts: a number, or numbers by kind.
+double counted(const Annotation& answer, const nlohmann::json& metadata, const char* name) {
+  const auto value = metadata.find(name);
+  if (value != metadata.end() && value->is_number()) return value->get<double>();
+  if (value == metadata.end() || !value->is_object()) fail_at(answer, fmt::format("its metadata have no {}", name));
+  double sum = 0;
+  for (const auto& kind : *value) sum += kind.is_number() ? kind.get<double>() : 0;
+  return sum;
+}
+
+StyleTable read_styles(const std::vector<std::string>& files) {
+  StyleTable styles;
+  for (const Annotation& answer : read_annotations(find_data_files(files))) {
+    const bool v20 = answer.object.contains("metadata");
+    const char* const column = v20 ? "metadata" : "conv_metadata";
+    const auto metadata = answer.object.find(column);
+    if (metadata == answer.object.end() || !metadata->is_object()) {
+      fail_at(answer, "has no metadata or conv_metadata (token_len, header_count, list_count, bold_count)");
+    }
+    const std::string model = text_of(answer, v20 ? "model" : "model_id");
+    styles[model][id_of(answer, v20 ? "uid" : "question_id")] = {
+        counted(answer, *metadata, "token_len"), counted(answer, *metadata, "header_count"),
+        counted(answer, *metadata, "list_count"), counted(answer, *metadata, "bold_count")};
+  }
+  return styles;
+}
+
+ArenaJudgment arena_judgment(const Annotation& annotation, bool v20) {
+  ArenaJudgment judgment{text_of(annotation, "model"), id_of(annotation, v20 ? "uid" : "question_id"), {}};
+  const auto& games = annotation.object.at("games");
+  if (!games.is_array() || games.size() < 2) fail_at(annotation, "expected are two games");
+  for (std::size_t k = 0; k < 2; ++k) {
+    if (!games[k].is_object() || !games[k].contains("score")) continue;
+    if (games[k]["score"].is_string()) judgment.verdicts[k] = games[k]["score"].get<std::string>();
+  }
+  return judgment;
+}
+
+Json arena_json(const std::string& category, const ArenaSettings& settings, const ArenaTable& table) {
+  const bool v01 = settings.version == ArenaVersion::V01;
+  Json json{{"version", v01 ? "v0.1" : "v2.0"}, {"baseline", settings.baseline}};
+  if (!category.empty()) json["category"] = category;
+  json["without_verdict"] = table.without_verdict;
+  json["models"] = Json::array();
+  for (const ArenaScore& score : table.scores) {
+    json["models"].push_back({{"model", score.model},
+                              {"score", score.score},
+                              {v01 ? "bootstrap95" : "bootstrap90", json_of(score.published)},
+                              {"mean_score", score.plain},
+                              {"clustered95", json_of(score.clustered95)},
+                              {"battles", score.battles}});
+  }
+  if (!table.style.empty()) json["style_coefficients"] = table.style;
+  return json;
+}
+
+Json arena_tables(const AnnotationOptions& options, std::span<const Annotation> annotations,
+                  std::uint32_t published_seed) {
+  const bool v20 = options.arena == "auto" ? annotations.front().object.contains("uid") : options.arena == "v2.0";
+  std::map<std::string, std::vector<ArenaJudgment>> categories;
+  for (const Annotation& annotation : annotations) {
+    const bool named = v20 && annotation.object.contains("category");
+    categories[named ? text_of(annotation, "category") : ""].push_back(arena_judgment(annotation, v20));
+  }
+  ArenaSettings settings;
+  settings.version = v20 ? ArenaVersion::V20 : ArenaVersion::V01;
+  settings.seed = published_seed;
+  for (const std::string& feature : options.control) {
+    (feature == "length" ? settings.control.length : settings.control.markdown) = true;
+  }
+  if (settings.control.any() && options.answers.empty()) {
+    throw Error(ErrorCode::BadUsage, "style control needs the answers' lengths and their markdown",
+                "name the benchmark's files of answers, of the models and of the baseline (--answers)");
+  }
+  StyleTable styles;
+  if (settings.control.any()) styles = read_styles(options.answers);
+  Json tables = Json::array();
+  for (const auto& [category, judgments] : categories) {
+    // As published for each benchmark and category.
+    settings.baseline = !options.baseline.empty()        ? options.baseline
+                        : !v20                           ? "gpt-4-0314"
+                        : category == "creative_writing" ? "gemini-2.0-flash-001"
+                                                         : "o3-mini-2025-01-31";
+    tables.push_back(arena_json(category, settings, arena_table(judgments, styles, settings)));
+  }
+  return {{"tables", std::move(tables)}};
+}
+
+Json marks_table(std::span<const Annotation> annotations, std::uint64_t seed) {
+  std::vector<Mark> marks;
+  for (const Annotation& annotation : annotations) {
+    const double turn = number_of(annotation, "turn");
+    if (turn != 1 && turn != 2) fail_at(annotation, fmt::format("turn {} is neither 1 nor 2", turn));
+    marks.push_back({text_of(annotation, "model"), id_of(annotation, "question_id"), static_cast<int>(turn),
+                     number_of(annotation, "score")});
+  }
+  Json models = Json::array();
+  for (const MarkScore& score : mark_scores(marks, seed)) {
+    Json json{{"model", score.model}};
+    for (std::size_t turn = 0; turn < score.turns.size(); ++turn) {
+      json[fmt::format("turn_{}", turn + 1)] = score.turns[turn] ? Json(*score.turns[turn]) : Json();
+    }
+    json["average"] = score.overall.value;
+    json["average_clustered95"] = json_of(score.overall.ci95);
+    json["marks"] = score.marks;
+    json["dropped"] = score.dropped;
+    models.push_back(std::move(json));
+  }
+  return {{"mode", "single"}, {"models", std::move(models)}};
+}
+
+Json pairs_table(const AnnotationOptions& options, std::span<const Annotation> annotations) {
+  std::vector<MarkedPair> pairs;
+  for (const Annotation& annotation : annotations) {
+    MarkedPair pair{{text_of(annotation, "model_1"), text_of(annotation, "model_2")},
+                    id_of(annotation, "question_id"),
+                    {text_of(annotation, "g1_winner"), text_of(annotation, "g2_winner")}};
+    for (const std::string& winner : pair.winners) {
+      if (winner != "model_1" && winner != "model_2" && winner != "tie" && winner != "error") {
+        fail_at(annotation, fmt::format("the winner '{}' is none of model_1, model_2, tie, error", winner));
+      }
+    }
+    pairs.push_back(std::move(pair));
+  }
+  Json models = Json::array();
+  for (const PairScore& score : pair_scores(pairs, options.baseline)) {
+    models.push_back({{"model", score.model},
+                      {"win", score.wins},
+                      {"loss", score.losses},
+                      {"tie", score.ties},
+                      {"win_rate", score.win_rate},
+                      {"loss_rate", score.loss_rate},
+                      {"win_rate_adjusted", score.adjusted.value},
+                      {"adjusted_clustered95", json_of(score.adjusted.ci95)}});
+  }
+  return {{"mode", "pairs"}, {"models", std::move(models)}};
+}
+
+Json json_of(const Estimate& estimate) {
+  return {{"value", estimate.value}, {"ci95", json_of(estimate.ci95)}};
+}
+
+Json sources_json(const JudgedSources& judged) {
+  Json json{{"judge", judged.judge},
+            {"pairs", judged.pairs},
+            {"left_out", judged.left_out},
+            {"win_rate", judged.wins.rate},
+            {"standard_error", judged.wins.standard_error},
+            {"win_rate_clustered95", json_of(judged.wins.clustered95)},
+            {"wins", judged.wins.wins},
+            {"losses", judged.wins.losses},
+            {"ties", judged.wins.ties},
+            {"win_rate_without_ties", json_of(judged.wins.without_ties)},
+            {"win_rate_without_ties_wald95", json_of(judged.wins.wald95)},
+            {"at_equal_lengths", json_of(judged.at_equal_lengths)},
+            {"length_slope", json_of(judged.length_slope)},
+            {"longer_wins", json_of(judged.longer_wins)}};
+  if (judged.first_wins) {
+    json["first_place_wins"] = json_of(*judged.first_wins);
+    json["same_in_both_orders"] = *judged.same_in_both_orders;
+  }
+  if (judged.marks) {
+    json["marks"] = {json_of((*judged.marks)[0]), json_of((*judged.marks)[1])};
+    json["mark_difference"] = json_of(*judged.mark_difference);
+  }
+  return json;
+}
+
+}  // namespace
+
+Json comparison_tables(std::span<const Comparison> comparisons, std::uint64_t seed) {
+  Json tables = Json::array();
+  for (const Comparison& comparison : comparisons) {
+    const ComparisonTable table = compare_sources(comparison.pairs, seed);
+    Json json{{"replies", comparison.sources[0]}, {"against", comparison.sources[1]}, {"judges", Json::array()}};
+    for (const JudgedSources& judged : table.judges) json["judges"].push_back(sources_json(judged));
+    for (const JudgesAgreement& agreement : table.agreements) {
+      json["agreement"].push_back({{"judges", {agreement.first, agreement.second}},
+                                   {"pairs", agreement.pairs},
+                                   {"cohen_kappa", json_of(agreement.kappa)}});
+    }
+    if (table.alpha) json["krippendorff_alpha"] = json_of(*table.alpha);
+    tables.push_back(std::move(json));
+  }
+  return tables;
+}
+
+void add_annotation_options(CLI::App& command, AnnotationOptions& options) {
+  command
+      .add_option("--annotations", options.files,
+                  "annotations of AlpacaEval, Arena-Hard or MT-Bench, or a transcript of this command")
+      ->type_name(kData);
+  command.add_option("--format", options.format, "whose annotations they are")
+      ->check(CLI::IsMember({"auto", "alpaca-eval", "arena-hard", "mt-bench", "coala"}))
+      ->capture_default_str();
+  command
+      .add_option("--instruction-difficulty", options.difficulties,
+                  "AlpacaEval 2: CSV of the instructions' published difficulties")
+      ->type_name(kInput);
+  command.add_option("--gamed-baseline", options.gamed, "AlpacaEval 2: CSV of the gamed baseline's rows")
+      ->type_name(kInput);
+  command
+      .add_option(
+          "--gamed-sums", options.gamed_sums,
+          "AlpacaEval 2: JSON of the sums of the gamed baseline's preferences times features, where the CSV has "
+          "no preferences")
+      ->type_name(kInput);
+  command.add_option("--arena-version", options.arena, "Arena-Hard's version; auto: by the name of the question's id")
+      ->check(CLI::IsMember({"auto", "v0.1", "v2.0"}))
+      ->capture_default_str();
+  command.add_option("--control", options.control, "Arena-Hard: style features to control for, separated by commas")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"length", "markdown"}));
+  command.add_option("--answers", options.answers, "Arena-Hard: answers with their metadata, for --control")
+      ->type_name(kData);
+  command.add_option("--baseline", options.baseline,
+                     "Arena-Hard: model that the others are compared with; MT-Bench: only pairs with this model");
+}
+
+Json annotation_table(const AnnotationOptions& options, std::uint64_t seed, std::uint32_t published_seed) {
+  const std::vector<Annotation> annotations = read_annotations(find_data_files(options.files));
+  const AnnotationFormat format = detect_format(annotations.front());
+  if (options.format != "auto" && options.format != format_name(format)) {
+    throw Error(ErrorCode::Mismatch, fmt::format("{} looks like {}, not {}", annotations.front().place,
+                                                 format_name(format), options.format));
+  }
+  Json result{{"format", format_name(format)}, {"annotations", annotations.size()}};
+  switch (format) {
+    case AnnotationFormat::AlpacaEval:
+      result.update(alpaca_table(options, annotations, seed));
+      break;
+    case AnnotationFormat::ArenaHard:
+      result.update(arena_tables(options, annotations, published_seed));
+      break;
+    case AnnotationFormat::MtBenchSingle:
+      result.update(marks_table(annotations, seed));
+      break;
+    case AnnotationFormat::MtBenchPairs:
+      result.update(pairs_table(options, annotations));
+      break;
+    case AnnotationFormat::Coala:
+      result["comparisons"] = comparison_tables(read_comparisons(annotations), seed);
+      break;
+  }
+  return result;
+}
+
+}  // namespace coala

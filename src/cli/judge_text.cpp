@@ -1,0 +1,171 @@
+#include <fmt/format.h>
+
+#include <cmath>
+#include <iterator>
+
+#include "cli/judge_tables.h"
+
+namespace coala {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using Out = std::back_insert_iterator<std::string>;
+
+std::string percent(const Json& value) {
+  return fmt::format("{:.2f} %", 100 * value.get<double>());
+}
+
+std::string percents(const Json& interval) {
+  return fmt::format("[{:.1f}, {:.1f}]", 100 * interval[0].get<double>(), 100 * interval[1].get<double>());
+}
+
+std::string with_percents(const Json& estimate) {
+  return percent(estimate.at("value")) + " " + percents(estimate.at("ci95"));
+}
+
+/// A number that may be unknown.
+std::string with_interval(const Json& estimate) {
+  if (estimate.at("value").is_null() || std::isnan(estimate.at("value").get<double>())) return "not defined";
+  const Json& interval = estimate.at("ci95");
+  return fmt::format("{:.3f} [{:.3f}, {:.3f}]", estimate.at("value").get<double>(), interval[0].get<double>(),
+                     interval[1].get<double>());
+}
+
+std::string name_of(const Json& model) {
+  return model.at("model").get<std::string>();
+}
+
+void write_alpaca_eval(const Json& table, std::string& text) {
+  const Out out(text);
+  fmt::format_to(out, "{:<36} {:>9} {:>6} {:<14} {:>9} {:>6} {:<14} {:>7}\n", "AlpacaEval 2", "LC", "SE",
+                 "95 % prompts", "win rate", "SE", "95 % prompts", "length");
+  bool own_model = false;
+  for (const Json& model : table.at("models")) {
+    fmt::format_to(out, "{:<36} ", name_of(model));
+    const bool controlled = model.contains("glm");
+    if (controlled) {
+      fmt::format_to(out, "{:>9} {:6.2f} {:<14} ", percent(model.at("length_controlled_winrate")),
+                     100 * model.at("lc_standard_error").get<double>(),
+                     percents(model.at("length_controlled_clustered95")));
+      own_model = own_model || (model.at("glm") != "length_controlled_v1" && model.at("glm") != "baseline");
+    } else {
+      fmt::format_to(out, "{:>9} {:>6} {:<14} ", "", "", "");
+    }
+    fmt::format_to(out, "{:>9} {:6.2f} {:<14} {:>7}\n", percent(model.at("win_rate")),
+                   100 * model.at("standard_error").get<double>(), percents(model.at("win_rate_clustered95")),
+                   controlled ? std::to_string(model.at("avg_length").get<std::int64_t>()) : "");
+  }
+  if (own_model) {
+    text +=
+        "LC is not the leaderboard's: that needs the benchmark's difficulties and gamed baseline "
+        "(--instruction-difficulty, --gamed-baseline)\n";
+  }
+}
+
+void write_arena_hard(const Json& table, std::string& text) {
+  const Out out(text);
+  for (const Json& part : table.at("tables")) {
+    const bool v01 = part.at("version") == "v0.1";
+    const std::string category = part.contains("category") ? ", " + part.at("category").get<std::string>() : "";
+    fmt::format_to(out, "Arena-Hard {}{}, against {}\n", part.at("version").get<std::string>(), category,
+                   part.at("baseline").get<std::string>());
+    fmt::format_to(out, "  {:<36} {:>9} {:<14} {:<14} {:>8}\n", "", "score", v01 ? "95 % published" : "90 % published",
+                   "95 % prompts", "battles");
+    for (const Json& model : part.at("models")) {
+      fmt::format_to(out, "  {:<36} {:>9} {:<14} {:<14} {:>8}\n", name_of(model), percent(model.at("score")),
+                     percents(model.at(v01 ? "bootstrap95" : "bootstrap90")), percents(model.at("clustered95")),
+                     model.at("battles").get<std::size_t>());
+    }
+    if (!part.contains("style_coefficients")) continue;
+    text += "  style coefficients:";
+    for (const Json& value : part.at("style_coefficients")) fmt::format_to(out, " {:.3f}", value.get<double>());
+    text += "\n";
+  }
+}
+
+void write_marks(const Json& table, std::string& text) {
+  const Out out(text);
+  fmt::format_to(out, "{:<36} {:>8} {:>8} {:>8} {:<14} {:>7}\n", "MT-Bench", "turn 1", "turn 2", "average",
+                 "95 % prompts", "dropped");
+  for (const Json& model : table.at("models")) {
+    const auto mark = [&model](const char* key) {
+      const bool known = model.contains(key) && !model.at(key).is_null();
+      return known ? fmt::format("{:.3f}", model.at(key).get<double>()) : std::string();
+    };
+    const Json& interval = model.at("average_clustered95");
+    fmt::format_to(out, "{:<36} {:>8} {:>8} {:>8} {:<14} {:>7}\n", name_of(model), mark("turn_1"), mark("turn_2"),
+                   mark("average"),
+                   fmt::format("[{:.2f}, {:.2f}]", interval[0].get<double>(), interval[1].get<double>()),
+                   model.at("dropped").get<std::size_t>());
+  }
+}
+
+void write_pairs(const Json& table, std::string& text) {
+  const Out out(text);
+  fmt::format_to(out, "{:<36} {:>5} {:>5} {:>5} {:>9} {:<14}\n", "MT-Bench", "win", "loss", "tie", "adjusted",
+                 "95 % prompts");
+  for (const Json& model : table.at("models")) {
+    fmt::format_to(out, "{:<36} {:>5} {:>5} {:>5} {:>9} {:<14}\n", name_of(model), model.at("win").get<std::size_t>(),
+                   model.at("loss").get<std::size_t>(), model.at("tie").get<std::size_t>(),
+                   percent(model.at("win_rate_adjusted")), percents(model.at("adjusted_clustered95")));
+  }
+}
+
+void write_judge(const Json& judge, std::string& text) {
+  const Out out(text);
+  fmt::format_to(out, "  {}: {} pairs", judge.at("judge").get<std::string>(), judge.at("pairs").get<std::size_t>());
+  const auto left_out = judge.at("left_out").get<std::size_t>();
+  if (left_out > 0) fmt::format_to(out, ", {} of them without a verdict and left out", left_out);
+  fmt::format_to(out, "\n    win rate, ties half   {} {}\n", percent(judge.at("win_rate")),
+                 percents(judge.at("win_rate_clustered95")));
+  fmt::format_to(out, "    without ties          {} ({} won, {} lost, {} even)\n",
+                 with_percents(judge.at("win_rate_without_ties")), judge.at("wins").get<std::size_t>(),
+                 judge.at("losses").get<std::size_t>(), judge.at("ties").get<std::size_t>());
+  fmt::format_to(out, "    at equal lengths      {}\n", with_percents(judge.at("at_equal_lengths")));
+  fmt::format_to(out, "    the longer one wins   {}\n", with_percents(judge.at("longer_wins")));
+  if (judge.contains("first_place_wins")) {
+    fmt::format_to(out, "    the one in front wins {}; the same verdict in both orders: {}\n",
+                   with_percents(judge.at("first_place_wins")), percent(judge.at("same_in_both_orders")));
+  }
+  if (judge.contains("marks")) {
+    fmt::format_to(out, "    marks                 {}, {}; difference {}\n", with_interval(judge.at("marks")[0]),
+                   with_interval(judge.at("marks")[1]), with_interval(judge.at("mark_difference")));
+  }
+}
+
+void write_comparisons(const Json& table, std::string& text) {
+  const Out out(text);
+  for (const Json& comparison : table.at("comparisons")) {
+    fmt::format_to(out, "{} against {}, 95 % intervals over prompts\n", comparison.at("replies").get<std::string>(),
+                   comparison.at("against").get<std::string>());
+    for (const Json& judge : comparison.at("judges")) write_judge(judge, text);
+    if (!comparison.contains("agreement")) continue;
+    for (const Json& agreement : comparison.at("agreement")) {
+      fmt::format_to(out, "  {} and {}: Cohen's kappa {} on {} pairs\n", agreement.at("judges")[0].get<std::string>(),
+                     agreement.at("judges")[1].get<std::string>(), with_interval(agreement.at("cohen_kappa")),
+                     agreement.at("pairs").get<std::size_t>());
+    }
+    fmt::format_to(out, "  all judges: Krippendorff's alpha {}\n", with_interval(comparison.at("krippendorff_alpha")));
+  }
+}
+
+}  // namespace
+
+std::string annotation_text(const Json& table) {
+  std::string text;
+  const std::string format = table.at("format").get<std::string>();
+  if (format == "alpaca-eval") {
+    write_alpaca_eval(table, text);
+  } else if (format == "arena-hard") {
+    write_arena_hard(table, text);
+  } else if (format == "coala") {
+    write_comparisons(table, text);
+  } else if (table.at("mode") == "single") {
+    write_marks(table, text);
+  } else {
+    write_pairs(table, text);
+  }
+  return text;
+}
+
+}  // namespace coala

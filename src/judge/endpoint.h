@@ -1,0 +1,58 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace coala {
+
+/// How an OpenAI-compatible server is asked.
+struct EndpointSettings {
+  std::string url;  ///< up to and with /v1; http or https
+  int retries = 6;
+  double wait_s = 1;       ///< before the first retry, doubled each time up to a minute; a server's Retry-After counts
+  double timeout_s = 120;  ///< of one answer
+  std::uint64_t most_calls = 0;  ///< requests of all threads together, retries included; 0: no limit
+};
+
+/// A chat completion.
+struct Completion {
+  std::string text;
+  nlohmann::ordered_json usage;  ///< as the server says, or null
+  int tries = 1;
+};
+
+/// The limit of calls is reached. Not an error of the work: what is answered is kept.
+class BudgetSpent : public std::exception {
+ public:
+  const char* what() const noexcept override { return "the calls that were allowed are made"; }
+};
+
+/// A server of chat completions. Safe to use from several threads. The key comes from the environment variable
+/// COALA_JUDGE_KEY and goes into the request's header alone: wherever a server repeats it, it is blotted out.
+class Endpoint {
+ public:
+  /// @throws Error{BadUsage} for a URL that is none, or a key with characters that no header may have
+  explicit Endpoint(EndpointSettings settings);
+  ~Endpoint();
+
+  /// Asks until there is an answer: again after what may pass (408, 409, 425, 429, 5xx, a lost connection).
+  /// @throws Error{Io} when it does not pass, Error{BadInput} for any other refusal, BudgetSpent, Error{Interrupted}
+  Completion complete(const nlohmann::ordered_json& request);
+
+  std::uint64_t calls() const { return calls_; }
+
+ private:
+  std::string without_key(std::string text) const;
+  void take_call();
+
+  EndpointSettings settings_;
+  std::string host_;  ///< scheme, host and port
+  std::string path_;
+  std::string key_;
+  std::atomic<std::uint64_t> calls_{0};
+};
+
+}  // namespace coala

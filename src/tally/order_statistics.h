@@ -1,0 +1,17 @@
+#pragma once
+
+#include <span>
+
+namespace coala {
+
+struct MeanWithError {
+  double mean = 0;
+  double standard_error = 0;  ///< sd (n - 1) over the root of n; 0 for one value
+};
+MeanWithError mean_with_error(std::span<const double> values);
+
+/// Between the two values nearest to place q (n - 1), as numpy's percentile has it by default.
+/// @param values  not empty
+double quantile(std::span<const double> values, double q);
+
+}  // namespace coala

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "eval/discrimination.h"
+#include "tally/win_rates.h"
+
+namespace coala {
+
+/// What a judge said of two replies to a prompt, those of two sources: the first is the one that is asked about.
+struct JudgedPair {
+  std::string judge;
+  std::string pair;                       ///< the same for all judges of the same two replies
+  std::string prompt;                     ///< the same for the same prompt
+  std::array<std::int64_t, 2> lengths{};  ///< characters
+  /// Preference for the first source, 0 to 1, when its reply was shown first and when it was shown second.
+  std::array<std::optional<double>, 2> games;
+  /// Judges that mark replies one by one: the marks; `games` is then empty.
+  std::array<std::optional<double>, 2> marks;
+};
+
+/// A judge's comparison of two sources. A pair counts once, with the mean of its two games, and only if both have a
+/// verdict: one order alone would carry the judge's liking for a place into the rate.
+struct JudgedSources {
+  std::string judge;
+  std::size_t pairs = 0, left_out = 0;
+  WinRates wins;  ///< of the first source
+  /// A logistic model of winning on tanh(length difference / its root mean square), at zero, and its slope.
+  Estimate at_equal_lengths, length_slope;
+  Estimate longer_wins;                       ///< share of decided pairs of different lengths
+  std::optional<Estimate> first_wins;         ///< share of games won by the place in front; 1/2: no liking for a place
+  std::optional<double> same_in_both_orders;  ///< share of pairs
+  std::optional<std::array<Estimate, 2>> marks;
+  std::optional<Estimate> mark_difference;  ///< first less second
+};
+
+struct JudgesAgreement {
+  std::string first, second;
+  std::size_t pairs = 0;  ///< that both have judged
+  Estimate kappa;         ///< Cohen's, of better, tie, worse
+};
+
+struct ComparisonTable {
+  std::vector<JudgedSources> judges;  ///< in the order of their first pair
+  std::vector<JudgesAgreement> agreements;
+  std::optional<Estimate> alpha;  ///< Krippendorff's, nominal, of all judges, where there are several
+};
+
+/// @throws Error{BadInput} when a judge has no pair with a verdict
+ComparisonTable compare_sources(std::span<const JudgedPair> pairs, std::uint64_t seed);
+
+}  // namespace coala
