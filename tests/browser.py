@@ -130,24 +130,24 @@ class Tab:
     def type(self, text):
         self.send("Input.insertText", text=text)
 
-    def tab_to(self, expression, most=60):
+    def tab_to(self, expression, back=False):
         """Presses Tab until the focused element makes the expression true (`it` is the element)."""
-        for _ in range(most):
+        for _ in range(60):
             if self.value(f"((it) => {expression})(document.activeElement)"):
                 return
-            self.key("Tab")
+            self.key("Tab", shift=back)
         raise AssertionError(f"Tab does not lead to {expression}")
 
     def unnamed_controls(self):
         """Roles of controls that a screen reader has no name for."""
-        roles = {"button", "textbox", "combobox", "slider", "spinbutton", "link", "searchbox", "checkbox"}
+        roles = {"button", "textbox", "combobox", "slider", "spinbutton", "link", "DisclosureTriangle"}
         nodes = self.send("Accessibility.getFullAXTree")["nodes"]
         return [node["role"]["value"] for node in nodes
                 if not node["ignored"] and node["role"]["value"] in roles and not node.get("name", {}).get("value")]
 
-    def screenshot(self, path):
-        """Of the whole page."""
-        image = self.send("Page.captureScreenshot", captureBeyondViewport=True)
+    def screenshot(self, path, whole=True):
+        """Of the whole page, or of what is in the window."""
+        image = self.send("Page.captureScreenshot", captureBeyondViewport=whole)
         with open(path, "wb") as file:
             file.write(base64.b64decode(image["data"]))
 
@@ -156,8 +156,9 @@ class Tab:
                 if event.get("sessionId") == self.session and event["method"] == method]
 
     def complaints(self):
-        """What the console has of errors and warnings, a blocked script or style among them."""
-        found = [one["entry"]["text"] for one in self.seen("Log.entryAdded") if one["entry"]["level"] in ("error", "warning")]
+        """What the console has of errors and warnings, a blocked script or style among them, each with its address."""
+        found = [f"{one['entry']['text']} {one['entry'].get('url', '')}" for one in self.seen("Log.entryAdded")
+                 if one["entry"]["level"] in ("error", "warning")]
         found += [str(one["args"]) for one in self.seen("Runtime.consoleAPICalled") if one["type"] in ("error", "warning")]
         return found + [str(one["exceptionDetails"]) for one in self.seen("Runtime.exceptionThrown")]
 

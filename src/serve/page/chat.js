@@ -59,7 +59,7 @@ async function write(turn, reply, signal) {
   } catch (error) {
     if (error.name !== "AbortError") {
       reply.error = error.message;
-      reply.card.append(make("p", { role: "alert", class: "error" }, error.message));
+      reply.body.after(make("p", { role: "alert", class: "error" }, error.message));
     }
     reply.end = "stopped";
   }
@@ -87,9 +87,10 @@ function card(reply) {
   reply.text = "";
   reply.body = make("div", { class: "text", dir: "auto", "aria-live": "polite", "aria-busy": "true" });
   reply.facts = make("p", { class: "note" });
+  reply.mark = make("span", { class: "note" });
   reply.actions = make("div", { class: "row actions" });
   reply.card = make("article", { class: `reply ${reply.title.toLowerCase()}`, "aria-label": `${reply.title} reply` },
-    make("h4", {}, make("span", { class: "badge" }, reply.title), named ? make("span", { class: "note" }, named) : null),
+    make("h4", {}, make("span", { class: "badge" }, reply.title), named ? make("span", { class: "note" }, named) : null, reply.mark),
     reply.body, reply.facts, reply.actions);
   return reply.card;
 }
@@ -135,7 +136,11 @@ function alternatives(choices) {
 
 function choose(turn, reply) {
   turn.chosen = reply;
-  for (const one of turn.replies) one.card.classList.toggle("chosen", one === reply && turn.replies.length > 1);
+  if (turn.replies.length < 2) return;
+  for (const one of turn.replies) {
+    one.card.classList.toggle("chosen", one === reply);
+    one.mark.textContent = one === reply ? "the conversation goes on with it" : "";
+  }
 }
 
 /** The buttons below the replies of a turn, once they are written. */
@@ -232,6 +237,7 @@ function edit(turn, reply) {
     make("button", { type: "button", on: { click: close } }, "Cancel")));
   reply.body.hidden = true;
   reply.body.after(form);
+  field.setSelectionRange(0, 0);  // a long reply is read from its beginning
   field.focus();
 }
 

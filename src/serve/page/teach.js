@@ -108,7 +108,7 @@ function show(report) {
   setOff(byId("get-pairs"), !report.pairs);
   setOff(byId("get-ratings"), !report.ratings);
   const head = report.head ?? "taught";
-  byId("export-line").textContent = `coala export --model MODEL.gguf --head ${head}.safetensors --format gguf --out taught.gguf`;
+  byId("export-line").textContent = `coala export --model MODEL.gguf \\\n  --head ${head}.safetensors \\\n  --format gguf --out taught.gguf`;
   byId("get-head").dataset.file = `${head}.safetensors`;
 }
 

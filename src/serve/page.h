@@ -1,0 +1,18 @@
+#pragma once
+
+#include <span>
+#include <string_view>
+
+namespace coala {
+
+/// A file of the page for browsers, as it is sent.
+struct PageFile {
+  std::string_view path;     ///< that is asked for, "/" or "/page.css"
+  std::string_view type;     ///< Content-Type
+  std::string_view content;  ///< bytes
+};
+
+/// All files of src/serve/page, which cmake/CoalaEmbed.cmake has put into the program.
+std::span<const PageFile> page_files();
+
+}  // namespace coala
