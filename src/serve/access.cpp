@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "core/utf8.h"
+#include "serve/page.h"
 #include "serve/request_error.h"
 
 namespace coala {
@@ -92,7 +93,8 @@ void Access::check(const httplib::Request& request) const {
   }
   constexpr std::string_view kBearer = "Bearer ";
   const std::string sent = request.get_header_value("Authorization");
-  if (request.path == "/health") return;
+  // The page asks for the key itself.
+  if (request.path == "/health" || find_page_file(request.path) != nullptr) return;
   if (!sent.starts_with(kBearer) || !equal(std::string_view(sent).substr(kBearer.size()), key_)) {
     throw RequestError(401, "invalid_api_key", "the key is missing or wrong", "", "send Authorization: Bearer KEY");
   }

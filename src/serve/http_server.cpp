@@ -20,6 +20,7 @@
 #include "serve/feedback_answers.h"
 #include "serve/model_answers.h"
 #include "serve/operations.h"
+#include "serve/page.h"
 #include "serve/request_error.h"
 #include "serve/request_parser.h"
 #include "serve/reward_answers.h"
@@ -39,6 +40,10 @@ constexpr std::chrono::milliseconds kEnd{1000};
 /// A server that has something to do and takes no step for so long is not well.
 constexpr double kLongestStep_s = 120;
 constexpr std::string_view kModelsPath = "/v1/models/";
+/// Nothing from elsewhere, and no script but the page's own.
+constexpr const char* kPagePolicy =
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 constexpr const char* kRequestId = "X-Request-Id";
 
 void answer(httplib::Response& response, const Json& json, int status = 200) {
@@ -63,7 +68,7 @@ std::string endpoint_of(const std::string& path) {
 
 /// The methods that an address knows; none: there is no such address.
 std::string methods_at(const std::string& path) {
-  if (path.starts_with(kModelsPath)) return "GET, HEAD, OPTIONS";
+  if (path.starts_with(kModelsPath) || find_page_file(path) != nullptr) return "GET, HEAD, OPTIONS";
   std::string methods;
   for (const char* method : {"GET", "POST", "DELETE"}) {
     if (find_operation(method, path) == nullptr) continue;
@@ -135,6 +140,14 @@ struct HttpServer::Routes {
     add_get("/v1/models", [this](httplib::Response& response) { answer(response, models_json(model, limits)); });
     add_get("/props", [this](httplib::Response& response) { answer(response, props_json(model, limits, kVersion)); });
     add_get("/openapi.json", [](httplib::Response& response) { answer(response, openapi_json(kVersion)); });
+    for (const PageFile& file : page_files()) {
+      add_get(std::string(file.path).c_str(), [&file](httplib::Response& response) {
+        response.set_header("Content-Security-Policy", kPagePolicy);
+        response.set_header("X-Content-Type-Options", "nosniff");
+        response.set_header("Cache-Control", "no-cache");
+        response.set_content(file.content.data(), file.content.size(), std::string(file.type));
+      });
+    }
     add_get("/v1/feedback", [this](httplib::Response& response) { answer(response, feedback_json(teacher())); });
     for (const RecordKind kind : {RecordKind::Pair, RecordKind::Labelled}) {
       const char* const path = kind == RecordKind::Pair ? "/v1/feedback/pairs" : "/v1/feedback/ratings";
