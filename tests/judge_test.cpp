@@ -2,10 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "core/random.h"
 #include "decode/diversity.h"
+#include "judge/scorer.h"
 #include "judge/win_rate.h"
 #include "support.h"
 #include "tiny_pairs.h"
@@ -56,6 +59,57 @@ TEST(Diversity, IsCountedByHand) {
   EXPECT_EQ(none.distinct_1, 0);
 }
 
+Head random_head() {
+  Random random(3);
+  Head head;
+  const std::size_t d = tiny().identity().dimension;
+  head.transform = FeatureTransform::identity(d);
+  head.network.theta1 = Matrix<float>(1, d);
+  head.network.gates = Matrix<float>(1, d);
+  for (float& weight : head.network.theta1.values()) weight = static_cast<float>(random.normal());
+  head.network.theta2 = {1.0f};
+  return head;
+}
+
+/// The bits of a score do not depend on what else is scored, in which order, or on how many threads; and it is what the
+/// extractor's own features give, to rounding. A prompt that stands side by side is evaluated once.
+TEST(Scorer, AScoreIsItsTextsAlone) {
+  const Head head = random_head();
+  const FeatureSettings settings{.max_length_tokens = 200};
+  Scorer one(tiny(), settings, 1);
+  std::vector<EncodedResponse> responses;
+  for (const Pair& pair : sample_pairs(6)) {
+    const std::array<std::string_view, 4> texts{pair.chosen, pair.rejected, "the hen", "another answer, longer by far"};
+    FeatureCounts counts;
+    for (EncodedResponse& response : one.extractor().encode(pair.prompt, texts, counts)) {
+      responses.push_back(std::move(response));
+    }
+  }
+  responses.back().prompt_tokens = 0;  // a text without a prompt
+  std::vector<double> alone;
+  std::vector<const EncodedResponse*> all;
+  for (const EncodedResponse& response : responses) {
+    all.push_back(&response);
+    const EncodedResponse* const only = &response;
+    alone.push_back(one.scores(head, {&only, 1}).front());
+    FeatureExtractor extractor(tiny(), settings, 1);
+    const double expected = head.score(extractor.pool({&only, 1}).row(0));
+    EXPECT_NEAR(alone.back(), expected, 1e-4 * (1 + std::abs(expected)));
+  }
+  EXPECT_EQ(one.scores(head, all), alone);
+  Scorer two(tiny(), settings, 2);
+  EXPECT_EQ(two.scores(head, all), alone);
+  std::ranges::reverse(all);
+  std::ranges::reverse(alone);
+  EXPECT_EQ(two.scores(head, all), alone);
+  const std::uint64_t before = one.extractor().evaluator().evaluated_tokens();
+  const std::array<const EncodedResponse*, 3> siblings{&responses[0], &responses[1], &responses[2]};
+  one.scores(head, siblings);
+  std::size_t expected = responses[0].prompt_tokens;
+  for (const EncodedResponse* response : siblings) expected += response->tokens.size() - response->prompt_tokens;
+  EXPECT_EQ(one.extractor().evaluator().evaluated_tokens() - before, expected);
+}
+
 std::vector<ReplyToJudge> replies(const Prompt& prompt) {
   return {{"a", &prompt, "the hen"}, {"b", &prompt, "a \"tree\"\nand über"}, {"c", &prompt, ""}};
 }
@@ -101,7 +155,7 @@ TEST(HeadJudge, ScoresAsTheHeadDoes) {
   const std::array<std::string_view, 1> text{"the hen"};
   const std::vector<EncodedResponse> encoded = extractor.encode(pair.prompt, text, counts);
   const EncodedResponse* const response = encoded.data();
-  EXPECT_EQ(scores[0], head.score(extractor.pool({&response, 1}).row(0)));
+  EXPECT_NEAR(scores[0], head.score(extractor.pool({&response, 1}).row(0)), 1e-4);
   EXPECT_EQ(scores[2], std::min(scores[0], scores[1])) << "a reply without text";
 }
 

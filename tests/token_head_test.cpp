@@ -463,8 +463,8 @@ TEST(TokenHead, GuidesAsItsExportsDo) {
   const BiasTilt bias(head, output, kScale);
   std::vector<float> first(logits.size());
   std::vector<float> second(logits.size());
-  bias.add(here.state, first, nullptr);
-  bias.add(std::vector<float>(output.dimension(), 5.0f), second, nullptr);
+  bias.add(here.state, 1, first, nullptr);
+  bias.add(std::vector<float>(output.dimension(), 5.0f), 1, second, nullptr);
   EXPECT_EQ(first, second) << "it does not know the context";
 }
 

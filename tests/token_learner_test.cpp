@@ -223,7 +223,8 @@ TEST(TokenLearner, BeginsWithItsPriorAndGoesBackToIt) {
 
 TEST(TokenLearner, SaysNothingWithoutLessonsAndLittleWithFew) {
   TokenLearner learner(random_basis(1), nullptr, 0.4);
-  for (const float weight : learner.learn().head.weights.values()) EXPECT_EQ(weight, 0);
+  const Learned none = learner.learn();
+  for (const float weight : none.head.weights.values()) EXPECT_EQ(weight, 0);
   learner.add(lessons_of(1, 0, 3).front());
   const Learned one = learner.learn();
   EXPECT_EQ(one.reliability, 0) << "one lesson is foreseen by none";

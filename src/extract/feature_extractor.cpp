@@ -260,6 +260,26 @@ void FeatureExtractor::stream(std::span<const EncodedResponse* const> responses,
   });
 }
 
+Matrix<float> FeatureExtractor::pool_apart(std::span<const EncodedResponse* const> responses) {
+  std::vector<TokenSequence> sequences;
+  std::vector<std::size_t> prompt_tokens;
+  std::vector<std::size_t> rows;
+  for (const EncodedResponse* response : responses) {
+    sequences.emplace_back(response->tokens);
+    prompt_tokens.push_back(response->prompt_tokens);
+    rows.push_back(rows.size());
+  }
+  Matrix<float> features(responses.size(), pooled_dimension());
+  FeatureSettings whole = settings_;
+  whole.prefix_every_tokens = 0;
+  PooledFeatures pooled(whole, evaluator_.state_size(), responses, rows, features);
+  evaluator_.evaluate_apart(sequences, prompt_tokens,
+                            [&](std::size_t k, std::size_t position, std::span<const float> state) {
+                              pooled.take({k, position, sequences[k][position], state});
+                            });
+  return features;
+}
+
 Matrix<float> FeatureExtractor::pool(std::span<const EncodedResponse* const> responses, const Matrix<float>* kept,
                                      const OnTokens& on_tokens) {
   const auto feed = [&](std::span<TokenConsumer* const> consumers) {

@@ -100,6 +100,11 @@ class FeatureExtractor {
   void stream(std::span<const EncodedResponse* const> responses, std::span<TokenConsumer* const> consumers,
               const OnTokens& on_tokens = {});
 
+  /// Features of whole responses, [responses, pooled_dimension()], that depend on nothing but the response and its
+  /// prompt, to the bit; see StateEvaluator::evaluate_apart(). Responses to one prompt stand side by side.
+  /// @throws Error{Interrupted}
+  Matrix<float> pool_apart(std::span<const EncodedResponse* const> responses);
+
   /// Features, [sum of features_of(), dimension()]: those of a response one after the other, the whole response last,
   /// which alone has sums for a token head (the others have zeros). Not finite where the model's states are not.
   /// @param kept  rows of a StateKeeper that stream() fed before, or null: the model is evaluated

@@ -203,6 +203,7 @@ TokenLearner::Solution TokenLearner::solve(const Matrix<double>& kernel, double 
 void TokenLearner::leave_out(const Cholesky& factor, double penalty, std::span<const double> root,
                              std::span<const double> z, std::span<const double> g, Solution& solution) const {
   const std::size_t n = lessons_.size();
+  const std::vector<double> offsets = prior_offsets();
   std::map<std::string, std::vector<std::size_t>> prompts;
   for (std::size_t i = 0; i < n; ++i) prompts[lessons_[i].prompt].push_back(i);
   solution.foreseen.assign(n, 0);
@@ -223,7 +224,11 @@ void TokenLearner::leave_out(const Cholesky& factor, double penalty, std::span<c
     for (std::size_t k = 0; k < m; ++k) {
       const std::size_t i = members[k];
       const double c = root[i] * root[i];
-      solution.foreseen[i] = z[i] - g[i] / c - right[k] / root[i];
+      const double working = z[i] - g[i] / c;
+      solution.foreseen[i] = working - right[k] / root[i];
+      // What the others do not know of is a small difference of large numbers.
+      const double noise = 1e-6 * std::abs(working);
+      if (std::abs(solution.foreseen[i] - offsets[i]) <= noise) solution.foreseen[i] = offsets[i];
     }
   }
 }

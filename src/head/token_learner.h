@@ -49,6 +49,7 @@ class TokenLearner {
   /// @throws Error{BadUsage} when there is none
   void remove_last();
   std::size_t size() const { return lessons_.size(); }
+  const Lesson& last() const { return lessons_.back(); }
 
   /// The head that all lessons make; without any the prior, or a head that says nothing.
   Learned learn();

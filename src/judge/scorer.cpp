@@ -1,5 +1,6 @@
 #include "judge/scorer.h"
 
+#include <algorithm>
 #include <atomic>
 
 #include "core/interrupt.h"
@@ -18,15 +19,32 @@ Scorer::Scorer(const Backbone& backbone, const FeatureSettings& settings, int th
   }
 }
 
+namespace {
+
+/// Is it the same prompt?
+bool same_prompt(const EncodedResponse& a, const EncodedResponse& b) {
+  return a.prompt_tokens == b.prompt_tokens &&
+         std::ranges::equal(std::span(a.tokens).first(a.prompt_tokens), std::span(b.tokens).first(b.prompt_tokens));
+}
+
+}  // namespace
+
 std::vector<double> Scorer::scores(const Head& head, std::span<const EncodedResponse* const> responses) {
+  std::vector<std::size_t> begins;  // of those in a row with the same prompt
+  for (std::size_t i = 0; i < responses.size(); ++i) {
+    if (i == 0 || !same_prompt(*responses[i], *responses[i - 1])) begins.push_back(i);
+  }
+  begins.push_back(responses.size());
   std::vector<double> scores(responses.size());
   std::atomic<std::size_t> next{0};
-  // One part per worker, but each takes the next response when it is free: they differ in length.
+  // One part per worker, but each takes the next prompt when it is free: they differ in length.
   pool_.for_parts(extractors_.size(), 1, [&](int, std::size_t begin, std::size_t end) {
     for (std::size_t w = begin; w < end; ++w) {
-      for (std::size_t i = 0; (i = next.fetch_add(1)) < responses.size();) {
+      for (std::size_t k = 0; (k = next.fetch_add(1)) + 1 < begins.size();) {
         throw_if_interrupted();
-        scores[i] = head.score(extractors_[w]->pool(responses.subspan(i, 1)).row(0));
+        const std::size_t first = begins[k];
+        const Matrix<float> features = extractors_[w]->pool_apart(responses.subspan(first, begins[k + 1] - first));
+        for (std::size_t i = 0; i < features.rows(); ++i) scores[first + i] = head.score(features.row(i));
       }
     }
   });

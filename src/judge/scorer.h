@@ -10,9 +10,10 @@
 
 namespace coala {
 
-/// Scores of responses that do not depend on what else is scored. Each is evaluated by itself from an empty cache, so
-/// the same text has the same score, bit for bit, from `coala score`, from a judge and from a server, alone and among
-/// others; as many are evaluated at a time as memory allows.
+/// Scores of responses that do not depend on what else is scored: each is evaluated by itself, behind its prompt, which
+/// is evaluated by itself once for the responses to it that stand side by side. So the same text has the same score,
+/// bit for bit, from `coala score`, from a judge and from a server, alone and among others; as many prompts are
+/// evaluated at a time as memory allows.
 class Scorer {
  public:
   /// @param settings  those that the heads' features were made with

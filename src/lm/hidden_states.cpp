@@ -225,13 +225,61 @@ StateEvaluator::Group StateEvaluator::take_group(std::span<const TokenSequence> 
   return group;
 }
 
-void StateEvaluator::evaluate(std::span<const TokenSequence> sequences, const StateVisitor& visitor) {
+void StateEvaluator::check_lengths(std::span<const TokenSequence> sequences) const {
   for (const TokenSequence sequence : sequences) {
     if (sequence.empty()) throw Error(ErrorCode::BadInput, "a sequence has no tokens");
     if (sequence.size() <= options_.longest_tokens) continue;
     throw Error(ErrorCode::BadInput, fmt::format("a sequence has {} tokens, at most {} can be evaluated",
                                                  sequence.size(), options_.longest_tokens));
   }
+}
+
+void StateEvaluator::evaluate_apart(std::span<const TokenSequence> sequences,
+                                    std::span<const std::size_t> prompt_tokens, const StateVisitor& visitor) {
+  check_lengths(sequences);
+  llama_memory_t memory = llama_get_memory(context_->handle);
+  llama_memory_clear(memory, /*data=*/false);
+  const std::size_t width = state_size();
+  path_.resize(options_.longest_tokens * width);
+  std::vector<Token> prompt;  // that is in the cache
+  for (std::size_t i = 0; i < sequences.size(); ++i) {
+    const TokenSequence sequence = sequences[i];
+    const std::size_t length = options_.share_prefixes ? prompt_tokens[i] : 0;
+    Group group;
+    group.begin = i;
+    group.end = i + 1;
+    if (length == 0 || !std::ranges::equal(prompt, sequence.first(length))) {
+      llama_memory_clear(memory, false);
+      prompt.assign(sequence.begin(), sequence.begin() + static_cast<std::ptrdiff_t>(length));
+      for (std::size_t p = 0; p < length; ++p) group.rows.push_back({prompt[p], static_cast<llama_pos>(p), {0}});
+      decode_all(group, [&](std::size_t r, std::span<const float> state) {
+        std::ranges::copy(state, path_.begin() + static_cast<std::ptrdiff_t>(r * width));
+      });
+    }
+    // Cells of the sequence before are free again, so that these are the same whatever that was.
+    llama_memory_seq_rm(memory, 1, -1, -1);
+    if (length > 0) llama_memory_seq_cp(memory, 0, 1, 0, static_cast<llama_pos>(length));
+    for (std::size_t p = 0; p < length; ++p) visitor(i, p, {path_.data() + p * width, width});
+    group.rows.clear();
+    for (std::size_t p = length; p < sequence.size(); ++p) {
+      group.rows.push_back({sequence[p], static_cast<llama_pos>(p), {1}});
+    }
+    decode_all(group, [&](std::size_t r, std::span<const float> state) { visitor(i, length + r, state); });
+  }
+}
+
+/// Decodes a group's rows, as many at a time as a batch has.
+void StateEvaluator::decode_all(const Group& group,
+                                const std::function<void(std::size_t row, std::span<const float> state)>& take) {
+  for (std::size_t begin = 0; begin < group.rows.size(); begin += options_.batch_rows) {
+    const std::size_t end = std::min(begin + options_.batch_rows, group.rows.size());
+    decode(group, begin, end);
+    for (std::size_t r = begin; r < end; ++r) take(r, state_of(r - begin));
+  }
+}
+
+void StateEvaluator::evaluate(std::span<const TokenSequence> sequences, const StateVisitor& visitor) {
+  check_lengths(sequences);
   llama_memory_t memory = llama_get_memory(context_->handle);
   llama_memory_clear(memory, /*data=*/false);
   path_.resize(options_.share_prefixes ? options_.longest_tokens * state_size() : 0);
@@ -263,19 +311,14 @@ void StateEvaluator::run(const Group& group, const StateVisitor& visitor) {
     for (std::size_t p = 0; p < known; ++p) visitor(group.begin + i, p, {path_.data() + p * width, width});
   }
   const auto last = static_cast<llama_seq_id>(group.from_path.size());
-  for (std::size_t begin = 0; begin < group.rows.size(); begin += options_.batch_rows) {
-    const std::size_t end = std::min(begin + options_.batch_rows, group.rows.size());
-    decode(group, begin, end);
-    for (std::size_t r = begin; r < end; ++r) {
-      const Group::Row& row = group.rows[r];
-      const auto position = static_cast<std::size_t>(row.position);
-      const std::span<const float> state = state_of(r - begin);
-      for (const llama_seq_id id : row.in) visitor(group.begin + static_cast<std::size_t>(id) - 1, position, state);
-      if (row.in.back() == last && position < group.kept) {
-        std::copy(state.begin(), state.end(), path_.begin() + static_cast<std::ptrdiff_t>(position * width));
-      }
+  decode_all(group, [&](std::size_t r, std::span<const float> state) {
+    const Group::Row& row = group.rows[r];
+    const auto position = static_cast<std::size_t>(row.position);
+    for (const llama_seq_id id : row.in) visitor(group.begin + static_cast<std::size_t>(id) - 1, position, state);
+    if (row.in.back() == last && position < group.kept) {
+      std::copy(state.begin(), state.end(), path_.begin() + static_cast<std::ptrdiff_t>(position * width));
     }
-  }
+  });
 }
 
 std::span<const float> StateEvaluator::state_of(std::size_t row) {

@@ -59,6 +59,12 @@ class StateEvaluator {
   ///   visitor throws
   void evaluate(std::span<const TokenSequence> sequences, const StateVisitor& visitor);
 
+  /// The same, but a sequence's numbers depend on nothing but its own tokens and where its prompt ends: a prompt is
+  /// evaluated by itself, once for the sequences in a row that begin with it, and what follows it by itself.
+  /// @param prompt_tokens  [sequences]; fewer than a sequence has, 0: no prompt
+  void evaluate_apart(std::span<const TokenSequence> sequences, std::span<const std::size_t> prompt_tokens,
+                      const StateVisitor& visitor);
+
   std::size_t state_size() const;  ///< numbers that a visitor gets: layers x d
   std::size_t batch_rows() const { return options_.batch_rows; }
   bool shares_prefixes() const { return options_.share_prefixes; }
@@ -71,8 +77,10 @@ class StateEvaluator {
   struct Group;
   struct Context;
   struct Stopper;
+  void check_lengths(std::span<const TokenSequence> sequences) const;
   Group take_group(std::span<const TokenSequence> sequences, std::size_t begin, std::size_t kept) const;
   void run(const Group& group, const StateVisitor& visitor);
+  void decode_all(const Group& group, const std::function<void(std::size_t row, std::span<const float> state)>& take);
   void decode(const Group& group, std::size_t begin, std::size_t end);
   std::span<const float> state_of(std::size_t row);
   void check_layers();

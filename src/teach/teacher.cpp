@@ -212,7 +212,8 @@ void Teacher::learn() {
   report.reliability = state.learned.reliability;
   const auto count = static_cast<double>(state.learned.lessons);
   report.interval = count > 0 ? wilson_interval(report.accuracy * count, count) : Interval{0, 1};
-  report.last_log_odds = state.learned.foreseen.empty() ? 0 : state.learned.foreseen.back();
+  report.last_log_odds =
+      state.learned.foreseen.empty() ? 0 : state.learner->last().label * state.learned.foreseen.back();
   std::shared_ptr<const LogitTilt> tilt;
   if (state.learner->size() > 0 || state.prior) {
     if (!state.table) state.table = std::make_shared<const TokenTable>(state.learned.head.embeddings, *state.output);
