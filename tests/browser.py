@@ -114,7 +114,7 @@ class Tab:
             raise RuntimeError(result["exceptionDetails"])
         return result["result"].get("value")
 
-    def wait(self, expression, seconds=30):
+    def wait(self, expression, seconds=20):
         deadline = time.monotonic() + seconds
         while not self.value(f"Boolean({expression})"):
             if time.monotonic() > deadline:

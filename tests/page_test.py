@@ -175,6 +175,11 @@ class InBrowser(unittest.TestCase):
                     self.assertEqual(tab.value("document.activeElement.id"), "prompt")
                     self.ask(tab)  # goes on with what was said
                     self.assertEqual(tab.value("document.querySelectorAll('.reply').length"), 4)
+                    tab.tab_to("it.textContent === 'Score along'", back=True)
+                    tab.key("Enter")
+                    tab.wait("document.querySelector('.along svg')")
+                    text = tab.value("document.querySelector('.along .text').textContent")
+                    self.assertEqual(text, tab.value("document.querySelector('.along').previousSibling.textContent"))
                     self.check(tab, f"chat-{width}-{scheme}")
                     tab.close()
 
@@ -192,6 +197,7 @@ class InBrowser(unittest.TestCase):
 
     def test_the_key_is_asked_for(self):
         server = Server(BINARY, MODEL, "--head", self.head, key="sesame")
+        self.addCleanup(server.stop)
         tab = self.open(375, server=server)
         tab.wait("document.activeElement.id === 'key'")
         for key in ("wrong", "sesame"):
@@ -205,7 +211,6 @@ class InBrowser(unittest.TestCase):
         self.ask(tab)
         self.assertEqual(tab.value("[sessionStorage.length, localStorage.length, document.cookie]"), [1, 0, ""])
         tab.close()
-        server.stop()
 
     def test_errors_are_said_in_words(self):
         tab = self.open(375)
@@ -243,6 +248,7 @@ class InBrowser(unittest.TestCase):
         if "--teach" not in subprocess.run([BINARY, "serve", "--help"], capture_output=True, text=True).stdout:
             self.skipTest("this program has no --teach")
         server = Server(BINARY, MODEL, "--head", self.head, "--teach", os.path.join(self.folder, "lessons.jsonl"))
+        self.addCleanup(server.stop)
         for width in WIDTHS:
             with self.subTest(width=width):
                 tab = self.open(width, server=server)
@@ -262,7 +268,6 @@ class InBrowser(unittest.TestCase):
                 tab.wait("document.getElementById('lessons').textContent === '0'")
                 tab.wait("document.querySelectorAll('[aria-pressed=\"true\"]').length === 0")
                 tab.close()
-        server.stop()
 
 
 def main():
