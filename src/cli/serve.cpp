@@ -137,8 +137,9 @@ void serve(ServeCommand& command) {
   HttpServer server(model, scheduler, scores, metrics, command.server);
   server.run([&](int port) {
     const bool is_ipv6 = command.server.host.find(':') != std::string::npos;
-    log_line(fmt::format("serving {} at http://{}:{}/v1", fmt::join(model.names(), ", "),
-                         is_ipv6 ? "[" + command.server.host + "]" : command.server.host, port));
+    const std::string address =
+        fmt::format("http://{}:{}", is_ipv6 ? "[" + command.server.host + "]" : command.server.host, port);
+    log_line(fmt::format("serving {} at {}/v1; a page at {}/", fmt::join(model.names(), ", "), address, address));
   });
 }
 

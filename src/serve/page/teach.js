@@ -104,12 +104,8 @@ function show(report) {
   byId("raised").textContent = raised.join(" · ") || "–";
   byId("lowered").textContent = lowered.join(" · ") || "–";
   setOff(byId("undo"), lessons === 0);
-  setOff(byId("get-head"), lessons === 0);
   setOff(byId("get-pairs"), !report.pairs);
   setOff(byId("get-ratings"), !report.ratings);
-  const head = report.head ?? "taught";
-  byId("export-line").textContent = `coala export --model MODEL.gguf \\\n  --head ${head}.safetensors \\\n  --format gguf --out taught.gguf`;
-  byId("get-head").dataset.file = `${head}.safetensors`;
 }
 
 // Not `disabled`: the button that was just used would lose the focus.
@@ -125,9 +121,8 @@ function whenOn(button, action) {
 
 export function startTeaching() {
   whenOn(byId("undo"), undo);
-  const files = { "get-head": ["/v1/feedback/head", null], "get-pairs": ["/v1/feedback/pairs", "pairs.jsonl"],
-    "get-ratings": ["/v1/feedback/ratings", "ratings.jsonl"] };
+  const files = { "get-pairs": ["/v1/feedback/pairs", "pairs.jsonl"], "get-ratings": ["/v1/feedback/ratings", "ratings.jsonl"] };
   for (const [id, [path, name]] of Object.entries(files)) {
-    whenOn(byId(id), () => download(path, name ?? byId(id).dataset.file).catch((error) => complain(error.message)));
+    whenOn(byId(id), () => download(path, name).catch((error) => complain(error.message)));
   }
 }
