@@ -177,7 +177,7 @@ class InBrowser(unittest.TestCase):
                     self.assertEqual(tab.value("document.querySelectorAll('.reply').length"), 4)
                     tab.tab_to("it.textContent === 'Score along'", back=True)
                     tab.key("Enter")
-                    tab.wait("document.querySelector('.along svg')")
+                    tab.wait("document.querySelector('.along figcaption')")
                     text = tab.value("document.querySelector('.along .text').textContent")
                     self.assertEqual(text, tab.value("document.querySelector('.along').previousSibling.textContent"))
                     self.check(tab, f"chat-{width}-{scheme}")

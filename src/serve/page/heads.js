@@ -40,7 +40,7 @@ export async function loadHeads() {
     known.set(name, { card, scale: known.get(name)?.scale ?? (first && guiding === 1 ? 1 : 0) });
   }
   const meta = base.meta ?? {};
-  const facts = [meta.n_params ? `${number(meta.n_params / 1e6, 1)} M parameters` : "", meta.n_ctx ?? meta.n_ctx_train
+  const facts = [meta.n_params ? `${meta.n_params.toLocaleString("en", { notation: "compact", maximumSignificantDigits: 3 })} parameters` : "", meta.n_ctx ?? meta.n_ctx_train
     ? `context of ${number(meta.n_ctx ?? meta.n_ctx_train)} tokens` : ""].filter(Boolean).join(", ");
   byId("model").textContent = facts ? `${model} · ${facts}` : model;
   show();

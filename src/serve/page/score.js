@@ -39,10 +39,11 @@ export async function scoreAlong(prompt, text) {
   });
   const label = `Score by ${byId("scoring-head").value} along the text: from ${number(values[0])} to ${number(values.at(-1))}, `
     + `lowest ${number(low)}, highest ${number(high)}.`;
-  return make("figure", { class: "along" }, underlined,
-    lineChart(points, { x: [1, pieces.length], y: [low, high] }, { x: [[1, "begin"], [pieces.length, "end"]],
-      y: high > low ? [[low, number(low, 1)], [high, number(high, 1)]] : [[low, number(low, 1)]] }, label),
-    make("figcaption", { class: "note" }, `${label} Blue is high, orange low, within this text; of the conversation the head reads the last message alone.`));
+  const range = { x: [1, pieces.length], y: [low, high] };
+  const ticks = { x: [[1, "begin"], [pieces.length, "end"]], y: [...new Set([low, high])].map((y) => [y, number(y, 1)]) };
+  return make("figure", { class: "along" }, underlined, points.length > 1 ? lineChart(points, range, ticks, label) : null,
+    make("figcaption", { class: "note" }, `${label} Blue is high, orange low, within this text; `
+      + "of the conversation the head reads the last message alone."));
 }
 
 /** Whether there is a head that can score. */
