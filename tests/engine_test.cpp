@@ -102,6 +102,29 @@ GenerationSettings endless(std::size_t max_tokens) {
   return settings;
 }
 
+/// One request that fills all cells, and one reply for each stream, show that nothing holds any of them. A session's
+/// cells are a multiple of 256: with fewer some would be missed by nobody.
+constexpr std::size_t kCells = 256;
+void expect_empty(Engine& engine, int streams) {
+  EXPECT_EQ(engine.waiting(), 0u);
+  EXPECT_EQ(engine.writing(), 0u);
+  Outcome outcome;
+  const EncodedPrompt prompt = prompt_of(1);
+  GenerationSettings settings = endless(kCells - prompt.tokens.size());
+  engine.submit(outcome.request(0, prompt, settings));
+  run(engine);
+  ASSERT_EQ(outcome.done.size(), 1u);
+  EXPECT_EQ(tokens_of(outcome.done[0]), written_alone(prompt, settings));
+  EXPECT_EQ(tokens_of(outcome.done[0]).size(), settings.max_tokens);
+  settings = endless(3);
+  settings.candidates = streams;
+  engine.submit(outcome.request(1, prompt, settings));
+  engine.step();
+  EXPECT_EQ(engine.writing(), static_cast<std::size_t>(streams));
+  run(engine);
+  EXPECT_EQ(outcome.done.size(), 2u);
+}
+
 TEST(Engine, WritesEachRequestAsItWouldAlone) {
   const Lift up(40, 2.5), down(41, -3);
   const LogitTilt* const tilts[] = {&up, &down};
@@ -191,6 +214,49 @@ TEST(Engine, EvaluatesCommonBeginningsOnce) {
   EXPECT_EQ(tokens_of(outcome.done[6]), written_alone(longest, many));
 }
 
+/// A place that a text has left is good for a prompt that has nothing in common with any, and for one whose states are
+/// all wanted.
+TEST(Engine, KeptTextsGiveTheirPlaces) {
+  for (const bool wants_states : {false, true}) {
+    Engine engine(tiny(), {.streams = 3, .cells = 400, .kept_texts = 2});
+    Outcome outcome;
+    const GenerationSettings settings = endless(20);
+    engine.submit(outcome.request(0, prompt_of(0), settings));
+    run(engine);
+    const Engine::Ticket second = engine.submit(outcome.request(1, prompt_of(1), settings));
+    engine.step();
+    engine.cancel(second);
+    EncodedPrompt other = prompt_of(2);
+    if (!wants_states) other.tokens.erase(other.tokens.begin());  // another token than all the others begin with
+    GenerationSettings scored = settings;
+    scored.reward = reward(Pooling::Mean, wants_states ? PoolOver::All : PoolOver::Response);
+    engine.submit(outcome.request(2, other, scored));
+    engine.submit(outcome.request(3, prompt_of(3), settings));
+    run(engine);
+    EXPECT_TRUE(outcome.failed.empty());
+    EXPECT_EQ(tokens_of(outcome.done[2]), written_alone(other, scored));
+    EXPECT_EQ(tokens_of(outcome.done[3]), written_alone(prompt_of(3), settings));
+  }
+}
+
+/// More candidates than streams, ends at different times, texts that are kept, and no cell to spare.
+TEST(Engine, KeptRepliesTakeNoCellsFromOthers) {
+  Engine engine(tiny(), {.streams = 3, .cells = kCells, .prompt_rows = 20, .kept_texts = 3});
+  Outcome outcome;
+  std::vector<GenerationSettings> settings;
+  for (std::size_t i = 0; i < 24; ++i) {
+    settings.push_back({.max_tokens = 50 + i % 3 * 20, .candidates = 1 + static_cast<int>(i % 5), .seed = i});
+    settings.back().sampling = {.temperature = 1.2, .top_p = 1, .top_k = 0};
+    engine.submit(outcome.request(i, prompt_of(i), settings.back()));
+    if (i % 2 == 0) engine.step();
+  }
+  run(engine);
+  EXPECT_TRUE(outcome.failed.empty());
+  ASSERT_EQ(outcome.done.size(), 24u);
+  for (std::size_t i = 0; i < 24; ++i) EXPECT_EQ(tokens_of(outcome.done[i]), written_alone(prompt_of(i), settings[i]));
+  expect_empty(engine, 3);
+}
+
 TEST(Engine, AFailureEndsItsRequestAndNoOther) {
   Engine engine(tiny(), {.streams = 8, .cells = 900});
   Outcome outcome;
@@ -218,29 +284,6 @@ TEST(Engine, AFailureEndsItsRequestAndNoOther) {
           {1, ErrorCode::BadInput}, {2, ErrorCode::BadInput}, {3, ErrorCode::BadInput}, {4, ErrorCode::BadInput}}));
   ASSERT_EQ(outcome.done.size(), 2u);
   for (const std::size_t i : {0u, 5u}) EXPECT_EQ(tokens_of(outcome.done[i]), written_alone(prompt_of(i), good)) << i;
-}
-
-/// One request that fills all cells, and one reply for each stream, show that nothing holds any of them. A session's
-/// cells are a multiple of 256: with fewer some would be missed by nobody.
-constexpr std::size_t kCells = 256;
-void expect_empty(Engine& engine, int streams) {
-  EXPECT_EQ(engine.waiting(), 0u);
-  EXPECT_EQ(engine.writing(), 0u);
-  Outcome outcome;
-  const EncodedPrompt prompt = prompt_of(1);
-  GenerationSettings settings = endless(kCells - prompt.tokens.size());
-  engine.submit(outcome.request(0, prompt, settings));
-  run(engine);
-  ASSERT_EQ(outcome.done.size(), 1u);
-  EXPECT_EQ(tokens_of(outcome.done[0]), written_alone(prompt, settings));
-  EXPECT_EQ(tokens_of(outcome.done[0]).size(), settings.max_tokens);
-  settings = endless(3);
-  settings.candidates = streams;
-  engine.submit(outcome.request(1, prompt, settings));
-  engine.step();
-  EXPECT_EQ(engine.writing(), static_cast<std::size_t>(streams));
-  run(engine);
-  EXPECT_EQ(outcome.done.size(), 2u);
 }
 
 TEST(Engine, NothingIsLeftOfARandomProgram) {

@@ -118,6 +118,25 @@ TEST(SentenceGuidance, DependsOnNeitherThreadsNorOtherPrompts) {
   }
 }
 
+/// A long prompt leaves room for a short reply; a short one beside it has its long reply all the same.
+TEST(SentenceGuidance, WritesToLongAndShortPromptsTogether) {
+  const std::size_t context = tutor().identity().context_tokens;
+  EncodedPrompt longest = question(kQuestions[0]);
+  longest.tokens.resize(context - 10, longest.tokens.back());
+  const std::vector<EncodedPrompt> prompts{longest, question(kQuestions[1])};
+  GenerationSettings settings = by_sentence(3);
+  settings.max_tokens = 60;
+  std::size_t written = 0;
+  Generator(tutor(), settings, longest.tokens.size(), 2, 1)
+      .generate(prompts, [&](std::size_t i, std::vector<Reply>&& replies) {
+        ++written;
+        if (i == 1) {
+          EXPECT_EQ(replies.front().tokens, reply_to(prompts[1], settings).tokens);
+        }
+      });
+  EXPECT_EQ(written, 2u);
+}
+
 /// What is shown is the reply, and no sentence before it is chosen.
 TEST(SentenceGuidance, ShowsChosenSentences) {
   for (const std::string& text : kQuestions) {

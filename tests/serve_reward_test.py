@@ -204,8 +204,10 @@ class Rewards(unittest.TestCase):
         cards = {one["id"]: one.get("head") for one in server.json("/v1/models")["data"]}
         self.assertEqual([cards["tiny-llama+hens"]["guides"], cards["tiny-llama+plain"]["guides"]], [True, False])
         self.assertIn("score.deviation", cards["tiny-llama+plain"])
-        error = server.chat(400, model="base+plain")["error"]
-        self.assertEqual(error["param"], "model")
+        answer = server.chat(model="base+plain", num_candidates=2)  # it chooses among replies
+        self.assertEqual(answer["coala"]["guidance"], "best-of-n")
+        self.assertIsInstance(answer["choices"][0]["score"], float)
+        self.assertEqual(server.chat(400, model="base+plain", guidance="token")["error"]["param"], "guidance")
         server.stop()
         server = Server(BINARY, MODEL)
         self.assertEqual(server.json("/v1/score", body, 503)["error"]["code"], "no_reward_head")

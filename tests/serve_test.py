@@ -87,7 +87,7 @@ class Serve(unittest.TestCase):
                    "prediction": None, "audio": None, "logit_bias": {}, "stop": None, "seed": 5, "verbosity": "medium",
                    "presence_penalty": 0, "top_p": None, "guidance": "token"}
         self.assertNotIn("warnings", self.server.chat(**neutral))
-        for field, value in (("tools", [{"type": "function"}]), ("logprobs", True), ("top_logprobs", 3),
+        for field, value in (("tools", [{"type": "function"}]), ("logprobs", 3), ("top_logprobs", 99),
                              ("tool_choice", "required"), ("response_format", {"type": "json_object"}),
                              ("modalities", ["audio"]), ("reasoning_effort", "high"), ("guidance", "branch"),
                              ("guide_every", 4), ("num_candidates", 8), ("prediction", {"type": "content"}),
@@ -200,7 +200,7 @@ class Serve(unittest.TestCase):
                  ({"messages": message, "max_tokens": 2**63}, 400), ({"messages": message, "seed": "1"}, 400),
                  ({"messages": message, "stop": [""]}, 400), ({"messages": message, "stop": 7}, 400),
                  ({"messages": message, "logit_bias": {"999999": 1}}, 400), ({"messages": message, "stream": 1}, 400),
-                 ({"messages": message, "logit_bias": {"-1": 1}}, 400), ({"messages": message, "logprobs": True}, 400),
+                 ({"messages": message, "logit_bias": {"-1": 1}}, 400), ({"messages": message, "top_logprobs": 99}, 400),
                  ({"messages": message, "tools": [{}]}, 400), ({"messages": message, "heads": {"none": 1}}, 404),
                  ({"messages": message, "response_format": {"type": "json_object"}}, 400),
                  ({"messages": message, "guidance_scale": 1e9}, 400), ({"messages": message, "model": "gpt-4"}, 404),

@@ -57,8 +57,8 @@ struct Request {
   bool allow_unbound = false;           ///< accept heads that do not say which model they are for
 
   /// Takes the reply's text as it grows, whole characters at a time (with Sentence, whole sentences), and says whether
-  /// to go on. For one sample that is written as it stays: not with BestOfN. Runs on the thread that steps; what it
-  /// throws comes out there.
+  /// to go on. For one sample that is written as it stays: not with BestOfN. Runs on the thread that steps; an Error
+  /// that it throws ends the request, other exceptions come out there.
   std::function<bool(std::string_view)> on_text = {};
 };
 

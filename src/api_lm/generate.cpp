@@ -43,8 +43,8 @@ struct [[gnu::visibility("hidden")]] Engine::State {
 
 Engine::Engine(const Model& model, const EngineSettings& settings, const Context& context) {
   const CallScope scope(context);
-  const auto streams = static_cast<std::size_t>(std::max(1, settings.streams));
-  const std::size_t most_cells = model.info().context_tokens * streams;
+  const int sequences = settings.streams + settings.branches + std::max(1, settings.kept_texts);
+  const std::size_t most_cells = model.info().context_tokens * static_cast<std::size_t>(std::max(1, sequences));
   state_ = std::make_unique<State>(model,
                                    EngineOptions{.streams = settings.streams,
                                                  .branches = settings.branches,

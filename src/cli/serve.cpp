@@ -118,12 +118,15 @@ void serve(ServeCommand& command) {
   std::optional<Teacher> teacher;
   if (!command.teach.empty()) model.teacher = &begin_teaching(command, output, model, teacher);
   const std::size_t context = backbone.identity().context_tokens;
-  const EngineOptions options{.streams = command.parallel,
-                              .branches = static_cast<int>(kMostCandidates),
-                              .cells = std::min(command.cells, context * static_cast<std::size_t>(command.parallel)),
-                              .threads = chosen_threads(command.common),
-                              .prompt_rows = kPromptRows,
-                              .kept_texts = kKeptTexts};
+  const EngineOptions options{
+      .streams = command.parallel,
+      .branches = static_cast<int>(kMostCandidates),
+      .cells = std::min(
+          command.cells,
+          context * static_cast<std::size_t>(command.parallel + static_cast<int>(kMostCandidates) + kKeptTexts)),
+      .threads = chosen_threads(command.common),
+      .prompt_rows = kPromptRows,
+      .kept_texts = kKeptTexts};
   command.server.most_tokens = std::min(command.server.most_tokens, options.cells - 1);
   command.server.cells = options.cells;
   command.server.most_prompt_tokens =

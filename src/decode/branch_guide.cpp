@@ -2,8 +2,6 @@
 
 #include <utility>
 
-#include "lm/token_odds.h"
-
 namespace coala {
 
 BranchGuide::BranchGuide(GuideParts parts)
@@ -17,20 +15,16 @@ bool BranchGuide::is_guided() const {
   return branch.scale != 0 && (parts_.stream->tokens().size() + 1) % static_cast<std::size_t>(branch.every) == 0;
 }
 
-/// Draws until something must be evaluated.
+/// Draws the next token, or begins a step that does.
 void BranchGuide::go_on(Session::Output output) {
   ReplyStream& stream = *parts_.stream;
-  while (!stream.finished()) {
-    if (!is_guided()) {
-      parts_.drawer.draw(stream, output, parts_.session.threads());
-      return;
-    }
-    begin_step(output);
-    if (step_.is_open()) return;
-    end_step();
-    if (!step_.choice().next) return;
-    output = *step_.choice().next;
+  if (stream.finished()) return;
+  if (!is_guided()) {
+    parts_.drawer.draw(stream, output, parts_.session.threads());
+    return;
   }
+  begin_step(output);
+  if (!step_.is_open()) end_step();
 }
 
 void BranchGuide::begin_step(const Session::Output& output) {

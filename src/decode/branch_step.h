@@ -17,9 +17,10 @@ namespace coala {
 /// What a guided step drew.
 struct BranchChoice {
   Token token = 0;
-  bool guided = false;                  ///< whether there was something to choose from, so that scores were taken
-  std::optional<double> score;          ///< of the text with the token, by the head; absent when it was not scored
-  std::optional<Session::Output> next;  ///< what follows the token, when its branch was evaluated; views as a step's
+  bool guided = false;          ///< whether there was something to choose from, so that scores were taken
+  std::optional<double> score;  ///< of the text with the token, by the head; absent when it was not scored
+  std::optional<Session::Output>
+      next;  ///< what follows the token, when its branch was evaluated; its logits views until the next completed()
 };
 
 /// Draws tokens with the head's opinion. The candidates are evaluated together, each as a branch of the sequence, in

@@ -111,6 +111,7 @@ void Engine::clear() {
   for (const std::shared_ptr<Job>& job : queue_) job->missing = 0;
   for (const Writing& writing : active_) writing.job->missing = 0;
   for (const std::shared_ptr<Job>& job : ending_) job->missing = 0;
+  ending_.clear();
   queue_.clear();
   active_.clear();
   opened_.reset();
@@ -192,8 +193,8 @@ bool Engine::begin_next() {
     job->opener.emplace(backbone_, job->request.settings, job->request.prompt);
     const std::size_t wanted = prompt.size() + cells_of_reply(*job);
     const std::size_t held = held_cells();
-    if (held + wanted > options_.cells) {
-      if (!active_.empty()) return false;
+    if (wanted <= options_.cells && held + wanted > options_.cells) return false;
+    if (wanted > options_.cells) {
       throw Error(
           ErrorCode::BadInput,
           fmt::format("the prompt and its reply may take {} tokens; there is room for {}", wanted, options_.cells),
@@ -330,7 +331,9 @@ void Engine::step_replies() {
 /// A reply that has ended stays behind its prompt.
 void Engine::keep(const Writing& writing) {
   const Job& job = *writing.job;
-  if (!job.is_all_begun()) return;
+  // While others of its replies are written, the cells are counted by these.
+  const bool is_last = std::ranges::none_of(active_, [&](const Writing& other) { return other.job == writing.job; });
+  if (!job.is_all_begun() || !is_last) return;
   std::vector<Token> text = job.request.prompt.tokens;
   const std::span<const Token> reply = writing.guide->stream().tokens();
   text.insert(text.end(), reply.begin(), reply.end());

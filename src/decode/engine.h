@@ -46,7 +46,8 @@ struct EngineOptions {
 ///
 /// A request waits until a stream and the branches that it needs are free, and its prompt and one reply of full length
 /// fit into the cells that nobody may still need; requests are begun in the order in which they came. Its prompt is
-/// evaluated once for all of its candidates. What is wrong with a request ends it and no other.
+/// evaluated once for all of its candidates. What is wrong with a request, and an Error that its on_text throws, ends
+/// it and no other.
 class Engine {
  public:
   using Ticket = std::uint64_t;

@@ -23,7 +23,12 @@ EngineOptions room_for(const Backbone& backbone, const GenerationSettings& setti
   options.threads = threads;
   if (const int branches = kind.branches(backbone, settings); branches > 0) {
     options.branches = branches;
-    options.cells = prompt + reply + kind.branch_tokens(backbone, settings, reply);
+    // A shorter prompt leaves room for a longer reply, and its branches.
+    const std::size_t shorter = std::clamp<std::size_t>(context - std::min(context, settings.max_tokens), 1, prompt);
+    for (const std::size_t tokens : {prompt, shorter}) {
+      const std::size_t most = std::min(settings.max_tokens, context - tokens);
+      options.cells = std::max(options.cells, tokens + most + kind.branch_tokens(backbone, settings, most));
+    }
     return options;
   }
   for (auto streams = std::min<std::size_t>(kMostStreams, replies); streams > 0; --streams) {

@@ -62,8 +62,11 @@ PrefixCache::Place PrefixCache::open(std::uint64_t user, std::span<const Token> 
     if (oldest == nullptr) break;
     forget(*oldest);
   }
-  const bool source_stays = source == nullptr || source->user != 0 || idle_tokens() <= spare + known;
-  // An empty slot, or else one that nobody uses, or else the one that was opened first; the source only where it must.
+  // A text that the prompt goes on from gives way to it; another source stays, where there is room.
+  const bool is_idle = source != nullptr && source->user == 0;
+  const bool source_stays = !is_idle || (known < source->text.size() && idle_tokens() <= spare + known);
+  if (source != nullptr) source->opened = ++opened_;
+  // Else an empty slot, or one that nobody uses, or the one that was of use the longest ago.
   const auto order = [&](const Slot& slot) {
     return std::make_tuple(&slot == source, slot.user != 0, !slot.text.empty(), slot.opened);
   };
@@ -92,6 +95,7 @@ void PrefixCache::extend(int sequence, std::uint64_t user, int reply, std::span<
   for (Slot& slot : slots_) {
     if (slot.sequence != sequence || slot.user != user) continue;
     session_.fork(reply, sequence);
+    if (session_.can_truncate()) session_.truncate(sequence, text.size());
     slot.text.assign(text.begin(), text.end());
   }
 }

@@ -26,7 +26,7 @@ class PrefixCache {
   void clear();
 
   /// A sequence for a prompt, with as much of it as is known, at most all but its last token. Another text gives way
-  /// for it: one that nobody uses, and of these the one that was asked for longest ago.
+  /// for it: the one that it goes on from, or else one that nobody uses, of these the one that was of use longest ago.
   /// @param user    who uses the sequence until release(); not 0
   /// @param shares  whether what is known is of use
   /// @param spare   cells that texts which nobody uses may go on to take
@@ -47,7 +47,7 @@ class PrefixCache {
     int sequence = 0;
     std::vector<Token> text = {};  ///< that is known to be there
     std::uint64_t user = 0;        ///< 0: none
-    std::uint64_t opened = 0;      ///< when, counted in calls of open()
+    std::uint64_t opened = 0;      ///< when it was of use last, counted in calls of open()
   };
   std::size_t common(const Slot& slot, std::span<const Token> prompt) const;
   std::size_t idle_tokens() const;

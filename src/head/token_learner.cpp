@@ -9,6 +9,7 @@
 #include <set>
 
 #include "core/error.h"
+#include "core/interrupt.h"
 #include "head/token_weights.h"
 #include "linalg/blas.h"
 #include "linalg/factorisation.h"
@@ -31,6 +32,10 @@ constexpr double kPriorPrompts = 10;
 
 double penalty_at(int place) {
   return kStrongest * std::pow(kStep, -place);
+}
+
+double right_share(double margin) {
+  return margin > 0 ? 1 : margin < 0 ? 0 : 0.5;
 }
 
 double root_mean_square(const std::vector<double>& values) {
@@ -64,23 +69,37 @@ void TokenLearner::add(Lesson lesson) {
                                                  finite ? "" : ", not all of them finite", basis_.width()));
   }
   const std::size_t products = basis_.rank() * basis_.rank();
-  lessons_.push_back(std::move(lesson));
-  const std::span<const float> sums = lessons_.back().sums;
+  const std::span<const float> sums = lesson.sums;
   std::vector<double> in_context;
   std::vector<double> bias;
-  for (const Lesson& other : lessons_) {
-    const std::span<const float> others = other.sums;
+  const auto multiply = [&](std::span<const float> others) {
     in_context.push_back(dot(sums.first(products), others.first(products)));
     bias.push_back(dot(sums.subspan(products), others.subspan(products)));
+  };
+  auto prompt = static_cast<std::int64_t>(lessons_.size());  // of its own, or that of a lesson before
+  for (std::size_t i = 0; i < lessons_.size(); ++i) {
+    multiply(lessons_[i].sums);
+    if (lessons_[i].prompt == lesson.prompt) prompt = std::min(prompt, prompts_[i]);
   }
+  multiply(sums);
+  const double foretold = prior_.empty() ? 0 : dot(sums, std::span<const double>(prior_));
+  const std::size_t size = lessons_.size() + 1;  // room first: nothing is added if there is none
+  lessons_.reserve(size);
+  prompts_.reserve(size);
+  in_context_.reserve(size);
+  bias_.reserve(size);
+  foretold_.reserve(size);
   in_context_.push_back(std::move(in_context));
   bias_.push_back(std::move(bias));
-  foretold_.push_back(prior_.empty() ? 0 : dot(sums, std::span<const double>(prior_)));
+  foretold_.push_back(foretold);
+  prompts_.push_back(prompt);
+  lessons_.push_back(std::move(lesson));
 }
 
 void TokenLearner::remove_last() {
   if (lessons_.empty()) throw Error(ErrorCode::BadUsage, "there is no lesson to take back");
   lessons_.pop_back();
+  prompts_.pop_back();
   in_context_.pop_back();
   bias_.pop_back();
   foretold_.pop_back();
@@ -93,19 +112,27 @@ Matrix<double> TokenLearner::kernel(double bias_length) const {
   const std::size_t n = lessons_.size();
   const Scales scales = scales_of(bias_length);
   Matrix<double> kernel(n, n);
-  double mean = 0;
+  const double mean = mean_square(scales);
   for (std::size_t i = 0; i < n; ++i) {
     for (std::size_t j = 0; j <= i; ++j) {
       const double product = scales.in_context * in_context_[i][j] + scales.bias * bias_[i][j];
       kernel(i, j) = kernel(j, i) = product;
     }
-    mean += kernel(i, i) / static_cast<double>(n);
   }
   const std::vector<double> offsets = prior_offsets();
   for (std::size_t i = 0; i < n; ++i) {
     for (std::size_t j = 0; j < n; ++j) kernel(i, j) = kernel(i, j) / mean + offsets[i] * offsets[j];
   }
   return kernel;
+}
+
+/// Of a lesson, with its columns scaled; 1 when all lessons are zero.
+double TokenLearner::mean_square(const Scales& scales) const {
+  double mean = 0;
+  for (std::size_t i = 0; i < lessons_.size(); ++i) {
+    mean += (scales.in_context * in_context_[i][i] + scales.bias * bias_[i][i]) / static_cast<double>(lessons_.size());
+  }
+  return mean > 0 ? mean : 1;
 }
 
 TokenLearner::Scales TokenLearner::scales_of(double bias_length) const {
@@ -204,21 +231,19 @@ void TokenLearner::leave_out(const Cholesky& factor, double penalty, std::span<c
                              std::span<const double> z, std::span<const double> g, Solution& solution) const {
   const std::size_t n = lessons_.size();
   const std::vector<double> offsets = prior_offsets();
-  std::map<std::string, std::vector<std::size_t>> prompts;
-  for (std::size_t i = 0; i < n; ++i) prompts[lessons_[i].prompt].push_back(i);
+  std::map<std::int64_t, std::vector<std::size_t>> members_of;
+  for (std::size_t i = 0; i < n; ++i) members_of[prompts_[i]].push_back(i);
   solution.foreseen.assign(n, 0);
-  for (const auto& [prompt, members] : prompts) {
-    // A_GG = C^1/2 (B^-1)_GG C^1/2 / lambda, B the factored system.
+  // A_GG = C^1/2 (B^-1)_GG C^1/2 / lambda, B the factored system.
+  const Matrix<double> inverse = factor.inverse();
+  for (const auto& [prompt, members] : members_of) {
     const std::size_t m = members.size();
     Matrix<double> block(m, m);
-    for (std::size_t k = 0; k < m; ++k) {
-      std::vector<double> column(n);
-      column[members[k]] = 1;
-      factor.solve(column);
-      for (std::size_t l = 0; l < m; ++l) block(l, k) = column[members[l]];
-    }
     std::vector<double> right(m);
-    for (std::size_t k = 0; k < m; ++k) right[k] = penalty * solution.alpha[members[k]] / root[members[k]];
+    for (std::size_t k = 0; k < m; ++k) {
+      for (std::size_t l = 0; l < m; ++l) block(k, l) = inverse(members[k], members[l]);
+      right[k] = penalty * solution.alpha[members[k]] / root[members[k]];
+    }
     const std::optional<Cholesky> inner = Cholesky::factor(std::move(block));
     if (inner) inner->solve(right);
     for (std::size_t k = 0; k < m; ++k) {
@@ -233,16 +258,25 @@ void TokenLearner::leave_out(const Cholesky& factor, double penalty, std::span<c
   }
 }
 
+/// How much of the lessons is left where they contradict each other, from 0 (rounding) to 1: a head of what two
+/// opposite lessons leave would be noise at full strength.
+double TokenLearner::certainty(const Matrix<double>& kernel, const Solution& solution) const {
+  constexpr double kLeast = 1e-3;
+  double square = 0;
+  double sum = 0;
+  for (std::size_t i = 0; i < lessons_.size(); ++i) {
+    square += solution.alpha[i] * dot(kernel.row(i), std::span<const double>(solution.alpha));
+    sum += std::abs(solution.alpha[i]) * std::sqrt(kernel(i, i));
+  }
+  return sum > 0 ? std::min(1.0, std::sqrt(std::max(0.0, square)) / (kLeast * sum)) : 0;
+}
+
 /// w in the sums' own columns, the prior's share in it.
 std::vector<double> TokenLearner::weights_of(const Solution& solution, double bias_length) const {
   const std::size_t n = lessons_.size();
   const std::size_t products = basis_.rank() * basis_.rank();
   const Scales scales = scales_of(bias_length);
-  // The kernel was divided by its mean.
-  double mean = 0;
-  for (std::size_t i = 0; i < n; ++i) {
-    mean += (scales.in_context * in_context_[i][i] + scales.bias * bias_[i][i]) / static_cast<double>(n);
-  }
+  const double mean = mean_square(scales);  // the kernel was divided by it
   std::vector<double> weights(basis_.width());
   for (std::size_t i = 0; i < n; ++i) {
     for (std::size_t j = 0; j < weights.size(); ++j) {
@@ -269,10 +303,9 @@ Learned TokenLearner::learn() {
     learned.head.bias.assign(r, 0.0f);
     return learned;
   }
-  std::set<std::string> prompts;
-  for (const Lesson& lesson : lessons_) prompts.insert(lesson.prompt);
   std::optional<Choice> best;
   std::vector<double> best_weights;
+  double certain = 0;
   for (std::size_t length = 0; length < kBiasLengths.size(); ++length) {
     const bool is_near = chosen_ && lessons_.size() > kFew && lessons_.size() % kNowAndThen != 0;
     if (is_near && length != chosen_->bias_length) continue;
@@ -281,6 +314,7 @@ Learned TokenLearner::learn() {
     const int first = is_near ? std::max(0, chosen_->penalty - 1) : 0;
     const int last = is_near ? std::min(kPenalties - 1, chosen_->penalty + 1) : kPenalties - 1;
     for (int place = first; place <= last; ++place) {
+      throw_if_interrupted();
       const Solution solution = solve(products, penalty_at(place), std::move(start));
       const Choice choice = judge(solution, length, place);
       const bool better = !best || choice.loss < best->loss - 1e-12;
@@ -288,6 +322,7 @@ Learned TokenLearner::learn() {
         best = choice;
         best_weights = weights_of(solution, kBiasLengths[length]);
         learned.foreseen = solution.foreseen;
+        certain = certainty(products, solution);
       }
       start = solution.alpha;
     }
@@ -297,9 +332,13 @@ Learned TokenLearner::learn() {
   learned.held_out_loss = best->loss;
   learned.accuracy = best->accuracy;
   learned.lessons = lessons_.size();
-  const auto count = static_cast<double>(prompts.size());
+  learned.prompts = prompts_;
+  for (std::size_t i = 0; i < lessons_.size(); ++i) {
+    learned.right.push_back(right_share(lessons_[i].label * learned.foreseen[i]));
+  }
+  const auto count = static_cast<double>(std::set<std::int64_t>(prompts_.begin(), prompts_.end()).size());
   learned.reliability = std::max(0.0, (2 * best->accuracy - 1) * count / (count + kPriorPrompts));
-  const double strength = prior_.empty() ? strength_ * std::sqrt((1 + learned.reliability) / 2) : strength_;
+  const double strength = prior_.empty() ? certain * strength_ * std::sqrt((1 + learned.reliability) / 2) : strength_;
   learned.head.weights = head_weights(basis_, best_weights, strength);
   const std::span<const double> alone = std::span<const double>(best_weights).last(r);
   const double own = sample_strength(basis_, alone);
@@ -316,7 +355,7 @@ TokenLearner::Choice TokenLearner::judge(const Solution& solution, std::size_t b
   for (std::size_t i = 0; i < lessons_.size(); ++i) {
     const double margin = lessons_[i].label * solution.foreseen[i];
     choice.loss += softplus(-margin) / n;
-    choice.accuracy += (margin > 0 ? 1 : margin < 0 ? 0 : 0.5) / n;
+    choice.accuracy += right_share(margin) / n;
   }
   return choice;
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
@@ -17,18 +18,20 @@ namespace coala {
 struct Lesson {
   std::vector<float> sums;  ///< [r r + r], TokenSums of the reply; of two, of the better one less those of the other
   double label = 1;         ///< +1, or -1 for a reply that is not liked by itself
-  std::string prompt;       ///< key; lessons of the same prompt are left out together where accuracy is measured
+  std::string prompt;       ///< hash; lessons of the same prompt are left out together where accuracy is measured
 };
 
 /// A head, and what is known of it.
 struct Learned {
-  TokenHead head;                ///< as strong as it may be
-  double reliability = 0;        ///< from 0 (a coin) to 1, by the next and the number of prompts
-  double accuracy = 0;           ///< share of lessons that are foreseen by those of other prompts
-  std::size_t lessons = 0;       ///< that it was measured on
-  double penalty = 0;            ///< that was chosen, over the mean square of a lesson
-  double held_out_loss = 0;      ///< mean, of lessons by those of other prompts
-  std::vector<double> foreseen;  ///< log-odds that those give each lesson
+  TokenHead head;                     ///< as strong as it may be
+  double reliability = 0;             ///< from 0 (a coin) to 1, by the next and the number of prompts
+  double accuracy = 0;                ///< share of lessons that are foreseen by those of other prompts
+  std::size_t lessons = 0;            ///< that it was measured on
+  double penalty = 0;                 ///< that was chosen, over the mean square of a lesson
+  double held_out_loss = 0;           ///< mean, of lessons by those of other prompts
+  std::vector<double> foreseen;       ///< log-odds that those give each lesson
+  std::vector<double> right;          ///< whether that is what was said; 1/2 where they know nothing
+  std::vector<std::int64_t> prompts;  ///< lessons of the same number are of the same prompt
 };
 
 /// A token head that learns lesson by lesson (docs/math.md, Lessons): ridge logistic regression of the lessons' sums,
@@ -75,12 +78,15 @@ class TokenLearner {
   void leave_out(const Cholesky& factor, double penalty, std::span<const double> root, std::span<const double> z,
                  std::span<const double> g, Solution& solution) const;
   Choice judge(const Solution& solution, std::size_t bias_length, int penalty) const;
+  double mean_square(const Scales& scales) const;
+  double certainty(const Matrix<double>& kernel, const Solution& solution) const;
   std::vector<double> weights_of(const Solution& solution, double bias_length) const;
 
   TokenBasis basis_;
   std::vector<double> prior_;  ///< w0 [r r + r]; empty: none
   double strength_;
   std::vector<Lesson> lessons_;
+  std::vector<std::int64_t> prompts_;  ///< of the lessons, numbered
   // Products of each lesson with those before it and itself, of either kind of sums, and what the prior says of each.
   std::vector<std::vector<double>> in_context_, bias_;
   std::vector<double> foretold_;

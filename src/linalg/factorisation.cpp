@@ -13,6 +13,7 @@ extern "C" {
 void dsyevd_(const char* job, const char* uplo, const int* n, double* a, const int* lda, double* w, double* work,
              const int* lwork, int* iwork, const int* liwork, int* info);
 void dpotrf_(const char* uplo, const int* n, double* a, const int* lda, int* info);
+void dpotri_(const char* uplo, const int* n, double* a, const int* lda, int* info);
 void sgeqrf_(const int* m, const int* n, float* a, const int* lda, float* tau, float* work, const int* lwork,
              int* info);
 void sorgqr_(const int* m, const int* n, const int* k, float* a, const int* lda, const float* tau, float* work,
@@ -116,6 +117,18 @@ std::optional<Cholesky> Cholesky::factor(Matrix<double> a) {
     if (!std::isfinite(a(j, j))) return std::nullopt;
   }
   return Cholesky(std::move(a));
+}
+
+Matrix<double> Cholesky::inverse() const {
+  Matrix<double> inverse = factor_;
+  const int n = static_cast<int>(inverse.rows());
+  int info = 0;
+  if (n > 0) dpotri_("L", &n, inverse.data(), &n, &info);
+  if (info != 0) throw Error(ErrorCode::Internal, "a factor with a zero on its diagonal");
+  for (std::size_t i = 0; i < inverse.rows(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) inverse(i, j) = inverse(j, i);  // their lower half is our upper one
+  }
+  return inverse;
 }
 
 void Cholesky::solve(std::span<double> b) const {

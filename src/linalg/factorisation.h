@@ -24,6 +24,7 @@ class Cholesky {
   /// Empty when the matrix is not positive definite in double precision.
   static std::optional<Cholesky> factor(Matrix<double> a);
   void solve(std::span<double> b) const;  ///< b := A^{-1} b
+  Matrix<double> inverse() const;         ///< A^{-1}
 
  private:
   explicit Cholesky(Matrix<double> factor) : factor_(std::move(factor)) {}

@@ -240,7 +240,7 @@ void StateEvaluator::evaluate_apart(std::span<const TokenSequence> sequences,
   llama_memory_t memory = llama_get_memory(context_->handle);
   llama_memory_clear(memory, /*data=*/false);
   const std::size_t width = state_size();
-  path_.resize(options_.longest_tokens * width);
+  path_.resize(options_.share_prefixes ? options_.longest_tokens * width : 0);
   std::vector<Token> prompt;  // that is in the cache
   for (std::size_t i = 0; i < sequences.size(); ++i) {
     const TokenSequence sequence = sequences[i];

@@ -60,7 +60,8 @@ class StateEvaluator {
   void evaluate(std::span<const TokenSequence> sequences, const StateVisitor& visitor);
 
   /// The same, but a sequence's numbers depend on nothing but its own tokens and where its prompt ends: a prompt is
-  /// evaluated by itself, once for the sequences in a row that begin with it, and what follows it by itself.
+  /// evaluated by itself, once for the sequences in a row that begin with it, and what follows it by itself. Models
+  /// that cannot share a prefix evaluate each sequence whole.
   /// @param prompt_tokens  [sequences]; fewer than a sequence has, 0: no prompt
   void evaluate_apart(std::span<const TokenSequence> sequences, std::span<const std::size_t> prompt_tokens,
                       const StateVisitor& visitor);

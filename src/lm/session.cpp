@@ -139,7 +139,7 @@ void Session::clear() {
 }
 
 Session::Output Session::start(int sequence, std::span<const Token> prompt, const PromptVisitor& visitor) {
-  forget(sequence);
+  drop(sequence);
   return prefill(sequence, prompt, true, visitor);
 }
 
@@ -147,6 +147,7 @@ Session::Output Session::prefill(int sequence, std::span<const Token> tokens, bo
   check_sequence(sequence);
   auto& length = lengths_[static_cast<std::size_t>(sequence)];
   const std::size_t before = length;
+  if (before == 0) forget(sequence);  // a dropped copy is still entered in the cells that it shared
   if (tokens.empty()) {
     throw Error(ErrorCode::BadInput, "the prompt has no tokens, so there is nothing to continue",
                 "give it some text; this model has no token that starts a text");

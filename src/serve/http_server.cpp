@@ -148,7 +148,8 @@ struct HttpServer::Routes {
         response.set_content(file.content.data(), file.content.size(), std::string(file.type));
       });
     }
-    add_get("/v1/feedback", [this](httplib::Response& response) { answer(response, feedback_json(teacher())); });
+    add_get("/v1/feedback",
+            [this](httplib::Response& response) { answer(response, feedback_json(teacher().report())); });
     for (const RecordKind kind : {RecordKind::Pair, RecordKind::Labelled}) {
       const char* const path = kind == RecordKind::Pair ? "/v1/feedback/pairs" : "/v1/feedback/ratings";
       add_get(path, [this, kind](httplib::Response& response) {
@@ -156,10 +157,7 @@ struct HttpServer::Routes {
       });
     }
     server.Delete("/v1/feedback/last", [this](const httplib::Request&, httplib::Response& response) {
-      guarded(response, [&] {
-        teacher().undo();
-        answer(response, feedback_json(teacher()));
-      });
+      guarded(response, [&] { answer(response, feedback_json(teacher().undo())); });
     });
     server.Get(std::string(kModelsPath) + "(.+)", [this](const httplib::Request& request, httplib::Response& response) {
       guarded(response, [&] { answer(response, model_json(model, limits, request.path.substr(kModelsPath.size()))); });

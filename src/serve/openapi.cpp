@@ -1,3 +1,4 @@
+#include "core/utf8.h"
 #include "serve/operations.h"
 
 namespace coala {
@@ -37,7 +38,8 @@ Json reference(const char* name) {
 Json openapi_json(const std::string& version) {
   Json paths = Json::object();
   for (const Operation& operation : operations()) {
-    std::string id = operation.method == "GET" ? "get" : "post";
+    const std::string method = lower_case(operation.method);
+    std::string id = method;
     for (const char c : operation.path) id += c == '/' || c == '.' ? '_' : c;
     const bool is_json = operation.media == "application/json";
     const Json content{{operation.media, {{"schema", is_json ? Json::object() : Json{{"type", "string"}}}}}};
@@ -54,7 +56,7 @@ Json openapi_json(const std::string& version) {
                                     {"content", {{"application/json", {{"schema", body_schema(operation)}}}}}};
     }
     description["responses"] = responses;
-    paths[operation.path][operation.method == "GET" ? "get" : "post"] = description;
+    paths[operation.path][method] = description;
   }
   const Json error{{"type", "object"},
                    {"required", {"error"}},

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "decode/guidance.h"
+#include "decode/guide_kinds.h"
 #include "decode/tilt_mixture.h"
 #include "serve/request_error.h"
 
@@ -100,6 +101,7 @@ GenerationSettings RequestParser::settings_of(const Json& body, Asked& asked) co
   GenerationSettings settings;
   const char* const limit = field(body, "max_completion_tokens") != nullptr ? "max_completion_tokens" : "max_tokens";
   settings.max_tokens = whole(body, limit, most_tokens_);
+  asked.names_length = field(body, limit) != nullptr;
   if (settings.max_tokens > most_tokens_) {
     throw RequestError(
         400, "invalid_value",
@@ -138,9 +140,11 @@ void RequestParser::choose_heads(const Json& body, Asked& asked) const {
     throw no_such_model(named->get<std::string>(), model_);
   }
   // Heads are made to guide alone: of several, one is named, or a mixture.
+  const bool is_taught = named == nullptr && model_.teacher != nullptr;  // what was learnt is for the next reply
   const bool is_only = named == nullptr && names.size() == 2;
   for (std::size_t i = 1; i < names.size(); ++i) {
-    if (model == names[i] || is_only) asked.heads[names[i].substr(model_.name.size() + 1)] = 1;
+    const std::string head = names[i].substr(model_.name.size() + 1);
+    if (model == names[i] || is_only || (is_taught && head == ServedModel::kTaught)) asked.heads[head] = 1;
   }
   if (const Json* heads = field(body, "heads")) {
     asked.heads.clear();
@@ -152,7 +156,8 @@ void RequestParser::choose_heads(const Json& body, Asked& asked) const {
       if (!scale.is_null()) asked.heads[name] = scale.get<double>();
     }
   }
-  asked.model = is_only && !asked.heads.empty() ? names[1] : named == nullptr ? model_.name : model;
+  const bool by_default = (is_only || is_taught) && asked.heads.size() == 1;
+  asked.model = named != nullptr ? model : by_default ? model_.name + "+" + asked.heads.begin()->first : model_.name;
 }
 
 namespace {
@@ -174,7 +179,7 @@ std::shared_ptr<const LogitTilt> mixture_of(const ServedModel& model, const std:
                          "guidance");
     }
     std::shared_ptr<const LogitTilt> tilt = without_context ? bias->second : model.tilt(name);
-    if (!tilt || scale == 0) continue;  // one that has learnt nothing yet says nothing
+    if (!tilt) continue;  // one that has learnt nothing yet says nothing
     parts.emplace_back(tilt.get(), scale);
     tilts.push_back(std::move(tilt));
   }
@@ -189,6 +194,7 @@ std::shared_ptr<const LogitTilt> mixture_of(const ServedModel& model, const std:
 void RequestParser::choose_guidance(const Json& body, Asked& asked, GenerationSettings& settings) const {
   const double factor = number(body, "guidance_scale", 1);
   for (auto& [name, scale] : asked.heads) scale *= factor;
+  std::erase_if(asked.heads, [](const auto& head) { return head.second == 0; });
   const Json* named = field(body, "guidance");
   const bool all_guide = std::ranges::all_of(asked.heads, [&](const auto& head) { return model_.guides(head.first); });
   const std::string standard = asked.heads.empty() ? "none" : all_guide ? "token" : "best-of-n";
@@ -203,13 +209,13 @@ void RequestParser::choose_guidance(const Json& body, Asked& asked, GenerationSe
       throw wrong(fmt::format("\"{}\" does not go with the guidance {}", parameter, asked.guidance), parameter);
     }
   }
+  if (asked.guidance == "token" && asked.heads.empty()) asked.guidance = "none";  // what heads do unless told otherwise
   if (asked.guidance == "none") asked.heads.clear();
   if (asked.guidance != "none" && asked.heads.empty()) {
     throw wrong(fmt::format("the guidance {} goes by a head, and none is named", asked.guidance), "guidance");
   }
   if (!counts) {
     if (!all_guide) throw wrong("the head scores, and does not guide tokens", named != nullptr ? "guidance" : "heads");
-    std::erase_if(asked.heads, [](const auto& head) { return head.second == 0; });
     asked.tilt = mixture_of(model_, asked.heads, asked.guidance == "bias");
     settings.tilt = asked.tilt.get();
     return;
@@ -217,6 +223,10 @@ void RequestParser::choose_guidance(const Json& body, Asked& asked, GenerationSe
   const auto& [name, scale] = *asked.heads.begin();
   if (asked.heads.size() > 1 || !model_.rewards.contains(name)) {
     throw wrong(fmt::format("the guidance {} goes by the scores of one head", asked.guidance), "heads");
+  }
+  if (asked.guidance != "branch" && scale != 1) {
+    throw wrong(fmt::format("the guidance {} knows no scale: the head chooses or does not", asked.guidance),
+                field(body, "guidance_scale") != nullptr ? "guidance_scale" : "heads");
   }
   const ServedReward& reward = model_.rewards.at(name);
   settings.reward = RewardHead{&reward.head, reward.scorer->extractor().settings()};
@@ -254,7 +264,18 @@ void RequestParser::add_prompt(Asked& asked, const Prompt& prompt, TemplateMode 
   const std::size_t room = std::min(context, cells_);
   const char* const where = prompt.messages.empty() ? "prompt" : "messages";
   if (tokens == 0) throw RequestError(400, "invalid_value", "the prompt has no tokens to continue", where);
-  const std::size_t reply = tokens < context ? std::min(settings.max_tokens, context - tokens) : 1;
+  GenerationSettings own = settings;
+  std::size_t reply = tokens < context ? std::min(settings.max_tokens, context - tokens) : 1;
+  const auto cells_of = [&](std::size_t length) {
+    return length + guide_kind(own).branch_tokens(model_.backbone, own, length);
+  };
+  if (!asked.names_length && tokens < cells_) {  // as long as there is room for
+    const std::size_t each = cells_of(2) - cells_of(1);
+    const std::size_t fixed = cells_of(1) - each;
+    const std::size_t left = cells_ - tokens > fixed ? (cells_ - tokens - fixed) / each : 1;
+    reply = std::clamp<std::size_t>(left, 1, reply);
+    own.max_tokens = reply;
+  }
   const auto too_long = [&](const std::string& what, std::size_t limit) {
     return RequestError(400, "context_length_exceeded", what, where, "shorten the prompt, or ask for fewer tokens",
                         {{"n_prompt_tokens", tokens}, {"n_ctx", limit}});
@@ -263,13 +284,13 @@ void RequestParser::add_prompt(Asked& asked, const Prompt& prompt, TemplateMode 
     throw too_long(fmt::format("the prompt has {} tokens; this server takes up to {}", tokens, most_prompt_tokens_),
                    most_prompt_tokens_);
   }
-  if (tokens + reply > room) {
+  if (tokens + reply > context || tokens + cells_of(reply) > cells_) {
     throw too_long(fmt::format("the request exceeds the available context size: the prompt has {} tokens and its reply "
                                "may have {}; there is room for {}",
-                               tokens, reply, room),
+                               tokens, cells_of(reply), room),
                    room);
   }
-  request.settings = settings;
+  request.settings = own;
   asked.prompt_tokens += tokens;
   for (std::size_t i = 0; i < count; ++i) {
     request.settings.seed = asked.seed + i;

@@ -26,6 +26,7 @@ struct Asked {
   std::string guidance = "none";               ///< how
   std::uint64_t seed = 0;                      ///< of the first
   std::shared_ptr<const LogitTilt> tilt = {};  ///< what the requests' settings point to
+  bool names_length = false;                   ///< whether it says how long a reply may be
   bool with_logprobs = false;                  ///< of each token, in the answer
 };
 

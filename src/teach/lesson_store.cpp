@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cstdlib>
+#include <exception>
 #include <utility>
 
 #include "core/error.h"
@@ -37,6 +38,7 @@ bool LessonStore::open(const std::string& made_for) {
       if (name.starts_with(kSums) && tensor.count() == basis_.width()) sums_[name] = file.read_f32(name);
     }
     made_for_ = made_for;
+    is_saved_ = true;
     return entropy_ > 0;
   } catch (const Error& error) {
     log_warning(fmt::format("{}; what is kept of lessons is made again", error.what()));
@@ -49,6 +51,7 @@ void LessonStore::begin(std::string made_for, TokenBasis basis, double entropy) 
   basis_ = std::move(basis);
   entropy_ = entropy;
   sums_.clear();
+  is_saved_ = false;
 }
 
 const std::vector<float>* LessonStore::find(std::string_view text) const {
@@ -57,10 +60,15 @@ const std::vector<float>* LessonStore::find(std::string_view text) const {
 }
 
 void LessonStore::add(std::string_view text, std::vector<float> sums) {
-  sums_[key_of(text)] = std::move(sums);
+  is_saved_ = is_saved_ && !sums_.insert_or_assign(key_of(text), std::move(sums)).second;
 }
 
-void LessonStore::save() const {
+void LessonStore::remove(std::string_view text) {
+  if (sums_.erase(key_of(text)) > 0) is_saved_ = false;
+}
+
+void LessonStore::save() {
+  if (is_saved_) return;
   try {
     SafetensorsWriter writer(path_);
     writer.set_metadata({{kMadeFor, made_for_}, {kEntropy, fmt::format("{}", entropy_)}});
@@ -69,7 +77,8 @@ void LessonStore::save() const {
     for (const auto& [name, sums] : sums_) writer.append(std::span<const float>(sums));
     for (const FileTensor& tensor : tensors_of(basis_)) writer.append(tensor.values);
     writer.commit();
-  } catch (const Error& error) {
+    is_saved_ = true;
+  } catch (const std::exception& error) {
     log_warning(error.what());
   }
 }

@@ -26,8 +26,9 @@ class LessonStore {
   /// The sums of a text; null: they are not kept.
   const std::vector<float>* find(std::string_view text) const;
   void add(std::string_view text, std::vector<float> sums);
-  /// Writes the file. What cannot be written is said, and is no error.
-  void save() const;
+  void remove(std::string_view text);
+  /// Writes the file, if there is anything new. What cannot be written is said, and is no error.
+  void save();
 
  private:
   std::filesystem::path path_;
@@ -35,6 +36,7 @@ class LessonStore {
   TokenBasis basis_;
   double entropy_ = 0;
   std::map<std::string, std::vector<float>> sums_;  ///< by the text's hash
+  bool is_saved_ = false;
 };
 
 }  // namespace coala

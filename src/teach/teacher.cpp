@@ -8,13 +8,14 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/hash.h"
+#include "core/interrupt.h"
 #include "core/progress.h"
 #include "core/resources.h"
 #include "data/writer.h"
 #include "decode/named_words.h"
 #include "decode/token_tilt.h"
 #include "head/token_weights.h"
-#include "linalg/blas.h"
 #include "teach/calibration.h"
 #include "teach/lesson_store.h"
 
@@ -40,21 +41,50 @@ std::size_t number_of(const Record& record) {
   return id.starts_with(kStart) ? std::strtoull(id.c_str() + kStart.size(), nullptr, 10) : 0;
 }
 
+/// Texts and their lengths where a lesson is cut; at most the model's context.
+constexpr std::size_t kLongestLesson_tokens = 2048;
+/// Lessons between two writings of the numbers that are kept of them.
+constexpr std::size_t kSaveEvery = 8;
+
+/// The records of both logs in the order in which they were said. Each log's own order stays, whatever its numbers are.
+std::vector<const Record*> in_order(const PreferenceLog& pairs, const PreferenceLog& ratings) {
+  std::vector<const Record*> all;
+  auto pair = pairs.records().begin();
+  auto rating = ratings.records().begin();
+  while (pair != pairs.records().end() || rating != ratings.records().end()) {
+    const bool takes_pair =
+        rating == ratings.records().end() || (pair != pairs.records().end() && number_of(*pair) <= number_of(*rating));
+    all.push_back(takes_pair ? &*pair++ : &*rating++);
+  }
+  return all;
+}
+
 }  // namespace
 
 struct Teacher::State {
+  /// Something that was said.
+  struct Said {
+    bool is_pair = true;
+    bool is_learnt = true;
+    std::string key;            ///< of its numbers
+    std::vector<Token> tokens;  ///< of its replies
+  };
+  /// A lesson and what else is known of its texts.
+  struct Looked {
+    Lesson lesson;
+    std::vector<Token> tokens;
+    bool was_cut = false;
+  };
+
   const Backbone& backbone;
   std::shared_ptr<const OutputMatrix> output;
-  TeacherOptions options;
   std::optional<TokenHead> prior;
   PreferenceLog pairs;
   PreferenceLog ratings;
   LessonStore kept;
-  std::shared_ptr<const TokenProjection> projection;
   std::optional<FeatureExtractor> extractor;
   std::optional<TokenLearner> learner;
-  std::vector<const char*> order;  ///< of what was learnt: which log it is in
-  Learned learned;
+  std::vector<Said> said;
   std::shared_ptr<const TokenTable> table;
   std::map<Token, std::size_t> occurrences;  ///< of the lessons' tokens
   std::size_t number = 0;                    ///< of the last lesson
@@ -63,16 +93,17 @@ struct Teacher::State {
   State(const Backbone& model, std::shared_ptr<const OutputMatrix> matrix, const TeacherOptions& wanted)
       : backbone(model),
         output(std::move(matrix)),
-        options(wanted),
         pairs(wanted.pairs, RecordKind::Pair),
         ratings(beside(wanted.pairs, "-ratings"), RecordKind::Labelled),
         kept(std::filesystem::path(wanted.pairs) += ".lessons") {
     if (wanted.prior != nullptr) prior = *wanted.prior;
-    options.prior = nullptr;
+    pairs.open();
   }
 
   std::vector<float> evaluate(std::span<const EncodedResponse> encoded);
-  Lesson lesson_of(const Record& record, const std::string& key);
+  Looked look_at(const Record& record, const std::string& key);
+  void learn_from(Looked&& looked, const Record& record, std::string key);
+  void count(const std::vector<Token>& tokens, int by);
 };
 
 /// TokenSums of one reply, or of the first less those of the second.
@@ -90,32 +121,56 @@ std::vector<float> Teacher::State::evaluate(std::span<const EncodedResponse> enc
 
 /// By the numbers that are kept of it, or by an evaluation.
 /// @param key  of the record in the store
-Lesson Teacher::State::lesson_of(const Record& record, const std::string& key) {
+/// @throws Error{BadInput} when nothing can be learnt of it
+Teacher::State::Looked Teacher::State::look_at(const Record& record, const std::string& key) {
   std::vector<std::string_view> texts;
-  Lesson lesson;
+  Looked looked;
   if (const Pair* pair = std::get_if<Pair>(&record)) {
     texts = {pair->chosen, pair->rejected};
   } else {
     texts = {std::get<Labelled>(record).response};
-    lesson.label = std::get<Labelled>(record).label;
+    looked.lesson.label = std::get<Labelled>(record).label;
   }
   const Prompt& prompt = prompt_of(record);
-  lesson.prompt = prompt.key();
+  looked.lesson.prompt = hash_text(prompt.key());
   FeatureCounts counts;
   const std::vector<EncodedResponse> encoded = extractor->encode(prompt, texts, counts);
+  looked.was_cut = counts.truncated_prompts + counts.truncated_responses > 0;
   const std::vector<float>* sums = kept.find(key);
-  lesson.sums = sums != nullptr ? *sums : evaluate(encoded);
-  for (const EncodedResponse& response : encoded) {
-    for (std::size_t i = response.prompt_tokens; i < response.tokens.size(); ++i) ++occurrences[response.tokens[i]];
+  looked.lesson.sums = sums != nullptr ? *sums : evaluate(encoded);
+  const bool finite = std::ranges::all_of(looked.lesson.sums, [](float value) { return std::isfinite(value); });
+  const bool empty = std::ranges::all_of(looked.lesson.sums, [](float value) { return value == 0; });
+  if (!finite || empty) {
+    throw Error(
+        ErrorCode::BadInput,
+        finite ? "the model sees no difference: nothing can be learnt" : "the model's states are not finite",
+        looked.was_cut ? fmt::format("texts are looked at up to {} tokens", extractor->max_length_tokens()) : "");
   }
-  return lesson;
+  for (const EncodedResponse& response : encoded) {
+    const auto begin = response.tokens.begin() + static_cast<std::ptrdiff_t>(response.prompt_tokens);
+    looked.tokens.insert(looked.tokens.end(), begin, response.tokens.end());
+  }
+  return looked;
+}
+
+void Teacher::State::count(const std::vector<Token>& tokens, int by) {
+  for (const Token token : tokens) occurrences[token] += static_cast<std::size_t>(by);
+}
+
+void Teacher::State::learn_from(Looked&& looked, const Record& record, std::string key) {
+  count(looked.tokens, 1);
+  report.last_was_cut = looked.was_cut;
+  kept.add(key, looked.lesson.sums);
+  learner->add(std::move(looked.lesson));
+  said.push_back({std::holds_alternative<Pair>(record), true, std::move(key), std::move(looked.tokens)});
 }
 
 Teacher::Teacher(const Backbone& backbone, std::shared_ptr<const OutputMatrix> output, const TeacherOptions& options)
     : state_(std::make_unique<State>(backbone, std::move(output), options)) {
   State& state = *state_;
   const TokenHead* const prior = state.prior ? &*state.prior : nullptr;
-  const FeatureSettings& features = options.features;
+  FeatureSettings features = options.features;
+  features.max_length_tokens = std::min(kLongestLesson_tokens, backbone.identity().context_tokens);
   const std::string made_for = fmt::format(
       "{} {} {} {} {} {} {}", backbone.identity().hash, backbone.identity().adapter_hash,
       backbone.identity().adapter_scale, backbone.identity().template_hash, template_mode_name(features.template_mode),
@@ -126,22 +181,24 @@ Teacher::Teacher(const Backbone& backbone, std::shared_ptr<const OutputMatrix> o
     state.kept.begin(made_for, std::move(own.basis), own.entropy);
   }
   const TokenBasis& basis = state.kept.basis();
-  state.projection =
-      std::make_shared<const TokenProjection>(state.output, basis, token_share(backbone.identity(), basis.rank()));
-  state.extractor.emplace(backbone, features, options.threads, state.projection);
+  constexpr double kAllTokens = 1;  // lessons are few
+  state.extractor.emplace(backbone, features, options.threads,
+                          std::make_shared<const TokenProjection>(state.output, basis, kAllTokens));
   const double budget = kGuidanceBudget * state.kept.entropy();
   state.learner.emplace(basis, prior, std::sqrt(2 * kAim * budget));
-  std::vector<const Record*> records;
-  for (const PreferenceLog* log : {&state.pairs, &state.ratings}) {
-    for (const Record& record : log->records()) records.push_back(&record);
-  }
-  std::ranges::stable_sort(records, {}, [](const Record* record) { return number_of(*record); });
+  const std::vector<const Record*> records = in_order(state.pairs, state.ratings);
   Progress progress("lessons", records.size(), "lessons");
   for (const Record* record : records) {
-    const std::string key = to_json_line(*record);
-    Lesson lesson = state.lesson_of(*record, key);
-    state.kept.add(key, lesson.sums);
-    state.learner->add(std::move(lesson));
+    throw_if_interrupted();
+    std::string key = to_json_line(*record);
+    try {
+      state.learn_from(state.look_at(*record, key), *record, key);
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::BadInput) throw;
+      const std::string& id = std::visit([](const auto& one) -> const std::string& { return one.id; }, *record);
+      log_warning(fmt::format("lesson {} is left out: {}", id, error.what()));
+      state.said.push_back({std::holds_alternative<Pair>(*record), false, std::move(key), {}});
+    }
     state.number = std::max(state.number, number_of(*record));
     progress.advance(1);
   }
@@ -149,84 +206,110 @@ Teacher::Teacher(const Backbone& backbone, std::shared_ptr<const OutputMatrix> o
   state.kept.save();
 }
 
-Teacher::~Teacher() = default;
+Teacher::~Teacher() {
+  state_->kept.save();
+}
 
-void Teacher::prefer(const Prompt& prompt, const std::string& chosen, const std::string& rejected) {
+LessonReport Teacher::prefer(const Prompt& prompt, const std::string& chosen, const std::string& rejected) {
   if (chosen == rejected) throw Error(ErrorCode::BadInput, "the two replies are the same", "show two that differ");
   Pair pair;
   pair.prompt = prompt;
   pair.chosen = chosen;
   pair.rejected = rejected;
-  keep(pair);
+  return keep(pair);
 }
 
-void Teacher::rate(const Prompt& prompt, const std::string& response, bool liked) {
+LessonReport Teacher::rate(const Prompt& prompt, const std::string& response, bool liked) {
   Labelled rated;
   rated.prompt = prompt;
   rated.response = response;
   rated.label = liked ? 1 : -1;
-  keep(rated);
+  return keep(rated);
 }
 
-/// Evaluates a record, so that what cannot be learnt is not kept, keeps it, and learns it.
-void Teacher::keep(const Record& given) {
+namespace {
+
+/// Counts somebody who waits.
+class Waiter {
+ public:
+  explicit Waiter(std::atomic<int>& count) : count_(count) { ++count_; }
+  ~Waiter() { --count_; }
+  Waiter(const Waiter&) = delete;
+  Waiter& operator=(const Waiter&) = delete;
+
+ private:
+  std::atomic<int>& count_;
+};
+
+}  // namespace
+
+/// Looks at a record first, so that what cannot be learnt is not kept; then keeps it, and learns it.
+LessonReport Teacher::keep(const Record& given) {
+  const Waiter waiter(waiting_);
   const std::lock_guard lock(work_);
   State& state = *state_;
   Record record = given;
   std::visit([&](auto& one) { one.id = fmt::format("lesson-{}", state.number + 1); }, record);
+  PreferenceLog& log = std::holds_alternative<Pair>(record) ? state.pairs : state.ratings;
+  log.check(record);
   const std::string key = to_json_line(record);
   const double start = monotonic_s();
-  Lesson lesson = state.lesson_of(record, key);
+  State::Looked looked = state.look_at(record, key);
   state.report.evaluation_s = monotonic_s() - start;
-  (std::holds_alternative<Pair>(record) ? state.pairs : state.ratings).add(record);
+  log.add(record);
   ++state.number;
-  state.kept.add(key, lesson.sums);
-  state.learner->add(std::move(lesson));
-  learn();
-  state.kept.save();
+  state.learn_from(std::move(looked), record, key);
+  LessonReport report = learn();
+  if (state.number % kSaveEvery == 0) state.kept.save();
+  return report;
 }
 
-void Teacher::undo() {
+LessonReport Teacher::undo() {
+  const Waiter waiter(waiting_);
   const std::lock_guard lock(work_);
   State& state = *state_;
-  const auto last = [](const PreferenceLog& log) {
-    return log.records().empty() ? std::nullopt : std::optional(number_of(log.records().back()));
-  };
-  if (state.learner->size() == 0)
-    throw Error(ErrorCode::BadUsage, "nothing has been said yet that could be taken back");
-  (last(state.pairs) > last(state.ratings) ? state.pairs : state.ratings).remove_last();
-  state.learner->remove_last();
-  learn();
+  if (state.said.empty()) throw Error(ErrorCode::BadUsage, "nothing has been said yet that could be taken back");
+  const State::Said& last = state.said.back();
+  (last.is_pair ? state.pairs : state.ratings).remove_last();
+  if (last.is_learnt) state.learner->remove_last();
+  state.count(last.tokens, -1);
+  state.kept.remove(last.key);
+  state.said.pop_back();
+  return learn();
 }
 
 /// Solves the program again; what is written from now on is written with the new head.
-void Teacher::learn() {
+LessonReport Teacher::learn() {
   State& state = *state_;
   const double start = monotonic_s();
-  state.learned = state.learner->learn();
+  const Learned learned = state.learner->learn();
   LessonReport& report = state.report;
-  report.solution_s = monotonic_s() - start;
   report.pairs = state.pairs.records().size();
   report.ratings = state.ratings.records().size();
-  report.accuracy = state.learned.accuracy;
-  report.reliability = state.learned.reliability;
-  const auto count = static_cast<double>(state.learned.lessons);
-  report.interval = count > 0 ? wilson_interval(report.accuracy * count, count) : Interval{0, 1};
-  report.last_log_odds =
-      state.learned.foreseen.empty() ? 0 : state.learner->last().label * state.learned.foreseen.back();
+  report.accuracy = learned.accuracy;
+  report.reliability = learned.reliability;
+  report.interval = state.learner->size() > 0 ? clustered_proportion(learned.right, learned.prompts) : Interval{0, 1};
+  report.last_log_odds = learned.foreseen.empty() ? 0 : state.learner->last().label * learned.foreseen.back();
   std::shared_ptr<const LogitTilt> tilt;
   if (state.learner->size() > 0 || state.prior) {
-    if (!state.table) state.table = std::make_shared<const TokenTable>(state.learned.head.embeddings, *state.output);
-    tilt = std::make_shared<const TokenTilt>(state.learned.head, state.table, 1.0);
-    NamedWords words = name_words(state.backbone, state.learned.head, *state.output, mean_state(state.kept.basis()),
-                                  state.occurrences);
+    if (!state.table) state.table = std::make_shared<const TokenTable>(learned.head.embeddings, *state.output);
+    tilt = std::make_shared<const TokenTilt>(learned.head, state.table, 1.0);
+    NamedWords words =
+        name_words(state.backbone, learned.head, *state.output, mean_state(state.kept.basis()), state.occurrences);
     report.raised = std::move(words.raised);
     report.lowered = std::move(words.lowered);
+  } else {
+    report.raised.clear();
+    report.lowered.clear();
   }
+  report.solution_s = monotonic_s() - start;
   const std::lock_guard lock(mutex_);
   report_ = report;
-  head_ = state.learned.head;
+  head_ = learned.head;
   tilt_ = std::move(tilt);
+  pairs_text_ = state.pairs.text();
+  ratings_text_ = state.ratings.text();
+  return report;
 }
 
 LessonReport Teacher::report() const {
@@ -244,12 +327,9 @@ TokenHead Teacher::head() const {
   return head_;
 }
 
-std::string Teacher::exported(RecordKind kind) {
-  const std::lock_guard lock(work_);
-  std::string lines;
-  const PreferenceLog& log = kind == RecordKind::Pair ? state_->pairs : state_->ratings;
-  for (const Record& record : log.records()) lines += to_json_line(record) + "\n";
-  return lines;
+std::string Teacher::exported(RecordKind kind) const {
+  const std::lock_guard lock(mutex_);
+  return kind == RecordKind::Pair ? pairs_text_ : ratings_text_;
 }
 
 }  // namespace coala

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <filesystem>
 #include <memory>
 #include <mutex>
@@ -31,51 +32,59 @@ struct LessonReport {
   std::size_t pairs = 0;
   std::size_t ratings = 0;
   double accuracy = 0;               ///< share of lessons that those of other prompts foresee
-  Interval interval;                 ///< of it, 95 %, Wilson's
+  Interval interval;                 ///< of it, 95 %, by prompts
   double reliability = 0;            ///< from 0 (a coin) to 1
   double last_log_odds = 0;          ///< that the others give the last lesson, for what was said
+  bool last_was_cut = false;         ///< to max_length_tokens: the end of a text was not looked at
   std::vector<std::string> raised;   ///< words of the lessons that the head raises, the most first
   std::vector<std::string> lowered;  ///< and those that it lowers
   double evaluation_s = 0;           ///< of the last lesson's texts by the model
-  double solution_s = 0;             ///< of the program
+  double solution_s = 0;             ///< from there to the head
 };
 
 /// Learns a token head from preferences as they are given: one at a time, kept on the disk before anything is made of
-/// it, the convex program solved again from where it stood. From any thread; lessons wait for each other, and nobody
-/// else waits for them.
+/// it, the convex program solved again from where it stood. From any thread; lessons wait for each other, and writing
+/// waits for none.
 class Teacher {
  public:
-  /// Reads what was said before, and evaluates it where the numbers are not kept ("<pairs>.lessons").
-  /// @throws Error{BadInput} for a model that cannot have a token head or a file that is something else, Error{Io},
-  ///   Error{Interrupted}
+  /// Reads what was said before, and evaluates it where the numbers are not kept ("<pairs>.lessons"). What cannot be
+  /// learnt of it is said and left out.
+  /// @throws Error{BadInput} for a model that cannot have a token head or a file that is something else,
+  ///   Error{BadUsage} when another process has the file, Error{Io}, Error{Interrupted}
   Teacher(const Backbone& backbone, std::shared_ptr<const OutputMatrix> output, const TeacherOptions& options);
   ~Teacher();
 
-  /// One reply is better than another. @throws Error{BadInput} for texts that are empty, alike or too long; Error{Io}
-  void prefer(const Prompt& prompt, const std::string& chosen, const std::string& rejected);
+  /// One reply is better than another.
+  /// @throws Error{BadInput} for texts that are empty or alike, that a reader of data would not give back, or that the
+  ///   model cannot tell apart; Error{Io}
+  LessonReport prefer(const Prompt& prompt, const std::string& chosen, const std::string& rejected);
   /// A reply is good, or is not. @throws as prefer()
-  void rate(const Prompt& prompt, const std::string& response, bool liked);
+  LessonReport rate(const Prompt& prompt, const std::string& response, bool liked);
   /// Takes the last of them back. @throws Error{BadUsage} when there is none
-  void undo();
+  LessonReport undo();
+  /// Lessons that are being learnt or wait.
+  int waiting() const { return waiting_; }
 
   LessonReport report() const;
   /// The head as a tilt at scale 1; it stays what it is when another takes its place. Null: nothing is learnt yet.
   std::shared_ptr<const LogitTilt> tilt() const;
   TokenHead head() const;
   /// All that was said, a line each; pairs or ratings.
-  std::string exported(RecordKind kind);
+  std::string exported(RecordKind kind) const;
 
  private:
   struct State;
-  void keep(const Record& record);
-  void learn();
+  LessonReport keep(const Record& record);
+  LessonReport learn();
 
+  std::atomic<int> waiting_{0};
   std::mutex work_;  ///< of the state
   std::unique_ptr<State> state_;
   mutable std::mutex mutex_;  ///< of what is to be seen while another lesson is learnt
   LessonReport report_;
   TokenHead head_;
   std::shared_ptr<const LogitTilt> tilt_;
+  std::string pairs_text_, ratings_text_;
 };
 
 }  // namespace coala
