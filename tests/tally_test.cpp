@@ -327,7 +327,7 @@ JudgedPair judged(int i, double p, double place_bias, double silent, Random& ran
 /// 95 % intervals that hold their truth in 93 to 97 % of a thousand simulations: chance leaves 0.7 % to either side.
 TEST(PairJudgments, IntervalsHoldThePlantedBiases) {
   constexpr int kSimulations = 1000;
-  constexpr int kPairs = 200;
+  constexpr int kPairs = 400;
   constexpr double kPlaceBias = 0.2;
   constexpr double kQuality = 0.4;  // logit at equal lengths
   constexpr double kSlope = 1.0;

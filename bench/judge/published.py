@@ -2,7 +2,8 @@
 """`coala judge` beside the published programs on the same annotations: AlpacaEval 2, Arena-Hard v0.1 and v2.0, MT-Bench.
 
 The published code is run as it is, at the commits named below, each file read from git; nothing of it is changed but
-what is said at the place. Usage: published.py BINARY [--shared FOLDER] [--git NAME=FOLDER ...]
+what is said at the place. Needs bench/judge/requirements.txt.
+Usage: published.py BINARY [--shared FOLDER] [--git NAME=FOLDER ...]
   --shared  has data/lc_winrate: real annotations of AlpacaEval 2; without it a made-up model stands in
   --git     a git directory of one of the repositories, instead of cloning it
 Prints the largest difference of each figure; ends with status 1 when one is above 1e-6 that should not be."""
@@ -21,6 +22,7 @@ import tempfile
 import types
 import warnings
 
+os.environ["TQDM_DISABLE"] = "1"  # before it is imported
 import numpy as np
 import pandas as pd
 import scipy.optimize
@@ -29,7 +31,6 @@ import sklearn.linear_model
 import torch
 
 warnings.filterwarnings("ignore")
-os.environ["TQDM_DISABLE"] = "1"  # of the published programs
 REPOSITORIES = {
     "alpaca_eval": ("https://github.com/tatsu-lab/alpaca_eval", "cd543a149df89434d8a54582c0151c0b945c3d20"),
     "arena-hard-auto": ("https://github.com/lmarena/arena-hard-auto", "196f6b826783b3da7310e361a805fa36f0be83f3"),
@@ -321,6 +322,13 @@ def arena_v20(published, comparison, folder):
         os.chdir(before)
     single = maths.fit_pairwise_model
 
+    class Double:
+        """torch, of which the name float32 means double precision."""
+        float32 = torch.float64
+
+        def __getattr__(self, name):
+            return getattr(torch, name)
+
     def in_double(features, outcomes, *more, **named):
         return single(features.double(), outcomes.double(), *more, **named)
 
@@ -333,7 +341,8 @@ def arena_v20(published, comparison, folder):
             if not control and fit is not single:
                 continue
             maths.fit_pairwise_model = fit
-            # Of the double run, the model's parameters too.
+            # Of the double run, features and the model's parameters too.
+            result.torch = maths.torch = torch if fit is single else Double()
             torch.set_default_dtype(torch.float32 if fit is single else torch.float64)
             captured.clear()
             np.random.seed(42)

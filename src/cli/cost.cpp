@@ -104,7 +104,7 @@ std::string cost_text(const Json& table) {
   fmt::format_to(out, "{:<14} {:<12} {:>10} {:>10} {:>10} {:>10} {:>9}\n", "data", "model", "coala", "SFT", "DPO",
                  "ORPO", "coala/DPO");
   const auto line = [&](const std::string& data, const std::string& model, const Json& cost) {
-    fmt::format_to(out, "{:<14} {:<12} {:10.0f} {:10.0f} {:10.0f} {:10.0f} {:8.1f} %\n", data, model,
+    fmt::format_to(out, "{:<14} {:<12} {:10.4g} {:10.4g} {:10.4g} {:10.4g} {:8.1f} %\n", data, model,
                    cost.at("coala").get<double>(), cost.at("sft").get<double>(), cost.at("dpo").get<double>(),
                    cost.at("orpo").get<double>(), 100 * cost.at("coala_of_dpo").get<double>());
   };

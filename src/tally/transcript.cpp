@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <utility>
 
@@ -70,6 +71,13 @@ std::vector<Comparison> read_comparisons(std::span<const Annotation> lines) {
       if (mark == line.object.end()) fail_at(line, "there is neither a \"verdict\" nor a \"mark\"");
       if (!mark->is_null()) judged.marks[source] = number_of(line, "mark");
     }
+  }
+  // Answers come in any order; the table does not depend on it.
+  for (Comparison& comparison : comparisons) {
+    std::map<std::string, std::size_t> judges;
+    for (const JudgedPair& pair : comparison.pairs) judges.emplace(pair.judge, judges.size());
+    const auto place = [&judges](const JudgedPair& pair) { return std::pair(judges.at(pair.judge), pair.pair); };
+    std::ranges::stable_sort(comparison.pairs, {}, place);
   }
   return comparisons;
 }
