@@ -158,12 +158,16 @@ void rate_with_style(const ArenaBattles& battles, const Matrix<double>& features
   for (std::size_t round = 0; round < kRounds; ++round) {
     throw_if_interrupted();
     const std::vector<double> fitted = fit(counts_of(random.draws(n, n), n));
-    keep(draws, ratings_of(fitted, models));
+    std::vector<double> ratings = ratings_of(fitted, models);
+    // Percentiles lie between two draws: of ratings in v0.1, of win rates in v2.0.
+    for (double& rating : ratings) rating = v01 ? rating : sigmoid(rating);
+    keep(draws, ratings);
     keep(styles, std::span(fitted).subspan(models + 1));
   }
   const double low = v01 ? 0.025 : 0.05;
   for (std::size_t k = 0; k < models; ++k) {
-    table.scores[k].published = {sigmoid(quantile(draws[k], low)), sigmoid(quantile(draws[k], 1 - low))};
+    const Interval drawn{quantile(draws[k], low), quantile(draws[k], 1 - low)};
+    table.scores[k].published = v01 ? Interval{sigmoid(drawn.low), sigmoid(drawn.high)} : drawn;
   }
   if (v01) {
     const std::vector<double> fitted = fit(rows.weights);
@@ -171,7 +175,7 @@ void rate_with_style(const ArenaBattles& battles, const Matrix<double>& features
     for (std::size_t k = 0; k < models; ++k) table.scores[k].score = sigmoid(ratings[k]);
     table.style.assign(fitted.begin() + static_cast<std::ptrdiff_t>(models + 1), fitted.end());
   } else {
-    for (std::size_t k = 0; k < models; ++k) table.scores[k].score = sigmoid(quantile(draws[k], 0.5));
+    for (std::size_t k = 0; k < models; ++k) table.scores[k].score = quantile(draws[k], 0.5);
     for (const std::vector<double>& style : styles) table.style.push_back(quantile(style, 0.5));
   }
 
