@@ -247,7 +247,8 @@ class InBrowser(unittest.TestCase):
     def test_a_lesson_by_keyboard(self):
         if "--teach" not in subprocess.run([BINARY, "serve", "--help"], capture_output=True, text=True).stdout:
             self.skipTest("this program has no --teach")
-        server = Server(BINARY, MODEL, "--head", self.head, "--teach", os.path.join(self.folder, "lessons.jsonl"))
+        server = Server(BINARY, MODEL, "--head", self.head, "--teach", os.path.join(self.folder, "lessons.jsonl"),
+                        "--max-tokens", "24")  # so that two turns fit into the model's context
         self.addCleanup(server.stop)
         for width in WIDTHS:
             with self.subTest(width=width):
