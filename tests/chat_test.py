@@ -68,7 +68,8 @@ class Chat(unittest.TestCase):
         model = pathlib.Path(__file__).resolve().parents[1] / "demo" / "model" / "tutor-3m-f16.gguf"
         process = subprocess.Popen([BINARY, "chat", "-m", model, "-n", "100000", "-t", "1", "--ignore-eos", "--temperature",
                                     "1"], cwd=self.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                   stderr=subprocess.PIPE)
+                                   stderr=subprocess.PIPE,
+                                   preexec_fn=lambda: os.nice(19))  # so that it still writes when Ctrl-C comes
         self.addCleanup(process.kill)
         try:
             for question in (b"What is a rebus?\n", b"And a hen?\n"):
