@@ -7,20 +7,18 @@ import sys
 
 
 def reason_in(output):
-    """Of a GoogleTest, what follows its remark; of another program, or of a kernel, the line that says it."""
+    """Of a GoogleTest, what follows its remark; of another program, its last line."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     for line, following in zip(lines, lines[1:] + [""]):
         if line.endswith("Skipped"):
             return following
-        if "does not have" in line:
-            return line
     return lines[-1] if lines else "no reason is given"
 
 
 def main():
     log = pathlib.Path(sys.argv[1]) / "Testing" / "Temporary" / "LastTest.log"
     skipped = {}
-    for block in re.split(r"^-{20,}$\n(?=\d+/\d+ Test)", log.read_text(errors="replace"), flags=re.MULTILINE):
+    for block in re.split(r"^(?=\d+/\d+ Testing: )", log.read_text(errors="replace"), flags=re.MULTILINE):
         if "Test Skipped." not in block and "[  SKIPPED ]" not in block:
             continue
         name = re.search(r'^"([^"]+)" (?:start|end) time', block, re.MULTILINE)
