@@ -56,7 +56,7 @@ serve: build
 test: setup
 	$(call configure_and_build,cpu,all)
 	@COALA_PYTHON="$$(tools/python_env.sh)" ctest --test-dir build --output-on-failure --schedule-random -j 2 \
-	  -LE real; status=$$?; python3 tests/skipped.py build; exit $$status
+	  --output-junit tests.xml -LE real; status=$$?; python3 tests/skipped.py build/tests.xml; exit $$status
 
 real: setup
 	$(call configure_and_build,cpu,all)

@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
-"""The tests of the last run of CTest that were skipped, each with its reason: tests/skipped.py BUILD"""
+"""The tests that CTest skipped, each with its reason: tests/skipped.py RESULTS.xml, which `ctest --output-junit` wrote"""
 
-import pathlib
-import re
 import sys
+import xml.etree.ElementTree
 
 
 def reason_in(output):
@@ -16,15 +15,10 @@ def reason_in(output):
 
 
 def main():
-    log = pathlib.Path(sys.argv[1]) / "Testing" / "Temporary" / "LastTest.log"
     skipped = {}
-    for block in re.split(r"^(?=\d+/\d+ Testing: )", log.read_text(errors="replace"), flags=re.MULTILINE):
-        if "Test Skipped." not in block and "[  SKIPPED ]" not in block:
-            continue
-        name = re.search(r'^"([^"]+)" (?:start|end) time', block, re.MULTILINE)
-        output = re.search(r"^Output:\n-+\n(.*?)^<end of output>", block, re.MULTILINE | re.DOTALL)
-        if name and output:
-            skipped.setdefault(reason_in(output.group(1)), []).append(name.group(1))
+    for test in xml.etree.ElementTree.parse(sys.argv[1]).getroot().iter("testcase"):
+        if test.find("skipped") is not None:
+            skipped.setdefault(reason_in(test.findtext("system-out") or ""), []).append(test.get("name"))
     if skipped:
         print("Skipped, and why:")
     for reason, names in sorted(skipped.items()):
