@@ -5,9 +5,11 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 
 QUESTION = "the hen and the inn"
@@ -100,3 +102,15 @@ def align(binary, model, folder, name, seed=0, token_rank=4):
     subprocess.run([binary, "align", "--model", model, "--data", path, "--out", os.path.join(folder, name), "--seed",
                     str(seed), "--quiet", "--token-rank", str(token_rank)], check=True, stdout=subprocess.DEVNULL)
     return os.path.join(folder, name, "head.safetensors")
+
+
+def start(case, binary, model):
+    """Gives a test class a folder, a head in it and a server with that head. Undone by stop()."""
+    case.folder = tempfile.mkdtemp(prefix="coala-serve-")
+    case.head = align(binary, model, case.folder, "hens")
+    case.server = Server(binary, model, "--head", case.head)
+
+
+def stop(case):
+    case.server.stop()
+    shutil.rmtree(case.folder)

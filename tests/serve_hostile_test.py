@@ -7,19 +7,17 @@ import concurrent.futures
 import json
 import os
 import random
-import shutil
 import signal
 import socket
 import struct
 import subprocess
 import sys
-import tempfile
 import time
 import unittest
 
 sys.dont_write_bytecode = True
 
-from coala_server import QUESTION, Server, align  # noqa: E402
+from coala_server import QUESTION, Server, start, stop  # noqa: E402
 
 CHAT = "/v1/chat/completions"
 
@@ -36,15 +34,12 @@ def statuses_in(answer):
 class Hostile(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.mkdtemp(prefix="coala-serve-")
-        cls.head = align(BINARY, MODEL, cls.folder, "hens")
-        cls.server = Server(BINARY, MODEL, "--head", cls.head)
+        start(cls, BINARY, MODEL)
         cls.body = json.dumps({"messages": [{"role": "user", "content": QUESTION}], "max_tokens": 4})
 
     @classmethod
     def tearDownClass(cls):
-        cls.server.stop()
-        shutil.rmtree(cls.folder)
+        stop(cls)
 
     def tearDown(self):
         health = self.server.json("/health")

@@ -8,15 +8,13 @@ import json
 import math
 import os
 import random
-import shutil
 import subprocess
 import sys
-import tempfile
 import unittest
 
 sys.dont_write_bytecode = True
 
-from coala_server import QUESTION, Server, align  # noqa: E402
+from coala_server import QUESTION, Server, align, start, stop  # noqa: E402
 
 DOCUMENTS = ["the hen 7", "a tree, maybe", "an inn", "the hen and the inn and the hen and the tree", "x"]
 
@@ -24,14 +22,11 @@ DOCUMENTS = ["the hen 7", "a tree, maybe", "an inn", "the hen and the inn and th
 class Rewards(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.mkdtemp(prefix="coala-serve-")
-        cls.head = align(BINARY, MODEL, cls.folder, "hens")
-        cls.server = Server(BINARY, MODEL, "--head", cls.head)
+        start(cls, BINARY, MODEL)
 
     @classmethod
     def tearDownClass(cls):
-        cls.server.stop()
-        shutil.rmtree(cls.folder)
+        stop(cls)
 
     def scored(self, items):
         """By `coala score`: [(prompt, response)] to [(score, probability)]."""

@@ -16,7 +16,7 @@ import unittest
 
 sys.dont_write_bytecode = True
 
-from coala_server import QUESTION, TOKENS, Server, align  # noqa: E402
+from coala_server import QUESTION, TOKENS, Server, align, start, stop  # noqa: E402
 
 ASKED = [{"role": "user", "content": QUESTION}]
 
@@ -28,14 +28,11 @@ def text_of(answer):
 class Kinds(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.mkdtemp(prefix="coala-serve-")
-        cls.head = align(BINARY, MODEL, cls.folder, "hens")
-        cls.server = Server(BINARY, MODEL, "--head", cls.head)
+        start(cls, BINARY, MODEL)
 
     @classmethod
     def tearDownClass(cls):
-        cls.server.stop()
-        shutil.rmtree(cls.folder)
+        stop(cls)
 
     def written(self, *arguments):
         said = subprocess.run([BINARY, "generate", "--model", MODEL, "--prompt", QUESTION, "--max-tokens", str(TOKENS),
