@@ -85,6 +85,15 @@ class Server:
         assert lines[-1] == "[DONE]", text
         return [json.loads(line) for line in lines[:-1]]
 
+    def rested(self):
+        """The health once nobody is served, or after ten seconds: an answer arrives before its place is given back."""
+        for _ in range(100):
+            health = self.json("/health")
+            if health["writing"] + health["waiting"] + health["items_waiting"] == 0:
+                break
+            time.sleep(0.1)
+        return health
+
     def stop(self):
         self.process.send_signal(signal.SIGINT)
         start = time.monotonic()

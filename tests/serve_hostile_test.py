@@ -42,12 +42,7 @@ class Hostile(unittest.TestCase):
         stop(cls)
 
     def tearDown(self):
-        health = self.server.json("/health")
-        for _ in range(100):
-            if health["writing"] + health["waiting"] + health["items_waiting"] == 0:
-                break
-            time.sleep(0.1)
-            health = self.server.json("/health")
+        health = self.server.rested()
         self.assertEqual((health["status"], health["writing"], health["waiting"], health["items_waiting"]),
                          ("ok", 0, 0, 0))
 
@@ -236,11 +231,7 @@ class Hostile(unittest.TestCase):
                 if i % 2:
                     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 client.close()
-        for _ in range(100):
-            health = self.server.json("/health")
-            if health["writing"] + health["waiting"] + health["items_waiting"] == 0:
-                break
-            time.sleep(0.05)
+        self.server.rested()
         self.assertGreater(self.server.metrics()["coala_dropped_total"], before + 8)
 
     def test_random_bytes(self):

@@ -197,7 +197,7 @@ class Teach(unittest.TestCase):
             self.assertEqual(lessons.result()["pairs"], 5)
             for reply in replies:
                 self.assertIn(reply.result()["choices"][0]["finish_reason"], ("stop", "length"))
-        self.assertEqual(server.json("/health")["writing"], 0)
+        self.assertEqual(server.rested()["writing"], 0)
 
 
 if __name__ == "__main__":
