@@ -312,7 +312,8 @@ TEST(Cli, InterruptIsStatus130AndResumes) {
   const std::vector<std::string> arguments{"extract",    "--model",      test_file("tiny-llama.gguf").string(),
                                            "--data",     pairs.string(), "--out",
                                            out.string(), "--threads",    "1"};
-  const int status = run_and_signal(arguments, SIGINT, std::chrono::milliseconds(150));
+  const int status =
+      run_and_signal(arguments, SIGINT, [&out] { return std::filesystem::exists(out.string() + ".parts"); });
   ASSERT_TRUE(WIFEXITED(status));
   EXPECT_EQ(WEXITSTATUS(status), 130);
   EXPECT_FALSE(std::filesystem::exists(out));

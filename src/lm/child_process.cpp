@@ -13,6 +13,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <ctime>
 #include <new>
 
 #include "core/error.h"
@@ -62,6 +63,14 @@ bool write_all(int to, const void* from, std::size_t bytes) {
 bool write_message_to(int to, std::string_view message) {
   const std::uint64_t size = message.size();
   return write_all(to, &size, sizeof size) && write_all(to, message.data(), message.size());
+}
+
+/// CPU time that a process has had.
+std::chrono::nanoseconds computing_time(pid_t process) {
+  clockid_t clock{};
+  timespec time{};
+  if (::clock_getcpuclockid(process, &clock) != 0 || ::clock_gettime(clock, &time) != 0) return {};
+  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
 }
 
 /// This thread does not get SIGPIPE while it lives, whatever the program that coala is a part of does with it.
@@ -185,9 +194,12 @@ void ChildProcess::send(std::string_view message) const {
   write_message_to(to_child_, message);  // a child that is gone is noticed when it does not answer
 }
 
-ChildProcess::Received ChildProcess::receive(std::string& message, std::chrono::milliseconds patience) const {
+ChildProcess::Received ChildProcess::receive(std::string& message, const Patience& patience) const {
   constexpr std::chrono::milliseconds kLook{100};
-  const Clock::time_point late = Clock::now() + patience;
+  const Clock::time_point late = Clock::now() + patience.in_all;
+  const auto computed_before = computing_time(child_);
+  auto computed = computed_before;
+  Clock::time_point computed_at = Clock::now();
   std::string all;  // the size of the message, then the message
   for (;;) {
     std::uint64_t size = 0;
@@ -202,6 +214,11 @@ ChildProcess::Received ChildProcess::receive(std::string& message, std::chrono::
     throw_if_interrupted();
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(late - Clock::now());
     if (left.count() <= 0) return Received::TooLate;
+    const auto computed_now = computing_time(child_);
+    if (computed_now - computed_before > patience.computing) return Received::TooLate;
+    if (computed_now > computed) computed_at = Clock::now();
+    if (Clock::now() - computed_at > patience.stall) return Received::Stalled;
+    computed = computed_now;
     pollfd ready{from_child_, POLLIN, 0};
     const int found = ::poll(&ready, 1, static_cast<int>(std::min(left, kLook).count()));
     if (found <= 0) continue;
@@ -221,6 +238,13 @@ std::string ChildProcess::end() const {
   }
   if (info.si_code != CLD_EXITED) return fmt::format("signal {}", info.si_status);
   return info.si_status == 0 ? "" : fmt::format("status {}", info.si_status);
+}
+
+ChildProcess::Received answer_of_child(const std::function<ChildProcess::Received()>& ask) {
+  constexpr int kChildren = 3;
+  auto received = ChildProcess::Received::Stalled;
+  for (int i = 0; i < kChildren && received == ChildProcess::Received::Stalled; ++i) received = ask();
+  return received;
 }
 
 MessageWriter& MessageWriter::add(std::string_view text) {

@@ -11,9 +11,21 @@
 
 namespace coala {
 
+/// How long an answer is waited for.
+struct Patience {
+  std::chrono::milliseconds in_all;
+  /// Of the child's own CPU time, so that other programs do not shorten it.
+  std::chrono::milliseconds computing;
+  /// Without any CPU time: longer than the child may wait for anything but a lock.
+  std::chrono::milliseconds stall{2000};
+};
+
 /// A child process with little memory, for code that is not ours on input that is not ours: a stack overflow, an
 /// assertion or an endless loop ends the child, and not this process. It and this process exchange messages. What
 /// happens to the child's memory is not seen here.
+///
+/// The child is a copy of this process without its other threads. A lock that one of them held at that moment is held
+/// in the child for good: it may stall, and is made anew then (answer_of_child).
 class ChildProcess {
  public:
   using Clock = std::chrono::steady_clock;
@@ -43,9 +55,9 @@ class ChildProcess {
   ChildProcess& operator=(const ChildProcess&) = delete;
 
   void send(std::string_view message) const;
-  enum class Received { Message, Ended, TooLate };
+  enum class Received { Message, Ended, TooLate, Stalled };
   /// @throws Error{Interrupted}
-  Received receive(std::string& message, std::chrono::milliseconds patience) const;
+  Received receive(std::string& message, const Patience& patience) const;
   /// Waits for a child that has ended; what ended it: "" for its own end, else such as "signal 11".
   std::string end() const;
 
@@ -53,6 +65,10 @@ class ChildProcess {
   pid_t child_ = -1;
   int to_child_ = -1, from_child_ = -1;
 };
+
+/// What a child answers, which is made anew, twice at most, when it stalls.
+/// @param ask  makes a child if there is none that lives, asks it, and says what it received
+ChildProcess::Received answer_of_child(const std::function<ChildProcess::Received()>& ask);
 
 /// A message of several texts.
 class MessageWriter {

@@ -21,7 +21,7 @@ void Grammar::Free::operator()(llama_sampler* sampler) const {
 namespace {
 
 constexpr std::size_t kMemory_bytes = std::size_t{1} << 29;
-constexpr std::chrono::seconds kPatience{10};
+constexpr Patience kPatience{std::chrono::seconds(60), std::chrono::seconds(10)};
 
 /// What the parser has written: where it gave up, before it repeats the text.
 std::string first_note(int notes) {
@@ -38,32 +38,34 @@ std::string first_note(int notes) {
 /// {m,n}, and writes what it does not understand to standard error.
 /// @returns  what is wrong with it; "" when nothing is
 std::string try_grammar(const Tokenizer& tokenizer, const std::string& text) {
-  const ChildProcess child(kMemory_bytes, [&](const ChildProcess::Port& port) {
-    const int notes = ::memfd_create("notes", 0);
-    if (notes >= 0) ::dup2(notes, STDERR_FILENO);
-    llama_sampler* sampler = llama_sampler_init_grammar(tokenizer.handle(), text.c_str(), "root");
-    std::string reason = sampler != nullptr ? "" : first_note(notes);
-    if (sampler == nullptr && reason.empty()) reason = llama_error();
-    if (sampler != nullptr) {
-      llama_sampler* copy = llama_sampler_clone(sampler);
-      llama_token_data token{0, 0, 0};
-      llama_token_data_array one{&token, 1, -1, false};
-      llama_sampler_apply(copy, &one);
-    } else if (reason.empty()) {
-      reason = "it cannot be understood";
-    }
-    port.send(reason);
-  });
   std::string reason;
-  switch (child.receive(reason, kPatience)) {
+  const auto received = answer_of_child([&] {
+    const ChildProcess child(kMemory_bytes, [&](const ChildProcess::Port& port) {
+      const int notes = ::memfd_create("notes", 0);
+      if (notes >= 0) ::dup2(notes, STDERR_FILENO);
+      llama_sampler* sampler = llama_sampler_init_grammar(tokenizer.handle(), text.c_str(), "root");
+      std::string fault = sampler != nullptr ? "" : first_note(notes);
+      if (sampler == nullptr && fault.empty()) fault = llama_error();
+      if (sampler != nullptr) {
+        llama_sampler* copy = llama_sampler_clone(sampler);
+        llama_token_data token{0, 0, 0};
+        llama_token_data_array one{&token, 1, -1, false};
+        llama_sampler_apply(copy, &one);
+      } else if (fault.empty()) {
+        fault = "it cannot be understood";
+      }
+      port.send(fault);
+    });
+    return child.receive(reason, kPatience);
+  });
+  switch (received) {
     case ChildProcess::Received::Message:
       return reason;
     case ChildProcess::Received::Ended:
       return "it is nested too deeply, or too large";
-    case ChildProcess::Received::TooLate:
+    default:
       return "it is too large";
   }
-  return reason;
 }
 
 }  // namespace

@@ -109,38 +109,42 @@ void try_model(const ModelFile& file, const std::string& hash) {
   if (folder && fs::exists(verdict, ignored)) return;
 
   const std::size_t bytes = fs::file_size(file.path);
-  const ChildProcess child(kMemory_bytes + 3 * bytes, [&](const ChildProcess::Port& port) {
-    g_child_out = port.out();
-    ggml_set_abort_callback(report_to_parent);
-    try {
-      const Backbone backbone(file, Backbone::Tried::Here);
-      evaluate_some(backbone);
-    } catch (const Error& error) {
-      // What we refuse, whoever loads it here gets too, and says so.
-      const bool ours = error.code() != ErrorCode::OutOfMemory && error.code() != ErrorCode::Internal;
-      port.send(MessageWriter().add(ours ? "refused" : "failed").add(error.what()).message());
-      return;
-    }
-    port.send(MessageWriter().add("well").message());
+  const auto time = kPatience + std::chrono::milliseconds(1000 * bytes / kSlowestDisk_bytesPerSecond);
+  std::string message, end;
+  const auto received = answer_of_child([&] {
+    const ChildProcess child(kMemory_bytes + 3 * bytes, [&](const ChildProcess::Port& port) {
+      g_child_out = port.out();
+      ggml_set_abort_callback(report_to_parent);
+      try {
+        const Backbone backbone(file, Backbone::Tried::Here);
+        evaluate_some(backbone);
+      } catch (const Error& error) {
+        // What we refuse, whoever loads it here gets too, and says so.
+        const bool ours = error.code() != ErrorCode::OutOfMemory && error.code() != ErrorCode::Internal;
+        port.send(MessageWriter().add(ours ? "refused" : "failed").add(error.what()).message());
+        return;
+      }
+      port.send(MessageWriter().add("well").message());
+    });
+    const auto result = child.receive(message, {.in_all = time, .computing = time, .stall = kPatience});
+    if (result == ChildProcess::Received::Ended) end = child.end();
+    return result;
   });
-  std::string message;
   const auto fail = [&](const std::string& what) {
     throw Error(ErrorCode::BadInput, fmt::format("llama.cpp cannot use {}: {}", file.path.string(), what),
                 "the file does not fit its architecture, or this version does not support it: convert it again with a "
                 "newer llama.cpp, or use another model");
   };
-  const auto patience = kPatience + std::chrono::milliseconds(1000 * bytes / kSlowestDisk_bytesPerSecond);
-  switch (child.receive(message, patience)) {
+  switch (received) {
     case ChildProcess::Received::TooLate:
-      fail(fmt::format("a few tokens are not evaluated after {} seconds", patience.count() / 1000));
+    case ChildProcess::Received::Stalled:
+      fail(fmt::format("a few tokens are not evaluated after {} seconds", time.count() / 1000));
       break;
-    case ChildProcess::Received::Ended: {
-      const std::string end = child.end();
+    case ChildProcess::Received::Ended:
       fail(end.starts_with("signal")
                ? fmt::format("it ends the process ({})", end)
                : fmt::format("it takes more than {} MB of memory", (kMemory_bytes + 3 * bytes) >> 20));
       break;
-    }
     case ChildProcess::Received::Message:
       break;
   }

@@ -16,7 +16,8 @@
 namespace coala {
 namespace {
 
-constexpr std::chrono::seconds kTimeLimit{5};
+constexpr std::chrono::seconds kTimeLimit{60};
+constexpr Patience kPatience{kTimeLimit, std::chrono::seconds(5)};
 // Memory for a conversation, most of which goes to copies of its texts; and for any.
 constexpr std::size_t kLeastMemory_bytes = std::size_t{1} << 25;
 constexpr std::size_t kMemoryPerByte = 24;
@@ -155,11 +156,12 @@ Error unusable(const std::string& what) {
 TemplateProcess::TemplateProcess(std::string source, std::string bos, std::string eos)
     : source_(std::move(source)), bos_(std::move(bos)), eos_(std::move(eos)) {
   const std::lock_guard lock(mutex_);
-  start();
   std::string hello;
-  if (process_->receive(hello, kTimeLimit) != ChildProcess::Received::Message) {
-    throw unusable("it does not come to an end");
-  }
+  const auto received = answer_of_child([&] {
+    start();
+    return process_->receive(hello, kPatience);
+  });
+  if (received != ChildProcess::Received::Message) throw unusable("it does not come to an end");
   MessageReader reader(hello);
   if (!reader.flag()) throw unusable(reader.text());
   supports_system_role_ = reader.flag();
@@ -187,33 +189,34 @@ void TemplateProcess::start() const {
   });
 }
 
-std::string TemplateProcess::ask(const std::string& question) const {
-  const std::lock_guard lock(mutex_);
+ChildProcess::Received TemplateProcess::try_to_ask(const std::string& question, std::string& answer) const {
   if (!process_) {
     start();
     std::string hello;
-    process_->receive(hello, kTimeLimit);
+    process_->receive(hello, kPatience);
   }
   process_->send(question);
+  const auto received = process_->receive(answer, kPatience);
+  if (received != ChildProcess::Received::Message) process_.reset();
+  return received;
+}
+
+std::string TemplateProcess::ask(const std::string& question) const {
+  const std::lock_guard lock(mutex_);
   std::string answer;
   try {
-    switch (process_->receive(answer, kTimeLimit)) {
-      case ChildProcess::Received::Message:
-        return answer;
-      case ChildProcess::Received::Ended:
-        failed_ = true;
-        process_.reset();
-        return MessageWriter().add_flag(false).add("it recurses too deeply, or takes too much memory").message();
-      case ChildProcess::Received::TooLate:
-        break;
-    }
+    const auto received = answer_of_child([&] { return try_to_ask(question, answer); });
+    if (received == ChildProcess::Received::Message) return answer;
+    failed_ = true;
+    return MessageWriter()
+        .add_flag(false)
+        .add(received == ChildProcess::Received::Ended ? "it recurses too deeply, or takes too much memory"
+                                                       : "it does not come to an end")
+        .message();
   } catch (...) {
     process_.reset();
     throw;
   }
-  failed_ = true;
-  process_.reset();
-  return MessageWriter().add_flag(false).add("it does not come to an end").message();
 }
 
 std::vector<TextPart> TemplateProcess::render(const TemplateRequest& request) const {

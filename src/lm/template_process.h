@@ -26,7 +26,7 @@ struct TemplateRequest {
 
 /// Renders conversations with a Jinja template in a process of its own, by llama.cpp's engine: a template is a program
 /// out of a file that somebody else made, and may loop, recurse or grow without end with any conversation. A
-/// conversation has five seconds, 256 MB and 16 MB of output.
+/// conversation has five seconds of CPU time, 256 MB and 16 MB of output.
 class TemplateProcess {
  public:
   /// @throws Error{BadInput} with the reason when the template cannot be parsed, or does not come to an end
@@ -42,6 +42,7 @@ class TemplateProcess {
 
  private:
   void start() const;
+  ChildProcess::Received try_to_ask(const std::string& question, std::string& answer) const;
   std::string ask(const std::string& question) const;
 
   std::string source_, bos_, eos_;
