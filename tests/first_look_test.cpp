@@ -17,7 +17,7 @@ namespace {
 
 using test::accuracy;
 
-constexpr std::size_t kWholeRows = 2 * kFirstRows;  // that are looked at at once
+constexpr std::size_t kWholeRows = kFirstRows + kFirstRows / 2;  // that are looked at at once
 constexpr std::size_t kMany = 3 * kWholeRows;
 
 double line(std::span<const float> x) {

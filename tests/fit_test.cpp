@@ -308,6 +308,42 @@ TEST(Fit, CandidatesAreJudgedAtTheirBestScale) {
   for (const Candidate& candidate : path) EXPECT_LE(candidate.held_out_loss, std::log(2.0) + 1e-12);
 }
 
+/// Begun where a gate could open beside the linear model, or at its end, the path leads where the whole path leads.
+TEST(Fit, APathBegunInItsMiddleIsAsGoodAsTheWholePath) {
+  const auto mostly_linear = [](std::span<const float> x) { return 2 * linear_truth(x) + 0.3 * bent_truth(x); };
+  const FeatureSet set = labelled_set(700, 12, mostly_linear, 29);
+  const TrainingRows rows(set, standardising_transform(set), Loss::Logistic, 5, 0);
+  ThreadPool pool(2);
+  const MomentSpectrum moments = row_moments(rows.design(), rows.targets().weights, pool);
+  const GatedMetric metric = gated_metric(gated_moments(rows.design(), rows.targets().weights, moments, pool));
+  const FitSettings settings;
+  SelectionCost cost;
+  std::vector<Candidate> linear_path;
+  const HeldOut linear = select_linear(rows, moments, 5, settings.rule, PathSearch::Close, {}, pool, linear_path, cost);
+  Random random(3);
+  Matrix<float> gates = test::normal_matrix(9, 12, random);
+  std::ranges::fill(gates.row(0), 0.0f);  // open in every row
+  GatedPath begun = gated_path(gates, linear, rows, metric, settings, pool, cost);
+  ASSERT_GT(begun.start, 0);
+  GatedPath whole = begun;
+  whole.start = 0;
+  GatedPath late = begun;  // from beyond the minimum back to stronger penalties
+  late.start = begun.length - 1;
+  std::vector<Candidate> taken;
+  std::vector<std::size_t> judged;
+  for (const GatedPath& points : {whole, begun, late}) {
+    std::vector<Candidate> path;
+    taken.push_back(
+        select_gated(gates, linear, points, rows, metric, settings, PathSearch::Close, {}, pool, path, cost).candidate);
+    judged.push_back(path.size());
+  }
+  // As far as the gap of these solves tells losses apart.
+  for (const Candidate& one : taken) {
+    EXPECT_NEAR(one.held_out_loss, taken[0].held_out_loss, kSelectionTolerance * taken[0].held_out_loss);
+  }
+  EXPECT_LT(judged[1], judged[0]);
+}
+
 TEST(Fit, OneStandardErrorTakesAStrongerPenalty) {
   const FeatureSet set = labelled_set(600, 20, linear_truth, 21);
   FitSettings settings;

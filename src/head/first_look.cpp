@@ -63,12 +63,12 @@ std::vector<std::size_t> all_rows(const FeatureSet& set) {
   return all;
 }
 
-/// `count` rows drawn at random, in their order; all of them when there are not twice as many. Of labelled rows enough
-/// of either class.
-std::vector<std::size_t> draw_rows(const FeatureSet& set, std::size_t count, std::uint64_t seed) {
+/// `count` rows drawn at random, in their order; all of them when there are no more than `enough`. Of labelled rows
+/// enough of either class.
+std::vector<std::size_t> draw_rows(const FeatureSet& set, std::size_t count, std::size_t enough, std::uint64_t seed) {
   constexpr std::ptrdiff_t kFewestOfAClass = 500;
   std::vector<std::size_t> taken = all_rows(set);
-  if (set.rows() <= 2 * count) return taken;
+  if (set.rows() <= enough) return taken;
   Random random(seed);
   std::vector<std::size_t> drawn = taken;
   for (std::size_t k = 0; k < count; ++k) std::swap(drawn[k], drawn[k + random.below(drawn.size() - k)]);
@@ -170,7 +170,7 @@ HeldOut Look::narrow(const HeldOut& of_all) const {
 
 std::optional<Look> first_look(const FeatureSet& set, const FeatureTransform& transform, const TrainingRows& rows,
                                int folds, std::uint64_t seed, ThreadPool& pool, SelectionCost& cost) {
-  std::vector<std::size_t> taken = draw_rows(set, kFirstRows, seed);
+  std::vector<std::size_t> taken = draw_rows(set, kFirstRows, kFirstRows + kFirstRows / 2, seed);
   const bool many_columns = rows.dimension() > kWholeDimensions;
   if (taken.size() == set.rows() && !many_columns) return std::nullopt;
   const Progress progress("first look at the rows");
@@ -197,7 +197,7 @@ std::optional<Look> first_look(const FeatureSet& set, const FeatureTransform& tr
 
 std::optional<Look> refining_look(const FeatureSet& set, const FeatureTransform& transform, const TrainingRows& rows,
                                   int folds, std::uint64_t seed, ThreadPool& pool) {
-  std::vector<std::size_t> taken = draw_rows(set, kRefiningRows, seed);
+  std::vector<std::size_t> taken = draw_rows(set, kRefiningRows, 2 * kRefiningRows, seed);
   if (taken.size() == set.rows()) return std::nullopt;
   std::optional<TrainingRows> some = rows_to_look_at(set, transform, rows, taken, nullptr, folds, seed, pool);
   if (!some) return std::nullopt;

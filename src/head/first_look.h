@@ -8,9 +8,9 @@
 
 namespace coala {
 
-/// Rows that a selection looks at first, where there are more than twice as many.
+/// Rows that a selection looks at first, where there are more than half as many again.
 inline constexpr std::size_t kFirstRows = 4096;
-/// Rows that gates are refined by, likewise.
+/// Rows that gates are refined by, where there are more than twice as many.
 inline constexpr std::size_t kRefiningRows = 16384;
 
 /// What a selection looks at where there are many rows or many columns, since it needs many fits and none of them

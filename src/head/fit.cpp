@@ -184,15 +184,6 @@ struct GatedRows {
   GatedMetric metric;
 };
 
-/// The smallest penalty at which every group is zero.
-double beta_max_of(const GatedRows& on, const Matrix<float>& gates, ThreadPool& pool, SelectionCost& cost) {
-  GatedOperator<float> f(on.rows->design(), gates.view(), pool);
-  GatedSolver solver(f, on.rows->targets(), on.metric, {.bias = !on.rows->pairwise()});
-  const double beta_max = solver.beta_max();
-  cost.add(f);
-  return beta_max;
-}
-
 /// Responses spread evenly over the rows, for gates to be drawn from. A few thousand tell gates apart.
 GateSample gate_sample(const TrainingRows& rows) {
   constexpr std::size_t kMostRows = 2000;
@@ -263,16 +254,17 @@ bool fit_gated(const FeatureSet& set, const TrainingRows& rows, std::optional<Lo
   cost.flops += moments.flops;
   GatedRows on{&first, gated_metric(moments)};
   const Deadline selected = deadline.share(kSelectionShare);
-  const double beta_max = beta_max_of(on, gates, pool, cost);
+  const HeldOut& rival = linear.at_first_look ? *linear.at_first_look : linear.selected;
+  const GatedPath points = gated_path(gates, rival, first, on.metric, settings, pool, cost);
   progress.reset();
   const bool more_rows = look && !look->has_all_rows();
   const HeldOut drawn =
-      select_gated(gates, beta_max, first, on.metric, settings, more_rows ? PathSearch::Coarse : PathSearch::Close,
+      select_gated(gates, rival, points, first, on.metric, settings, more_rows ? PathSearch::Coarse : PathSearch::Close,
                    selected, pool, result.path, cost);
   // Some of the rows say where to look, not whether gates pay; and gates that they have turned are no better than
   // drawn.
-  HeldOut best = more_rows ? drawn : refine_gated(drawn, first, on.metric, settings, selected, pool, result.path, cost);
-  const HeldOut& rival = linear.at_first_look ? *linear.at_first_look : linear.selected;
+  HeldOut best =
+      more_rows ? drawn : refine_gated(drawn, rival, first, on.metric, settings, selected, pool, result.path, cost);
   if (!more_rows && !is_better(best, rival, first, kClearly)) return false;
 
   Matrix<float> w = mean_of_folds(drawn.weights);

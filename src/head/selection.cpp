@@ -12,6 +12,7 @@
 #include "core/interrupt.h"
 #include "core/progress.h"
 #include "core/resources.h"
+#include "head/linear_fit.h"
 #include "solver/gates.h"
 
 namespace coala {
@@ -42,14 +43,46 @@ double error_of_folds(const HeldOut& held_out, const TrainingRows& rows, double 
   return folds.size() > 1 ? std::sqrt(scatter / static_cast<double>(folds.size() - 1)) : 0.0;
 }
 
-/// Of candidates from the strongest penalty downwards, the one that the rule takes.
-HeldOut take_by(SelectionRule rule, std::vector<HeldOut> candidates) {
-  const auto best =
-      std::ranges::min_element(candidates, {}, [](const HeldOut& one) { return one.candidate.held_out_loss; });
-  if (rule == SelectionRule::LowestLoss) return std::move(*best);
-  const double within = best->candidate.held_out_loss + best->candidate.held_out_error;
-  return std::move(*std::ranges::find_if(
-      candidates, [within](const HeldOut& one) { return one.candidate.held_out_loss <= within; }));
+/// Points of a path that have been judged, by their place on it, the strongest penalty first.
+using Judged = std::map<int, HeldOut>;
+
+/// The point with the lowest loss.
+Judged::const_iterator lowest(const Judged& judged) {
+  return std::ranges::min_element(judged, {}, [](const auto& point) { return point.second.candidate.held_out_loss; });
+}
+
+/// How a path is gone along.
+struct PathWalk {
+  int length;
+  int stride;
+  int turned;  ///< points above the lowest that end it on the side of weaker penalties
+};
+
+/// The next point to judge around the lowest loss: weaker than all until enough of them lie above it, then stronger
+/// than all when the strongest has the lowest loss, or is within a standard error of it and the rule asks. None when
+/// the minimum is found.
+std::optional<int> next_point(const Judged& judged, SelectionRule rule, const PathWalk& walk) {
+  const auto least = lowest(judged);
+  const auto& [first, strongest] = *judged.begin();
+  const int last = judged.rbegin()->first;
+  const auto above = static_cast<int>(std::distance(least, judged.end())) - 1;
+  if (above < walk.turned && last + walk.stride < walk.length) return last + walk.stride;
+  const Candidate& best = least->second.candidate;
+  const bool may_be_stronger = rule == SelectionRule::OneStandardError &&
+                               strongest.candidate.held_out_loss <= best.held_out_loss + best.held_out_error;
+  if ((least->first == first || may_be_stronger) && first >= walk.stride) return first - walk.stride;
+  return std::nullopt;
+}
+
+/// Of judged points, the one that the rule takes.
+HeldOut take_by(SelectionRule rule, Judged judged) {
+  const HeldOut& best = lowest(judged)->second;
+  const double within = rule == SelectionRule::LowestLoss
+                            ? best.candidate.held_out_loss
+                            : best.candidate.held_out_loss + best.candidate.held_out_error;
+  return std::move(std::ranges::find_if(judged, [within](const auto& point) {
+                     return point.second.candidate.held_out_loss <= within;
+                   })->second);
 }
 
 /// The factor in [0, kLargestScale] that makes the loss of the predictions least, by Newton's method on a convex
@@ -156,6 +189,10 @@ double sum(const std::vector<float>& values) {
   for (const float value : values) total += static_cast<double>(value);
   return total;
 }
+
+/// Ratio to beta_max at which the path of the gated program begins: above it every model is one short step away from
+/// the constant.
+constexpr double kPathStart = 0.5;
 
 /// Points in a row above the minimum that end a path. Those of the ridge are farther apart, and the weakest penalties
 /// cost the most iterations: they were above the minimum on all stored features.
@@ -283,6 +320,8 @@ namespace {
 
 // lambda / (sum of weights): features have variance 1, so the range spans "almost nothing" to "almost free".
 constexpr int kLinearLength = 13;
+/// Where a path begins: language models' features are best at 0.3 to 0.01.
+constexpr int kLinearStart = 4;
 double linear_ratio(int k) {
   constexpr double kLargest = 10;
   constexpr double kSmallest = 1e-5;
@@ -307,6 +346,13 @@ struct LinearFold {
         of_unseen(unseen.design, zero_gate.view(), pool),
         solver(of_seen, seen.targets, moments, !rows.pairwise()) {}
 };
+
+/// Weights of the gated program [P, d] that are a linear model's [1, d].
+Matrix<float> beside_linear(const Matrix<float>& linear, std::size_t groups) {
+  Matrix<float> w(groups, linear.cols());
+  std::ranges::copy(linear.row(0), w.row(0).begin());
+  return w;
+}
 
 /// All folds, and the points of the path that they have been judged at.
 class LinearPath {
@@ -348,44 +394,22 @@ class LinearPath {
 
   std::size_t folds() const { return folds_.size(); }
 
-  /// By their place on the path, the strongest penalty first.
-  const std::map<int, HeldOut>& judged() const { return judged_; }
+  const Judged& judged() const { return judged_; }
 
   HeldOut take(SelectionRule rule, SelectionCost& cost) {
     for (const LinearFold& fold : folds_) {
       cost.add(fold.of_seen);
       cost.add(fold.of_unseen);
     }
-    std::vector<HeldOut> candidates;
-    for (auto& [k, one] : judged_) candidates.push_back(std::move(one));
-    return take_by(rule, std::move(candidates));
+    return take_by(rule, std::move(judged_));
   }
 
  private:
   const TrainingRows* rows_;
   Matrix<float> zero_gate_;
   std::deque<LinearFold> folds_;  // solvers point into their folds
-  std::map<int, HeldOut> judged_;
+  Judged judged_;
 };
-
-/// The point with the lowest loss.
-std::map<int, HeldOut>::const_iterator lowest(const std::map<int, HeldOut>& judged) {
-  return std::ranges::min_element(judged, {}, [](const auto& point) { return point.second.candidate.held_out_loss; });
-}
-
-/// The next point to judge around the lowest loss: weaker than all when that is the weakest, stronger when it is the
-/// strongest, or the strongest is within a standard error of it and the rule asks. None when the minimum is found.
-std::optional<int> next_point(const std::map<int, HeldOut>& judged, SelectionRule rule) {
-  const auto least = lowest(judged);
-  const auto& [first, strongest] = *judged.begin();
-  const int last = judged.rbegin()->first;
-  if (least->first == last && last + 1 < kLinearLength) return last + 1;
-  const Candidate& best = least->second.candidate;
-  const bool may_be_stronger = rule == SelectionRule::OneStandardError &&
-                               strongest.candidate.held_out_loss <= best.held_out_loss + best.held_out_error;
-  if ((least->first == first || may_be_stronger) && first > 0) return first - 1;
-  return std::nullopt;
-}
 
 }  // namespace
 
@@ -396,18 +420,13 @@ HeldOut select_linear(const TrainingRows& rows, const MomentSpectrum& moments, i
   LinearPath points(rows, moments, folds, pool);
   Progress progress("linear model, choosing a penalty", kLinearLength * points.folds(), "fits");
   progress.may_end_early();
-  double least = std::numeric_limits<double>::infinity();
-  int above = 0;
-  const int turned_after = search == PathSearch::Close ? kLinearTurned : 1;
-  for (int k = 0; k < kLinearLength && above < turned_after; ++k) {
-    if (k > 0 && deadline.passed()) {
+  const PathWalk walk{kLinearLength, 1, search == PathSearch::Close ? kLinearTurned : 1};
+  for (std::optional<int> next = kLinearStart; next; next = next_point(points.judged(), rule, walk)) {
+    if (!points.judged().empty() && deadline.passed()) {
       cost.cut_short = true;
       break;
     }
-    const Candidate& candidate = points.judge_at(k, deadline, progress);
-    path.push_back(candidate);
-    above = candidate.held_out_loss > least ? above + 1 : 0;
-    least = std::min(least, candidate.held_out_loss);
+    path.push_back(points.judge_at(*next, deadline, progress));
   }
   HeldOut best = points.take(rule, cost);
   cost.seconds += monotonic_s() - start_s;
@@ -424,7 +443,7 @@ HeldOut settle_linear(const HeldOut& start, const TrainingRows& rows, const Mome
   const auto distance = [&](int k) { return std::abs(std::log(linear_ratio(k) / start.candidate.penalty_ratio)); };
   int k = 0;
   while (k + 1 < kLinearLength && distance(k + 1) < distance(k)) ++k;
-  for (std::optional<int> next = k; next; next = next_point(points.judged(), rule)) {
+  for (std::optional<int> next = k; next; next = next_point(points.judged(), rule, {kLinearLength, 1, 1})) {
     if (!points.judged().empty() && deadline.passed()) {
       cost.cut_short = true;
       break;
@@ -446,39 +465,54 @@ HeldOut settle_linear(const HeldOut& start, const TrainingRows& rows, const Mome
   return best;
 }
 
-HeldOut select_gated(const Matrix<float>& gates, double beta_max, const TrainingRows& rows, const GatedMetric& metric,
-                     const FitSettings& settings, PathSearch search, const Deadline& deadline, ThreadPool& pool,
-                     std::vector<Candidate>& path, SelectionCost& cost) {
+double GatedPath::ratio(int k) const {
+  return length > 1 ? kPathStart * std::pow(end / kPathStart, static_cast<double>(k) / (length - 1)) : kPathStart;
+}
+
+GatedPath gated_path(const Matrix<float>& gates, const HeldOut& linear, const TrainingRows& rows,
+                     const GatedMetric& metric, const FitSettings& settings, ThreadPool& pool, SelectionCost& cost) {
+  GatedOperator<float> f(rows.design(), gates.view(), pool);
+  GatedSolver solver(f, rows.targets(), metric, {.bias = !rows.pairwise()});
+  GatedPath points{solver.beta_max(), settings.path_end, settings.path_length, 0};
+  solver.start_from(beside_linear(mean_of_folds(linear.weights), gates.rows()));
+  const double opens = solver.opening_beta();
+  while (points.start + 1 < points.length && points.ratio(points.start) * points.beta_max > opens) ++points.start;
+  cost.add(f);
+  return points;
+}
+
+HeldOut select_gated(const Matrix<float>& gates, const HeldOut& linear, const GatedPath& points,
+                     const TrainingRows& rows, const GatedMetric& metric, const FitSettings& settings,
+                     PathSearch search, const Deadline& deadline, ThreadPool& pool, std::vector<Candidate>& path,
+                     SelectionCost& cost) {
   const double start_s = monotonic_s();
-  constexpr double kPathStart = 0.5;  // above it every model is one short step away from the constant
   std::deque<GatedFold> folds = gated_folds(rows, settings.folds);
-  for (GatedFold& fold : folds) fold.start(gates, nullptr, metric, gated_settings(rows, gates.rows(), 1), pool, cost);
+  for (std::size_t k = 0; k < folds.size(); ++k) {
+    const Matrix<float> w = beside_linear(linear.weights[k], gates.rows());
+    folds[k].start(gates, &w, metric, gated_settings(rows, gates.rows(), 1), pool, cost);
+  }
 
   Progress progress("gated program, choosing a penalty",
-                    (static_cast<std::size_t>(settings.path_length) + kMostLighter) * folds.size(), "fits");
+                    (static_cast<std::size_t>(points.length) + kMostLighter) * folds.size(), "fits");
   progress.may_end_early();
-  std::vector<HeldOut> candidates;
-  std::size_t least = 0;  // the candidate with the lowest loss
-  int above = 0;
+  Judged judged;
   const int stride = search == PathSearch::Close ? 1 : 2;
-  for (int k = 0; k < settings.path_length && above * stride < kTurned; k += stride) {
-    if (k > 0 && deadline.passed()) {
+  const PathWalk walk{points.length, stride, search == PathSearch::Close ? kTurned : 1};
+  for (std::optional<int> next = points.start; next; next = next_point(judged, settings.rule, walk)) {
+    if (!judged.empty() && deadline.passed()) {
       cost.cut_short = true;
       break;
     }
     Candidate candidate;
-    const double position = settings.path_length > 1 ? static_cast<double>(k) / (settings.path_length - 1) : 0.0;
-    candidate.penalty_ratio = kPathStart * std::pow(settings.path_end / kPathStart, position);
-    candidate.penalty = candidate.penalty_ratio * beta_max;
+    candidate.penalty_ratio = points.ratio(*next);
+    candidate.penalty = candidate.penalty_ratio * points.beta_max;
     // No rule takes a weaker penalty that is behind.
-    HeldOut one = evaluate(folds, candidate, rows, deadline, path, progress, 0, k > 0 ? &candidates[least] : nullptr);
-    const bool better = k == 0 || is_lower(one, candidates[least]);
-    above = better ? 0 : above + 1;
-    if (one.candidate.held_out_loss == kGivenUp) continue;
-    candidates.push_back(std::move(one));
-    if (better) least = candidates.size() - 1;
+    const bool may_give_up =
+        !judged.empty() && (settings.rule == SelectionRule::LowestLoss || *next > judged.begin()->first);
+    const HeldOut* const rival = may_give_up ? &lowest(judged)->second : nullptr;
+    judged.emplace(*next, evaluate(folds, candidate, rows, deadline, path, progress, 0, rival));
   }
-  HeldOut best = take_by(settings.rule, std::move(candidates));
+  HeldOut best = take_by(settings.rule, std::move(judged));
   // One penalty for all groups shrinks the linear model as much as what is added to it.
   while (best.candidate.linear_weight > kLightest && !deadline.passed()) {
     Candidate lighter = best.candidate;
@@ -537,10 +571,14 @@ class GatedSearch {
   }
 
   /// Turns the gates towards the weights until the held-out loss has not fallen kTurned times in a row; the best.
-  HeldOut refine(HeldOut best, Progress& progress) {
+  /// @param rival  what the best must come before: the search ends where rounds such as the first would not be enough
+  HeldOut refine(HeldOut best, const HeldOut& rival, Progress& progress) {
     HeldOut last = best;
+    const double behind = best.candidate.held_out_loss - rival.candidate.held_out_loss;
     for (int round = 0, above = 0; round < kMostRounds && above < kTurned && !late(); ++round) {
-      last = turn(last, progress);
+      HeldOut next = turn(last, progress, above + 1 == kTurned ? &best : nullptr);
+      if (round == 0 && behind > kMostRounds * (last.candidate.held_out_loss - next.candidate.held_out_loss)) break;
+      last = std::move(next);
       above = is_lower(last, best) ? 0 : above + 1;
       if (above == 0) best = last;
     }
@@ -597,15 +635,16 @@ class GatedSearch {
 
 }  // namespace
 
-HeldOut refine_gated(HeldOut best, const TrainingRows& rows, const GatedMetric& metric, const FitSettings& settings,
-                     const Deadline& deadline, ThreadPool& pool, std::vector<Candidate>& path, SelectionCost& cost) {
+HeldOut refine_gated(HeldOut best, const HeldOut& linear, const TrainingRows& rows, const GatedMetric& metric,
+                     const FitSettings& settings, const Deadline& deadline, ThreadPool& pool,
+                     std::vector<Candidate>& path, SelectionCost& cost) {
   const double start_s = monotonic_s();
   GatedSearch search(rows, metric, gated_folds(rows, settings.folds), deadline, pool, path, cost);
   std::optional<Progress> progress;
   progress.emplace("gated program, refining gates", static_cast<std::size_t>(GatedSearch::kMostRounds) * search.folds(),
                    "fits");
   progress->may_end_early();
-  best = search.refine(std::move(best), *progress);
+  best = search.refine(std::move(best), linear, *progress);
   if (best.candidate.refinements > 0 && !search.late()) {
     progress.emplace("gated program, penalty of the refined gates");
     const HeldOut refined = best;

@@ -49,17 +49,36 @@ HeldOut select_linear(const TrainingRows& rows, const MomentSpectrum& moments, i
                       PathSearch search, const Deadline& deadline, ThreadPool& pool, std::vector<Candidate>& path,
                       SelectionCost& cost);
 
-/// The same for the gated program, from half of beta_max downwards; the path ends when the held-out loss has turned. At
-/// its best point the linear group's penalty is halved for as long as the held-out loss falls.
+/// The penalties of the gated program, a geometric path from half of beta_max downwards.
+struct GatedPath {
+  double beta_max;
+  double end;  ///< ratio to beta_max of the last
+  int length;
+  int start;  ///< place of the first that is judged
+
+  double ratio(int k) const;
+};
+
+/// The path begins where a gate could open beside the linear model: stronger penalties give it alone, and shrunk.
+/// @param linear  of the same rows and folds
+GatedPath gated_path(const Matrix<float>& gates, const HeldOut& linear, const TrainingRows& rows,
+                     const GatedMetric& metric, const FitSettings& settings, ThreadPool& pool, SelectionCost& cost);
+
+/// The same for the gated program, from the start of its path to weaker penalties, and to stronger ones when it has the
+/// lowest loss. At the best point the linear group's penalty is halved for as long as the held-out loss falls.
+/// @param linear  whose weights every fold starts from
 /// @param search  how closely: a path that is settled on more rows has every second point only
-HeldOut select_gated(const Matrix<float>& gates, double beta_max, const TrainingRows& rows, const GatedMetric& metric,
-                     const FitSettings& settings, PathSearch search, const Deadline& deadline, ThreadPool& pool,
-                     std::vector<Candidate>& path, SelectionCost& cost);
+HeldOut select_gated(const Matrix<float>& gates, const HeldOut& linear, const GatedPath& points,
+                     const TrainingRows& rows, const GatedMetric& metric, const FitSettings& settings,
+                     PathSearch search, const Deadline& deadline, ThreadPool& pool, std::vector<Candidate>& path,
+                     SelectionCost& cost);
 
 /// Goes on from `best`: refines each fold's gates by its own weights (no row's label reaches the gates it is judged
 /// with) for as long as the held-out loss falls, then looks for a better penalty with these gates.
-HeldOut refine_gated(HeldOut best, const TrainingRows& rows, const GatedMetric& metric, const FitSettings& settings,
-                     const Deadline& deadline, ThreadPool& pool, std::vector<Candidate>& path, SelectionCost& cost);
+/// @param linear  what it must come before
+HeldOut refine_gated(HeldOut best, const HeldOut& linear, const TrainingRows& rows, const GatedMetric& metric,
+                     const FitSettings& settings, const Deadline& deadline, ThreadPool& pool,
+                     std::vector<Candidate>& path, SelectionCost& cost);
 
 /// Goes on from what a selection on fewer rows or columns has taken (fold by fold, as weights of these columns): judges
 /// its penalty on these rows, then stronger and weaker ones, on the same path, until the minimum lies between two

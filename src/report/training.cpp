@@ -46,6 +46,7 @@ std::string path_plot(const Json& path) {
           point->at("gate_refinements").get<int>() == 0 && point->at("linear_weight").get<double>() == 1;
       (on_path ? line : others).emplace_back(x, loss);
     }
+    std::ranges::sort(line);  // a path is judged from its middle
     plot.line(line, family.mark);
     plot.dots(line, family.mark, "fill", 2);
     plot.dots(others, family.mark, "ring", 3);

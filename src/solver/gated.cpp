@@ -123,12 +123,24 @@ double GatedSolver::bias_for(std::span<const float> z, double start) const {
   return settings_.bias ? optimal_bias(*targets_, z, start, f_->pool()) : 0.0;
 }
 
-double GatedSolver::beta_max() {
-  const std::vector<float> zero(f_->rows(), 0.0f);
+Matrix<float> GatedSolver::gradient_at(std::span<const float> z, double bias) {
   std::vector<float> theta(f_->rows());
-  loss_derivatives(*targets_, zero, bias_for(zero, 0.0), theta, f_->pool());
+  loss_derivatives(*targets_, z, bias, theta, f_->pool());
   Matrix<float> gradient(f_->groups(), f_->dimension());
   f_->adjoint(theta, gradient.view());
+  return gradient;
+}
+
+double GatedSolver::beta_max() {
+  const std::vector<float> zero(f_->rows(), 0.0f);
+  return largest_norm(gradient_at(zero, bias_for(zero, 0.0)));
+}
+
+double GatedSolver::opening_beta() {
+  Matrix<float> gradient = gradient_at(current_.z, current_.bias);
+  for (std::size_t p = 0; p < f_->groups(); ++p) {
+    if (norm(current_.w.row(p)) > 0) std::ranges::fill(gradient.row(p), 0.0f);
+  }
   return largest_norm(gradient);
 }
 

@@ -38,6 +38,9 @@ class GatedSolver {
 
   /// The smallest beta at which all weights are zero: max_p ||F_p' loss'(b0)|| / c_p.
   double beta_max();
+  /// The smallest beta at which no further group opens beside the current weights: max ||F_p' loss'(F w + b)|| / c_p
+  /// over the groups that are zero.
+  double opening_beta();
   /// Solves at `beta` from the current weights. After the deadline it makes one more iteration and checks its gap.
   /// @throws Error{BadInput} when the numbers overflow
   SolveInfo solve(double beta, double tolerance, const Deadline& deadline = {});
@@ -61,6 +64,7 @@ class GatedSolver {
   double penalty(const Matrix<float>& w) const;              ///< sum_p c_p ||w_p||
   double largest_norm(const Matrix<float>& gradient) const;  ///< max_p ||gradient_p|| / c_p
   double bias_for(std::span<const float> z, double start) const;
+  Matrix<float> gradient_at(std::span<const float> z, double bias);  ///< [P, d]; one pass
   /// Gap at the current point with its bias at the optimum; leaves gradient and derivatives there in `at`. One pass.
   double evaluate_gap(double beta, Point& at, SolveInfo& info);
   /// Gap of a point whose loss, derivatives and gradient are known, at its best bias. No pass.
