@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <memory>
 #include <optional>
@@ -29,10 +28,6 @@ constexpr double kTokenShare = 0.8;
 
 /// Rows of a program have no more than so many columns' worth of length: see scales_of().
 constexpr std::size_t kLongest = 1024;
-
-/// How long the sums of tokens alone are made, over those of tokens in their context: what is longer has the lighter
-/// penalty. Tried one after the other.
-constexpr std::array kBiasLengths{1.0, 4.0};
 
 /// Where a program's numbers stand among a response's sums.
 struct Columns {
@@ -158,11 +153,8 @@ FittedProgram fit_program(const FeatureSet& set, const RowLengths& lengths, bool
   return fitted;
 }
 
-/// How far the program can be relied on: 2 a - 1 for its accuracy a on rows that its folds had not seen, pulled towards
-/// a coin's by as much as ten prompts weigh, since few may be right by chance. Of labelled rows both labels count
-/// alike.
-double reliability_of(const FittedProgram& fitted, const FeatureSet& set) {
-  constexpr double kPriorPrompts = 10;
+/// By the rows that the program's folds had not seen. Of labelled rows both labels count alike.
+double held_out_reliability(const FittedProgram& fitted, const FeatureSet& set) {
   const TrainingRows& rows = *fitted.rows;
   double right[2] = {};
   double all[2] = {};
@@ -179,8 +171,8 @@ double reliability_of(const FittedProgram& fitted, const FeatureSet& set) {
     accuracy += right[kind] / all[kind];
     ++kinds;
   }
-  const auto prompts = static_cast<double>(std::set<std::int64_t>(set.prompt_id.begin(), set.prompt_id.end()).size());
-  return std::max(0.0, (2 * accuracy / kinds - 1) * prompts / (prompts + kPriorPrompts));
+  const std::set<std::int64_t> prompts(set.prompt_id.begin(), set.prompt_id.end());
+  return reliability_of(accuracy / kinds, prompts.size());
 }
 
 }  // namespace
@@ -209,10 +201,10 @@ TokenFit fit_token_head(const FeatureSet& all_rows, const TokenFitSettings& sett
   const ProgressPart part("token head without context");
   FittedProgram alone = fit_program(set, lengths, true, 1, settings, deadline, pool);
   TokenFit fit;
-  fit.reliability = reliability_of(*best, set);
+  fit.reliability = held_out_reliability(*best, set);
   fit.bias_does = best->program.chosen.held_out_loss >= alone.program.chosen.held_out_loss;
   if (is_better(alone.held_out, best->held_out, *best->rows, kClearly)) {
-    fit.reliability = reliability_of(alone, set);
+    fit.reliability = held_out_reliability(alone, set);
     std::ranges::fill(best->program.weights, 0.0);
     std::ranges::copy(alone.program.weights, best->program.weights.end() - static_cast<std::ptrdiff_t>(basis.rank()));
     best->program.chosen = alone.program.chosen;

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <map>
 #include <set>
@@ -18,8 +17,6 @@
 namespace coala {
 namespace {
 
-/// How long the sums of tokens alone are made, over those of tokens in their context; see fit_token_head().
-constexpr std::array kBiasLengths{1.0, 4.0};
 /// Penalties, over the mean square of a lesson: from one that lets nothing be learnt to one that lets all be.
 constexpr double kStrongest = 30;
 constexpr double kStep = 3;
@@ -27,8 +24,6 @@ constexpr int kPenalties = 10;
 /// From so many lessons on the choice of the last solution is only followed by its neighbours, but now and then.
 constexpr std::size_t kFew = 100;
 constexpr std::size_t kNowAndThen = 50;
-/// Prompts that a coin's accuracy weighs: few may be right by chance.
-constexpr double kPriorPrompts = 10;
 
 double penalty_at(int place) {
   return kStrongest * std::pow(kStep, -place);
@@ -336,8 +331,8 @@ Learned TokenLearner::learn() {
   for (std::size_t i = 0; i < lessons_.size(); ++i) {
     learned.right.push_back(right_share(lessons_[i].label * learned.foreseen[i]));
   }
-  const auto count = static_cast<double>(std::set<std::int64_t>(prompts_.begin(), prompts_.end()).size());
-  learned.reliability = std::max(0.0, (2 * best->accuracy - 1) * count / (count + kPriorPrompts));
+  const std::set<std::int64_t> prompts(prompts_.begin(), prompts_.end());
+  learned.reliability = reliability_of(best->accuracy, prompts.size());
   const double strength = prior_.empty() ? certain * strength_ * std::sqrt((1 + learned.reliability) / 2) : strength_;
   learned.head.weights = head_weights(basis_, best_weights, strength);
   const std::span<const double> alone = std::span<const double>(best_weights).last(r);

@@ -40,6 +40,12 @@ std::vector<double> constant_direction(const TokenBasis& basis) {
 
 }  // namespace
 
+double reliability_of(double accuracy, std::size_t prompts) {
+  constexpr double kPriorPrompts = 10;
+  const auto count = static_cast<double>(prompts);
+  return std::max(0.0, (2 * accuracy - 1) * count / (count + kPriorPrompts));
+}
+
 double sample_strength(const TokenBasis& basis, std::span<const double> weights) {
   const std::size_t r = basis.rank();
   const std::span<const double> bias = weights.last(r);

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <span>
 
 #include "core/matrix.h"
@@ -16,6 +18,14 @@ inline constexpr double kTokenUnit = 0.5;
 /// its words (1.5 of them at a time) breaks at a divergence that one with a choice of seven does not notice
 /// (docs/guidance.md, The scale).
 inline constexpr double kGuidanceBudget = 0.1;
+
+/// How long the sums of tokens alone are made, over those of tokens in their context: what is longer has the lighter
+/// penalty. Tried one after the other.
+inline constexpr std::array kBiasLengths{1.0, 4.0};
+
+/// How far a head can be relied on, 0 to 1: 2 a - 1 for its accuracy a on prompts that it has not seen, pulled towards
+/// a coin's by as much as ten prompts weigh, since few may be right by chance.
+double reliability_of(double accuracy, std::size_t prompts);
 
 /// The root mean square of what weights say of the tokens of the basis' sample, without what the model expects of it.
 /// @param weights  [r r + r] of both kinds of sums, or [r] of tokens alone

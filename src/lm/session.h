@@ -111,7 +111,6 @@ class Session {
   /// The same as llama.cpp's own memory sees it, which knows a dropped copy by what it still shares.
   std::size_t held_tokens(int sequence) const;
   const SessionCounts& counts() const { return counts_; }  ///< since construction
-  std::size_t cells() const { return options_.cells; }
   /// Those of the last evaluation, for what follows it; null: none of ours, or nothing is evaluated yet.
   ThreadPool* threads() const { return threads_; }
 

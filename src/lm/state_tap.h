@@ -15,7 +15,6 @@ class StateTap {
   /// Has the context that is made from these parameters report its nodes here, and on to whom they name already.
   void attach(llama_context_params& params);
   void begin(bool active);  ///< before an evaluation
-  bool taken() const { return fired_ == 1; }
   /// @return  state of an output [d]; empty when there is none
   std::span<const float> state(std::size_t row, std::size_t dimension) const;
 
