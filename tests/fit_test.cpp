@@ -311,7 +311,7 @@ TEST(Fit, CandidatesAreJudgedAtTheirBestScale) {
 /// Begun where a gate could open beside the linear model, or at its end, the path leads where the whole path leads.
 TEST(Fit, APathBegunInItsMiddleIsAsGoodAsTheWholePath) {
   const auto mostly_linear = [](std::span<const float> x) { return 2 * linear_truth(x) + 0.3 * bent_truth(x); };
-  const FeatureSet set = labelled_set(700, 12, mostly_linear, 29);
+  const FeatureSet set = labelled_set(1100, 12, mostly_linear, 29);
   const TrainingRows rows(set, standardising_transform(set), Loss::Logistic, 5, 0);
   ThreadPool pool(2);
   const MomentSpectrum moments = row_moments(rows.design(), rows.targets().weights, pool);

@@ -322,6 +322,9 @@ namespace {
 constexpr int kLinearLength = 13;
 /// Where a path begins: language models' features are best at 0.3 to 0.01.
 constexpr int kLinearStart = 4;
+/// Of fewer rows the held-out loss may have several minima, and fits cost next to nothing: paths begin at their strong
+/// end, so that the strongest penalty that does as well is seen.
+constexpr std::size_t kFewRows = 1024;
 double linear_ratio(int k) {
   constexpr double kLargest = 10;
   constexpr double kSmallest = 1e-5;
@@ -421,7 +424,8 @@ HeldOut select_linear(const TrainingRows& rows, const MomentSpectrum& moments, i
   Progress progress("linear model, choosing a penalty", kLinearLength * points.folds(), "fits");
   progress.may_end_early();
   const PathWalk walk{kLinearLength, 1, search == PathSearch::Close ? kLinearTurned : 1};
-  for (std::optional<int> next = kLinearStart; next; next = next_point(points.judged(), rule, walk)) {
+  const int start = rows.rows() < kFewRows ? 0 : kLinearStart;
+  for (std::optional<int> next = start; next; next = next_point(points.judged(), rule, walk)) {
     if (!points.judged().empty() && deadline.passed()) {
       cost.cut_short = true;
       break;
@@ -475,7 +479,7 @@ GatedPath gated_path(const Matrix<float>& gates, const HeldOut& linear, const Tr
   GatedSolver solver(f, rows.targets(), metric, {.bias = !rows.pairwise()});
   GatedPath points{solver.beta_max(), settings.path_end, settings.path_length, 0};
   solver.start_from(beside_linear(mean_of_folds(linear.weights), gates.rows()));
-  const double opens = solver.opening_beta();
+  const double opens = rows.rows() < kFewRows ? points.beta_max : solver.opening_beta();
   while (points.start + 1 < points.length && points.ratio(points.start) * points.beta_max > opens) ++points.start;
   cost.add(f);
   return points;
