@@ -121,7 +121,7 @@ class Hostile(unittest.TestCase):
                               (head_of("/" + "x" * 20_000, "GET"), (414, 404, 400)),
                               (head_of("/health", "GET", lines=("X: " + "y" * 100_000,)), (400, 431)),
                               (head_of("/health", "GET", lines=[f"X{i}: y" for i in range(20_000)]), (431,)),
-                              (head_of("/health", "GET", lines=("Range: bytes=0-1",)), (200, 206)),
+                              (head_of("/health", "GET", lines=("Range: bytes=0-1",)), (200,)),
                               (head_of("/health", "GET", version="HTTP/1.0", host=None), (200,))):
             answer = self.server.raw(sent)
             self.assertEqual(len(statuses_in(answer)), 1, answer)

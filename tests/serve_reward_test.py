@@ -173,6 +173,7 @@ class Rewards(unittest.TestCase):
                                   ("/v1/score", {"queries": "x", "documents": ["a"] * 1025}, "documents"),
                                   ("/v1/score", {"queries": "x", "documents": ["a"], "truncate": 7}, "truncate"),
                                   ("/rerank", {"query": "x", "documents": [{"title": "a"}]}, "documents"),
+                                  ("/rerank", {"query": "x", "documents": [{"text": None}]}, "documents"),
                                   ("/rerank", {"query": "x", "documents": ["a"], "top_n": 0}, "top_n"),
                                   ("/get_reward", {"prompts": ["x"]}, "query"),
                                   ("/get_reward", {"query": ["x", "y"], "prompts": ["x"]}, "prompts"),
@@ -183,6 +184,7 @@ class Rewards(unittest.TestCase):
             error = self.server.json(path, body, 400)["error"]
             self.assertEqual(error["param"].split("[")[0], param, (path, body, error))
         self.server.json("/v1/score", {"queries": "x", "documents": "y", "model": "gpt-4"}, 404)
+        self.server.json("/rerank", {"query": "x" * 100_000, "documents": ["a"] * 1024}, 413)  # 100 MB together
         answer = self.server.json("/v1/score", {"queries": "x", "documents": "y", "priority_class": 1})
         self.assertIn("priority_class", answer["warnings"][0])
 

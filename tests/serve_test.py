@@ -193,6 +193,8 @@ class Serve(unittest.TestCase):
         wrong = [("", 400), ("{", 400), ("[1]", 400), (b'{"messages": "\xff"}', 400), ("[" * 100_000, 400), ({}, 400),
                  ({"messages": []}, 400), ({"messages": [{"role": "cook", "content": "x"}]}, 400),
                  ({"messages": [{"role": "user"}]}, 400), ({"messages": [7]}, 400),
+                 ({"messages": [{"role": None, "content": "x"}]}, 400),
+                 ({"messages": [{"role": "user", "content": [{"type": "text", "text": None}]}]}, 400),
                  ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": "x"}]}]}, 400),
                  ({"messages": message, "temperature": "hot"}, 400), ({"messages": message, "temperature": -1}, 400),
                  ({"messages": message, "top_p": 2}, 400), ({"messages": message, "n": 0}, 400),
@@ -219,6 +221,10 @@ class Serve(unittest.TestCase):
                                      ("/v1/models", "DELETE", 405), ("/health", "POST", 405)):
             self.assertEqual(self.server.ask(path, method=method)[0], status)
         self.assertEqual(self.server.ask(chat, b"x" * (9 << 20))[0], 413)
+        self.assertEqual(self.server.ask(chat, b"no gzip", {"Content-Encoding": "gzip"})[0], 400)
+        # A range would come back as often as it is asked for, under a status that promises the whole.
+        whole = self.server.ask("/chat.js")[1]
+        self.assertEqual(self.server.ask("/chat.js", headers={"Range": "bytes=" + ",".join(["-"] * 1000)}), (200, whole))
         packed = gzip.compress(b" " * (50 << 20))
         self.assertEqual(self.server.ask(chat, packed, {"Content-Encoding": "gzip"})[0], 413)
         self.assertEqual(self.server.ask("/v1/other", b"x")[0], 404)

@@ -196,6 +196,8 @@ struct HttpServer::Routes {
   /// What is decided before a body is read. False: it is answered.
   bool may_come_in(const httplib::Request& request, httplib::Response& response) {
     ConnectionServer::head_is_read();
+    // The library would answer with as many copies as a header has ranges, before anybody has shown a key.
+    const_cast<httplib::Request&>(request).ranges.clear();
     const std::string id = request.get_header_value(kRequestId);
     response.set_header(kRequestId, is_plain_word(id) ? id : fmt::format("coala-{}", ++asked));
     const std::string methods = methods_at(request.path);
@@ -251,13 +253,16 @@ struct HttpServer::Routes {
   static std::string body_of(const httplib::Request& request, const httplib::ContentReader& read) {
     if (request.is_multipart_form_data()) throw RequestError(400, "invalid_json", "the request is no JSON object");
     std::string body;
+    bool fits = true;
     const bool is_whole = read([&](const char* data, std::size_t size) {
-      if (body.size() + size > kLargestBody_bytes) return false;
-      body.append(data, size);
-      return true;
+      fits = body.size() + size <= kLargestBody_bytes;
+      if (fits) body.append(data, size);
+      return fits;
     });
+    if (!fits) throw RequestError(413, "body_too_large", "the request is larger than 8 MB");
     if (!is_whole) {
-      throw RequestError(413, "body_too_large", "the request is cut off, or larger than 8 MB");
+      throw RequestError(400, "bad_request",
+                         "the request is cut off, comes too slowly, or is not packed as its headers say");
     }
     return body;
   }

@@ -50,6 +50,7 @@ Json message() {
   return object({{"role", only({"system", "developer", "user", "assistant"})},
                  {"content", any({text(), list(part, 0, kMostMessages)})},
                  {"name", text()},
+                 {"reasoning_content", text()},  // as answers have it; a template is not given it
                  {"refusal", only({nullptr})},
                  {"audio", only({nullptr})},
                  {"tool_calls", none_of_them()},

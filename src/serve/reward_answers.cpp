@@ -78,6 +78,7 @@ RewardAnswers::Scored RewardAnswers::score(RewardRequest request, const Watch& w
   order->reward = &reward;
   std::vector<std::size_t> whose;
   for (std::size_t i = 0; i < request.items.size(); ++i) {
+    watch.check();
     const RewardItem& item = request.items[i];
     ItemResult& result = scored.items[i];
     try {

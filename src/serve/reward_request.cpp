@@ -31,6 +31,17 @@ const Json& either(const Json& body, const char* name, const char* other) {
   throw RequestError(400, "missing_required_parameter", fmt::format("\"{}\" is missing", name), name);
 }
 
+/// One query goes with every document, and each pair is a text of its own.
+/// @throws RequestError when they are too large together
+void check_size(const std::string& query, std::size_t documents) {
+  constexpr std::size_t kMost_bytes = std::size_t{64} << 20;
+  if (query.size() <= kMost_bytes / std::max<std::size_t>(documents, 1)) return;
+  throw RequestError(413, "body_too_large",
+                     fmt::format("a query of {} bytes goes with each of {} documents: more than {} MB to read",
+                                 query.size(), documents, kMost_bytes >> 20),
+                     "documents", "send fewer documents at a time");
+}
+
 RewardItem answer_to(const std::string& query, const std::string& document) {
   RewardItem item;
   item.prompt.messages = {{"user", query}};
@@ -121,6 +132,7 @@ RewardRequest RewardParser::parse_score(const Json& body) const {
                        fmt::format("there are {} queries and {} documents", queries.size(), documents.size()),
                        "queries", "send one query, or one for each document");
   }
+  if (queries.size() == 1) check_size(queries.front(), documents.size());
   for (std::size_t i = 0; i < documents.size(); ++i) {
     request.items.push_back(answer_to(queries[queries.size() == 1 ? 0 : i], documents[i]));
   }
@@ -129,9 +141,10 @@ RewardRequest RewardParser::parse_score(const Json& body) const {
 
 RewardRequest RewardParser::parse_rerank(const Json& body) const {
   RewardRequest request = parse_common(body);
-  for (const std::string& document : texts_of(body["documents"])) {
-    request.items.push_back(answer_to(body["query"].get<std::string>(), document));
-  }
+  const std::string query = body["query"].get<std::string>();
+  const std::vector<std::string> documents = texts_of(body["documents"]);
+  check_size(query, documents.size());
+  for (const std::string& document : documents) request.items.push_back(answer_to(query, document));
   return request;
 }
 

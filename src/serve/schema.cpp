@@ -71,8 +71,11 @@ std::optional<Violation> in_object(const Json& value, const Json& schema, const 
   const auto name = [&](const std::string& key) { return where.empty() ? key : where + "." + key; };
   const Json none = Json::array();
   for (const Json& required : schema.contains("required") ? schema["required"] : none) {
-    if (value.contains(required)) continue;
-    return Violation{name(required), "missing", in_words(schema["properties"][required.get<std::string>()])};
+    const std::string key = required.get<std::string>();
+    const Json& expected = schema["properties"][key];
+    if (!value.contains(key)) return Violation{name(key), "missing", in_words(expected)};
+    if (!value[key].is_null()) continue;
+    if (auto violation = find_violation(value[key], expected, name(key))) return violation;
   }
   const Json* properties = schema.contains("properties") ? &schema["properties"] : nullptr;
   const Json* others = schema.contains("additionalProperties") ? &schema["additionalProperties"] : nullptr;

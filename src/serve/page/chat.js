@@ -211,9 +211,11 @@ function edit(turn, reply) {
     reply.body.hidden = false;
     [...reply.actions.children].find((button) => button.textContent === "Edit")?.focus();
   };
+  let teaching = false;
   const form = make("form", { on: {
     submit: async (event) => {
       event.preventDefault();
+      if (teaching) return;
       const [chosen, rejected] = [field.value.trim(), reply.text];
       complain("");
       if (!chosen || chosen === rejected.trim()) return close();
@@ -222,6 +224,7 @@ function edit(turn, reply) {
         reply.text = text;
         reply.body.textContent = text;
       };
+      teaching = true;
       try {
         await teach({ messages: turn.messages, chosen, rejected }, () => put(rejected));
         put(chosen);
@@ -230,6 +233,8 @@ function edit(turn, reply) {
       } catch (error) {
         say("");
         complain(error.message);
+      } finally {
+        teaching = false;
       }
     },
     keydown: (event) => event.key === "Escape" && (event.stopPropagation(), close()),

@@ -26,7 +26,8 @@ function guides(card) {
   return card.guides !== false;
 }
 
-/** Asks the server anew; scales that are set stay. A single head begins at 1, of several none guides, as in requests. */
+/** Asks the server anew; scales that are set stay. A single head begins at 1, of several none guides, as in requests.
+ *  The head of lessons begins when there is one: see addTaught(). */
 export async function loadHeads() {
   const entries = (await ask("GET", "/v1/models")).data;
   const base = entries.reduce((one, other) => (other.id.length < one.id.length ? other : one));
@@ -37,7 +38,7 @@ export async function loadHeads() {
   const first = known.size === 0;
   const guiding = [...cards.values()].filter(guides).length;
   for (const [name, card] of cards) {
-    known.set(name, { card, scale: known.get(name)?.scale ?? (first && guiding === 1 ? 1 : 0) });
+    known.set(name, { card, scale: known.get(name)?.scale ?? (first && guiding === 1 && !card.taught ? 1 : 0) });
   }
   const meta = base.meta ?? {};
   const facts = [meta.n_params ? `${meta.n_params.toLocaleString("en", { notation: "compact", maximumSignificantDigits: 3 })} parameters` : "", meta.n_ctx ?? meta.n_ctx_train

@@ -24,7 +24,9 @@ onKeyWanted(() => {
 });
 byId("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  setKey(byId("key").value.trim());
+  const key = byId("key").value.trim();
+  if (!/^[\x21-\x7e]*$/.test(key)) return complain("A key has letters, digits and signs of ASCII alone.");
+  setKey(key);
   byId("key").value = "";
   byId("key-form").hidden = true;
   byId("prompt").focus();

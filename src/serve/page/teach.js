@@ -41,7 +41,11 @@ export async function teach(lesson, unmark) {
   const report = await ask("POST", "/v1/feedback", lesson);
   marks.push(unmark);
   show(report);
-  if (report.head) await addTaught(report.head);
+  try {
+    if (report.head) await addTaught(report.head);
+  } catch (error) {
+    complain(error.message);  // the lesson is kept: only the list of heads is old
+  }
   say(`Learnt in ${number((performance.now() - start) / 1000)} s. The next reply is written with it.`);
 }
 
