@@ -250,7 +250,8 @@ struct HttpServer::Routes {
   }
 
   /// The body, however it is sent: the library limits only the length that a client announces.
-  static std::string body_of(const httplib::Request& request, const httplib::ContentReader& read) {
+  static std::string body_of(const httplib::Request& request, const httplib::Response& response,
+                             const httplib::ContentReader& read) {
     if (request.is_multipart_form_data()) throw RequestError(400, "invalid_json", "the request is no JSON object");
     std::string body;
     bool fits = true;
@@ -259,7 +260,7 @@ struct HttpServer::Routes {
       if (fits) body.append(data, size);
       return fits;
     });
-    if (!fits) throw RequestError(413, "body_too_large", "the request is larger than 8 MB");
+    if (!fits || response.status == 413) throw RequestError(413, "body_too_large", "the request is larger than 8 MB");
     if (!is_whole) {
       throw RequestError(400, "bad_request",
                          "the request is cut off, comes too slowly, or is not packed as its headers say");
@@ -283,7 +284,7 @@ struct HttpServer::Routes {
   void post(const Operation& operation, const httplib::Request& request, httplib::Response& response,
             const httplib::ContentReader& read) {
     const Watch watch(options.time_limit);
-    const RequestBody body = read_body(body_of(request, read), operation, options.strict);
+    const RequestBody body = read_body(body_of(request, response, read), operation, options.strict);
     std::vector<std::string> warnings = warnings_of(body);
     if (operation.path.ends_with("completions")) {
       complete(operation.path.find("chat") != std::string::npos, body.json, std::move(warnings), watch, response);
