@@ -68,8 +68,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             text = self.verdict(content, draw, faults)
             with self.server.lock:
                 self.server.answered[body] = self.server.answered.get(body, 0) + 1
-            self.answer(200, json.dumps({"choices": [{"message": {"role": "assistant", "content": text}}],
-                                         "usage": {"prompt_tokens": len(content) // 4, "completion_tokens": 9}}))
+            cut = draw.random() < faults.get("cut", 0)
+            self.answer(200, json.dumps({"choices": [{"message": {"role": "assistant", "content": text},
+                                                      "finish_reason": "length" if cut else "stop"}],
+                                         "usage": {"prompt_tokens": len(content) // 4, "completion_tokens": 9,
+                                                   "of": f"{KEY}/x"}}))
         finally:
             with self.server.lock:
                 self.server.now -= 1
@@ -208,6 +211,20 @@ class Asks(unittest.TestCase):
         low, high = judge["first_place_wins"]["ci95"]
         self.assertGreater(low, 0.5)
         self.assertTrue(low <= 0.5 + 0.3 / 2 <= high)
+
+    def test_a_cut_answer_has_no_verdict(self):
+        self.server.faults = {"cut": 0.3}
+        judge = self.run_it()["comparisons"][0]["judges"][0]
+        cut = [line for line in self.lines() if line.get("finish") == "length"]
+        self.assertTrue(cut)
+        self.assertTrue(all(line["verdict"] is None and "[[" in line["answer"] for line in cut))
+        self.assertEqual(judge["left_out"], len({line["id"] for line in cut}))
+
+    def test_a_dummy_key_is_no_secret(self):
+        done = subprocess.run(self.command("--json"), cwd=self.folder, capture_output=True, text=True, timeout=60,
+                              env=os.environ | {"COALA_JUDGE_KEY": "1"})
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertAlmostEqual(json.loads(done.stdout)["comparisons"][0]["judges"][0]["win_rate"], self.truth())
 
     def test_a_budget_and_an_estimate(self):
         estimate = self.run_it("--estimate")

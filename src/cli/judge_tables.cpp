@@ -89,8 +89,11 @@ StyleTable read_styles(const std::vector<std::string>& files) {
 
 ArenaJudgment arena_judgment(const Annotation& annotation, bool v20) {
   ArenaJudgment judgment{text_of(annotation, "model"), id_of(annotation, v20 ? "uid" : "question_id"), {}};
-  const auto& games = annotation.object.at("games");
-  if (!games.is_array() || games.size() < 2) fail_at(annotation, "expected are two games");
+  const auto games_at = annotation.object.find("games");
+  if (games_at == annotation.object.end() || !games_at->is_array() || games_at->size() < 2) {
+    fail_at(annotation, "expected are two games");
+  }
+  const auto& games = *games_at;
   for (std::size_t k = 0; k < 2; ++k) {
     if (!games[k].is_object() || !games[k].contains("score")) continue;
     if (games[k]["score"].is_string()) judgment.verdicts[k] = games[k]["score"].get<std::string>();

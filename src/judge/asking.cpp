@@ -27,7 +27,9 @@ std::string text_of(const Json& json) {
 }  // namespace
 
 void read_answer(JudgeTask task, Json& line) {
-  const std::string answer = line.at("answer").get<std::string>();
+  // What was cut has not come to its verdict: what it quotes on the way is none.
+  const bool is_cut = line.value("finish", Json()) == "length";
+  const std::string answer = is_cut ? "" : line.at("answer").get<std::string>();
   if (task == JudgeTask::Pairs) {
     const std::optional<std::string> verdict = verdict_in(answer);
     line["verdict"] = verdict ? Json(*verdict) : Json();
@@ -116,10 +118,12 @@ bool Asking::ask(Endpoint& endpoint) {
           const Json* const known = transcript_.answer(line.at("key").get<std::string>());
           if (known != nullptr) {
             line["answer"] = known->at("answer");
+            if (known->contains("finish")) line["finish"] = known->at("finish");
             line["same_as"] = known->at("game");
           } else {
             completion = endpoint.complete(request);
             line["answer"] = completion->text;
+            if (completion->is_cut) line["finish"] = "length";
             line["tries"] = completion->tries;
             line["usage"] = completion->usage;
           }

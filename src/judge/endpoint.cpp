@@ -67,8 +67,16 @@ Endpoint::Endpoint(EndpointSettings settings) : settings_(std::move(settings)) {
 Endpoint::~Endpoint() = default;
 
 std::string Endpoint::without_key(std::string text) const {
-  if (key_.empty()) return text;
-  for (std::size_t at = 0; (at = text.find(key_, at)) != std::string::npos;) text.replace(at, key_.size(), "[key]");
+  constexpr std::size_t kShortest = 8;  // a local server's dummy key, such as "1", is no secret, and verdicts hold it
+  constexpr std::string_view kInstead = "[key]";
+  if (key_.size() < kShortest) return text;
+  std::string escaped;  // as some servers write it inside of JSON
+  for (const char c : key_) escaped += c == '/' ? std::string("\\/") : std::string(1, c);
+  for (const std::string& key : {key_, escaped}) {
+    for (std::size_t at = 0; (at = text.find(key, at)) != std::string::npos; at += kInstead.size()) {
+      text.replace(at, key.size(), kInstead);
+    }
+  }
   return text;
 }
 
@@ -106,7 +114,9 @@ Completion Endpoint::complete(const Json& request) {
         const Json content = choices[0]["message"].value("content", Json());
         // A refusal may come without content.
         const std::string text = content.is_string() ? content.get<std::string>() : std::string();
-        return {without_key(text), answer.value("usage", Json()), attempt + 1};
+        const std::string usage = answer.value("usage", Json()).dump(-1, ' ', false, Json::error_handler_t::replace);
+        return {without_key(text), Json::parse(without_key(usage)), attempt + 1,
+                choices[0].value("finish_reason", Json()) == "length"};
       }
       trouble = fmt::format("{} gave no completion: {}", host_, quoted_text(without_key(result->body), 200));
     } else {

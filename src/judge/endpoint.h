@@ -22,6 +22,7 @@ struct Completion {
   std::string text;
   nlohmann::ordered_json usage;  ///< as the server says, or null
   int tries = 1;
+  bool is_cut = false;  ///< at the most tokens that an answer may have
 };
 
 /// The limit of calls is reached. Not an error of the work: what is answered is kept.

@@ -28,8 +28,9 @@ bool has(const Json& object, std::initializer_list<const char*> columns) {
 bool expand(const Json& object, const std::string& place, std::vector<Annotation>& to) {
   const auto rows = object.find("rows");
   if (rows == object.end() || !rows->is_array()) return false;
+  const std::size_t before = to.size();
   for (const Json& row : *rows) {
-    Annotation annotation{row, fmt::format("{}, row {}", place, to.size() + 1)};
+    Annotation annotation{row, fmt::format("{}, row {}", place, to.size() - before + 1)};
     if (!row.is_object()) fail_at(annotation, "is no object");
     for (const auto& [name, value] : object.items()) {
       if (name != "rows" && !row.contains(name)) annotation.object[name] = value;
