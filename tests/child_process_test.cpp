@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <utility>
+
 namespace coala {
 namespace {
 
@@ -27,29 +29,29 @@ TEST(ChildProcess, ThatStallsIsMadeAnew) {
   EXPECT_EQ(children, 2);
 }
 
-TEST(ChildProcess, ThatAlwaysStallsIsGivenUp) {
+/// How children that never answer end, and how many were made.
+std::pair<ChildProcess::Received, int> end_of_children(void (*action)(const ChildProcess::Port&)) {
   int children = 0;
   std::string answer;
   const auto received = answer_of_child([&] {
     ++children;
-    const ChildProcess child(kMemory_bytes, [](const ChildProcess::Port&) { ::pause(); });
+    const ChildProcess child(kMemory_bytes, action);
     return child.receive(answer, kShort);
   });
+  return {received, children};
+}
+
+TEST(ChildProcess, ThatAlwaysStallsIsGivenUp) {
+  const auto [received, children] = end_of_children([](const ChildProcess::Port&) { ::pause(); });
   EXPECT_EQ(received, ChildProcess::Received::Stalled);
   EXPECT_EQ(children, 3);
 }
 
 TEST(ChildProcess, ThatComputesWithoutEndIsTooLateAndNotMadeAnew) {
-  int children = 0;
-  std::string answer;
-  const auto received = answer_of_child([&] {
-    ++children;
-    const ChildProcess child(kMemory_bytes, [](const ChildProcess::Port&) {
-      volatile int endless = 1;
-      while (endless == 1) {
-      }
-    });
-    return child.receive(answer, kShort);
+  const auto [received, children] = end_of_children([](const ChildProcess::Port&) {
+    volatile int endless = 1;
+    while (endless == 1) {
+    }
   });
   EXPECT_EQ(received, ChildProcess::Received::TooLate);
   EXPECT_EQ(children, 1);

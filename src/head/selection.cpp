@@ -13,6 +13,7 @@
 #include "core/progress.h"
 #include "core/resources.h"
 #include "head/linear_fit.h"
+#include "head/penalty_path.h"
 #include "solver/gates.h"
 
 namespace coala {
@@ -41,48 +42,6 @@ double error_of_folds(const HeldOut& held_out, const TrainingRows& rows, double 
     scatter += sums.second / weight * difference * difference;
   }
   return folds.size() > 1 ? std::sqrt(scatter / static_cast<double>(folds.size() - 1)) : 0.0;
-}
-
-/// Points of a path that have been judged, by their place on it, the strongest penalty first.
-using Judged = std::map<int, HeldOut>;
-
-/// The point with the lowest loss.
-Judged::const_iterator lowest(const Judged& judged) {
-  return std::ranges::min_element(judged, {}, [](const auto& point) { return point.second.candidate.held_out_loss; });
-}
-
-/// How a path is gone along.
-struct PathWalk {
-  int length;
-  int stride;
-  int turned;  ///< points above the lowest that end it on the side of weaker penalties
-};
-
-/// The next point to judge around the lowest loss: weaker than all until enough of them lie above it, then stronger
-/// than all when the strongest has the lowest loss, or is within a standard error of it and the rule asks. None when
-/// the minimum is found.
-std::optional<int> next_point(const Judged& judged, SelectionRule rule, const PathWalk& walk) {
-  const auto least = lowest(judged);
-  const auto& [first, strongest] = *judged.begin();
-  const int last = judged.rbegin()->first;
-  const auto above = static_cast<int>(std::distance(least, judged.end())) - 1;
-  if (above < walk.turned && last + walk.stride < walk.length) return last + walk.stride;
-  const Candidate& best = least->second.candidate;
-  const bool may_be_stronger = rule == SelectionRule::OneStandardError &&
-                               strongest.candidate.held_out_loss <= best.held_out_loss + best.held_out_error;
-  if ((least->first == first || may_be_stronger) && first >= walk.stride) return first - walk.stride;
-  return std::nullopt;
-}
-
-/// Of judged points, the one that the rule takes.
-HeldOut take_by(SelectionRule rule, Judged judged) {
-  const HeldOut& best = lowest(judged)->second;
-  const double within = rule == SelectionRule::LowestLoss
-                            ? best.candidate.held_out_loss
-                            : best.candidate.held_out_loss + best.candidate.held_out_error;
-  return std::move(std::ranges::find_if(judged, [within](const auto& point) {
-                     return point.second.candidate.held_out_loss <= within;
-                   })->second);
 }
 
 /// The factor in [0, kLargestScale] that makes the loss of the predictions least, by Newton's method on a convex
@@ -224,8 +183,8 @@ class GatedFold {
         unseen_(rows.inside_fold(fold)),
         share_(sum(seen_.targets.weights) / rows.total_weight()) {}
 
-  /// Starts from `w` [P, d], or from zero.
-  void start(const Matrix<float>& gates, const Matrix<float>* w, const GatedMetric& metric,
+  /// Starts from `w` [P, d].
+  void start(const Matrix<float>& gates, const Matrix<float>& w, const GatedMetric& metric,
              const GatedSettings& settings, ThreadPool& pool, SelectionCost& cost) {
     if (gates_.rows() == 0 || !std::ranges::equal(gates.values(), gates_.values())) {
       count(cost);
@@ -235,7 +194,7 @@ class GatedFold {
     }
     const double curvature = solver_ ? solver_->curvature() : 0;
     solver_.emplace(*of_seen_, seen_.targets, metric, settings);
-    if (w != nullptr) solver_->start_from(*w, curvature);
+    solver_->start_from(w, curvature);
   }
 
   /// The loss is a sum: a fold's penalty shrinks with its weight so that the trade-off stays the same.
@@ -478,9 +437,11 @@ GatedPath gated_path(const Matrix<float>& gates, const HeldOut& linear, const Tr
   GatedOperator<float> f(rows.design(), gates.view(), pool);
   GatedSolver solver(f, rows.targets(), metric, {.bias = !rows.pairwise()});
   GatedPath points{solver.beta_max(), settings.path_end, settings.path_length, 0};
-  solver.start_from(beside_linear(mean_of_folds(linear.weights), gates.rows()));
-  const double opens = rows.rows() < kFewRows ? points.beta_max : solver.opening_beta();
-  while (points.start + 1 < points.length && points.ratio(points.start) * points.beta_max > opens) ++points.start;
+  if (rows.rows() >= kFewRows) {
+    solver.start_from(beside_linear(mean_of_folds(linear.weights), gates.rows()));
+    const double opens = solver.opening_beta();
+    while (points.start + 1 < points.length && points.ratio(points.start) * points.beta_max > opens) ++points.start;
+  }
   cost.add(f);
   return points;
 }
@@ -493,7 +454,7 @@ HeldOut select_gated(const Matrix<float>& gates, const HeldOut& linear, const Ga
   std::deque<GatedFold> folds = gated_folds(rows, settings.folds);
   for (std::size_t k = 0; k < folds.size(); ++k) {
     const Matrix<float> w = beside_linear(linear.weights[k], gates.rows());
-    folds[k].start(gates, &w, metric, gated_settings(rows, gates.rows(), 1), pool, cost);
+    folds[k].start(gates, w, metric, gated_settings(rows, gates.rows(), 1), pool, cost);
   }
 
   Progress progress("gated program, choosing a penalty",
@@ -523,7 +484,7 @@ HeldOut select_gated(const Matrix<float>& gates, const HeldOut& linear, const Ga
     lighter.linear_weight /= 2;
     const GatedSettings lighter_settings = gated_settings(rows, gates.rows(), lighter.linear_weight);
     for (std::size_t k = 0; k < folds.size(); ++k) {
-      folds[k].start(gates, &best.weights[k], metric, lighter_settings, pool, cost);
+      folds[k].start(gates, best.weights[k], metric, lighter_settings, pool, cost);
     }
     HeldOut next = evaluate(folds, lighter, rows, deadline, path, progress, 0, &best);
     if (!is_lower(next, best)) break;
@@ -565,7 +526,7 @@ class GatedSearch {
   void start_from(const std::vector<Matrix<float>>& gates, const HeldOut& start) {
     const GatedSettings settings = gated_settings(rows_, gates.front().rows(), start.candidate.linear_weight);
     for (std::size_t k = 0; k < folds_.size(); ++k) {
-      folds_[k].start(gates[k], &start.weights[k], metric_, settings, pool_, cost_);
+      folds_[k].start(gates[k], start.weights[k], metric_, settings, pool_, cost_);
     }
   }
 
@@ -715,7 +676,7 @@ HeldOut fit_folds(const Matrix<float>& gates, const Matrix<float>& w, double cur
   const double start_s = monotonic_s();
   std::deque<GatedFold> fitted = gated_folds(rows, folds);
   for (GatedFold& fold : fitted)
-    fold.start(gates, &w, metric, gated_settings(rows, gates.rows(), candidate.linear_weight), pool, cost);
+    fold.start(gates, w, metric, gated_settings(rows, gates.rows(), candidate.linear_weight), pool, cost);
   std::vector<Candidate> path;
   Progress progress("gated program, folds for Phase II", fitted.size(), "fits");
   HeldOut result = evaluate(fitted, candidate, rows, deadline, path, progress, curvature);
