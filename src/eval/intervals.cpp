@@ -123,9 +123,9 @@ TwoWay two_way(std::span<const double> values, double mean, std::span<const std:
   const ClusterSums by_second(values, second);
   const auto clusters = static_cast<double>(std::min(by_first.sum.size(), by_second.sum.size()));
   if (clusters < 2) return {std::numeric_limits<double>::infinity(), clusters};
-  const double one = cluster_variance(by_first, mean);
-  const double other = cluster_variance(by_second, mean);
-  return {std::max({one, other, one + other - cluster_variance(ClusterSums(values, both), mean)}), clusters};
+  const double by_cell = cluster_variance(ClusterSums(values, both), mean);
+  const double by_either = cluster_variance(by_first, mean) + cluster_variance(by_second, mean) - by_cell;
+  return {std::max(by_either, by_cell), clusters};
 }
 
 }  // namespace

@@ -32,9 +32,9 @@ Interval clustered_proportion(std::span<const double> values, std::span<const st
 /// The interval of a share of rows: Wilson's, clustered when prompts repeat.
 Interval proportion_interval(std::span<const double> values, std::span<const std::int64_t> clusters);
 
-/// The variance of a mean whose rows depend on each other in two ways, those of a prompt and those of a rater (Cameron,
-/// Gelbach and Miller 2011: by the one kind of clusters, and by the other, less by the cells of rows that are in the
-/// same of both), never less than by one kind alone. Infinite with fewer than two clusters of a kind.
+/// The variance of a mean whose rows depend on each other in two ways, those of a prompt and those of a rater: between
+/// the one kind of clusters, and between the other, less that between cells of both (Cameron, Gelbach and Miller 2011),
+/// at least that between cells. Infinite with fewer than two clusters of a kind.
 /// @param first, second  [n], rows with the same number belong together
 double two_way_variance(std::span<const double> values, std::span<const std::int64_t> first,
                         std::span<const std::int64_t> second);
