@@ -1,18 +1,17 @@
-# coala_embed_page(target folder): the files of src/<folder> become bytes in a .cpp of the target, written anew whenever
-# one of them changes, and page_files() of serve/page.h. A file's path is its name, that of index.html is "/".
-function(coala_embed_page target folder)
-  file(GLOB files CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/*)
-  string(REPLACE "/" "_" name ${folder})
-  set(output ${CMAKE_CURRENT_BINARY_DIR}/${name}.cpp)
+# coala_embed_page(layer): the files of src/<layer>/page become bytes in a .cpp of the layer, written anew whenever one of
+# them changes, and <layer>_page_files() of <layer>/page.h. A file's path is its name, that of index.html is "/".
+function(coala_embed_page layer)
+  file(GLOB files CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${layer}/page/*)
+  set(output ${CMAKE_CURRENT_BINARY_DIR}/${layer}_page.cpp)
   add_custom_command(
     OUTPUT ${output}
-    COMMAND ${CMAKE_COMMAND} -DOUTPUT=${output} "-DFILES=${files}" -P ${PROJECT_SOURCE_DIR}/cmake/CoalaEmbed.cmake
+    COMMAND ${CMAKE_COMMAND} -DLAYER=${layer} -DOUTPUT=${output} "-DFILES=${files}" -P ${PROJECT_SOURCE_DIR}/cmake/CoalaEmbed.cmake
     DEPENDS ${files} ${PROJECT_SOURCE_DIR}/cmake/CoalaEmbed.cmake
     VERBATIM)
-  target_sources(${target} PRIVATE ${output})
+  target_sources(coala_${layer} PRIVATE ${output})
 endfunction()
 
-# The rest runs while building: cmake -DOUTPUT=... -DFILES=... -P CoalaEmbed.cmake
+# The rest runs while building: cmake -DLAYER=... -DOUTPUT=... -DFILES=... -P CoalaEmbed.cmake
 if(NOT CMAKE_SCRIPT_MODE_FILE)
   return()
 endif()
@@ -36,13 +35,14 @@ foreach(file IN LISTS FILES)
   file(READ ${file} bytes HEX)
   string(REGEX REPLACE "(..)" "'\\\\x\\1'," bytes "${bytes}")
   string(APPEND arrays "constexpr char k${count}[] = {\n${bytes}'\\0'};\n")
-  string(APPEND entries "    {\"/${path}\", \"${type_of_${kind}}\", {k${count}, sizeof k${count} - 1}},\n")
+  file(SHA256 ${file} sha256)
+  string(APPEND entries "    {\"/${path}\", \"${type_of_${kind}}\", {k${count}, sizeof k${count} - 1}, \"${sha256}\"},\n")
   math(EXPR count "${count} + 1")
 endforeach()
-file(WRITE ${OUTPUT} "#include \"serve/page.h\"\n
+file(WRITE ${OUTPUT} "#include \"${LAYER}/page.h\"\n
 namespace coala {\nnamespace {\n
 ${arrays}
 constexpr PageFile kFiles[] = {\n${entries}};\n
 }  // namespace\n
-std::span<const PageFile> page_files() {\n  return kFiles;\n}\n
+std::span<const PageFile> ${LAYER}_page_files() {\n  return kFiles;\n}\n
 }  // namespace coala\n")

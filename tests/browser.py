@@ -1,5 +1,5 @@
 """Chromium without a window, driven through its DevTools protocol over a pipe: needs nothing but Python. Used by
-page_test.py."""
+page_test.py and study_page_test.py."""
 
 import base64
 import json
@@ -11,7 +11,8 @@ import tempfile
 import time
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome-headless-shell")
-KEYS = {"Enter": (13, "\r"), "Tab": (9, ""), "Escape": (27, ""), " ": (32, " "), "ArrowRight": (39, ""), "ArrowLeft": (37, "")}
+KEYS = {"Enter": (13, "\r"), "Tab": (9, ""), "Escape": (27, ""), " ": (32, " "), "ArrowRight": (39, ""), "ArrowLeft": (37, ""), "Backspace": (8, "")}
+KEYS.update({str(digit): (48 + digit, str(digit)) for digit in range(10)})
 
 
 def find_chromium():
@@ -72,8 +73,9 @@ class Browser:
             self.events.append(message)
         return message
 
-    def page(self, width, height, scheme="light"):
-        return Tab(self, width, height, scheme)
+    def page(self, width, height, scheme="light", beside=None):
+        """@param beside  a page whose storage it shares"""
+        return Tab(self, width, height, scheme, beside)
 
     def close(self):
         try:
@@ -88,11 +90,11 @@ class Browser:
 
 
 class Tab:
-    """A page of its own, with storage of its own."""
+    """A page of its own, with storage of its own unless it stands beside another."""
 
-    def __init__(self, browser, width, height, scheme):
+    def __init__(self, browser, width, height, scheme, beside=None):
         self.browser = browser
-        self.context = browser.send("Target.createBrowserContext")["browserContextId"]
+        self.context = beside.context if beside else browser.send("Target.createBrowserContext")["browserContextId"]
         target = browser.send("Target.createTarget", url="about:blank", browserContextId=self.context)["targetId"]
         self.session = browser.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network", "Accessibility"):

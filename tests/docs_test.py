@@ -72,6 +72,21 @@ def write_inputs(folder, binary):
                     "features.safetensors", "--quiet"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
 
 
+def answer_study(folder):
+    """What two raters of the page save, whom the pages do not show."""
+    with open(os.path.join(folder, "study.key.json"), encoding="utf-8") as file:
+        key = json.load(file)
+    os.makedirs(os.path.join(folder, "answers"))
+    for rater in (1, 2):
+        comparisons = [{"id": name, "texts": list(one["sources"]), "seconds": 9, "choice": list(one["sources"])[0]}
+                       for name, one in key["comparisons"].items()]
+        comparisons += [{"id": name, "texts": list(right), "seconds": 9, "choice": next(text for text in right if right[text])}
+                        for name, right in key["attention_checks"].items()]
+        with open(os.path.join(folder, "answers", f"{rater}.json"), "w", encoding="utf-8") as file:
+            json.dump({"coala_study_answers": 1, "study": key["study"], "rater": f"{rater:016x}", "consented": True,
+                       "changes": len(comparisons), "comparisons": comparisons}, file)
+
+
 def check_reference(binary):
     """Whether docs/cli.md is what the program prints."""
     printed = subprocess.run([binary, "--help-markdown"], capture_output=True, text=True, check=True).stdout
@@ -95,6 +110,8 @@ def main():
         for page, command in shown:
             result = subprocess.run(command, shell=True, cwd=folder, env=os.environ | {"PATH": path},
                                     stdin=subprocess.DEVNULL, capture_output=True, text=True)
+            if command.startswith("coala study --replies") and result.returncode == 0:
+                answer_study(folder)
             ok = result.returncode == 0 or (command.startswith("timeout") and result.returncode == KILLED)
             print(f"{'ok' if ok else 'FAILED'}: {page}: {command}")
             if not ok:

@@ -80,6 +80,9 @@ std::vector<fs::path> written_for(const CLI::App& command, const fs::path& outpu
   }
   std::vector<fs::path> written{output};
   if (command.get_name() == "generate") written.push_back(output.string() + ".partial");
+  if (command.get_name() == "study" && command.get_option("--replies")->count() > 0) {
+    written.push_back(fs::path(output).replace_extension(".key.json"));
+  }
   return written;
 }
 

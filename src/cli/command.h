@@ -46,6 +46,7 @@ void add_extract_command(CLI::App& app);
 void add_train_command(CLI::App& app);
 void add_eval_command(CLI::App& app);
 void add_judge_command(CLI::App& app);
+void add_study_command(CLI::App& app);
 void add_cost_command(CLI::App& app);
 void add_score_command(CLI::App& app);
 void add_generate_command(CLI::App& app);

@@ -109,6 +109,7 @@ int run(int argc, char** argv) {
   coala::add_train_command(app);
   coala::add_eval_command(app);
   coala::add_judge_command(app);
+  coala::add_study_command(app);
   coala::add_cost_command(app);
   coala::add_inspect_command(app);
 #ifdef COALA_HAVE_LM

@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <numeric>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 
 #include "core/random.h"
 
@@ -44,6 +46,34 @@ double mean_of(std::span<const double> values) {
   return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
 
+/// Of a ratio of sums over independent clusters, to the first order.
+double standard_error(const ClusterSums& sums, double mean) {
+  double squares = 0;
+  double count = 0;
+  for (std::size_t k = 0; k < sums.sum.size(); ++k) {
+    const double deviation = sums.sum[k] - mean * sums.count[k];
+    squares += deviation * deviation;
+    count += sums.count[k];
+  }
+  return std::sqrt(squares) / count;
+}
+
+/// Of a mean over clusters, without the bias of few of them.
+double cluster_variance(const ClusterSums& sums, double mean) {
+  const auto clusters = static_cast<double>(sums.sum.size());
+  if (clusters < 2) return std::numeric_limits<double>::infinity();
+  const double error = standard_error(sums, mean);
+  return clusters / (clusters - 1) * error * error;
+}
+
+/// Wilson's interval with as many trials as independent rows would need to give the mean p of n rows this variance.
+Interval wilson_by_variance(double p, double n, double variance, double clusters) {
+  if (clusters < 2) return {0, 1};
+  // Rows that are all alike say nothing about how they depend on each other: then a cluster counts once.
+  const double trials = variance > 0 ? std::min(n, p * (1 - p) / variance) : clusters;
+  return wilson(p, trials, student_quantile(clusters - 1));
+}
+
 }  // namespace
 
 double student_quantile(double freedom) {
@@ -70,19 +100,55 @@ Interval wald_interval(double successes, double trials) {
 
 Interval clustered_proportion(std::span<const double> values, std::span<const std::int64_t> clusters) {
   const ClusterSums sums(values, clusters);
-  const auto prompts = static_cast<double>(sums.sum.size());
-  if (prompts < 2) return {0, 1};
   const double p = mean_of(values);
-  const auto n = static_cast<double>(values.size());
-  double squares = 0;
-  for (std::size_t k = 0; k < sums.sum.size(); ++k) {
-    const double residual = sums.sum[k] - p * sums.count[k];
-    squares += residual * residual;
+  return wilson_by_variance(p, static_cast<double>(values.size()), cluster_variance(sums, p),
+                            static_cast<double>(sums.sum.size()));
+}
+
+namespace {
+
+struct TwoWay {
+  double variance = 0;
+  double clusters = 0;  ///< the fewer of the two kinds
+};
+
+TwoWay two_way(std::span<const double> values, double mean, std::span<const std::int64_t> first,
+               std::span<const std::int64_t> second) {
+  std::map<std::pair<std::int64_t, std::int64_t>, std::int64_t> cells;
+  std::vector<std::int64_t> both;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    both.push_back(cells.try_emplace({first[i], second[i]}, static_cast<std::int64_t>(cells.size())).first->second);
   }
-  const double variance = prompts / (prompts - 1) * squares / (n * n);
-  // Rows that are all alike say nothing about how they depend on each other: then a prompt counts once.
-  const double trials = variance > 0 ? std::min(n, p * (1 - p) / variance) : prompts;
-  return wilson(p, trials, student_quantile(prompts - 1));
+  const ClusterSums by_first(values, first);
+  const ClusterSums by_second(values, second);
+  const auto clusters = static_cast<double>(std::min(by_first.sum.size(), by_second.sum.size()));
+  if (clusters < 2) return {std::numeric_limits<double>::infinity(), clusters};
+  const double by_cell = cluster_variance(ClusterSums(values, both), mean);
+  const double by_either = cluster_variance(by_first, mean) + cluster_variance(by_second, mean) - by_cell;
+  return {std::max(by_either, by_cell), clusters};
+}
+
+}  // namespace
+
+double two_way_variance(std::span<const double> values, std::span<const std::int64_t> first,
+                        std::span<const std::int64_t> second) {
+  return two_way(values, mean_of(values), first, second).variance;
+}
+
+Interval two_way_mean(std::span<const double> values, std::span<const std::int64_t> first,
+                      std::span<const std::int64_t> second) {
+  const double mean = mean_of(values);
+  const TwoWay spread = two_way(values, mean, first, second);
+  const double half =
+      spread.clusters < 2 ? spread.variance : student_quantile(spread.clusters - 1) * std::sqrt(spread.variance);
+  return {mean - half, mean + half};
+}
+
+Interval two_way_proportion(std::span<const double> values, std::span<const std::int64_t> first,
+                            std::span<const std::int64_t> second) {
+  const double p = mean_of(values);
+  const TwoWay spread = two_way(values, p, first, second);
+  return wilson_by_variance(p, static_cast<double>(values.size()), spread.variance, spread.clusters);
 }
 
 Interval proportion_interval(std::span<const double> values, std::span<const std::int64_t> clusters) {
@@ -90,22 +156,6 @@ Interval proportion_interval(std::span<const double> values, std::span<const std
   if (prompts.size() < values.size()) return clustered_proportion(values, clusters);
   return wilson_interval(std::accumulate(values.begin(), values.end(), 0.0), static_cast<double>(values.size()));
 }
-
-namespace {
-
-/// Of a ratio of sums over independent clusters, to the first order.
-double standard_error(const ClusterSums& sums, double mean) {
-  double squares = 0;
-  double count = 0;
-  for (std::size_t k = 0; k < sums.sum.size(); ++k) {
-    const double deviation = sums.sum[k] - mean * sums.count[k];
-    squares += deviation * deviation;
-    count += sums.count[k];
-  }
-  return std::sqrt(squares) / count;
-}
-
-}  // namespace
 
 Interval bootstrap_mean(std::span<const double> values, std::span<const std::int64_t> clusters, std::uint64_t seed) {
   const ClusterSums sums(values, clusters);

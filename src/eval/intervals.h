@@ -32,6 +32,22 @@ Interval clustered_proportion(std::span<const double> values, std::span<const st
 /// The interval of a share of rows: Wilson's, clustered when prompts repeat.
 Interval proportion_interval(std::span<const double> values, std::span<const std::int64_t> clusters);
 
+/// The variance of a mean whose rows depend on each other in two ways, those of a prompt and those of a rater: between
+/// the one kind of clusters, and between the other, less that between cells of both (Cameron, Gelbach and Miller 2011),
+/// at least that between cells. Infinite with fewer than two clusters of a kind.
+/// @param first, second  [n], rows with the same number belong together
+double two_way_variance(std::span<const double> values, std::span<const std::int64_t> first,
+                        std::span<const std::int64_t> second);
+
+/// Student's interval of a mean with two_way_variance(), for the fewer of the two kinds of clusters; without bounds
+/// with fewer than two.
+Interval two_way_mean(std::span<const double> values, std::span<const std::int64_t> first,
+                      std::span<const std::int64_t> second);
+
+/// clustered_proportion() with two_way_variance().
+Interval two_way_proportion(std::span<const double> values, std::span<const std::int64_t> first,
+                            std::span<const std::int64_t> second);
+
 /// Bootstrap of a mean, resampling whole clusters (prompts): values of one prompt depend on each other. The
 /// percentiles' distances from the mean are widened as Student's interval is, without which few prompts are covered too
 /// rarely. Of more than 20,000 clusters the normal interval that the percentiles come to: 2,000 resamples of a million

@@ -3,12 +3,10 @@
 #include <fmt/format.h>
 
 #include <cstdlib>
-#include <map>
 
-#include "core/error.h"
 #include "core/hash.h"
 #include "core/utf8.h"
-#include "tally/annotations.h"
+#include "tally/reply_rows.h"
 
 namespace coala {
 namespace {
@@ -41,58 +39,6 @@ Json messages_of(std::string_view instruction, const std::string& content) {
       {{{"role", "system"}, {"content", std::string(instruction)}}, {{"role", "user"}, {"content", content}}});
 }
 
-/// The first of some columns that is there.
-const nlohmann::json* column(const Annotation& line, std::initializer_list<const char*> names) {
-  for (const char* name : names) {
-    const auto value = line.object.find(name);
-    if (value != line.object.end() && !value->is_null()) return &*value;
-  }
-  return nullptr;
-}
-
-std::string prompt_of(const Annotation& line) {
-  const nlohmann::json* const value = column(line, {"prompt", "instruction", "prefix", "messages"});
-  if (value == nullptr) fail_at(line, "there is no prompt (prompt, instruction or prefix)");
-  if (value->is_string()) return value->get<std::string>();
-  std::string text;
-  if (!value->is_array() || value->empty()) fail_at(line, "the prompt is neither a text nor messages");
-  for (const nlohmann::json& message : *value) {
-    if (!message.is_object() || !message.contains("role") || !message["role"].is_string() ||
-        !message.contains("content") || !message["content"].is_string()) {
-      fail_at(line, "a message of the prompt is no {\"role\", \"content\"}");
-    }
-    const std::string content = message["content"].get<std::string>();
-    if (value->size() == 1 && message["role"] == "user") return content;
-    text += fmt::format("{}[{}]\n{}", text.empty() ? "" : "\n\n", message["role"].get<std::string>(), content);
-  }
-  return text;
-}
-
-std::string reply_of(const Annotation& line) {
-  const nlohmann::json* const value = column(line, {"text", "response", "output", "reply"});
-  if (value == nullptr || !value->is_string()) fail_at(line, "there is no reply (text, response, output or reply)");
-  return value->get<std::string>();
-}
-
-struct Reply {
-  std::string id, text;
-};
-
-/// Replies by prompt, prompts in the order of the file.
-struct ReplySource {
-  std::vector<std::string> prompts;
-  std::map<std::string, std::vector<Reply>> replies;
-
-  explicit ReplySource(const std::filesystem::path& path) {
-    for (const Annotation& line : read_annotations({path})) {
-      const std::string prompt = prompt_of(line);
-      std::vector<Reply>& list = replies[prompt];
-      if (list.empty()) prompts.push_back(prompt);
-      list.push_back({line.object.contains("id") ? id_of(line, "id") : line.place, reply_of(line)});
-    }
-  }
-};
-
 /// What stands in the last double brackets, in lower case and without space around it; empty: there are none.
 std::string last_in_brackets(std::string_view answer) {
   const std::size_t begin = answer.rfind("[[");
@@ -105,32 +51,13 @@ std::string last_in_brackets(std::string_view answer) {
 }  // namespace
 
 std::vector<ReplyPair> read_reply_pairs(const std::filesystem::path& replies, const std::filesystem::path& against) {
-  const ReplySource first(replies);
-  const ReplySource second(against);
   std::vector<ReplyPair> pairs;
-  for (const std::string& prompt : first.prompts) {
-    const std::vector<Reply>& ours = first.replies.at(prompt);
-    const auto theirs = second.replies.find(prompt);
-    const std::size_t count = theirs == second.replies.end() ? 0 : theirs->second.size();
-    if (count != ours.size()) {
-      throw Error(ErrorCode::Mismatch,
-                  fmt::format("{} has {} replies to {}, {} has {}", replies.string(), ours.size(), quoted_text(prompt),
-                              against.string(), count),
-                  "compare replies to the same prompts");
-    }
-    for (std::size_t k = 0; k < count; ++k) {
-      const std::string& other = theirs->second[k].text;
-      pairs.push_back({ours[k].id,
-                       prompt,
-                       {ours[k].text, other},
-                       Hasher().add(prompt).add(ours[k].text).add(other).add(static_cast<std::int64_t>(k)).hex()});
-    }
-  }
-  if (second.replies.size() > first.replies.size()) {
-    throw Error(ErrorCode::Mismatch,
-                fmt::format("{} answers {} prompts, {} only {} of them", against.string(), second.replies.size(),
-                            replies.string(), first.replies.size()),
-                "compare replies to the same prompts");
+  for (const ReplyRow& row : read_reply_rows({replies, against})) {
+    const std::string& ours = row.replies[0];
+    const std::string& theirs = row.replies[1];
+    const auto number = static_cast<std::int64_t>(row.number);
+    pairs.push_back(
+        {row.id, row.prompt, {ours, theirs}, Hasher().add(row.prompt).add(ours).add(theirs).add(number).hex()});
   }
   return pairs;
 }

@@ -140,7 +140,7 @@ struct HttpServer::Routes {
     add_get("/v1/models", [this](httplib::Response& response) { answer(response, models_json(model, limits)); });
     add_get("/props", [this](httplib::Response& response) { answer(response, props_json(model, limits, kVersion)); });
     add_get("/openapi.json", [](httplib::Response& response) { answer(response, openapi_json(kVersion)); });
-    for (const PageFile& file : page_files()) {
+    for (const PageFile& file : serve_page_files()) {
       add_get(std::string(file.path).c_str(), [&file](httplib::Response& response) {
         response.set_header("Content-Security-Policy", kPagePolicy);
         response.set_header("X-Content-Type-Options", "nosniff");
