@@ -128,11 +128,11 @@ class Transcripts(Judged):
         self.write_replies(6, new=lambda i: f"{i}*")
         judged = self.judge()["comparisons"]
         self.assertEqual(judged[0]["judges"][0]["pairs"], 6)
-        self.assertEqual(sum("same_as" not in line for line in self.lines()), 6 + 2)  # six replies, and two that are "" and "*"
+        self.assertEqual(sum("same_as" not in line for line in self.lines()), 2 * 6)
         self.assertEqual([comparison["judges"][0]["pairs"] for comparison in self.annotations()], [4, 6])
 
     def test_verdicts_and_marks_of_one_judge_are_apart(self):
-        self.write_replies(4)
+        self.write_replies(4, old=lambda i: "")
         self.judge()
         judge = self.lines()[0]["judge"]
         pairs = {line["pair"]: line for line in self.lines()}
@@ -143,7 +143,7 @@ class Transcripts(Judged):
                     print(json.dumps(game | {"game": f"{line['game']} {place}", "place": place, "verdict": "first"}), file=file)
         judges = self.annotations()[0]["judges"]
         self.assertEqual([one["judge"] for one in judges], [f"{judge} (marks)", f"{judge} (pairs)"])
-        self.assertEqual([one["win_rate"] for one in judges], [0.5 + 0.125, 0.5])
+        self.assertEqual([one["win_rate"] for one in judges], [0.75, 0.5])
         self.assertIn("first_place_wins", judges[1])
         self.assertNotIn("first_place_wins", judges[0])
 
@@ -187,17 +187,17 @@ class Transcripts(Judged):
             for line in self.lines():
                 print(json.dumps(line | {"judge": "mute", "game": line["game"] + "m", "key": line["key"] + "m", "mark": None}), file=file)
         judges = self.annotations()[0]["judges"]
-        self.assertEqual(judges[0]["win_rate"], 0.5 + 0.125)
+        self.assertEqual(judges[0]["win_rate"], 0.5)
         self.assertEqual(judges[1], {"judge": "mute", "pairs": 4, "left_out": 4, "refused": 0})
         self.assertIn("mute: 4 pairs, 4 of them without a verdict and left out\n    no figures",
                       self.run_it("judge", "--annotations", "t.jsonl"))
 
     def test_second_turns_are_apart(self):
-        turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]
+        turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
         self.write_replies(9, new=lambda i: "*" if i % 3 == 0 else "", old=lambda i: "",
-                           prompt=lambda i: [{"role": "user", "content": str(i)}] if i % 3 else [*turns, {"role": "user", "content": str(i)}][:3 if i == 99 else 4])
+                           prompt=lambda i: [*([] if i % 3 else turns), {"role": "user", "content": str(i)}])
         by_turn = self.judge()["comparisons"][0]["judges"][0]["by_turn"]
-        self.assertEqual([(one["turn"], one["pairs"], one["win_rate"]["value"]) for one in by_turn], [(1, 6, 0.5), (3, 3, 1.0)])
+        self.assertEqual([(one["turn"], one["pairs"], one["win_rate"]["value"]) for one in by_turn], [(1, 6, 0.5), (2, 3, 1.0)])
         text = self.run_it("judge", "--annotations", "t.jsonl")
         self.assertIn("turn 1", text)
 
@@ -225,8 +225,7 @@ class Heads(Judged):
         self.assertEqual(len(marks), 2 * len(texts))
         self.write("texts.jsonl", [{"id": f"{i} {source}", "prompt": f"question {i}", "response": text}
                                    for i in range(len(texts)) for source, text in enumerate((texts[i], texts[-1 - i])) if text])
-        scores = self.run_it("score", "--model", MODEL, "--head", "h.st", "--data", "texts.jsonl", "--out", "scores.jsonl")
-        del scores
+        self.run_it("score", "--model", MODEL, "--head", "h.st", "--data", "texts.jsonl", "--out", "scores.jsonl")
         for line in self.lines("scores.jsonl"):
             i, source = line["id"].split()
             self.assertEqual(marks[f"p{i}", int(source)], line["score"])
