@@ -114,6 +114,13 @@ TEST(Intervals, ManyPromptsHaveTheNormalInterval) {
   EXPECT_NEAR(normal.high, drawn.high, 0.06 * width);
 }
 
+TEST(Intervals, OnePromptHasNone) {
+  const std::vector<double> values{1, 0, 1};
+  const std::vector<std::int64_t> one(3, 7);
+  EXPECT_FALSE(bootstrap_mean(values, one, 0).is_known());
+  EXPECT_TRUE(bootstrap_mean(values, std::vector<std::int64_t>{7, 7, 8}, 0).is_known());
+}
+
 TEST(Intervals, BootstrapDetails) {
   const std::vector<double> values{1, 2, 3, 4};
   const std::vector<std::int64_t> own{0, 1, 2, 3};

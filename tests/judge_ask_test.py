@@ -2,106 +2,22 @@
 """`coala judge` asks a scripted endpoint with planted faults: what is reported, what is asked again and what is not, budget,
 kills, and that the key is nowhere. Usage: judge_ask_test.py BINARY"""
 
-import hashlib
-import http.server
 import json
 import os
 import pathlib
 import random
+import resource
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import unittest
 
+from scripted_endpoint import KEY, Endpoint, part
+
 BINARY = os.path.abspath(sys.argv[1])
-KEY = "sk-not-to-be-seen-7391"
 PAIRS = 60
-
-
-class Endpoint(http.server.ThreadingHTTPServer):
-    """Judges by how many stars a reply has; what is wrong with it is in `faults`."""
-    daemon_threads = True
-    request_queue_size = 64
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.lock = threading.Lock()
-        self.reset()
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    def reset(self, **faults):
-        with self.lock:
-            self.faults, self.asked, self.answered, self.now, self.most = faults, {}, {}, 0, 0
-            self.keys_seen = set()
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server_port}/v1"
-
-
-def part(text, name):
-    return text.split(f"----- {name} begins -----\n")[1].split(f"\n----- {name} ends -----")[0]
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        request = json.loads(body)
-        content = request["messages"][1]["content"]
-        faults = self.server.faults
-        with self.server.lock:
-            self.server.keys_seen.add(self.headers.get("Authorization"))
-            count = self.server.asked[body] = self.server.asked.get(body, 0) + 1
-            self.server.now += 1
-            self.server.most = max(self.server.most, self.server.now)
-        time.sleep(faults.get("seconds", 0.002))
-        draw = random.Random(hashlib.sha256(body).digest())  # the same question, the same answer
-        try:
-            if faults.get("refuses"):
-                return self.answer(401, f"no such key: {self.headers['Authorization']}")
-            if count <= faults.get("fails", 0) and draw.random() < 0.5:
-                return self.answer(draw.choice((429, 500, 503)), f"later, {self.headers['Authorization']}",
-                                   {"Retry-After": "0.05"})
-            text = self.verdict(content, draw, faults)
-            with self.server.lock:
-                self.server.answered[body] = self.server.answered.get(body, 0) + 1
-            cut = draw.random() < faults.get("cut", 0)
-            self.answer(200, json.dumps({"choices": [{"message": {"role": "assistant", "content": text},
-                                                      "finish_reason": "length" if cut else "stop"}],
-                                         "usage": {"prompt_tokens": len(content) // 4, "completion_tokens": 9,
-                                                   "of": f"{KEY}/x"}}))
-        finally:
-            with self.server.lock:
-                self.server.now -= 1
-
-    @staticmethod
-    def verdict(content, draw, faults):
-        if draw.random() < faults.get("malformed", 0):
-            return draw.choice(("I would rather not say.", "[[3]]", "", None, "Reply 1 [[ is better"))
-        if "----- reply begins" in content:
-            return f"Fine. [[{1 + min(9, part(content, 'reply').count('*'))}]]"
-        if draw.random() < faults.get("front", 0):
-            return "The one in front. [[1]]"
-        stars = [part(content, f"reply {k}").count("*") for k in (1, 2)]
-        if stars[0] == stars[1]:
-            return "No difference, so not [[1]] but\n[[tie]]"
-        return f"Reasons. {KEY}\n[[{1 if stars[0] > stars[1] else 2}]]"
-
-    def answer(self, status, text, headers=()):
-        try:
-            self.send_response(status)
-            for name, value in dict(headers).items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(text.encode())
-        except OSError:
-            pass  # whoever asked was killed
-
-    def log_message(self, *arguments):
-        pass
 
 
 class Asks(unittest.TestCase):
@@ -198,6 +114,63 @@ class Asks(unittest.TestCase):
         self.assertIn("answers 401", self.run_it(status=2))
         self.assertLessEqual(sum(self.server.asked.values()), 4)
 
+    def test_refused_questions_are_kept_and_block_nothing(self):
+        self.server.reset(refused=0.2, seed=1)
+        done = subprocess.run(self.command("--json"), cwd=self.folder, capture_output=True, text=True,
+                              env=os.environ | {"COALA_JUDGE_KEY": KEY})
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.no_key(done.stdout + done.stderr)
+        refused = [line for line in self.lines() if "refused" in line]
+        self.assertGreater(len(refused), 5)
+        self.assertIn(f"refused {len(refused)} questions", done.stderr)
+        self.assertEqual({line["refused"]["status"] for line in refused}, {400, 413, 422})
+        self.assertEqual({line["refused"]["message"] for line in refused}, {"too long, Bearer [key]"})
+        self.assertEqual({(line["answer"], line["verdict"]) for line in refused}, {("", None)})
+        judge = json.loads(done.stdout)["comparisons"][0]["judges"][0]
+        self.assertEqual(judge["refused"], len(refused))
+        self.assertEqual(judge["left_out"], len({line["id"] for line in refused}))
+        asked = dict(self.server.asked)
+        self.assertEqual(self.run_it()["comparisons"][0]["judges"][0], judge)
+        self.assertEqual(self.server.asked, asked)
+
+    def test_a_server_that_refuses_everything_ends_the_run(self):
+        self.server.reset(unknown=True)
+        self.assertIn("answers 400: \"no model of this name, Bearer [key]\"", self.run_it(status=2))
+        self.assertLessEqual(sum(self.server.asked.values()), 40)
+        self.assertEqual(self.lines(), [])
+        self.server.reset()  # it was the server's fault: all is asked now
+        self.assertAlmostEqual(self.run_it()["comparisons"][0]["judges"][0]["win_rate"], self.truth())
+
+    def test_probabilities_of_verdicts(self):
+        self.server.reset(logprobs="given")
+        judge = self.run_it()["comparisons"][0]["judges"][0]
+        self.assertAlmostEqual(judge["win_rate"], self.truth())
+        preferences = []
+        for line in self.lines():
+            of = self.server.probabilities[json.dumps(line["request"]["messages"])]
+            for verdict, name in (("1", "first"), ("2", "second"), ("tie", "tie")):
+                self.assertAlmostEqual(line["probabilities"][name], of[verdict])
+            ours = of["2" if line["place"] else "1"]
+            preferences.append((ours + of["tie"] / 2) / sum(of.values()))
+        self.assertAlmostEqual(judge["win_rate_by_probability"]["value"], sum(preferences) / len(preferences))
+        self.server.reset(logprobs="given", malformed=0.1)  # what has no verdict has none
+        (self.folder / "t.jsonl").unlink()
+        self.assertIn("win_rate_by_probability", self.run_it()["comparisons"][0]["judges"][0])
+
+    def test_a_server_without_probabilities_is_asked_without(self):
+        for status in (400, 403):
+            with self.subTest(status=status):
+                self.server.reset(logprobs="refused", status=status)
+                (self.folder / "t.jsonl").unlink(missing_ok=True)
+                done = subprocess.run(self.command("--json"), cwd=self.folder, capture_output=True, text=True,
+                                      env=os.environ | {"COALA_JUDGE_KEY": KEY})
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertEqual(done.stderr.count("gives no probabilities"), 1)
+                judge = json.loads(done.stdout)["comparisons"][0]["judges"][0]
+                self.assertAlmostEqual(judge["win_rate"], self.truth())
+                self.assertNotIn("win_rate_by_probability", judge)
+                self.assertLessEqual(sum(self.server.asked.values()), 2 * PAIRS + 4)
+
     def test_planted_faults_are_reported(self):
         self.server.reset(front=0.3, malformed=0.1)
         judge = self.run_it()["comparisons"][0]["judges"][0]
@@ -261,8 +234,8 @@ class Asks(unittest.TestCase):
 
     def test_kills_lose_nothing_that_was_answered(self):
         self.server.reset(seconds=0.02)
-        parallel, kills, known = 3, 0, 0
-        for k in range(50):
+        parallel, kills, known, bodies = 3, 0, 0, {}
+        for k in range(20):
             process = subprocess.Popen(self.command("--parallel", parallel, "--quiet"), cwd=self.folder, stdout=subprocess.DEVNULL,
                                        stderr=subprocess.DEVNULL, env=os.environ | {"COALA_JUDGE_KEY": KEY})
             try:
@@ -275,11 +248,16 @@ class Asks(unittest.TestCase):
             content = (self.folder / "t.jsonl").read_bytes() if (self.folder / "t.jsonl").exists() else b""
             self.assertGreaterEqual(content.count(b"\n"), known)
             known = content.count(b"\n")
+            for body, count in bodies.items():
+                self.assertEqual(self.server.asked[body], count, "what was in the transcript is asked again")
+            whole = content[:content.rindex(b"\n") + 1] if known else b""
+            kept = {json.dumps(json.loads(line)["request"]["messages"]) for line in whole.splitlines()}
+            bodies = {body: count for body, count in self.server.asked.items() if json.dumps(json.loads(body)["messages"]) in kept}
             if k == 10:  # as a power cut may leave it
                 with open(self.folder / "t.jsonl", "ab") as file:
                     file.write(b'{"coala_judgment":1,"ga')
         result = self.run_it("--parallel", parallel)
-        self.assertGreater(kills, 10)
+        self.assertGreater(kills, 5)
         self.assertEqual(len(self.lines()), 2 * PAIRS)
         self.assertAlmostEqual(result["comparisons"][0]["judges"][0]["win_rate"], self.truth())
         # Only what was under way when a run was killed may be asked again.
@@ -301,6 +279,40 @@ class Asks(unittest.TestCase):
                                "--endpoint", self.server.url, "--judge-model", "m"], cwd=self.folder, capture_output=True, text=True)
         self.assertEqual(done.returncode, 2)
         self.assertEqual((self.folder / "u.jsonl").read_text(), "precious\n")
+
+    def test_a_damaged_line_of_a_transcript_is_named(self):
+        self.run_it()
+        whole = (self.folder / "t.jsonl").read_text().splitlines()
+        for damage in ("{}", "nonsense", whole[3][:50], json.dumps(json.loads(whole[3]) | {"game": 3}),
+                       json.dumps(json.loads(whole[3]) | {"answer": 3}), json.dumps(json.loads(whole[3]) | {"refused": 3})):
+            with self.subTest(damage=damage[:80]):
+                (self.folder / "t.jsonl").write_text("\n".join(whole[:3] + [damage] + whole[4:]) + "\n")
+                self.assertIn("t.jsonl, line 4 is", self.run_it(status=2))
+
+    def test_half_a_line_at_the_end_is_said(self):
+        self.run_it()
+        content = (self.folder / "t.jsonl").read_bytes()
+        (self.folder / "t.jsonl").write_bytes(content[:-40])
+        done = subprocess.run(self.command("--json"), cwd=self.folder, capture_output=True, text=True,
+                              env=os.environ | {"COALA_JUDGE_KEY": KEY})
+        self.assertIn("half a line", done.stderr)
+        self.assertEqual(json.loads(done.stdout)["calls"], 1)
+        (self.folder / "t.jsonl").write_bytes((self.folder / "t.jsonl").read_bytes()[:-1])  # an editor's
+        self.assertEqual(self.run_it()["calls"], 0)
+        self.assertEqual((self.folder / "t.jsonl").read_bytes().count(b"\n"), 2 * PAIRS)
+
+    def test_a_full_disk_leaves_whole_lines(self):
+        def small_files():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))
+        done = subprocess.run(self.command("--json", "--parallel", 1), cwd=self.folder, capture_output=True, text=True,
+                              preexec_fn=small_files, restore_signals=False, env=os.environ | {"COALA_JUDGE_KEY": KEY})
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn("cannot write t.jsonl", done.stderr)
+        self.assertTrue((self.folder / "t.jsonl").read_bytes().endswith(b"}\n"))
+        known = len(self.lines())
+        self.assertGreater(known, 1)
+        self.assertEqual(self.run_it()["calls"], 2 * PAIRS - known)
 
 
 if __name__ == "__main__":

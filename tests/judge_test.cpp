@@ -6,8 +6,10 @@
 #include <array>
 #include <cmath>
 
+#include "core/atomic_file.h"
 #include "core/random.h"
 #include "decode/diversity.h"
+#include "judge/questions.h"
 #include "judge/scorer.h"
 #include "judge/win_rate.h"
 #include "support.h"
@@ -125,6 +127,67 @@ TEST(CommandJudge, AsksAProgram) {
   EXPECT_EQ(judge.scores(replies(prompt)), (std::vector<double>{7, 17, 0}));
 }
 
+TEST(CommandJudge, HearsEachLineWhenItIsWritten) {
+  const test::TemporaryFolder folder;
+  const Prompt prompt = sample_pairs(1)[0].prompt;
+  const std::string go = (folder / "go").string();
+  CommandJudge judge("echo '{\"score\": 1}'; printf '{\"sco'; until [ -e '" + go +
+                         "' ]; do sleep 0.02; done; echo 're\": 2}'; echo '{\"score\": 3}'",
+                     /*seconds_per_reply=*/20);
+  std::vector<double> heard;
+  judge.score_each(replies(prompt), [&](std::size_t i, double score) {
+    EXPECT_EQ(i, heard.size());
+    heard.push_back(score);
+    write_file(go, "");  // it goes on after its first line is heard
+  });
+  EXPECT_EQ(heard, (std::vector<double>{1, 2, 3}));
+}
+
+TEST(CommandJudge, TellsWhenItIsOutOfStep) {
+  const Prompt prompt = sample_pairs(1)[0].prompt;
+  for (const char* command : {"echo '{\"score\": 1}'", "for i in 1 2 3 4; do echo '{\"score\": 1}'; done"}) {
+    CommandJudge judge(command, /*seconds_per_reply=*/60);
+    EXPECT_THROW(judge.scores(replies(prompt)), OutOfStep) << command;
+  }
+}
+
+nlohmann::ordered_json token(const char* text, double p, std::vector<std::pair<const char*, double>> others) {
+  nlohmann::ordered_json json{
+      {"token", text}, {"logprob", std::log(p)}, {"top_logprobs", nlohmann::ordered_json::array()}};
+  for (const auto& [other, q] : others) json["top_logprobs"].push_back({{"token", other}, {"logprob", std::log(q)}});
+  return json;
+}
+
+TEST(VerdictProbabilities, AreThoseOfTheTokenThatBeginsTheLastVerdict) {
+  using Json = nlohmann::ordered_json;
+  Json tokens = Json::array({token("Not [[2]], so\n[[", 0.9, {}),
+                             token("1", 0.6, {{"1", 0.6}, {" 2", 0.3}, {"3", 0.05}}), token("]]", 1, {})});
+  auto of = verdict_probabilities(tokens);
+  ASSERT_TRUE(of);
+  EXPECT_NEAR(of->first, 0.6, 1e-12);
+  EXPECT_NEAR(of->second, 0.3, 1e-12);
+  EXPECT_EQ(of->tie, 0);
+  // The brackets in one token with the verdict; what was said is not among the alternatives.
+  tokens =
+      Json::array({token("It is", 1, {}), token(" [[t", 0.5, {{" [[1", 0.2}, {" [[T", 0.1}, {"1", 0.1}, {" [2", 0.1}}),
+                   token("ie]]\n", 1, {})});
+  of = verdict_probabilities(tokens);
+  ASSERT_TRUE(of);
+  EXPECT_NEAR(of->first, 0.2, 1e-12);
+  EXPECT_EQ(of->second, 0);
+  EXPECT_NEAR(of->tie, 0.6, 1e-12);
+}
+
+TEST(VerdictProbabilities, NothingWithoutAVerdictOrTokens) {
+  using Json = nlohmann::ordered_json;
+  EXPECT_FALSE(verdict_probabilities(Json()));
+  EXPECT_FALSE(verdict_probabilities(Json::array()));
+  EXPECT_FALSE(verdict_probabilities(Json::array({token("[[", 1, {}), token("1", 0.5, {})}))) << "not closed";
+  EXPECT_FALSE(
+      verdict_probabilities(Json::array({token("[[", 1, {}), token("3", 0.5, {{"1", 0.5}}), token("]]", 1, {})})));
+  EXPECT_FALSE(verdict_probabilities(Json::array({token("[[", 1, {}), "1", token("]]", 1, {})})));
+}
+
 TEST(CommandJudge, TakesARuleThatIsKeptOrNot) {
   const Prompt prompt = sample_pairs(1)[0].prompt;
   CommandJudge judge("printf '{\"score\": true}\\n{\"score\": false}\\n{\"score\": 0.5}\\n'", /*seconds_per_reply=*/60);
@@ -148,7 +211,7 @@ TEST(HeadJudge, ScoresAsTheHeadDoes) {
   for (std::size_t j = 0; j < 32; ++j) head.network.theta1(0, j) = j % 3 == 0 ? 1.0f : -0.5f;
   head.network.gates = Matrix<float>(1, 32);
   head.network.theta2 = {1.0f};
-  HeadJudge judge(head, "h", tiny(), {}, 2);
+  HeadJudge judge(head, "h", "", tiny(), {}, 2);
   const std::vector<double> scores = judge.scores(replies(pair.prompt));
   FeatureExtractor extractor(tiny(), {}, 1);
   FeatureCounts counts;

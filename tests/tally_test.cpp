@@ -145,8 +145,18 @@ TEST(LengthControl, TakesThePlantedLengthOut) {
 TEST(LengthControl, TheBaselineAgainstItselfIsHalf) {
   LengthControlInput input{{0.5, 0.5}, {10, 20}, {10, 20}, {}, {}, {0, 1}};
   EXPECT_EQ(length_controlled_rate(input, 0).rate, 0.5);
+  EXPECT_EQ(why_no_length_control(input), "");
   input.preference[0] = 0.6;
   EXPECT_EQ(error_code_of([&] { length_controlled_rate(input, 0); }), ErrorCode::BadInput);
+}
+
+TEST(LengthControl, SaysWhyThereIsNone) {
+  LengthControlInput input{{1, 0, 1, 0}, {10, 20, 30, 40}, {15, 15, 15, 15}, {}, {}, {0, 1, 2, 3}};
+  EXPECT_NE(why_no_length_control(input).find("4 rows are too few"), std::string::npos);
+  input.gamed = {{0.5, -0.5}, {0, 0}, {1, 0}};  // their rows are in the folds too
+  EXPECT_EQ(why_no_length_control(input), "");
+  input.model_length = {10, 10, 10, 10};
+  EXPECT_NE(why_no_length_control(input).find("same number"), std::string::npos);
 }
 
 TEST(LengthControl, OfThePublishedLeaderboard) {
@@ -273,6 +283,13 @@ TEST(MtBench, WhatIsLostInTheOtherOrderIsATie) {
   EXPECT_EQ(scores[0].ties, 2u);
   EXPECT_DOUBLE_EQ(scores[0].adjusted.value, 0.75);
   EXPECT_EQ(pair_scores(pairs, "b").size(), 1u);
+  try {
+    pair_scores(pairs, "c");
+    FAIL() << "a baseline that is in no pair";
+  } catch (const Error& error) {
+    EXPECT_EQ(std::string(error.what()), "the baseline c is in no pair");
+    EXPECT_NE(error.hint().find("a, b"), std::string::npos);
+  }
 }
 
 TEST(Agreement, CohensKappaByHand) {
@@ -371,7 +388,41 @@ TEST(PairJudgments, OneOrderAloneIsLeftOut) {
   EXPECT_EQ(table.judges[0].left_out, 1u);
   EXPECT_EQ(table.judges[0].wins.rate, 0.5);
   EXPECT_EQ(table.judges[0].first_wins->value, 1);
-  EXPECT_EQ(error_code_of([&] { compare_sources(std::vector{half}, 0); }), ErrorCode::BadInput);
+}
+
+TEST(PairJudgments, AJudgeWithoutAVerdictLeavesTheOthersTheirs) {
+  JudgedPair half{"silent", "1", "1", {5, 3}, {1.0, std::nullopt}};
+  half.refused = 1;
+  const JudgedPair whole{"j", "1", "1", {5, 3}, {1.0, 1.0}};
+  const ComparisonTable table = compare_sources(std::vector{half, whole}, 0);
+  EXPECT_FALSE(table.judges[0].has_verdicts());
+  EXPECT_EQ(table.judges[0].left_out, 1u);
+  EXPECT_EQ(table.judges[0].refused, 1u);
+  EXPECT_EQ(table.judges[1].wins.rate, 1);
+  EXPECT_FALSE(table.judges[1].wins.clustered95.is_known()) << "of one prompt";
+  EXPECT_TRUE(std::isnan(table.agreements[0].kappa.value));
+}
+
+TEST(PairJudgments, ProbabilitiesCountWhereAllGamesHaveThem) {
+  JudgedPair first{"j", "1", "1", {5, 3}, {1.0, 0.0}, {}, {0.9, 0.4}};
+  JudgedPair second{"j", "2", "2", {5, 3}, {1.0, 1.0}, {}, {0.6, 0.8}};
+  const JudgedSources judged = compare_sources(std::vector{first, second}, 0).judges[0];
+  EXPECT_DOUBLE_EQ(judged.weighted->value, (0.65 + 0.7) / 2);
+  EXPECT_EQ(judged.wins.rate, 0.75) << "the verdicts' rate is what it was";
+  second.weighted[1].reset();
+  EXPECT_FALSE(compare_sources(std::vector{first, second}, 0).judges[0].weighted);
+}
+
+TEST(PairJudgments, TurnsAreApart) {
+  JudgedPair first{"j", "1", "1", {5, 3}, {1.0, 1.0}};
+  JudgedPair second{"j", "2", "2", {5, 3}, {0.0, 0.5}};
+  EXPECT_TRUE(compare_sources(std::vector{first, second}, 0).judges[0].turns.empty());
+  second.turn = 2;
+  const std::vector<TurnRate> turns = compare_sources(std::vector{first, second}, 0).judges[0].turns;
+  ASSERT_EQ(turns.size(), 2u);
+  EXPECT_EQ(turns[0].rate.value, 1);
+  EXPECT_EQ(turns[1].turn, 2);
+  EXPECT_EQ(turns[1].rate.value, 0.25);
 }
 
 TEST(Csv, ReadsWhatStandsInQuotes) {

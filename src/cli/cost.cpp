@@ -11,7 +11,7 @@
 #include "core/error.h"
 #include "report/method_cost.h"
 #ifdef COALA_HAVE_LM
-#include "lm/model_summary.h"
+#include "lm/model_work.h"
 #endif
 
 namespace coala {
@@ -27,17 +27,11 @@ struct CostCommand {
   bool full = false;
 };
 
-/// The user's model, by what its file says of it.
+/// The user's model, by the tensors of its file.
 ModelShape shape_of_file(const std::string& path) {
 #ifdef COALA_HAVE_LM
-  const ModelSummary summary = summarise_model(path);
-  ModelShape shape;
-  shape.name = path;
-  shape.output_weights = static_cast<double>(summary.dimension) * static_cast<double>(summary.vocabulary);
-  // The embedding is a look-up; a file may have the output matrix apart from it.
-  shape.block_weights = static_cast<double>(summary.parameters) - (summary.tied_output ? 1 : 2) * shape.output_weights;
-  shape.attention_width = static_cast<double>(summary.layers) * static_cast<double>(summary.dimension);
-  return shape;
+  const ModelWork work = work_of_model(path);
+  return {path, work.block_weights, work.output_weights, work.attention_width};
 #else
   throw Error(ErrorCode::NotBuilt, path + " is a model, and this build has no language-model part",
               "build with -DCOALA_LM=ON, or leave --model out");

@@ -128,7 +128,6 @@ class Trial {
     const Interval interval = bootstrap_mean(texts.judged.scores, clusters_, settings_.seed);
     const Diversity varied = diversity(tokens);
     Json json{{"judge_mean", mean},
-              {"judge_mean_ci95", {interval.low, interval.high}},
               {"perplexity", texts.perplexity},
               {"divergence", texts.divergence},
               {"outside", static_cast<double>(std::ranges::count(texts.outside, true)) /
@@ -137,11 +136,12 @@ class Trial {
               {"distinct_1", varied.distinct_1},
               {"distinct_2", varied.distinct_2},
               {"repetition", varied.repetition}};
+    if (interval.is_known()) json["judge_mean_ci95"] = {interval.low, interval.high};
     json["shown"] = shown(texts);
     if (unguided == nullptr) return json;
     const WinRate wins = win_rate(guarded(texts), guarded(*unguided), clusters_, settings_.seed);
     json["win_rate"] = wins.rate;
-    json["win_rate_ci95"] = {wins.ci95.low, wins.ci95.high};
+    if (wins.ci95.is_known()) json["win_rate_ci95"] = {wins.ci95.low, wins.ci95.high};
     json["ties"] = wins.ties;
     json["length_controlled_win_rate"] = wins.length_controlled;
     json["length_controlled_win_rate_ci95"] = {wins.length_controlled_ci95.low, wins.length_controlled_ci95.high};
@@ -171,14 +171,10 @@ std::unique_ptr<Judge> make_judge(const GeneratedEvalOptions& options, const Hea
   if (!options.judge_command.empty())
     return std::make_unique<CommandJudge>(options.judge_command, options.judge_seconds);
   Head head = load_head(options.judge_head);
-  if (!head.value("data.hash").empty() && head.value("data.hash") == guiding.value("data.hash")) {
-    throw Error(ErrorCode::BadUsage,
-                fmt::format("{} was trained on the data of the guiding head ({}): it is no judge of it",
-                            options.judge_head, head.value("data.name")),
-                "train the judge on other data");
-  }
+  check_independent(head, options.judge_head, guiding);
   const FeatureSettings features = check_model(head, options.judge_head, backbone, input.model, input.allow_unbound);
-  return std::make_unique<HeadJudge>(std::move(head), "the head " + options.judge_head, backbone, features, threads);
+  return std::make_unique<HeadJudge>(std::move(head), "the head " + options.judge_head, hash_file(options.judge_head),
+                                     backbone, features, threads);
 }
 
 void check(const GeneratedEvalOptions& options, const ModelInput& input) {
@@ -288,9 +284,11 @@ std::string generated_summary(const Json& result) {
   const auto line = [&](const std::string& name, const Json& run) {
     const auto rate = [&run](const char* key) {
       if (!run.contains(key)) return std::string();
-      const Json& interval = run.at(std::string(key) + "_ci95");
-      return fmt::format("{:.1f} % [{:.1f}, {:.1f}]", 100 * run.at(key).get<double>(), 100 * interval[0].get<double>(),
-                         100 * interval[1].get<double>());
+      const std::string rate = fmt::format("{:.1f} %", 100 * run.at(key).get<double>());
+      const auto interval = run.find(std::string(key) + "_ci95");
+      if (interval == run.end()) return rate;
+      return fmt::format("{} [{:.1f}, {:.1f}]", rate, 100 * (*interval)[0].get<double>(),
+                         100 * (*interval)[1].get<double>());
     };
     fmt::format_to(out, "  {:<16} {:8.3f}  {:<22} {:<22} {:10.3f}  {:8.3f}  {:6.3f}  {:5.0f} %\n", name,
                    run.at("judge_mean").get<double>(), rate("win_rate"), rate("length_controlled_win_rate"),

@@ -17,10 +17,8 @@
 #include "cli/prompts.h"
 #include "cli/reply_output.h"
 #include "core/error.h"
-#include "core/hash.h"
 #include "core/progress.h"
 #include "core/resources.h"
-#include "core/version.h"
 #include "data/prompt_reader.h"
 #include "decode/parallel_generator.h"
 
@@ -85,13 +83,8 @@ Json flops_of(const BackboneIdentity& backbone, const SessionCounts& counts) {
 /// What an output file depends on.
 Json origin_of(const GenerateCommand& command, const BackboneIdentity& backbone, std::span<const PromptRecord> records,
                std::span<const EncodedPrompt> prompts) {
-  Json origin{{"coala", kVersion},
-              {"model", backbone.hash},
-              {"adapter", backbone.adapter_hash + backbone.adapter_scale},
-              {"head", command.head.empty() ? "" : hash_file(command.head)},
-              {"data", hash_of(records, prompts)},
-              {"shows_candidates", command.show_candidates}};
-  origin.update(settings_fields(command.generation, command.guidance));
+  Json origin = reply_origin(command.generation, command.guidance, command.head, backbone, records, prompts);
+  origin["shows_candidates"] = command.show_candidates;
   return origin;
 }
 

@@ -27,14 +27,16 @@ struct JudgeCommand {
   std::string out;
 };
 
-Json result_of(const JudgeCommand& command, const CLI::App& app) {
+Json result_of(JudgeCommand& command, const CLI::App& app) {
 #ifdef COALA_HAVE_LM
-  const bool asks = !command.ask.replies.empty() || !command.ask.against.empty();
+  const bool asks =
+      !command.ask.replies.empty() || !command.ask.against.empty() || !command.ask.sources.input.model.model.empty();
   if (asks == !command.annotations.files.empty()) {
     throw Error(ErrorCode::BadUsage, "name either annotations that exist already, or replies that are to be judged",
-                "use --annotations FILE, or --replies FILE --against FILE with a judge");
+                "use --annotations FILE, or --replies FILE --against FILE with a judge, or --model, --head and --data "
+                "in place of the two files");
   }
-  if (asks) return ask_judges(command.ask, command.common.seed);
+  if (asks) return ask_judges(command.ask, command.annotations.labels, command.common, app);
 #else
   if (command.annotations.files.empty()) {
     throw Error(ErrorCode::BadUsage, "there are no annotations to add up", "name them with --annotations");
@@ -46,7 +48,7 @@ Json result_of(const JudgeCommand& command, const CLI::App& app) {
                           seeded ? static_cast<std::uint32_t>(command.common.seed) : kPublishedSeed);
 }
 
-void run_judge(const JudgeCommand& command, const CLI::App& app) {
+void run_judge(JudgeCommand& command, const CLI::App& app) {
   set_quiet(command.common.quiet);
   const Json result = result_of(command, app);
   if (!command.out.empty()) {

@@ -3,20 +3,21 @@
 #include <fmt/format.h>
 
 #include <filesystem>
-#include <map>
-#include <set>
+#include <optional>
 
 #include "cli/check_options.h"
 #include "cli/judge_tables.h"
+#include "cli/model_features.h"
 #include "core/error.h"
 #include "core/hash.h"
 #include "core/progress.h"
 #include "core/utf8.h"
-#include "data/record.h"
 #include "judge/asking.h"
 #include "judge/endpoint.h"
+#include "judge/game_line.h"
 #include "judge/judge.h"
 #include "judge/questions.h"
+#include "judge/scoring.h"
 #include "judge/transcript_file.h"
 #include "tally/transcript.h"
 
@@ -27,14 +28,24 @@ using Json = nlohmann::ordered_json;
 
 void check(const AskOptions& options) {
   const auto refuse = [](const char* what, const char* hint) { throw Error(ErrorCode::BadUsage, what, hint); };
-  if (options.replies.empty() || options.against.empty()) {
-    refuse("two files of replies are compared", "name both: --replies FILE --against FILE");
+  const bool writes = !options.sources.input.model.model.empty();
+  if (writes && !(options.replies.empty() && options.against.empty())) {
+    refuse("replies are either in files, or written here", "leave --model out, or --replies and --against");
+  }
+  if (!writes && (options.replies.empty() || options.against.empty())) {
+    refuse("two files of replies are compared",
+           "name both: --replies FILE --against FILE; or --model, --head and --data have them written");
   }
   if (options.transcript.empty()) {
     refuse("what is asked and answered is kept in a file", "name it with --transcript; the same one goes on with it");
   }
-  if (options.endpoint.empty() && options.command.empty()) {
-    refuse("there is no judge", "name a server (--endpoint URL --judge-model NAME) or a program (--judge-command)");
+  if (options.endpoint.empty() && options.command.empty() && options.head.empty()) {
+    refuse("there is no judge",
+           "name a server (--endpoint URL --judge-model NAME), a program (--judge-command) or a head that was trained "
+           "on other data (--judge-head HEAD --judge-head-model MODEL)");
+  }
+  if (options.head.empty() != options.head_model.empty()) {
+    refuse("--judge-head and --judge-head-model belong together", "name the head and the model that it is for");
   }
   if (options.endpoint.empty() != options.models.empty()) {
     refuse("--endpoint and --judge-model belong together", "name the server and the model of it that judges");
@@ -46,87 +57,46 @@ Annotation annotation_of(const Json& line, const std::string& place) {
   return {nlohmann::json::parse(line.dump(-1, ' ', false, Json::error_handler_t::replace)), place};
 }
 
-/// What names a reply of a pair in a transcript.
-Json reply_line_of(const ReplyPair& pair, const std::array<std::string, 2>& sources, const std::string& judge,
-                   std::size_t source) {
-  const std::string key = Hasher().add(judge).add(pair.prompt).add(pair.replies[source]).hex();
-  const std::string game =
-      Hasher().add(key).add(sources[0]).add(sources[1]).add(pair.pair).add(static_cast<std::int64_t>(source)).hex();
-  return {{"coala_judgment", 1},
-          {"game", game},
-          {"key", key},
-          {"judge", judge},
-          {"sources", sources},
-          {"id", pair.id},
-          {"pair", pair.pair},
-          {"prompt", hash_text(pair.prompt)},
-          {"lengths", {count_characters(pair.replies[0]), count_characters(pair.replies[1])}},
-          {"source", source}};
-}
-
-/// Scores by a program, of replies that the transcript does not know.
-std::vector<Json> ask_program(const AskOptions& options, const std::vector<ReplyPair>& pairs,
-                              const std::array<std::string, 2>& sources, TranscriptFile& transcript) {
-  CommandJudge judge(options.command, options.command_seconds);
-  std::vector<Json> lines;
+std::vector<PairName> names_of(const std::vector<ReplyPair>& pairs) {
+  std::vector<PairName> names;
   for (const ReplyPair& pair : pairs) {
-    for (std::size_t source = 0; source < 2; ++source) {
-      lines.push_back(reply_line_of(pair, sources, judge.name(), source));
-    }
+    const auto length = [&pair](std::size_t k) { return static_cast<std::int64_t>(count_characters(pair.replies[k])); };
+    names.push_back({pair.id, pair.index, pair.pair, hash_text(pair.prompt), {length(0), length(1)}, pair.turns});
   }
-  std::map<std::string, std::size_t> unknown;  // keys, and which reply to judge has them
-  std::vector<Prompt> prompts;
-  std::vector<std::size_t> places;
-  for (std::size_t i = 0; i < lines.size(); ++i) {
-    const std::string key = lines[i].at("key").get<std::string>();
-    if (transcript.answer(key) != nullptr || !unknown.emplace(key, places.size()).second) continue;
-    places.push_back(i);
-    prompts.push_back({{}, pairs[i / 2].prompt});
-  }
-  std::vector<ReplyToJudge> replies;
-  for (std::size_t k = 0; k < places.size(); ++k) {
-    const ReplyPair& pair = pairs[places[k] / 2];
-    replies.push_back({pair.id, &prompts[k], pair.replies[places[k] % 2]});
-  }
-  log_line(fmt::format("asking {} about {} replies, {} of them known", judge.name(), lines.size(),
-                       lines.size() - replies.size()));
-  const std::vector<double> scores = replies.empty() ? std::vector<double>() : judge.scores(replies);
-  for (Json& line : lines) {
-    const std::string key = line.at("key").get<std::string>();
-    const Json* const played = transcript.game(line.at("game").get<std::string>());
-    if (played != nullptr) {
-      line = *played;
-      continue;
-    }
-    const Json* const known = transcript.answer(key);
-    line["mark"] = known != nullptr ? known->at("mark") : Json(scores[unknown.at(key)]);
-    transcript.add(line);
-  }
-  return lines;
+  return names;
 }
 
-/// People's verdicts, as one more judge: lines {"id", "better"}, better being "replies", "against" or "tie".
-void add_labels(const std::string& file, const std::vector<ReplyPair>& pairs, const std::array<std::string, 2>& sources,
-                std::vector<Annotation>& lines) {
-  std::map<std::string, const ReplyPair*> by_id;
-  for (const ReplyPair& pair : pairs) by_id.emplace(pair.id, &pair);
-  std::set<std::string> seen;
-  for (const Annotation& label : read_annotations({file})) {
-    const std::string id = id_of(label, "id");
-    const std::string better = text_of(label, "better");
-    const auto pair = by_id.find(id);
-    if (pair == by_id.end()) fail_at(label, fmt::format("there is no reply with the id {}", id));
-    if (!seen.insert(id).second) fail_at(label, fmt::format("the id {} has a label already", id));
-    if (better != "replies" && better != "against" && better != "tie") {
-      fail_at(label, fmt::format("\"better\" is '{}', expected is replies, against or tie", better));
-    }
-    for (std::size_t source = 0; source < 2; ++source) {
-      Json line = reply_line_of(*pair->second, sources, "people", source);
-      line["mark"] = better == "tie" ? 0 : (better == "replies") == (source == 0) ? 1 : -1;
-      lines.push_back(annotation_of(line, label.place));
-    }
+/// A head that judges, with the model that it is for.
+class LoadedHead {
+ public:
+  LoadedHead(const AskOptions& options, int threads)
+      : model_(named(options.head_model)),
+        backbone_(model_.file()),
+        head_(judging_head(options)),
+        features_(check_model(head_, options.head, backbone_, model_, /*allow_unbound=*/false)),
+        judge_(head_, "the head " + options.head, hash_file(options.head), backbone_, features_, threads) {
+    show_warnings(backbone_, features_.template_mode);
   }
-}
+  HeadJudge& judge() { return judge_; }
+
+ private:
+  static ModelOptions named(const std::string& path) {
+    ModelOptions model;
+    model.model = path;
+    return model;
+  }
+  static Head judging_head(const AskOptions& options) {
+    Head head = load_head(options.head);
+    if (!options.sources.head.empty()) check_independent(head, options.head, load_head(options.sources.head));
+    return head;
+  }
+
+  ModelOptions model_;
+  Backbone backbone_;
+  Head head_;
+  FeatureSettings features_;
+  HeadJudge judge_;
+};
 
 }  // namespace
 
@@ -154,9 +124,8 @@ void add_ask_options(CLI::App& command, AskOptions& options) {
   command.add_option("--judge-seconds", options.command_seconds, "with --judge-command: that it may take a reply")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  command
-      .add_option("--labels", options.labels,
-                  "what people said: {\"id\", \"better\"} a line, better being replies, against or tie")
+  command.add_option("--judge-head", options.head, "a head that judges, trained on other data")->type_name(kInput);
+  command.add_option("--judge-head-model", options.head_model, "with --judge-head: the model that it is for (GGUF)")
       ->type_name(kInput);
   command.add_option("--parallel", options.parallel, "requests at a time")
       ->check(CLI::Range(1, 256))
@@ -177,20 +146,30 @@ void add_ask_options(CLI::App& command, AskOptions& options) {
       .add_option("--most-calls", options.most_calls,
                   "requests that this run may make, retries included; 0: as many as it takes")
       ->capture_default_str();
+  add_source_options(command, options.sources);
   command.add_flag("--estimate", options.estimate, "say how many requests and tokens it would take, and ask nothing");
 }
 
-Json ask_judges(const AskOptions& options, std::uint64_t seed) {
+Json ask_judges(AskOptions& options, const std::string& labels, const CommonOptions& common, const CLI::App& command) {
   check(options);
+  if (!options.sources.input.model.model.empty()) {
+    const std::array<std::string, 2> written = write_sources(options.sources, options.transcript, common, command);
+    options.replies = written[0];
+    options.against = written[1];
+  }
   const std::vector<ReplyPair> pairs = read_reply_pairs(options.replies, options.against);
-  const std::array<std::string, 2> sources{std::filesystem::path(options.replies).filename().string(),
-                                           std::filesystem::path(options.against).filename().string()};
+  const ComparedSources sources = compared_sources({std::filesystem::path(options.replies).filename().string(),
+                                                    std::filesystem::path(options.against).filename().string()},
+                                                   pairs);
   TranscriptFile transcript(options.transcript);
   EndpointSettings server{options.endpoint, options.retries, options.wait_s, options.timeout_s, options.most_calls};
   std::optional<Endpoint> endpoint;
   if (!options.endpoint.empty()) endpoint.emplace(server);
   Json result{{"format", "coala"}, {"pairs", pairs.size()}, {"estimate", Json::array()}};
   std::vector<Annotation> lines;
+  const auto take = [&](const std::vector<Json>& judged) {
+    for (const Json& line : judged) lines.push_back(annotation_of(line, options.transcript));
+  };
   bool complete = true;
   for (const std::string& model : options.models) {
     const AskingSettings settings{sources, options.task == "pairs" ? JudgeTask::Pairs : JudgeTask::Marks, model,
@@ -206,16 +185,18 @@ Json ask_judges(const AskOptions& options, std::uint64_t seed) {
                                   {"most_answer_tokens", plan.most_answer_tokens}});
     if (options.estimate) continue;
     complete = asking.ask(*endpoint) && complete;
-    for (const Json& line : asking.lines()) lines.push_back(annotation_of(line, options.transcript));
+    take(asking.lines());
   }
   result["comparisons"] = Json::array();
   if (options.estimate) return result;
   if (!options.command.empty()) {
-    for (const Json& line : ask_program(options, pairs, sources, transcript)) {
-      lines.push_back(annotation_of(line, options.transcript));
-    }
+    CommandJudge program(options.command, options.command_seconds);
+    take(score_replies(pairs, sources, program, transcript));
   }
-  if (!options.labels.empty()) add_labels(options.labels, pairs, sources, lines);
+  if (!options.head.empty()) {
+    LoadedHead head(options, chosen_threads(common));
+    take(score_replies(pairs, sources, head.judge(), transcript));
+  }
   result["calls"] = endpoint ? endpoint->calls() : 0;
   result["complete"] = complete;
   if (!complete) {
@@ -224,7 +205,13 @@ Json ask_judges(const AskOptions& options, std::uint64_t seed) {
                     "answered, and the same command goes on",
                     endpoint->calls()));
   }
-  if (!lines.empty()) result["comparisons"] = comparison_tables(read_comparisons(lines), seed);
+  std::vector<Comparison> comparisons = read_comparisons(lines);
+  if (!labels.empty()) {
+    if (comparisons.empty()) comparisons.push_back({sources.names, sources.set, {}, {}, 0});
+    comparisons.front().names = names_of(pairs);  // those that no judge has answered yet have labels too
+    add_labels(labels, comparisons);
+  }
+  result["comparisons"] = comparison_tables(comparisons, common.seed);
   return result;
 }
 

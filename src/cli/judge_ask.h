@@ -6,18 +6,22 @@
 #include <string>
 #include <vector>
 
+#include "cli/command.h"
+#include "cli/generated_sources.h"
+
 namespace coala {
 
-/// Two files of replies, and who is asked about them.
+/// Two sources of replies, and who is asked about them.
 struct AskOptions {
   std::string replies, against;
+  SourceOptions sources;  ///< instead of the two: replies that are written before
   std::string transcript;
   std::string endpoint;
   std::vector<std::string> models;  ///< of the endpoint
   std::string task = "pairs";
   std::string command;  ///< a program that is a judge
   double command_seconds = 60;
-  std::string labels;  ///< what people said
+  std::string head, head_model;  ///< a head that is a judge
   int parallel = 4;
   int retries = 6;
   double wait_s = 1;
@@ -30,6 +34,8 @@ struct AskOptions {
 void add_ask_options(CLI::App& command, AskOptions& options);
 
 /// Has what is not in the transcript judged, and gives the comparison of all that is.
-nlohmann::ordered_json ask_judges(const AskOptions& options, std::uint64_t seed);
+/// @param labels  file of what people said; "": none
+nlohmann::ordered_json ask_judges(AskOptions& options, const std::string& labels, const CommonOptions& common,
+                                  const CLI::App& command);
 
 }  // namespace coala

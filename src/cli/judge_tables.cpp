@@ -10,6 +10,7 @@
 #include "tally/alpaca_eval.h"
 #include "tally/annotations.h"
 #include "tally/arena_hard.h"
+#include "tally/labels.h"
 #include "tally/mt_bench.h"
 #include "tally/transcript.h"
 
@@ -19,7 +20,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 Json json_of(const Interval& interval) {
-  return {interval.low, interval.high};
+  return interval.is_known() ? Json{interval.low, interval.high} : Json();
 }
 
 Json alpaca_json(const AlpacaEvalScore& score) {
@@ -37,7 +38,10 @@ Json alpaca_json(const AlpacaEvalScore& score) {
             {"win_rate_without_ties", wins.without_ties.value},
             {"win_rate_without_ties_wilson95", json_of(wins.without_ties.ci95)},
             {"win_rate_without_ties_wald95", json_of(wins.wald95)}};
-  if (!score.controlled) return json;
+  if (!score.controlled) {
+    json["not_length_controlled"] = score.why_not_controlled;
+    return json;
+  }
   const LengthControlledRate& controlled = *score.controlled;
   json["avg_length"] = score.mean_length;
   json["length_controlled_winrate"] = controlled.rate;
@@ -119,13 +123,32 @@ Json arena_json(const std::string& category, const ArenaSettings& settings, cons
   return json;
 }
 
+/// Whom a judgment's games are against: as it says, else as the user says, else as published for each benchmark and
+/// category.
+std::string arena_baseline(const AnnotationOptions& options, const Annotation& annotation, bool v20,
+                           const std::string& category) {
+  if (annotation.object.contains("baseline")) {
+    const std::string baseline = text_of(annotation, "baseline");
+    if (!options.baseline.empty() && options.baseline != baseline) {
+      throw Error(ErrorCode::Mismatch,
+                  fmt::format("{}: its games are against {}, not {}", annotation.place, baseline, options.baseline),
+                  "leave --baseline out, or name judgments against it alone");
+    }
+    return baseline;
+  }
+  if (!options.baseline.empty()) return options.baseline;
+  if (!v20) return "gpt-4-0314";
+  return category == "creative_writing" ? "gemini-2.0-flash-001" : "o3-mini-2025-01-31";
+}
+
 Json arena_tables(const AnnotationOptions& options, std::span<const Annotation> annotations,
                   std::uint32_t published_seed) {
   const bool v20 = options.arena == "auto" ? annotations.front().object.contains("uid") : options.arena == "v2.0";
-  std::map<std::string, std::vector<ArenaJudgment>> categories;
+  std::map<std::pair<std::string, std::string>, std::vector<ArenaJudgment>> parts;  // by category and baseline
   for (const Annotation& annotation : annotations) {
     const bool named = v20 && annotation.object.contains("category");
-    categories[named ? text_of(annotation, "category") : ""].push_back(arena_judgment(annotation, v20));
+    const std::string category = named ? text_of(annotation, "category") : "";
+    parts[{category, arena_baseline(options, annotation, v20, category)}].push_back(arena_judgment(annotation, v20));
   }
   ArenaSettings settings;
   settings.version = v20 ? ArenaVersion::V20 : ArenaVersion::V01;
@@ -140,13 +163,9 @@ Json arena_tables(const AnnotationOptions& options, std::span<const Annotation> 
   StyleTable styles;
   if (settings.control.any()) styles = read_styles(options.answers);
   Json tables = Json::array();
-  for (const auto& [category, judgments] : categories) {
-    // As published for each benchmark and category.
-    settings.baseline = !options.baseline.empty()        ? options.baseline
-                        : !v20                           ? "gpt-4-0314"
-                        : category == "creative_writing" ? "gemini-2.0-flash-001"
-                                                         : "o3-mini-2025-01-31";
-    tables.push_back(arena_json(category, settings, arena_table(judgments, styles, settings)));
+  for (const auto& [part, judgments] : parts) {
+    settings.baseline = part.second;
+    tables.push_back(arena_json(part.first, settings, arena_table(judgments, styles, settings)));
   }
   return {{"tables", std::move(tables)}};
 }
@@ -206,20 +225,24 @@ Json json_of(const Estimate& estimate) {
 }
 
 Json sources_json(const JudgedSources& judged) {
-  Json json{{"judge", judged.judge},
-            {"pairs", judged.pairs},
-            {"left_out", judged.left_out},
-            {"win_rate", judged.wins.rate},
-            {"standard_error", judged.wins.standard_error},
-            {"win_rate_clustered95", json_of(judged.wins.clustered95)},
-            {"wins", judged.wins.wins},
-            {"losses", judged.wins.losses},
-            {"ties", judged.wins.ties},
-            {"win_rate_without_ties", json_of(judged.wins.without_ties)},
-            {"win_rate_without_ties_wald95", json_of(judged.wins.wald95)},
-            {"at_equal_lengths", json_of(judged.at_equal_lengths)},
-            {"length_slope", json_of(judged.length_slope)},
-            {"longer_wins", json_of(judged.longer_wins)}};
+  Json json{
+      {"judge", judged.judge}, {"pairs", judged.pairs}, {"left_out", judged.left_out}, {"refused", judged.refused}};
+  if (!judged.has_verdicts()) return json;
+  json.update(Json{{"win_rate", judged.wins.rate},
+                   {"standard_error", judged.wins.standard_error},
+                   {"win_rate_clustered95", json_of(judged.wins.clustered95)},
+                   {"wins", judged.wins.wins},
+                   {"losses", judged.wins.losses},
+                   {"ties", judged.wins.ties},
+                   {"win_rate_without_ties", json_of(judged.wins.without_ties)},
+                   {"win_rate_without_ties_wald95", json_of(judged.wins.wald95)},
+                   {"at_equal_lengths", json_of(judged.at_equal_lengths)},
+                   {"length_slope", json_of(judged.length_slope)},
+                   {"longer_wins", json_of(judged.longer_wins)}});
+  if (judged.weighted) json["win_rate_by_probability"] = json_of(*judged.weighted);
+  for (const TurnRate& turn : judged.turns) {
+    json["by_turn"].push_back({{"turn", turn.turn}, {"pairs", turn.pairs}, {"win_rate", json_of(turn.rate)}});
+  }
   if (judged.first_wins) {
     json["first_place_wins"] = json_of(*judged.first_wins);
     json["same_in_both_orders"] = *judged.same_in_both_orders;
@@ -237,7 +260,10 @@ Json comparison_tables(std::span<const Comparison> comparisons, std::uint64_t se
   Json tables = Json::array();
   for (const Comparison& comparison : comparisons) {
     const ComparisonTable table = compare_sources(comparison.pairs, seed);
-    Json json{{"replies", comparison.sources[0]}, {"against", comparison.sources[1]}, {"judges", Json::array()}};
+    Json json{{"replies", comparison.sources[0]}, {"against", comparison.sources[1]}};
+    if (!comparison.set.empty()) json["set"] = comparison.set;
+    if (comparison.replaced > 0) json["replaced"] = comparison.replaced;
+    json["judges"] = Json::array();
     for (const JudgedSources& judged : table.judges) json["judges"].push_back(sources_json(judged));
     for (const JudgesAgreement& agreement : table.agreements) {
       json["agreement"].push_back({{"judges", {agreement.first, agreement.second}},
@@ -278,8 +304,27 @@ void add_annotation_options(CLI::App& command, AnnotationOptions& options) {
       ->check(CLI::IsMember({"length", "markdown"}));
   command.add_option("--answers", options.answers, "Arena-Hard: answers with their metadata, for --control")
       ->type_name(kData);
-  command.add_option("--baseline", options.baseline,
-                     "Arena-Hard: model that the others are compared with; MT-Bench: only pairs with this model");
+  command.add_option(
+      "--baseline", options.baseline,
+      "Arena-Hard: model that the others are compared with, where the judgments do not say it; MT-Bench: "
+      "only pairs with this model");
+  command
+      .add_option("--labels", options.labels,
+                  "of replies that are asked about, or of a transcript: what people said, {\"id\", \"better\"} a line, "
+                  "better being replies, against or tie; and \"index\" where several replies have one id")
+      ->type_name(kInput);
+}
+
+void add_labels(const std::string& file, std::vector<Comparison>& comparisons) {
+  if (file.empty()) return;
+  if (comparisons.size() != 1) {
+    throw Error(ErrorCode::Mismatch,
+                fmt::format("the transcript holds {} comparisons, and {} does not say which one it is about",
+                            comparisons.size(), file),
+                "name the two files of replies, with the same --transcript: what is in it is not asked again");
+  }
+  const std::vector<JudgedPair> labels = read_labels(file, comparisons.front().names);
+  comparisons.front().pairs.insert(comparisons.front().pairs.end(), labels.begin(), labels.end());
 }
 
 Json annotation_table(const AnnotationOptions& options, std::uint64_t seed, std::uint32_t published_seed) {
@@ -288,6 +333,11 @@ Json annotation_table(const AnnotationOptions& options, std::uint64_t seed, std:
   if (options.format != "auto" && options.format != format_name(format)) {
     throw Error(ErrorCode::Mismatch, fmt::format("{} looks like {}, not {}", annotations.front().place,
                                                  format_name(format), options.format));
+  }
+  if (!options.labels.empty() && format != AnnotationFormat::Coala) {
+    throw Error(ErrorCode::BadUsage,
+                fmt::format("labels are of a transcript's pairs, and these are annotations of {}", format_name(format)),
+                "leave --labels out");
   }
   Json result{{"format", format_name(format)}, {"annotations", annotations.size()}};
   switch (format) {
@@ -303,9 +353,12 @@ Json annotation_table(const AnnotationOptions& options, std::uint64_t seed, std:
     case AnnotationFormat::MtBenchPairs:
       result.update(pairs_table(options, annotations));
       break;
-    case AnnotationFormat::Coala:
-      result["comparisons"] = comparison_tables(read_comparisons(annotations), seed);
+    case AnnotationFormat::Coala: {
+      std::vector<Comparison> comparisons = read_comparisons(annotations);
+      add_labels(options.labels, comparisons);
+      result["comparisons"] = comparison_tables(comparisons, seed);
       break;
+    }
   }
   return result;
 }

@@ -20,6 +20,7 @@ struct AnnotationOptions {
   std::vector<std::string> control;             ///< style features
   std::vector<std::string> answers;             ///< files with their metadata
   std::string baseline;
+  std::string labels;  ///< of a transcript's pairs: what people said
 };
 
 void add_annotation_options(CLI::App& command, AnnotationOptions& options);
@@ -29,6 +30,10 @@ void add_annotation_options(CLI::App& command, AnnotationOptions& options);
 /// @param published_seed  of Arena-Hard's draws
 nlohmann::ordered_json annotation_table(const AnnotationOptions& options, std::uint64_t seed,
                                         std::uint32_t published_seed);
+
+/// Adds what people said as one more judge; no file: nothing.
+/// @throws Error{Mismatch} when it is not one comparison; what read_labels() throws
+void add_labels(const std::string& file, std::vector<Comparison>& comparisons);
 
 /// What judges said of two sources, with their biases and how much they agree.
 nlohmann::ordered_json comparison_tables(std::span<const Comparison> comparisons, std::uint64_t seed);

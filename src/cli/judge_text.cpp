@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <iterator>
+#include <limits>
 
 #include "cli/judge_tables.h"
 
@@ -11,24 +12,36 @@ namespace {
 using Json = nlohmann::ordered_json;
 using Out = std::back_insert_iterator<std::string>;
 
-std::string percent(const Json& value) {
-  return fmt::format("{:.2f} %", 100 * value.get<double>());
+/// NaN where there is no number: in files it is null.
+double number(const Json& value) {
+  return value.is_number() ? value.get<double>() : std::numeric_limits<double>::quiet_NaN();
 }
 
+std::string percent(const Json& value) {
+  return std::isnan(number(value)) ? "not defined" : fmt::format("{:.2f} %", 100 * number(value));
+}
+
+/// "-" where there is no interval.
 std::string percents(const Json& interval) {
-  return fmt::format("[{:.1f}, {:.1f}]", 100 * interval[0].get<double>(), 100 * interval[1].get<double>());
+  return interval.is_null() ? "-"
+                            : fmt::format("[{:.1f}, {:.1f}]", 100 * number(interval[0]), 100 * number(interval[1]));
+}
+
+/// A standard error in points.
+std::string points(const Json& value) {
+  return std::isnan(number(value)) ? "-" : fmt::format("{:.2f}", 100 * number(value));
 }
 
 std::string with_percents(const Json& estimate) {
-  return percent(estimate.at("value")) + " " + percents(estimate.at("ci95"));
+  return percent(estimate.at("value")) + (estimate.at("ci95").is_null() ? "" : " " + percents(estimate.at("ci95")));
 }
 
 /// A number that may be unknown.
 std::string with_interval(const Json& estimate) {
-  if (estimate.at("value").is_null() || std::isnan(estimate.at("value").get<double>())) return "not defined";
+  if (std::isnan(number(estimate.at("value")))) return "not defined";
   const Json& interval = estimate.at("ci95");
-  return fmt::format("{:.3f} [{:.3f}, {:.3f}]", estimate.at("value").get<double>(), interval[0].get<double>(),
-                     interval[1].get<double>());
+  const std::string text = fmt::format("{:.3f}", number(estimate.at("value")));
+  return interval.is_null() ? text : fmt::format("{} [{:.3f}, {:.3f}]", text, number(interval[0]), number(interval[1]));
 }
 
 std::string name_of(const Json& model) {
@@ -44,16 +57,19 @@ void write_alpaca_eval(const Json& table, std::string& text) {
     fmt::format_to(out, "{:<36} ", name_of(model));
     const bool controlled = model.contains("glm");
     if (controlled) {
-      fmt::format_to(out, "{:>9} {:6.2f} {:<14} ", percent(model.at("length_controlled_winrate")),
-                     100 * model.at("lc_standard_error").get<double>(),
-                     percents(model.at("length_controlled_clustered95")));
+      fmt::format_to(out, "{:>9} {:>6} {:<14} ", percent(model.at("length_controlled_winrate")),
+                     points(model.at("lc_standard_error")), percents(model.at("length_controlled_clustered95")));
       own_model = own_model || (model.at("glm") != "length_controlled_v1" && model.at("glm") != "baseline");
     } else {
       fmt::format_to(out, "{:>9} {:>6} {:<14} ", "", "", "");
     }
-    fmt::format_to(out, "{:>9} {:6.2f} {:<14} {:>7}\n", percent(model.at("win_rate")),
-                   100 * model.at("standard_error").get<double>(), percents(model.at("win_rate_clustered95")),
+    fmt::format_to(out, "{:>9} {:>6} {:<14} {:>7}\n", percent(model.at("win_rate")), points(model.at("standard_error")),
+                   percents(model.at("win_rate_clustered95")),
                    controlled ? std::to_string(model.at("avg_length").get<std::int64_t>()) : "");
+  }
+  for (const Json& model : table.at("models")) {
+    if (!model.contains("not_length_controlled")) continue;
+    fmt::format_to(out, "{} has no LC: {}\n", name_of(model), model.at("not_length_controlled").get<std::string>());
   }
   if (own_model) {
     text +=
@@ -95,7 +111,7 @@ void write_marks(const Json& table, std::string& text) {
     const Json& interval = model.at("average_clustered95");
     fmt::format_to(out, "{:<36} {:>8} {:>8} {:>8} {:<14} {:>7}\n", name_of(model), mark("turn_1"), mark("turn_2"),
                    mark("average"),
-                   fmt::format("[{:.2f}, {:.2f}]", interval[0].get<double>(), interval[1].get<double>()),
+                   interval.is_null() ? "-" : fmt::format("[{:.2f}, {:.2f}]", number(interval[0]), number(interval[1])),
                    model.at("dropped").get<std::size_t>());
   }
 }
@@ -116,8 +132,25 @@ void write_judge(const Json& judge, std::string& text) {
   fmt::format_to(out, "  {}: {} pairs", judge.at("judge").get<std::string>(), judge.at("pairs").get<std::size_t>());
   const auto left_out = judge.at("left_out").get<std::size_t>();
   if (left_out > 0) fmt::format_to(out, ", {} of them without a verdict and left out", left_out);
-  fmt::format_to(out, "\n    win rate, ties half   {} {}\n", percent(judge.at("win_rate")),
+  if (const auto refused = judge.at("refused").get<std::size_t>(); refused > 0) {
+    fmt::format_to(out, "; {} questions refused by the server", refused);
+  }
+  text += "\n";
+  if (!judge.contains("win_rate")) {
+    text += "    no figures: no pair has a verdict; the answers are in the transcript\n";
+    return;
+  }
+  fmt::format_to(out, "    win rate, ties half   {} {}\n", percent(judge.at("win_rate")),
                  percents(judge.at("win_rate_clustered95")));
+  if (judge.contains("win_rate_by_probability")) {
+    fmt::format_to(out, "    by the verdicts' probabilities {}\n", with_percents(judge.at("win_rate_by_probability")));
+  }
+  if (judge.contains("by_turn")) {
+    for (const Json& turn : judge.at("by_turn")) {
+      fmt::format_to(out, "    turn {:<17}{} of {} pairs\n", turn.at("turn").get<int>(),
+                     with_percents(turn.at("win_rate")), turn.at("pairs").get<std::size_t>());
+    }
+  }
   fmt::format_to(out, "    without ties          {} ({} won, {} lost, {} even)\n",
                  with_percents(judge.at("win_rate_without_ties")), judge.at("wins").get<std::size_t>(),
                  judge.at("losses").get<std::size_t>(), judge.at("ties").get<std::size_t>());
@@ -138,6 +171,11 @@ void write_comparisons(const Json& table, std::string& text) {
   for (const Json& comparison : table.at("comparisons")) {
     fmt::format_to(out, "{} against {}, 95 % intervals over prompts\n", comparison.at("replies").get<std::string>(),
                    comparison.at("against").get<std::string>());
+    if (comparison.contains("replaced")) {
+      fmt::format_to(
+          out, "  {} answers stand behind an earlier one to the same question with other settings; the last counts\n",
+          comparison.at("replaced").get<std::size_t>());
+    }
     for (const Json& judge : comparison.at("judges")) write_judge(judge, text);
     if (!comparison.contains("agreement")) continue;
     for (const Json& agreement : comparison.at("agreement")) {

@@ -9,6 +9,7 @@
 #include "core/hash.h"
 #include "core/messages.h"
 #include "core/utf8.h"
+#include "core/version.h"
 
 namespace coala {
 namespace {
@@ -61,6 +62,18 @@ Json reply_line(const PromptRecord& record, const Reply& reply, const Head* head
   line["candidate"] = candidate;
   line["sample"] = sample;
   return line;
+}
+
+Json reply_origin(const GenerationOptions& options, Guidance guidance, const std::string& head,
+                  const BackboneIdentity& backbone, std::span<const PromptRecord> records,
+                  std::span<const EncodedPrompt> prompts) {
+  Json origin{{"coala", kVersion},
+              {"model", backbone.hash},
+              {"adapter", backbone.adapter_hash + backbone.adapter_scale},
+              {"head", head.empty() ? "" : hash_file(head)},
+              {"data", hash_of(records, prompts)}};
+  origin.update(settings_fields(options, guidance));
+  return origin;
 }
 
 Json candidate_list(std::span<const Reply> candidates, const Head* head) {

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "cli/generation_options.h"
 #include "cli/reply_file.h"
 #include "core/atomic_file.h"
 #include "data/prompt_reader.h"
@@ -21,6 +22,10 @@ nlohmann::ordered_json reply_line(const PromptRecord& record, const Reply& reply
 std::string one_line(const nlohmann::ordered_json& line);
 /// What a file of replies depends on of its prompts, taken as the model sees them: ids and tokens.
 std::string hash_of(std::span<const PromptRecord> records, std::span<const EncodedPrompt> prompts);
+/// What a file of replies depends on. @param head  path of the head that guides; "": none does
+nlohmann::ordered_json reply_origin(const GenerationOptions& options, Guidance guidance, const std::string& head,
+                                    const BackboneIdentity& backbone, std::span<const PromptRecord> records,
+                                    std::span<const EncodedPrompt> prompts);
 nlohmann::ordered_json candidate_list(std::span<const Reply> candidates, const Head* head);
 
 /// One line per token that was drawn, on standard error: record, candidate, place, text, probability, score.

@@ -63,7 +63,8 @@ Json compare_heads(const FeatureSet& set, const Scores& first, const Scores& sec
   json["comparison/first_only_right"] = paired.first_only;
   json["comparison/second_only_right"] = paired.second_only;
   json["comparison/difference"] = paired.difference;
-  json["comparison/difference_ci95"] = {paired.difference_ci95.low, paired.difference_ci95.high};
+  const Interval& interval = paired.difference_ci95;
+  if (interval.is_known()) json["comparison/difference_ci95"] = {interval.low, interval.high};
   json["comparison/p_value"] = paired.p_value;
   const double together = correlation(first_margins, second_margins);
   if (std::isfinite(together)) json["comparison/margin_correlation"] = together;
@@ -95,9 +96,11 @@ std::string comparison_summary(const Json& comparison) {
   std::string text = fmt::format("rows: {}\n", comparison.at("eval_rows").get<std::uint64_t>());
   const auto out = std::back_inserter(text);
   const auto share = [&](const std::string& key, const char* name) {
-    const Json& interval = comparison.at(key + "_ci95");
-    fmt::format_to(out, "  {:<28} {:8.2f} %  [{:.2f}, {:.2f}]\n", name, 100 * comparison.at(key).get<double>(),
-                   100 * interval[0].get<double>(), 100 * interval[1].get<double>());
+    fmt::format_to(out, "  {:<28} {:8.2f} %", name, 100 * comparison.at(key).get<double>());
+    if (const auto interval = comparison.find(key + "_ci95"); interval != comparison.end()) {
+      fmt::format_to(out, "  [{:.2f}, {:.2f}]", 100 * (*interval)[0].get<double>(), 100 * (*interval)[1].get<double>());
+    }
+    text += "\n";
   };
   share("first/accuracy", "first head");
   share("second/accuracy", "second head");

@@ -159,6 +159,7 @@ Interval proportion_interval(std::span<const double> values, std::span<const std
 
 Interval bootstrap_mean(std::span<const double> values, std::span<const std::int64_t> clusters, std::uint64_t seed) {
   const ClusterSums sums(values, clusters);
+  if (sums.sum.size() < 2) return kNoInterval;
   constexpr std::size_t kMany = 20'000;
   if (sums.sum.size() > kMany) {
     const double mean = mean_of(values);
@@ -181,8 +182,7 @@ Interval bootstrap_mean(std::span<const double> values, std::span<const std::int
   std::sort(means.begin(), means.end());
   const double mean = mean_of(values);
   const auto prompts = static_cast<double>(sums.sum.size());
-  const double widening =
-      prompts > 1 ? student_quantile(prompts - 1) / kNormal95 * std::sqrt(prompts / (prompts - 1)) : 1;
+  const double widening = student_quantile(prompts - 1) / kNormal95 * std::sqrt(prompts / (prompts - 1));
   // No further than the values reach: what lies in 0 to 1 has its mean there too.
   const auto [least, most] = std::minmax_element(values.begin(), values.end());
   return {std::max(*least, mean + widening * (means[kResamples * 25 / 1000] - mean)),

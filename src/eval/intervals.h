@@ -1,7 +1,9 @@
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -11,7 +13,12 @@ namespace coala {
 struct Interval {
   double low = 0;
   double high = 0;
+
+  bool is_known() const { return !std::isnan(low) && !std::isnan(high); }
 };
+/// Of a figure that has none, such as one of a single prompt.
+inline constexpr Interval kNoInterval{std::numeric_limits<double>::quiet_NaN(),
+                                      std::numeric_limits<double>::quiet_NaN()};
 
 /// Student's 97.5 % quantile with so many degrees of freedom, >= 1.
 double student_quantile(double freedom);
@@ -50,8 +57,8 @@ Interval two_way_proportion(std::span<const double> values, std::span<const std:
 
 /// Bootstrap of a mean, resampling whole clusters (prompts): values of one prompt depend on each other. The
 /// percentiles' distances from the mean are widened as Student's interval is, without which few prompts are covered too
-/// rarely. Of more than 20,000 clusters the normal interval that the percentiles come to: 2,000 resamples of a million
-/// rows take half a minute.
+/// rarely. One prompt alone says nothing of how prompts differ: no interval (NaN). Of more than 20,000 clusters the
+/// normal interval that the percentiles come to: 2,000 resamples of a million rows take half a minute.
 Interval bootstrap_mean(std::span<const double> values, std::span<const std::int64_t> clusters, std::uint64_t seed);
 
 /// Exact two-sided sign test: probability, if both were equally likely, of a split at least as uneven as this one.

@@ -44,7 +44,7 @@ class Report {
 
   void number(const std::string& name, double value, Interval interval) {
     json_[name] = value;
-    json_[name + "_ci95"] = {interval.low, interval.high};
+    if (interval.is_known()) json_[name + "_ci95"] = {interval.low, interval.high};
   }
 
   void count(const std::string& name, std::uint64_t value) { json_[name] = value; }

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <cmath>
@@ -11,8 +12,10 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <sstream>
+#include <string>
+#include <string_view>
 #include <thread>
+#include <utility>
 
 #include "core/atomic_file.h"
 #include "core/error.h"
@@ -59,14 +62,44 @@ class WorkFolder {
   EndsWithProcess no_folder_{EndsWithProcess::Kind::Folder, path_};
 };
 
-Json prompt_json(const Prompt& prompt) {
-  if (prompt.messages.empty()) return prompt.text;
-  Json messages = Json::array();
-  for (const Message& message : prompt.messages) {
-    messages.push_back({{"role", message.role}, {"content", message.content}});
+/// The lines of a file that grows, each as soon as it is whole.
+class GrowingLines {
+ public:
+  explicit GrowingLines(const std::filesystem::path& path) : path_(path) {}
+  ~GrowingLines() {
+    if (descriptor_ >= 0) ::close(descriptor_);
   }
-  return messages;
-}
+  GrowingLines(const GrowingLines&) = delete;
+  GrowingLines& operator=(const GrowingLines&) = delete;
+
+  /// Hands over the lines that have come. @param ended  what is left is a line too
+  void read(bool ended, const std::function<void(const std::string&)>& take) {
+    if (descriptor_ < 0) descriptor_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
+    if (descriptor_ < 0 && errno == ENOENT && !ended) return;  // the program has not begun
+    for (;;) {
+      std::array<char, 1 << 14> piece;  // NOLINT(cppcoreguidelines-pro-type-member-init): filled by read
+      const ssize_t bytes = descriptor_ < 0 ? -1 : ::read(descriptor_, piece.data(), piece.size());
+      if (bytes < 0 && errno == EINTR) continue;
+      if (bytes < 0)
+        throw Error(ErrorCode::Io, fmt::format("cannot read {}: {}", path_.string(), std::strerror(errno)));
+      if (bytes == 0) break;
+      std::string_view text(piece.data(), static_cast<std::size_t>(bytes));
+      for (std::size_t end = 0; (end = text.find('\n')) != std::string_view::npos; text.remove_prefix(end + 1)) {
+        take(half_ + std::string(text.substr(0, end)));
+        half_.clear();
+      }
+      half_ += text;
+      constexpr std::size_t kLongest = 1 << 20;
+      if (half_.size() > kLongest) take(half_);  // no score is as long as that
+    }
+    if (ended && !half_.empty()) take(std::exchange(half_, {}));
+  }
+
+ private:
+  std::filesystem::path path_;
+  int descriptor_ = -1;
+  std::string half_;
+};
 
 /// A command of the shell between two files, in a group of its own with what it starts; its standard error is ours.
 class Running {
@@ -96,7 +129,8 @@ class Running {
   Running& operator=(const Running&) = delete;
 
   /// Its wait status; nothing when it is not over in time. @throws Error{Interrupted}
-  std::optional<int> wait(double seconds) {
+  /// @param meanwhile  called again and again
+  std::optional<int> wait(double seconds, const std::function<void()>& meanwhile) {
     constexpr std::chrono::milliseconds kLook{10};
     const double late = monotonic_s() + seconds;
     for (;;) {
@@ -106,6 +140,7 @@ class Running {
       if (ended > 0) return status;
       if (ended < 0) throw Error(ErrorCode::Io, fmt::format("cannot wait for a process: {}", std::strerror(errno)));
       throw_if_interrupted();
+      meanwhile();
       if (monotonic_s() > late) return std::nullopt;
       std::this_thread::sleep_for(kLook);
     }
@@ -119,7 +154,7 @@ class Running {
 
 }  // namespace
 
-std::vector<double> CommandJudge::scores(std::span<const ReplyToJudge> replies) {
+void CommandJudge::score_each(std::span<const ReplyToJudge> replies, const Heard& heard) {
   const WorkFolder folder;
   std::string lines;
   for (const ReplyToJudge& reply : replies) {
@@ -127,29 +162,34 @@ std::vector<double> CommandJudge::scores(std::span<const ReplyToJudge> replies) 
     lines += line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
   }
   write_file(folder.replies, lines);
-  const auto bad = [this](const std::string& what) {
-    return Error(ErrorCode::BadInput, fmt::format("the judge '{}' {}", command_, what),
-                 "it must write one line {\"score\": number, or true or false} for each line that it reads");
+  constexpr const char* kHint =
+      "it must write one line {\"score\": number, or true or false} for each line that it reads";
+  const auto told = [this](const std::string& what) { return fmt::format("the judge '{}' {}", command_, what); };
+  const auto bad = [&](const std::string& what) { return Error(ErrorCode::BadInput, told(what), kHint); };
+  const auto out_of_step = [&](const std::string& count) {
+    return OutOfStep(ErrorCode::BadInput, told(fmt::format("wrote {} lines for {} replies", count, replies.size())),
+                     kHint);
   };
-  const double limit_s = seconds_per_reply_ * static_cast<double>(std::max<std::size_t>(1, replies.size()));
-  const std::optional<int> ended = Running(command_, folder.replies, folder.scores).wait(limit_s);
-  if (!ended) throw bad(fmt::format("is not done with {} replies after {:.0f} s", replies.size(), limit_s));
-  const int status = *ended;
-  if (!WIFEXITED(status)) throw bad(fmt::format("was ended by signal {}", WTERMSIG(status)));
-  if (WEXITSTATUS(status) != 0) throw bad(fmt::format("ended with status {}", WEXITSTATUS(status)));
-  std::vector<double> scores;
-  std::istringstream answer(read_file(folder.scores));
-  for (std::string line; std::getline(answer, line);) {
+  std::size_t known = 0;
+  const auto take = [&](const std::string& line) {
     const Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
     const Json score = json.is_object() ? json.value("score", Json()) : Json();
     const bool usable = score.is_boolean() || (score.is_number() && std::isfinite(score.get<double>()));
-    if (!usable) throw bad(fmt::format("wrote {} in line {}", quoted_text(line), scores.size() + 1));
-    scores.push_back(score.is_boolean() ? static_cast<double>(score.get<bool>()) : score.get<double>());
-  }
-  if (scores.size() != replies.size()) {
-    throw bad(fmt::format("wrote {} lines for {} replies", scores.size(), replies.size()));
-  }
-  return scores;
+    if (!usable) throw bad(fmt::format("wrote {} in line {}", quoted_text(line), known + 1));
+    if (known == replies.size()) throw out_of_step("more");
+    heard(known++, score.is_boolean() ? static_cast<double>(score.get<bool>()) : score.get<double>());
+  };
+  GrowingLines answer(folder.scores);
+  const double limit_s = seconds_per_reply_ * static_cast<double>(std::max<std::size_t>(1, replies.size()));
+  const std::optional<int> ended =
+      Running(command_, folder.replies, folder.scores).wait(limit_s, [&] { answer.read(/*ended=*/false, take); });
+  if (!ended) throw bad(fmt::format("is not done with {} replies after {:.0f} s", replies.size(), limit_s));
+  answer.read(/*ended=*/false, take);  // what is whole counts, however the program has ended
+  const int status = *ended;
+  if (!WIFEXITED(status)) throw bad(fmt::format("was ended by signal {}", WTERMSIG(status)));
+  if (WEXITSTATUS(status) != 0) throw bad(fmt::format("ended with status {}", WEXITSTATUS(status)));
+  answer.read(/*ended=*/true, take);
+  if (known < replies.size()) throw out_of_step(std::to_string(known));
 }
 
 }  // namespace coala

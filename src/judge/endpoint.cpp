@@ -13,6 +13,7 @@
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/resources.h"
+#include "core/shortened.h"
 #include "core/utf8.h"
 
 namespace coala {
@@ -38,6 +39,15 @@ double retry_after(const httplib::Response& response) {
   char* end = nullptr;
   const double seconds = std::strtod(value.c_str(), &end);
   return !value.empty() && *end == '\0' && std::isfinite(seconds) ? std::max(0.0, seconds) : 0;
+}
+
+/// What the body of an error says: OpenAI's {"error": {"message"}}, or as it is, without what is too long to keep.
+std::string message_of(const std::string& body) {
+  constexpr std::size_t kMost = 2000;
+  const Json json = Json::parse(body, nullptr, /*allow_exceptions=*/false);
+  const Json error = json.is_object() ? json.value("error", Json()) : Json();
+  const Json message = error.is_object() ? error.value("message", Json()) : error;
+  return shortened(message.is_string() ? message.get<std::string>() : body, kMost);
 }
 
 }  // namespace
@@ -87,6 +97,12 @@ void Endpoint::take_call() {
   throw BudgetSpent();
 }
 
+Error Endpoint::error_of(const Refusal& refusal) const {
+  return Error(ErrorCode::BadInput,
+               fmt::format("{} answers {}: {}", host_, refusal.status, quoted_text(refusal.message, 200)),
+               "check --endpoint, --judge-model and the key in COALA_JUDGE_KEY; what is answered is kept");
+}
+
 Completion Endpoint::complete(const Json& request) {
   constexpr double kLongestWait_s = 60;
   const std::string body = request.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -115,15 +131,22 @@ Completion Endpoint::complete(const Json& request) {
         // A refusal may come without content.
         const std::string text = content.is_string() ? content.get<std::string>() : std::string();
         const std::string usage = answer.value("usage", Json()).dump(-1, ' ', false, Json::error_handler_t::replace);
-        return {without_key(text), Json::parse(without_key(usage)), attempt + 1,
-                choices[0].value("finish_reason", Json()) == "length"};
+        const Json logprobs = choices[0].value("logprobs", Json());
+        return {without_key(text),
+                Json::parse(without_key(usage)),
+                attempt + 1,
+                choices[0].value("finish_reason", Json()) == "length",
+                logprobs.is_object() ? logprobs.value("content", Json()) : Json(),
+                {}};
       }
       trouble = fmt::format("{} gave no completion: {}", host_, quoted_text(without_key(result->body), 200));
     } else {
       trouble = fmt::format("{} answers {}: {}", host_, result->status, quoted_text(without_key(result->body), 200));
       if (!may_pass(result->status)) {
-        throw Error(ErrorCode::BadInput, trouble,
-                    "check --endpoint, --judge-model and the key in COALA_JUDGE_KEY; what is answered is kept");
+        Completion refused;
+        refused.tries = attempt + 1;
+        refused.refusal = {result->status, without_key(message_of(result->body))};
+        return refused;
       }
       wait = std::max(wait, std::min(kLongestWait_s, retry_after(*result)));
     }

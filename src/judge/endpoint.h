@@ -4,7 +4,10 @@
 #include <cstdint>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
+
+#include "core/error.h"
 
 namespace coala {
 
@@ -17,12 +20,20 @@ struct EndpointSettings {
   std::uint64_t most_calls = 0;  ///< requests of all threads together, retries included; 0: no limit
 };
 
-/// A chat completion.
+/// What a server says that will not answer a request, however often it is asked.
+struct Refusal {
+  int status = 0;  ///< of HTTP
+  std::string message;
+};
+
+/// A chat completion, or the refusal of one.
 struct Completion {
   std::string text;
   nlohmann::ordered_json usage;  ///< as the server says, or null
   int tries = 1;
-  bool is_cut = false;  ///< at the most tokens that an answer may have
+  bool is_cut = false;              ///< at the most tokens that an answer may have
+  nlohmann::ordered_json logprobs;  ///< of its tokens ("logprobs"."content"), or null
+  std::optional<Refusal> refusal;   ///< instead of a text
 };
 
 /// The limit of calls is reached. Not an error of the work: what is answered is kept.
@@ -39,9 +50,13 @@ class Endpoint {
   explicit Endpoint(EndpointSettings settings);
   ~Endpoint();
 
-  /// Asks until there is an answer: again after what may pass (408, 409, 425, 429, 5xx, a lost connection).
-  /// @throws Error{Io} when it does not pass, Error{BadInput} for any other refusal, BudgetSpent, Error{Interrupted}
+  /// Asks until there is an answer or a refusal: again after what may pass (408, 409, 425, 429, 5xx, a lost
+  /// connection).
+  /// @throws Error{Io} when it does not pass, BudgetSpent, Error{Interrupted}
   Completion complete(const nlohmann::ordered_json& request);
+
+  /// A refusal that is no question's fault, as one message.
+  Error error_of(const Refusal& refusal) const;
 
   std::uint64_t calls() const { return calls_; }
 

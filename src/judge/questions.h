@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "data/record.h"
+
 namespace coala {
 
 /// Two replies to a prompt: the first is of the source that is asked about, the second of the one it is compared with.
@@ -17,7 +19,10 @@ struct ReplyPair {
   std::string id;      ///< of the first source's line
   std::string prompt;  ///< as a judge reads it: the turns of a conversation one after the other
   std::array<std::string, 2> replies;
-  std::string pair;  ///< hash of prompt and replies
+  std::string pair;       ///< hash of prompt and replies
+  std::size_t index = 0;  ///< among the replies to the prompt
+  Prompt asked;           ///< the prompt as programs and heads read it, of the first source's line
+  int turns = 1;          ///< messages of the user in it
 };
 
 /// Pairs replies by their prompts, those to the same prompt in their order. Files as `coala generate` and `coala
@@ -45,6 +50,15 @@ std::vector<JudgeQuestion> questions_about(const std::vector<ReplyPair>& pairs, 
 
 /// The verdict that an answer ends with: "first", "second" or "tie". Nothing when there is none.
 std::optional<std::string> verdict_in(std::string_view answer);
+/// What a judge might have said instead, each between 0 and 1; together not above 1 but for rounding.
+struct VerdictProbabilities {
+  double first = 0, second = 0, tie = 0;
+};
+/// The probabilities of the verdicts at the token with which the last one begins: of the tokens there that begin a
+/// verdict in the same way. Nothing where the tokens do not end with one.
+/// @param tokens  an answer's "logprobs"."content", as OpenAI's API has it: objects with token, logprob, top_logprobs
+std::optional<VerdictProbabilities> verdict_probabilities(const nlohmann::ordered_json& tokens);
+
 /// The mark that an answer ends with, 1 to 10. Nothing when there is none.
 std::optional<double> mark_in(std::string_view answer);
 

@@ -6,13 +6,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <string_view>
 #include <utility>
 
 #include "core/atomic_file.h"
 #include "core/error.h"
+#include "core/progress.h"
+#include "core/utf8.h"
 
 namespace coala {
 
@@ -30,30 +32,62 @@ TranscriptFile::TranscriptFile(std::filesystem::path path) : path_(std::move(pat
       throw Error(ErrorCode::Mismatch, fmt::format("another run is writing {}", path_.string()),
                   "wait for it, or name another --transcript");
     }
-    const std::string content = read_file(path_, std::size_t{1} << 34);
-    const std::size_t whole = content.rfind('\n') + 1;
-    for (std::size_t begin = 0; begin < whole;) {
-      const std::size_t end = content.find('\n', begin);
-      Json line = Json::parse(content.substr(begin, end - begin), nullptr, /*allow_exceptions=*/false);
-      if (!line.is_object() || !line.contains("coala_judgment") || !line.contains("game") || !line.contains("key")) {
-        throw Error(ErrorCode::Mismatch, fmt::format("{} holds something else than a transcript", path_.string()),
-                    "name another --transcript");
-      }
-      take(std::move(line));
-      begin = end + 1;
-    }
-    // Of a killed run: the beginning of a line of ours, and of nothing else.
-    constexpr std::string_view kStart = "{\"coala_judgment\"";
-    const std::string_view half = std::string_view(content).substr(whole);
-    if (!half.starts_with(kStart) && !kStart.starts_with(half)) {
-      throw Error(ErrorCode::Mismatch, fmt::format("{} holds something else than a transcript", path_.string()),
-                  "name another --transcript");
-    }
-    if (!half.empty() && ::ftruncate(descriptor_, static_cast<off_t>(whole)) != 0) fail("write");
+    read();
   } catch (...) {
     ::close(descriptor_);
     throw;
   }
+}
+
+void TranscriptFile::read() {
+  constexpr std::string_view kStart = "{\"coala_judgment\"";
+  const std::string content = read_file(path_, std::size_t{1} << 34);
+  if (!content.starts_with(kStart) && !kStart.starts_with(content)) {
+    throw Error(ErrorCode::Mismatch, fmt::format("{} holds something else than a transcript", path_.string()),
+                "name another --transcript");
+  }
+  const std::string_view text = content;
+  std::size_t number = 0;
+  while (bytes_ < text.size()) {
+    const std::size_t end = text.find('\n', bytes_);
+    if (end == std::string_view::npos) break;
+    read_line(text.substr(bytes_, end - bytes_), ++number);
+    bytes_ = end + 1;
+  }
+  const std::string_view rest = text.substr(bytes_);
+  if (rest.empty()) return;
+  if (Json::accept(rest) || (!rest.starts_with(kStart) && !kStart.starts_with(rest))) {
+    read_line(rest, number + 1);  // what an editor has left without a line break, or nothing of ours
+    if (::write(descriptor_, "\n", 1) != 1) fail("write");
+    bytes_ = text.size() + 1;
+    return;
+  }
+  log_warning(fmt::format(
+      "{}: half a line at the end, of a run that was ended, is left out; its question is asked again", path_.string()));
+  if (::ftruncate(descriptor_, static_cast<off_t>(bytes_)) != 0) fail("write");
+}
+
+void TranscriptFile::read_line(std::string_view text, std::size_t number) {
+  Json line = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const auto has_text = [&line](const char* column) { return line.contains(column) && line[column].is_string(); };
+  const char* expected = nullptr;
+  if (!line.is_object() || !line.contains("coala_judgment")) {
+    expected = "a JSON object with \"coala_judgment\"";
+  } else if (!has_text("game") || !has_text("key") || !has_text("judge")) {
+    expected = "\"game\", \"key\" and \"judge\", which are texts";
+  } else if (line.contains("request") ? !has_text("answer") : !line.contains("mark") || !line["mark"].is_number()) {
+    expected = "an \"answer\" that is a text, or a \"mark\" that is a number";
+  } else if (line.contains("refused") &&
+             (!line["refused"].is_object() || !line["refused"].value("status", Json()).is_number_integer() ||
+              !line["refused"].value("message", Json()).is_string())) {
+    expected = "a \"refused\" with \"status\" and \"message\"";
+  }
+  if (expected != nullptr) {
+    throw Error(ErrorCode::BadInput,
+                fmt::format("{}, line {} is {}; expected is {}", path_.string(), number, quoted_text(text), expected),
+                "take the line out, and its question is asked again; or name another --transcript");
+  }
+  take(std::move(line));
 }
 
 TranscriptFile::~TranscriptFile() {
@@ -85,8 +119,38 @@ const Json* TranscriptFile::answer(const std::string& key) const {
 void TranscriptFile::add(const Json& line) {
   const std::string text = line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
   const std::lock_guard lock(mutex_);
-  if (::write(descriptor_, text.data(), text.size()) != static_cast<ssize_t>(text.size())) fail("write");
+  for (std::size_t written = 0; written < text.size();) {
+    const ssize_t bytes = ::write(descriptor_, text.data() + written, text.size() - written);
+    if (bytes < 0 && errno == EINTR) continue;
+    if (bytes <= 0) {
+      const int error = errno;
+      // No half line, on which another would stand. Where even this fails, the next start finds it.
+      [[maybe_unused]] const int cut = ::ftruncate(descriptor_, static_cast<off_t>(bytes_));
+      errno = error;
+      fail("write");
+    }
+    written += static_cast<std::size_t>(bytes);
+  }
+  bytes_ += text.size();
   take(line);
+}
+
+bool TranscriptFile::has_answer_of(const std::string& judge) const {
+  const std::lock_guard lock(mutex_);
+  return std::ranges::any_of(games_, [&judge](const auto& game) {
+    return game.second.at("judge") == judge && !game.second.contains("refused");
+  });
+}
+
+std::uint64_t TranscriptFile::bytes() const {
+  const std::lock_guard lock(mutex_);
+  return bytes_;
+}
+
+void TranscriptFile::cut_back(std::uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  if (::ftruncate(descriptor_, static_cast<off_t>(bytes)) != 0) fail("write");
+  bytes_ = bytes;
 }
 
 }  // namespace coala

@@ -13,10 +13,7 @@ ModelSummary summarise_model(const std::filesystem::path& path) {
   summary.name = file.text("general.name");
   summary.architecture = file.text("general.architecture");
   summary.tensors = file.tensors.size();
-  for (const GgufTensor& tensor : file.tensors) {
-    summary.parameters += tensor.elements;
-    if (tensor.name == "output.weight") summary.tied_output = false;
-  }
+  for (const GgufTensor& tensor : file.tensors) summary.parameters += tensor.elements;
   if (summary.adapter) return summary;
   if (const auto type = file.integers.find("general.file_type"); type != file.integers.end()) {
     summary.file_type = llama_ftype_name(static_cast<llama_ftype>(type->second));

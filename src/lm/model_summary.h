@@ -19,7 +19,6 @@ struct ModelSummary {
   std::int64_t context_tokens = 0;  ///< longest sequence that the model was trained on
   std::uint64_t vocabulary = 0;
   bool chat_template = false;
-  bool tied_output = true;  ///< the output matrix is the embedding
 };
 
 /// Reads the header alone; no weights are loaded.

@@ -35,7 +35,7 @@ void add_quality(const Json& metrics, std::vector<Check>& checks) {
                       "The reward head may be no better than always giving the more frequent label",
                       fmt::format("its interval begins at {}, and that gets {}", percent(low), percent(majority)),
                       low > majority, true});
-    const double area = metrics.at("auc_ci95").at(0).get<double>();
+    const double area = metrics.contains("auc_ci95") ? metrics.at("auc_ci95").at(0).get<double>() : 0;
     checks.push_back({"The reward head tells good from bad", "The reward head may not tell good from bad",
                       fmt::format("the interval of its AUC begins at {:.3f}", area), area > 0.5, true});
   } else {

@@ -27,8 +27,8 @@ Estimate bootstrap(const std::map<std::int64_t, Table>& tables, std::size_t size
   };
   std::vector<const Table*> all;
   for (const auto& [prompt, table] : tables) all.push_back(&table);
-  const double nothing = std::numeric_limits<double>::quiet_NaN();
-  if (all.empty()) return {nothing, {nothing, nothing}};
+  if (all.empty()) return {std::numeric_limits<double>::quiet_NaN(), kNoInterval};
+  if (all.size() < 2) return {statistic(sum(all)), kNoInterval};
   Random random(seed);
   std::vector<double> values;
   for (int k = 0; k < kResamples; ++k) {
@@ -38,7 +38,7 @@ Estimate bootstrap(const std::map<std::int64_t, Table>& tables, std::size_t size
     if (!std::isnan(value)) values.push_back(value);
   }
   const double value = statistic(sum(all));
-  if (values.empty()) return {value, {nothing, nothing}};
+  if (values.empty()) return {value, kNoInterval};
   return {value, {quantile(values, 0.025), quantile(values, 0.975)}};
 }
 

@@ -88,10 +88,14 @@ AlpacaEvalScore score_of(const std::string& model, Rows& rows, const AlpacaEvalB
   if (judged.empty()) throw Error(ErrorCode::BadInput, fmt::format("no preference of {} is known", model));
   score.without_preference = score.rows - judged.size();
   score.wins = win_rates(judged, prompts, seed);
-  if (!rows.lengths) return score;
+  if (!rows.lengths) {
+    score.why_not_controlled = "the annotations have no lengths";
+    return score;
+  }
   for (const double length : rows.input.model_length) score.mean_length += length / static_cast<double>(score.rows);
   add_background(model, background, rows);
-  score.controlled = length_controlled_rate(rows.input, seed);
+  score.why_not_controlled = why_no_length_control(rows.input);
+  if (score.why_not_controlled.empty()) score.controlled = length_controlled_rate(rows.input, seed);
   return score;
 }
 

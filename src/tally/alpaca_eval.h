@@ -34,8 +34,9 @@ AlpacaEvalBackground read_background(const std::filesystem::path& difficulties, 
 struct AlpacaEvalScore {
   std::string model;
   WinRates wins;
-  std::optional<LengthControlledRate> controlled;  ///< nothing where the annotations have no lengths
-  double mean_length = 0;                          ///< characters; 0 where they have none
+  std::optional<LengthControlledRate> controlled;  ///< nothing where it cannot be told
+  std::string why_not_controlled;
+  double mean_length = 0;  ///< characters; 0 where they have none
   std::size_t rows = 0, without_preference = 0;
 };
 

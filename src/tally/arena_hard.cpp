@@ -201,6 +201,10 @@ void rate_with_style(const ArenaBattles& battles, const Matrix<double>& features
     keep(clustered, std::span(fitted).first(models));
   }
   for (std::size_t k = 0; k < models; ++k) {
+    if (battles.questions < 2) {
+      table.scores[k].clustered95 = kNoInterval;
+      continue;
+    }
     table.scores[k].clustered95 = {sigmoid(quantile(clustered[k], 0.025)), sigmoid(quantile(clustered[k], 0.975))};
   }
 }

@@ -1,5 +1,7 @@
 #include "tally/length_controlled.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -30,10 +32,15 @@ struct Design {
   std::size_t own = 0;              ///< column
 };
 
-/// tanh of the differences over their standard deviation (n - 1).
-std::vector<double> length_feature(const LengthControlInput& input) {
+struct Differences {
+  std::vector<double> lengths;  ///< the baseline's less the model's
+  double deviation = 0;         ///< n - 1
+};
+
+Differences differences_of(const LengthControlInput& input) {
   const std::size_t n = input.preference.size();
-  std::vector<double> difference(n);
+  Differences result{std::vector<double>(n), 0};
+  std::vector<double>& difference = result.lengths;
   double mean = 0;
   for (std::size_t i = 0; i < n; ++i) {
     difference[i] = input.base_length[i] - input.model_length[i];
@@ -41,13 +48,15 @@ std::vector<double> length_feature(const LengthControlInput& input) {
   }
   double squares = 0;
   for (const double value : difference) squares += (value - mean) * (value - mean);
-  const double deviation = std::sqrt(squares / static_cast<double>(n - 1));
-  if (!(deviation > 0)) {
-    throw Error(ErrorCode::BadInput, "all replies differ from the baseline's by the same number of characters",
-                "without different lengths there is nothing to control for");
-  }
-  for (double& value : difference) value = std::tanh(value / deviation);
-  return difference;
+  result.deviation = n > 1 ? std::sqrt(squares / static_cast<double>(n - 1)) : 0;
+  return result;
+}
+
+/// tanh of the differences over their standard deviation.
+std::vector<double> length_feature(const LengthControlInput& input) {
+  Differences differences = differences_of(input);
+  for (double& value : differences.lengths) value = std::tanh(value / differences.deviation);
+  return std::move(differences.lengths);
 }
 
 Design make_design(const LengthControlInput& input) {
@@ -61,7 +70,6 @@ Design make_design(const LengthControlInput& input) {
   for (std::size_t i = 0; i < n; ++i) {
     if (!std::isnan(input.preference[i])) design.judged.push_back(i);
   }
-  if (design.judged.empty()) throw Error(ErrorCode::BadInput, "no preference is known");
   design.train.x = Matrix<double>(design.gamed + design.judged.size(), p);
   design.at_zero = Matrix<double>(n, p);
   for (std::size_t k = 0; k < design.gamed; ++k) {
@@ -139,6 +147,7 @@ std::vector<double> predictions(const Design& design, std::span<const double> co
 Interval clustered(const Design& design, std::span<const std::int64_t> prompts, double c, std::uint64_t seed) {
   constexpr int kResamples = 400;
   const std::size_t clusters = 1 + static_cast<std::size_t>(*std::ranges::max_element(prompts));
+  if (clusters < 2) return kNoInterval;
   Random random(seed);
   std::vector<double> rates;
   for (int k = 0; k < kResamples; ++k) {
@@ -185,8 +194,23 @@ bool is_baseline(const LengthControlInput& input) {
 
 }  // namespace
 
+std::string why_no_length_control(const LengthControlInput& input) {
+  if (is_baseline(input)) return "";
+  const auto known = static_cast<std::size_t>(
+      std::ranges::count_if(input.preference, [](double preference) { return !std::isnan(preference); }));
+  if (known == 0) return "no preference is known";
+  if (known + input.gamed.preference.size() < kFolds) {
+    return fmt::format("{} rows are too few: the penalty is chosen on {} folds", known, kFolds);
+  }
+  if (!(differences_of(input).deviation > 0)) {
+    return "all replies differ from the baseline's by the same number of characters";
+  }
+  return "";
+}
+
 LengthControlledRate length_controlled_rate(const LengthControlInput& input, std::uint64_t seed) {
   if (is_baseline(input)) return {.variant = "baseline", .rate = 0.5, .clustered95 = {0.5, 0.5}};
+  if (const std::string why = why_no_length_control(input); !why.empty()) throw Error(ErrorCode::BadInput, why);
   const Design design = make_design(input);
   LengthControlledRate result;
   result.variant = !input.gamed.preference.empty() ? "length_controlled_v1"
@@ -200,7 +224,7 @@ LengthControlledRate length_controlled_rate(const LengthControlInput& input, std
   const std::vector<double> predicted = predictions(design, coefficients);
   const MeanWithError mean = mean_with_error(predicted);
   result.rate = mean.mean;
-  result.standard_error = mean.standard_error;
+  result.standard_error = input.difficulty.empty() ? std::numeric_limits<double>::quiet_NaN() : mean.standard_error;
   result.clustered95 = clustered(design, input.prompts, result.penalty_c, seed);
   return result;
 }

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -38,16 +39,21 @@ struct LengthControlledRate {
   /// Published name: length_controlled_v1, _noreg (no gamed rows), _minimal (no difficulties either); or "baseline",
   /// whose replies are compared with themselves.
   std::string_view variant;
-  double rate = 0;                ///< predicted preference at equal lengths, mean over the rows
-  double standard_error = 0;      ///< as published: of the mean of the predictions, the coefficients taken for known
-  Interval clustered95;           ///< prompts drawn anew, coefficients fitted again
+  double rate = 0;  ///< predicted preference at equal lengths, mean over the rows
+  /// As published: of the mean of the predictions, the coefficients taken for known. NaN without difficulties: the
+  /// predictions are then all the same number.
+  double standard_error = 0;
+  Interval clustered95;           ///< prompts drawn anew, coefficients fitted again; none for a single prompt
   double length_coefficient = 0;  ///< of tanh((base length - model length) / sd)
   double difficulty_coefficient = 0;
   double model_coefficient = 0;
   double penalty_c = 0;  ///< that the folds have chosen
 };
 
-/// @throws Error{BadInput} when no preference is known, or all lengths differ by the same number of characters
+/// Why there is no such rate of these rows; "" when there is one.
+std::string why_no_length_control(const LengthControlInput& input);
+
+/// @throws Error{BadInput} when there is none
 LengthControlledRate length_controlled_rate(const LengthControlInput& input, std::uint64_t seed);
 
 }  // namespace coala

@@ -1,7 +1,11 @@
 #include "tally/mt_bench.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "core/error.h"
 #include "tally/annotations.h"
@@ -49,7 +53,21 @@ std::vector<MarkScore> mark_scores(std::span<const Mark> marks, std::uint64_t se
   return scores;
 }
 
+namespace {
+
+/// @throws Error{BadInput} naming the models that there are
+void check_baseline(std::span<const MarkedPair> pairs, const std::string& baseline) {
+  std::set<std::string> models;
+  for (const MarkedPair& pair : pairs) models.insert(pair.models.begin(), pair.models.end());
+  if (baseline.empty() || models.contains(baseline)) return;
+  throw Error(ErrorCode::BadInput, fmt::format("the baseline {} is in no pair", baseline),
+              fmt::format("name one of the models that were compared with --baseline: {}", fmt::join(models, ", ")));
+}
+
+}  // namespace
+
 std::vector<PairScore> pair_scores(std::span<const MarkedPair> pairs, const std::string& baseline) {
+  check_baseline(pairs, baseline);
   struct Of {
     std::vector<double> won;
     std::vector<std::string> questions;

@@ -46,6 +46,7 @@ struct PairScore {
 
 /// A game that is lost in the other order is a tie; a pair with an error in either game is left out.
 /// @param baseline  its own line and the others' pairs without it are left out; empty: all pairs
+/// @throws Error{BadInput} when the baseline is in no pair, or no pair was judged in both orders
 std::vector<PairScore> pair_scores(std::span<const MarkedPair> pairs, const std::string& baseline);
 
 }  // namespace coala

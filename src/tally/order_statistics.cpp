@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 namespace coala {
@@ -11,7 +12,10 @@ MeanWithError mean_with_error(std::span<const double> values) {
   MeanWithError result;
   for (const double value : values) result.mean += value;
   result.mean /= n;
-  if (values.size() < 2) return result;
+  if (values.size() < 2) {
+    result.standard_error = std::numeric_limits<double>::quiet_NaN();
+    return result;
+  }
   double squares = 0;
   for (const double value : values) squares += (value - result.mean) * (value - result.mean);
   result.standard_error = std::sqrt(squares / (n - 1) / n);

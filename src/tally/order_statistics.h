@@ -6,7 +6,7 @@ namespace coala {
 
 struct MeanWithError {
   double mean = 0;
-  double standard_error = 0;  ///< sd (n - 1) over the root of n; 0 for one value
+  double standard_error = 0;  ///< sd (n - 1) over the root of n; NaN for one value, which says nothing of it
 };
 MeanWithError mean_with_error(std::span<const double> values);
 

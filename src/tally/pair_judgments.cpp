@@ -1,12 +1,10 @@
 #include "tally/pair_judgments.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 
-#include "core/error.h"
 #include "eval/length_control.h"
 #include "tally/agreement.h"
 #include "tally/annotations.h"
@@ -16,6 +14,7 @@ namespace coala {
 namespace {
 
 std::optional<double> preference_of(const JudgedPair& pair) {
+  if (pair.said) return pair.said;
   if (pair.marks[0] && pair.marks[1]) return *pair.marks[0] == *pair.marks[1] ? 0.5 : *pair.marks[0] > *pair.marks[1];
   if (pair.games[0] && pair.games[1]) return (*pair.games[0] + *pair.games[1]) / 2;
   return std::nullopt;
@@ -46,8 +45,11 @@ void add_length_bias(const Columns& columns, std::span<const std::int64_t> promp
   const LengthControlled controlled = length_controlled_accuracy(columns.preference, squashed, prompts);
   result.at_equal_lengths = {controlled.accuracy, controlled.ci95};
   result.length_slope = {controlled.slope, controlled.slope_ci95};
-  result.longer_wins = {longer_won.empty() ? 0.5 : mean_with_error(longer_won).mean,
-                        proportion_interval(longer_won, of_prompts)};
+  if (longer_won.empty()) {
+    result.longer_wins = {std::numeric_limits<double>::quiet_NaN(), kNoInterval};
+    return;
+  }
+  result.longer_wins = {mean_with_error(longer_won).mean, proportion_interval(longer_won, of_prompts)};
 }
 
 void add_position_bias(const Columns& columns, JudgedSources& result) {
@@ -82,12 +84,37 @@ void add_marks(const Columns& columns, std::span<const std::int64_t> prompts, st
   result.mark_difference = estimate(differences);
 }
 
+void add_weighted(const Columns& columns, std::span<const std::int64_t> prompts, std::uint64_t seed,
+                  JudgedSources& result) {
+  std::vector<double> preferences;
+  for (const JudgedPair* pair : columns.pairs) {
+    if (!pair->weighted[0] || !pair->weighted[1]) return;
+    preferences.push_back((*pair->weighted[0] + *pair->weighted[1]) / 2);
+  }
+  result.weighted = {mean_with_error(preferences).mean, bootstrap_mean(preferences, prompts, seed)};
+}
+
+void add_turns(const Columns& columns, std::uint64_t seed, JudgedSources& result) {
+  std::map<int, Columns> by_turn;
+  for (std::size_t i = 0; i < columns.pairs.size(); ++i) {
+    Columns& of = by_turn[columns.pairs[i]->turn];
+    of.preference.push_back(columns.preference[i]);
+    of.prompts.push_back(columns.prompts[i]);
+  }
+  if (by_turn.size() < 2) return;
+  for (const auto& [turn, of] : by_turn) {
+    const Interval interval = bootstrap_mean(of.preference, numbered(of.prompts), seed);
+    result.turns.push_back({turn, of.preference.size(), {mean_with_error(of.preference).mean, interval}});
+  }
+}
+
 JudgedSources compare(const std::string& judge, std::span<const JudgedPair* const> pairs, std::uint64_t seed) {
   JudgedSources result;
   result.judge = judge;
   result.pairs = pairs.size();
   Columns columns;
   for (const JudgedPair* pair : pairs) {
+    result.refused += pair->refused;
     const std::optional<double> preference = preference_of(*pair);
     if (!preference) {
       ++result.left_out;
@@ -98,15 +125,14 @@ JudgedSources compare(const std::string& judge, std::span<const JudgedPair* cons
     columns.prompts.push_back(pair->prompt);
     columns.pairs.push_back(pair);
   }
-  if (columns.pairs.empty()) {
-    throw Error(ErrorCode::BadInput, fmt::format("{} gave no verdict that could be read", judge),
-                "look at its answers in the transcript");
-  }
+  if (columns.pairs.empty()) return result;
   const std::vector<std::int64_t> prompts = numbered(columns.prompts);
   result.wins = win_rates(columns.preference, prompts, seed);
   add_length_bias(columns, prompts, result);
   add_position_bias(columns, result);
   add_marks(columns, prompts, seed, result);
+  add_weighted(columns, prompts, seed, result);
+  add_turns(columns, seed, result);
   return result;
 }
 

@@ -5,12 +5,15 @@
 #include <string>
 #include <vector>
 
+#include "data/record.h"
+
 namespace coala {
 
 /// What several sources replied to one prompt.
 struct ReplyRow {
   std::string id;                    ///< of the first source's line
   std::string prompt;                ///< as it is read: the turns of a conversation one after the other
+  Prompt asked;                      ///< the prompt as programs and heads read it, of the first source's line
   std::vector<std::string> replies;  ///< in the order of the sources
   std::size_t number = 0;            ///< from 0, among the rows of the same prompt
 };

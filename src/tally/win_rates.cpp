@@ -1,5 +1,6 @@
 #include "tally/win_rates.h"
 
+#include <limits>
 #include <vector>
 
 #include "tally/order_statistics.h"
@@ -27,8 +28,12 @@ WinRates win_rates(std::span<const double> preference, std::span<const std::int6
   const auto wins = static_cast<double>(result.wins);
   const auto games = static_cast<double>(decided.size());
   result.discrete = (wins + 0.5 * static_cast<double>(result.ties)) / static_cast<double>(preference.size());
-  result.without_ties.value = decided.empty() ? 0.5 : wins / games;
-  result.without_ties.ci95 = proportion_interval(decided, decided_prompts);
+  if (decided.empty()) {
+    result.without_ties = {std::numeric_limits<double>::quiet_NaN(), kNoInterval};
+    result.wald95 = kNoInterval;
+    return result;
+  }
+  result.without_ties = {wins / games, proportion_interval(decided, decided_prompts)};
   result.wald95 = wald_interval(wins, games);
   return result;
 }

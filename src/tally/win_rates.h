@@ -14,8 +14,9 @@ struct WinRates {
   Interval clustered95;       ///< of `rate`: rows of a prompt belong together
   double discrete = 0;        ///< preferences rounded to win, tie, loss first
   std::uint64_t wins = 0, losses = 0, ties = 0;
-  Estimate without_ties;  ///< wins of wins and losses, with Wilson's interval, clustered where prompts repeat
-  Interval wald95;        ///< of `without_ties`, as papers publish it
+  /// Wins of wins and losses, with Wilson's interval, clustered where prompts repeat; NaN when all are ties.
+  Estimate without_ties;
+  Interval wald95;  ///< of `without_ties`, as papers publish it
 };
 
 /// @param preference  [n], 0 to 1, 1/2 for a tie; not empty
