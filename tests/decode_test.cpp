@@ -420,6 +420,23 @@ TEST(DecodeResponse, LeavesOutControlTokensAndMendsBytes) {
   EXPECT_FALSE(tiny().tokenizer().is_end(-1));
 }
 
+/// After a conversation what looks like thoughts is taken off the answer; a text is only gone on with.
+TEST(DecodeResponse, LeavesWhatFollowsATextInOnePiece) {
+  const std::string written = "<think>Hm.</think>Four. <think>";
+  const Grammar grammar(tiny().tokenizer(), "root ::= \"" + written + "\"", "a test");
+  for (const bool talks : {true, false}) {
+    const EncodedPrompt prompt = talks ? chat("hi") : tiny().encode_prompt({{}, "the hen"});
+    std::string streamed;
+    GenerationSettings settings{.max_tokens = 60, .candidates = 1, .grammar = &grammar};
+    settings.on_text = [&](std::string_view text) { streamed += text; };
+    const Reply reply = replies_to(prompt, settings).front();
+    EXPECT_EQ(reply.text, talks ? "Four. <think>" : written);
+    EXPECT_EQ(reply.reasoning, talks ? "Hm." : "");
+    EXPECT_EQ(streamed, reply.text);
+    EXPECT_EQ(tiny().decode_reply(prompt, reply.tokens).answer, reply.text);
+  }
+}
+
 /// A model without a template has " " between "Assistant:" and the answer: the model writes it, the text goes without.
 TEST(DecodeResponse, TakesTheTemplatesLeadOff) {
   COALA_NEEDS_SHARED("models/imdb-llama/imdb-llama-7m-f16.gguf");

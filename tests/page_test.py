@@ -244,6 +244,52 @@ class InBrowser(unittest.TestCase):
             self.assertEqual(found, ['{"a": "ü🌊"}', "x\ny", "[DONE]"], size)
         tab.close()
 
+    def test_a_head_says_how_good_it_is(self):
+        tab = self.open(375)
+        tab.wait("document.querySelector('#sliders a')")
+        card = self.server.json("/v1/models/base%2Bhens")["head"]["held_out"]
+        said = tab.value("document.querySelector('#sliders .note').textContent")
+        accuracy = card["accuracy"]
+        for number in (accuracy["value"], accuracy["low"], accuracy["high"], card["baselines"]["length"]["value"]):
+            self.assertIn(str(round(100 * number)), said)
+        self.assertIn(f"of {card['rows']} held-out", said)
+        tab.value("document.querySelector('#sliders a').click()")
+        tab.wait("document.title.includes('report') || document.querySelector('main h1')")
+        self.assertEqual(tab.value("location.pathname + location.search"), "/report?head=hens")
+        self.assertEqual(tab.complaints(), [])
+        tab.close()
+
+    def test_two_that_teach_most_and_somebody_elses_lesson(self):
+        server = Server(BINARY, MODEL, "--head", self.head, "--teach", os.path.join(self.folder, "telling.jsonl"),
+                        "--max-tokens", "24")
+        self.addCleanup(server.stop)
+        tab = self.open(1280, server=server)
+        tab.wait("!document.getElementById('telling').hidden")
+        tab.tab_to("it.id === 'prompt'")
+        tab.type(QUESTION)
+        tab.tab_to("it.id === 'telling'")
+        tab.key("Enter")
+        tab.wait("document.querySelector('#turns > li:last-child .actions button')")
+        replies = self.replies(tab)
+        self.assertEqual(len(replies), 2)
+        self.assertNotEqual(replies[0][1], replies[1][1])
+        self.assertIn("bits", tab.value("document.querySelector('.reply').textContent"))
+        tab.tab_to("it.textContent === 'This one is better'", back=True)
+        tab.key(" ")
+        tab.wait("document.getElementById('lessons').textContent === '1'")
+        tab.wait("document.getElementById('status').textContent.startsWith('Learnt')")
+        server.json("/v1/feedback", {"messages": [{"role": "user", "content": "x"}], "chosen": "aaa", "rejected": "eee"})
+        tab.tab_to("it.id === 'undo'")
+        tab.key("Enter")
+        tab.wait("document.getElementById('lessons').textContent === '2'")
+        self.assertIn("Nothing was taken back", tab.value("document.getElementById('alert').textContent"))
+        self.assertEqual(server.json("/v1/feedback")["pairs"], 2)
+        self.assertEqual(server.ask("/v1/feedback/last", method="DELETE")[0], 200)
+        tab.key("Enter")
+        tab.wait("document.getElementById('lessons').textContent === '0'")
+        tab.wait("document.querySelectorAll('[aria-pressed=\"true\"]').length === 0")
+        tab.close()
+
     def test_a_lesson_by_keyboard(self):
         if "--teach" not in subprocess.run([BINARY, "serve", "--help"], capture_output=True, text=True).stdout:
             self.skipTest("this program has no --teach")

@@ -45,6 +45,7 @@ class Hostile(unittest.TestCase):
         health = self.server.rested()
         self.assertEqual((health["status"], health["writing"], health["waiting"], health["items_waiting"]),
                          ("ok", 0, 0, 0))
+        self.assertEqual(self.server.metrics()["coala_cells_held"], 0)
 
     def test_bodies(self):
         """Malformed JSON and UTF-8, and values of the wrong kind in every field that is described."""
@@ -163,6 +164,10 @@ class Hostile(unittest.TestCase):
         self.assertEqual(headers["WWW-Authenticate"], "Bearer")
         for path in ("/v1/models", "/metrics", "/props", "/openapi.json", "/nothing"):
             self.assertEqual(server.answer(path)[0], 401, path)
+        escaped = Server(BINARY, MODEL, key="se%41cret+%")
+        for key, status in (("se%41cret+%", 200), ("seAcret+%", 401), ("se%2541cret+%25", 401)):
+            self.assertEqual(escaped.answer("/v1/models", headers={"Authorization": f"Bearer {key}"})[0], status, key)
+        escaped.stop()
         self.assertEqual(server.answer("/health")[0], 200)
         # A preflight has no key; the answer itself needs one, and says that the page may read it.
         status, _, headers = server.answer(CHAT, headers={"Origin": page, "Access-Control-Request-Method": "POST"},
@@ -212,6 +217,19 @@ class Hostile(unittest.TestCase):
         self.assertEqual(self.server.ask("/health")[0], 200)
         self.assertLess(time.monotonic() - start, 3)
         self.assertIn(self.server.ask(CHAT, self.body)[0], (200, 429))
+        for client in idle:
+            client.close()
+
+    def test_many_idle_clients_do_not_hold_up_health(self):
+        """More than there are threads, for longer than a test waits."""
+        idle = [socket.create_connection(("127.0.0.1", self.server.port)) for _ in range(300)]
+        for client in idle[:100]:
+            client.sendall(head_of(lines=("Content-Length: 100",)) + b"{")  # most are refused, and stay
+        for client in idle[100:200]:
+            client.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: loc")
+        start = time.monotonic()
+        self.assertEqual(self.server.ask("/health")[0], 200)
+        self.assertLess(time.monotonic() - start, 2, "it took ten seconds when they had threads")
         for client in idle:
             client.close()
 

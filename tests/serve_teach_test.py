@@ -9,9 +9,11 @@ import math
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 sys.dont_write_bytecode = True
@@ -174,6 +176,71 @@ class Teach(unittest.TestCase):
         for _ in range(2):
             server.ask("/v1/feedback/last", method="DELETE")
         self.assertEqual(server.ask("/v1/feedback/last", method="DELETE")[0], 400)
+
+    def test_takes_back_the_lesson_that_is_meant(self):
+        """Somebody else's is left alone."""
+        server = self.begin()
+        self.assertIsNone(server.json("/v1/feedback")["id"])
+        mine = self.teach(server, 0, 1)["id"]
+        others = self.teach(server, 1, 2)["id"]
+        self.assertNotEqual(mine, others)
+        self.assertEqual(server.json("/v1/feedback")["id"], others)
+        for wrong, code in ((mine, "not_the_last"), ("lesson-3", "not_there"), ("nobody%27s", "not_there")):
+            status, text = server.ask(f"/v1/feedback/last?id={wrong}", method="DELETE")
+            error = json.loads(text)["error"]
+            self.assertEqual((status, error["code"], error["param"]), (409, code, "id"))
+            self.assertEqual(others in error["message"], wrong == mine)
+        self.assertEqual(server.json("/v1/feedback")["pairs"], 2)
+        for one, left in ((others, 1), (mine, 0)):
+            status, text = server.ask(f"/v1/feedback/last?id={one}", method="DELETE")
+            self.assertEqual((status, json.loads(text)["pairs"]), (200, left))
+        # A number that is given again is not the same lesson.
+        server.stop()
+        again = self.begin()
+        self.assertNotEqual(self.teach(again, 2, 3)["id"], mine)
+
+    def test_a_client_that_has_left_teaches_nothing(self):
+        server = self.begin()
+        first = self.teach(server, 0, 1)["id"]
+        body = json.dumps({"messages": ASKED, "chosen": "aa", "rejected": "ee"}).encode()
+        for head, data in (("POST /v1/feedback", body), (f"DELETE /v1/feedback/last?id={first}", b"")):
+            before = server.metrics()["coala_dropped_total"]
+            server.process.send_signal(signal.SIGSTOP)  # so that it is gone before anybody looks
+            with socket.create_connection(("127.0.0.1", server.port)) as client:
+                client.sendall(f"{head} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(data)}\r\n\r\n".encode() + data)
+            server.process.send_signal(signal.SIGCONT)
+            for _ in range(100):
+                if server.metrics()["coala_dropped_total"] > before:
+                    break
+                time.sleep(0.1)
+            self.assertEqual(server.metrics()["coala_dropped_total"], before + 1)
+            self.assertEqual(server.json("/v1/feedback")["pairs"], 1)
+        with open(self.file, encoding="utf-8") as file:
+            self.assertEqual(len(file.readlines()), 1)
+
+    def test_says_which_two_replies_to_compare(self):
+        server = self.begin()
+        several = [{"messages": [{"role": "user", "content": f"question {i}"}],
+                    "replies": ["aaaa", "eeee", "aaaa", "aaaa, the hen"]} for i in range(3)]
+        seen = set()
+        for i in range(6):
+            found = server.json("/v1/feedback/next", {"candidates": several})
+            self.assertEqual(found["considered"], 15)  # the same text twice is no choice
+            self.assertGreater(found["information_bits"], 0)
+            self.assertLessEqual(found["information_bits"], 1)
+            first, second = (several[found["candidate"]]["replies"][one] for one in found["replies"])
+            self.assertNotEqual(first, second)
+            better, worse = (first, second) if first.count("a") > second.count("a") else (second, first)
+            report = server.json("/v1/feedback", {"messages": several[found["candidate"]]["messages"],
+                                                  "chosen": better, "rejected": worse})
+            self.assertEqual(report["pairs"], i + 1)
+            seen.add((found["candidate"], tuple(found["replies"])))
+        self.assertGreater(len(seen), 1, "what was answered is not asked again and again")
+        for wrong, status in (({"candidates": []}, 400), ({"candidates": [{"messages": ASKED, "replies": ["a"]}]}, 400),
+                              ({"candidates": [{"messages": ASKED, "replies": ["a", "a"]}]}, 400),
+                              ({"candidates": [{"messages": ASKED, "replies": ["a", ""]}]}, 400), ({}, 400)):
+            server.json("/v1/feedback/next", wrong, status)
+        self.assertEqual(server.json("/v1/feedback")["pairs"], 6)
 
     def test_refuses_what_is_no_lesson(self):
         server = self.begin()

@@ -61,6 +61,43 @@ class Serve(unittest.TestCase):
         self.assertEqual(props["total_slots"], 4)
         self.assertEqual(set(props["heads"]), {"hens", "more"})
 
+    def test_heads_say_how_good_they_are(self):
+        """By the files that align left beside them, read once; those of another head are not taken for theirs."""
+        folder = os.path.join(self.folder, "hens")
+        with open(os.path.join(folder, "metrics.json"), encoding="utf-8") as file:
+            metrics = json.load(file)
+        with open(os.path.join(folder, "report.html"), encoding="utf-8") as file:
+            report = file.read()
+        card = self.server.json("/v1/models/base%2Bhens")["head"]
+        found = card["held_out"]
+        self.assertEqual((found["rows"], found["prompts"]), (metrics["eval_rows"], metrics["eval_prompts"]))
+        for one, key in ((found["accuracy"], "eval_rewards/accuracies"),
+                         (found["baselines"]["logistic"], "baseline/logistic_accuracy"),
+                         (found["baselines"]["length"], "baseline/length_accuracy")):
+            self.assertEqual([one["value"], one["low"], one["high"]], [metrics[key], *metrics[key + "_ci95"]])
+        self.assertTrue(card["report"])
+        self.assertEqual(self.server.json("/report", status=400)["error"]["param"], "head")  # there are two
+        status, text, headers = self.server.answer("/report?head=hens")
+        self.assertEqual((status, text, headers["Content-Type"]), (200, report, "text/html; charset=utf-8"))
+        self.assertIn("default-src 'none'", headers["Content-Security-Policy"])
+        for path in ("../hens/report.html", "/etc/passwd", "nobody"):
+            self.assertEqual(self.server.ask(f"/report?head={path}")[0], 404)
+        other = os.path.join(self.folder, "other")
+        shutil.copytree(folder, other)
+        shutil.copy(os.path.join(self.folder, "more", "head.safetensors"), other)
+        for arguments, expected in (((), None), (("--report", os.path.join(folder, "report.html")), report)):
+            server = Server(BINARY, MODEL, "--head", os.path.join(other, "head.safetensors"), *arguments)
+            self.assertIsNone(server.json("/v1/models/base%2Bother")["head"]["held_out"])
+            status, text = server.ask("/report")
+            self.assertEqual((status, text if expected else None), (200 if expected else 404, expected))
+            server.stop()
+        for arguments in (("--report", os.path.join(folder, "report.html")),
+                          ("--head", self.head, "--report", os.path.join(folder, "metrics.json"))):
+            done = subprocess.run([BINARY, "serve", "--model", MODEL, "--port", "0", *arguments], capture_output=True,
+                                  text=True, check=False, timeout=60)
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertIn("report", done.stderr)
+
     def test_base_is_the_model_as_it_is(self):
         self.assertEqual(text_of(self.server.chat(model="base")), self.written())
         named = self.server.chat(model="base+hens", guidance_scale=2)

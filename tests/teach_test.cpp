@@ -1,7 +1,9 @@
 // Preferences that are learnt one by one, kept on the disk.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <fstream>
+#include <thread>
 
 #include "core/atomic_file.h"
 #include "support.h"
@@ -96,6 +98,94 @@ TEST(Teacher, TakesLessonsBack) {
   EXPECT_EQ(read_file(folder / "pairs.jsonl"), pairs);
   const std::vector<float> after = logits_of(teacher);
   for (std::size_t c = 0; c < after.size(); ++c) EXPECT_NEAR(after[c], before[c], 1e-5 * (1 + std::abs(before[c])));
+}
+
+TEST(Teacher, TakesBackTheLessonThatIsMeant) {
+  const test::TemporaryFolder folder;
+  Teacher teacher(tiny(), matrix(), options_in(folder));
+  EXPECT_EQ(teacher.report().last_id, "");
+  const std::string first = teacher.prefer(prompt_of(1), "aaaa", "eeee").last_id;
+  const std::string second = teacher.rate(prompt_of(2), "aaa", true).last_id;
+  EXPECT_NE(first, second);
+  EXPECT_EQ(test::error_code_of([&] { teacher.undo(first); }), ErrorCode::Mismatch);
+  EXPECT_EQ(test::error_code_of([&] { teacher.undo("lesson-9"); }), ErrorCode::BadInput);
+  EXPECT_EQ(teacher.report().pairs + teacher.report().ratings, 2u);
+  EXPECT_EQ(teacher.undo(second).last_id, first);
+  EXPECT_EQ(test::error_code_of([&] { teacher.undo(second); }), ErrorCode::BadInput) << "it is not there any more";
+  EXPECT_EQ(teacher.undo(first).last_id, "");
+  EXPECT_EQ(test::error_code_of([&] { teacher.undo(first); }), ErrorCode::BadInput);
+}
+
+/// A wish that nobody has any more, from the call of this number on.
+struct Wish {
+  int calls = 0;
+  int ends_at = 0;
+  StillWanted check() {
+    return [this] {
+      if (++calls >= ends_at) throw Error(ErrorCode::Interrupted, "nobody waits");
+    };
+  }
+};
+
+TEST(Teacher, KeepsNothingThatNobodyWaitsFor) {
+  const test::TemporaryFolder folder;
+  Teacher teacher(tiny(), matrix(), options_in(folder));
+  teach(teacher, 0, 2);
+  const std::string before = read_file(folder / "pairs.jsonl");
+  for (const int call : {1, 2}) {  // before the lesson is looked at, and before it is kept
+    Wish wish{.ends_at = call};
+    EXPECT_EQ(test::error_code_of([&] { teacher.prefer(prompt_of(7), "aaaa", "eeee", wish.check()); }),
+              ErrorCode::Interrupted);
+    EXPECT_EQ(read_file(folder / "pairs.jsonl"), before);
+    EXPECT_EQ(teacher.report().pairs, 2u);
+  }
+  Wish wish{.ends_at = 1};
+  EXPECT_EQ(test::error_code_of([&] { teacher.undo({}, wish.check()); }), ErrorCode::Interrupted);
+  EXPECT_EQ(teacher.report().pairs, 2u);
+  Wish kept{.ends_at = 3};
+  EXPECT_EQ(teacher.prefer(prompt_of(7), "aaaa", "eeee", kept.check()).pairs, 3u) << "nobody is asked once it is kept";
+}
+
+TEST(Teacher, LooksWhetherSomebodyWaitsWhileAnotherLessonIsLearnt) {
+  const test::TemporaryFolder folder;
+  Teacher teacher(tiny(), matrix(), options_in(folder));
+  std::atomic<bool> has_begun{false};
+  std::atomic<bool> may_end{false};
+  std::thread other([&] {
+    teacher.prefer(prompt_of(1), "aaaa", "eeee", [&] {
+      has_begun = true;
+      while (!may_end) std::this_thread::yield();
+    });
+  });
+  while (!has_begun) std::this_thread::yield();
+  Wish wish{.ends_at = 3};
+  EXPECT_EQ(test::error_code_of([&] { teacher.prefer(prompt_of(2), "aaaa", "eeee", wish.check()); }),
+            ErrorCode::Interrupted);
+  EXPECT_EQ(wish.calls, 3);
+  may_end = true;
+  other.join();
+  EXPECT_EQ(teacher.report().pairs, 1u);
+}
+
+TEST(Teacher, AsksForWhatItDoesNotKnow) {
+  const test::TemporaryFolder folder;
+  Teacher teacher(tiny(), matrix(), options_in(folder));
+  const std::vector<Choices> same{{prompt_of(1), {"aaaa", "aaaa"}}};
+  EXPECT_EQ(test::error_code_of([&] { teacher.next_pair(same); }), ErrorCode::BadInput);
+  const std::vector<Choices> choices{{prompt_of(1), {"aaaa", "eeee", "aaaa"}}, {prompt_of(2), {"the hen", "a tree"}}};
+  NextPair pair = teacher.next_pair(choices);
+  EXPECT_EQ(pair.considered, 3u);
+  EXPECT_EQ(pair.outlook.mean, 0) << "nothing is known yet";
+  // What was answered again and again teaches less than before.
+  const auto bits_of = [&](std::size_t which) {
+    return teacher.next_pair(std::span(choices).subspan(which, 1)).information_bits;
+  };
+  const double letters = bits_of(0) / bits_of(1);
+  for (int i = 0; i < 8; ++i) teacher.prefer(prompt_of(i + 10), "aaaa", "eeee");
+  EXPECT_LT(bits_of(0) / bits_of(1), letters);
+  pair = teacher.next_pair(std::span(choices).first(1));
+  EXPECT_EQ(pair.outlook.mean > 0, choices[0].replies[pair.first] == "aaaa");
+  EXPECT_EQ(teacher.report().pairs, 8u) << "a question is no lesson";
 }
 
 TEST(Teacher, AnUnfinishedLineWasNeverSaid) {

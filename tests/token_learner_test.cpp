@@ -5,10 +5,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <set>
 
 #include "core/error.h"
 #include "core/random.h"
+#include "head/next_lesson.h"
 #include "head/token_weights.h"
 #include "linalg/factorisation.h"
 #include "support.h"
@@ -236,6 +238,144 @@ TEST(TokenLearner, SaysNothingWithoutLessonsAndLittleWithFew) {
   Lesson second = lessons_of(1, 0, 3).front();
   learner.add(second);
   EXPECT_EQ(learner.learn().reliability, 0);
+}
+
+TEST(NextLesson, InformationIsThatOfPlainDraws) {
+  EXPECT_EQ(information_bits({1, 0}), 0);
+  EXPECT_NEAR(information_bits({0, 1e8}), 1, 1e-3) << "nothing is known, and the answer will be sure";
+  // To the second order, variance p (1 - p) / 2 nats.
+  const double p = 1 / (1 + std::exp(-0.7));
+  EXPECT_NEAR(information_bits({0.7, 1e-4}), 1e-4 * p * (1 - p) / 2 / std::log(2), 1e-8);
+  const auto entropy = [](double q) { return -q * std::log2(q) - (1 - q) * std::log2(1 - q); };
+  Random random(1);
+  for (const Outlook& outlook : {Outlook{0, 1}, Outlook{1, 4}, Outlook{-3, 9}, Outlook{6, 0.5}}) {
+    double share = 0;
+    double rest = 0;
+    constexpr int kDraws = 400'000;
+    for (int i = 0; i < kDraws; ++i) {
+      const double q = 1 / (1 + std::exp(-outlook.mean - std::sqrt(outlook.variance) * random.normal()));
+      share += q / kDraws;
+      rest += entropy(q) / kDraws;
+    }
+    EXPECT_NEAR(information_bits(outlook), entropy(share) - rest, 3e-3) << outlook.mean;
+  }
+}
+
+/// In the weights of scaled columns: mean x'w, variance x'H^-1 x, H the Hessian of the program.
+TEST(NextLesson, OutlookIsThatOfTheWeights) {
+  const TokenHead head = random_head(2);
+  std::vector<double> w0(head.weights.values().begin(), head.weights.values().end());
+  w0.resize(kWidth);
+  for (const bool has_prior : {false, true}) {
+    const std::vector<Lesson> all = lessons_of(50, 6, 7);
+    const std::vector<Lesson> lessons(all.begin(), all.begin() + 40);
+    std::vector<std::vector<float>> asked;
+    for (std::size_t i = 40; i < all.size(); ++i) asked.push_back(all[i].sums);
+    TokenLearner learner(random_basis(1), has_prior ? &head : nullptr, 0.4);
+    for (const Lesson& lesson : lessons) learner.add(lesson);
+    EXPECT_EQ(test::error_code_of([&] { learner.outlook(asked); }), ErrorCode::BadUsage) << "nothing is solved yet";
+    const double penalty = learner.learn().penalty;
+    const std::vector<Outlook> outlooks = learner.outlook(asked);
+    double nearest = 1e9;
+    for (const double bias_length : {1.0, 4.0}) {  // whichever was chosen
+      const Plain plain = plain_of(lessons, bias_length, penalty, has_prior ? w0 : std::vector<double>());
+      const std::vector<double> w = plain.solve({});
+      Matrix<double> h(w.size(), w.size());
+      for (std::size_t j = 0; j < w.size(); ++j) h(j, j) = penalty;
+      for (std::size_t i = 0; i < lessons.size(); ++i) {
+        const double q = 1 / (1 + std::exp(plain.odds(w, i)));
+        for (std::size_t j = 0; j < w.size(); ++j) {
+          for (std::size_t k = 0; k < w.size(); ++k) h(j, k) += q * (1 - q) * plain.x(i, j) * plain.x(i, k);
+        }
+      }
+      const auto factor = Cholesky::factor(std::move(h));
+      double worst = 0;
+      for (std::size_t a = 0; a < asked.size(); ++a) {
+        std::vector<double> x(w.size());
+        double offset = 0;
+        for (std::size_t j = 0; j < kWidth; ++j) {
+          x[j] = static_cast<double>(asked[a][j]) * plain.x(0, j) / static_cast<double>(lessons[0].sums[j]);
+        }
+        if (has_prior) {
+          double foretold = 0;
+          double own = 0;
+          for (std::size_t j = 0; j < kWidth; ++j) {
+            foretold += static_cast<double>(asked[a][j]) * w0[j];
+            own += static_cast<double>(lessons[0].sums[j]) * w0[j];
+          }
+          offset = x[kWidth] = foretold / own * plain.offsets[0];
+        }
+        double mean = offset;
+        for (std::size_t j = 0; j < w.size(); ++j) mean += x[j] * w[j];
+        std::vector<double> solved = x;
+        factor->solve(solved);
+        double variance = 0;
+        for (std::size_t j = 0; j < w.size(); ++j) variance += x[j] * solved[j];
+        worst = std::max({worst, std::abs(outlooks[a].mean - mean) / (1 + std::abs(mean)),
+                          std::abs(outlooks[a].variance - variance) / (1 + variance)});
+      }
+      nearest = std::min(nearest, worst);
+    }
+    EXPECT_LT(nearest, 1e-5) << has_prior;
+  }
+}
+
+/// Shares of unseen pairs that are foreseen after each lesson, over many tastes.
+/// @param choices  pairs that the next lesson is chosen from; 1: the first that comes
+std::vector<double> accuracy_by_lessons(std::size_t choices, std::size_t lessons) {
+  constexpr std::uint64_t kTastes = 30;
+  std::vector<double> accuracy(lessons);
+  for (std::uint64_t seed = 0; seed < kTastes; ++seed) {
+    std::vector<Lesson> pool = lessons_of(8 * lessons, 3, 100 + seed);
+    for (std::size_t i = 0; i < pool.size(); ++i) {  // pairs, in either order, each of a prompt of its own
+      pool[i].prompt = std::to_string(i);
+      const bool turned = i % 2 == 1;
+      if (turned) {
+        for (float& sum : pool[i].sums) sum = -sum;
+        pool[i].label = -pool[i].label;
+      }
+    }
+    Random random(100 + seed);
+    std::vector<double> taste(kWidth);  // as lessons_of() draws it
+    for (double& weight : taste) weight = random.normal();
+    std::vector<std::vector<float>> unseen;
+    for (const Lesson& lesson : lessons_of(200, 0, 1000 + seed)) unseen.push_back(lesson.sums);
+    TokenLearner learner(random_basis(1), nullptr, 0.4);
+    learner.learn();
+    for (std::size_t n = 0; n < lessons; ++n) {
+      std::vector<std::vector<float>> offered;
+      for (std::size_t k = 0; k < choices; ++k) offered.push_back(pool[8 * n + k].sums);
+      std::size_t best = 0;
+      const std::vector<Outlook> outlooks = learner.outlook(offered);
+      for (std::size_t k = 1; k < choices; ++k) {
+        if (information_bits(outlooks[k]) > information_bits(outlooks[best])) best = k;
+      }
+      learner.add(pool[8 * n + best]);
+      learner.learn();
+      const std::vector<Outlook> foreseen = learner.outlook(unseen);
+      for (std::size_t i = 0; i < unseen.size(); ++i) {
+        double truth = 0;
+        for (std::size_t j = 0; j < kWidth; ++j) truth += taste[j] * static_cast<double>(unseen[i][j]);
+        accuracy[n] += (truth > 0) == (foreseen[i].mean > 0) ? 1.0 / (kTastes * 200) : 0;
+      }
+    }
+  }
+  return accuracy;
+}
+
+/// Of eight pairs that one could compare, those that are said to teach most reach with fewer comparisons what pairs
+/// that come by chance reach.
+TEST(NextLesson, ChosenPairsTeachMoreThanOthers) {
+  constexpr std::size_t kLessons = 30;
+  const std::vector<double> by_chance = accuracy_by_lessons(1, kLessons);
+  const std::vector<double> chosen = accuracy_by_lessons(8, kLessons);
+  std::size_t needed = 0;
+  while (needed < kLessons && chosen[needed] < by_chance.back()) ++needed;
+  const double ratio = static_cast<double>(needed + 1) / kLessons;
+  std::printf("by chance %zu pairs foresee %.3f; chosen, %zu do: %.2f\n", kLessons, by_chance.back(), needed + 1,
+              ratio);
+  EXPECT_LE(ratio, 0.8);
+  EXPECT_GT(by_chance.back(), 0.7) << "there is something to be learnt";
 }
 
 TEST(TokenLearner, RefusesWhatIsNoLesson) {

@@ -19,9 +19,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-const std::map<std::string, Guidance> kGuidances{{"none", Guidance::None},       {"best-of-n", Guidance::BestOfN},
-                                                 {"branch", Guidance::Branch},   {"sentence", Guidance::Sentence},
-                                                 {"token", Guidance::EachToken}, {"bias", Guidance::Bias}};
 const std::map<std::string, Normalisation> kNormalisations{
     {"minmax", Normalisation::MinMax}, {"zscore", Normalisation::ZScore}, {"raw", Normalisation::Raw}};
 
@@ -51,7 +48,7 @@ std::pair<Token, double> parse_bias(const std::string& text) {
 
 void add_guidance_options(CLI::App& command, GenerationOptions& options) {
   std::vector<std::string> names;
-  for (const auto& [name, guidance] : kGuidances) names.push_back(name);
+  for (const auto& [name, guidance] : guidance_names()) names.push_back(name);
   command
       .add_option("--guidance", options.guidance,
                   "none: as the model writes; token: every token by the token head; best-of-n: the candidate that the "
@@ -163,7 +160,7 @@ bool chooses_best(const GenerationOptions& options, Guidance guidance) {
 }
 
 Guidance guidance_named(const std::string& name, const Head* head) {
-  const Guidance guidance = kGuidances.at(name);
+  const Guidance guidance = guidance_names().at(name);
   if (goes_by_token(guidance) && head != nullptr && !head->token) {
     throw Error(ErrorCode::BadUsage, fmt::format("--guidance {} needs a token head, and the head file has none", name),
                 "train one with `coala align`, or with `coala train --token-head` on features of --token-rank 32");
@@ -174,7 +171,7 @@ Guidance guidance_named(const std::string& name, const Head* head) {
 Guidance guidance_of(const GenerationOptions& options, const CLI::App& command, const Head* head) {
   const Guidance standard = head == nullptr ? Guidance::None : head->token ? Guidance::EachToken : Guidance::BestOfN;
   const Guidance guidance = options.guidance.empty() ? standard : guidance_named(options.guidance, head);
-  const std::string name = name_of(kGuidances, guidance);
+  const std::string name = guidance_name(guidance);
   if (guidance != Guidance::None && head == nullptr) {
     throw Error(ErrorCode::BadUsage, fmt::format("--guidance {} goes by a head's score, and there is none", name),
                 "name a head file with --head, or use --guidance none");
@@ -248,7 +245,7 @@ void bind_to_model(GenerationOptions& options, Guidance guidance, const Backbone
 Json settings_fields(const GenerationOptions& options, Guidance guidance) {
   const GenerationSettings& settings = options.settings;
   const SamplerOptions& sampling = settings.sampling;
-  Json fields{{"guidance", name_of(kGuidances, guidance)},
+  Json fields{{"guidance", guidance_name(guidance)},
               {"candidates", settings.candidates},
               {"max_tokens", settings.max_tokens},
               {"seed", settings.seed},

@@ -37,6 +37,7 @@ struct ServeCommand {
   std::size_t most_prompt_tokens = 0;
   int time_limit_s = 600;
   std::string teach;
+  std::string report;
 };
 
 /// Tokens of prompts between two tokens of the replies that are being written.
@@ -72,7 +73,9 @@ void add_head(const std::string& path, const ServeCommand& command, const Output
     model.heads.emplace(name, std::make_shared<TokenTilt>(*head.token, output, 1.0));
     model.biases.emplace(name, std::make_shared<BiasTilt>(*head.token, output, 1.0));
   }
-  ServedReward reward{std::move(head), nullptr, hash_file(path)};
+  const std::string digest = hash_file(path);
+  ServedReward reward{std::move(head), nullptr, digest, record_beside(path, digest)};
+  if (!command.report.empty()) reward.record.report = read_report(command.report);
   for (const auto& [other, served] : model.rewards) {
     if (served.scorer->extractor().settings() == settings) reward.scorer = served.scorer;
   }
@@ -111,6 +114,10 @@ void serve(ServeCommand& command) {
   ServedModel model{.backbone = backbone,
                     .name = std::filesystem::path(command.model.model).stem().string(),
                     .mode = command.model.template_mode()};
+  if (!command.report.empty() && command.heads.size() != 1) {
+    throw Error(ErrorCode::BadUsage, fmt::format("--report is of one head, and {} are served", command.heads.size()),
+                "reports beside heads (report.html) are found without it");
+  }
   std::shared_ptr<const OutputMatrix> output;
   if (!command.heads.empty() || !command.teach.empty()) output = std::make_shared<const OutputMatrix>(backbone);
   for (const std::string& path : command.heads) add_head(path, command, *output, model);
@@ -157,6 +164,10 @@ void add_serve_command(CLI::App& app) {
   add_model_options(command, options->model, /*required=*/true);
   command
       .add_option("--head", options->heads, "head file that scores, and guides if it has a token head; again for more")
+      ->type_name(kInput);
+  command
+      .add_option("--report", options->report,
+                  "report of the head, to be seen at /report; without it report.html beside each head")
       ->type_name(kInput);
   command.add_flag("--allow-unbound", options->allow_unbound, "accept a head that does not say which model it is for");
   command

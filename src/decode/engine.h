@@ -73,6 +73,7 @@ class Engine {
 
   std::size_t waiting() const { return queue_.size(); }  ///< requests whose prompts are not begun
   std::size_t writing() const;                           ///< replies
+  std::size_t held_cells() const;                        ///< that requests may still need, and nobody else gets
   const SessionCounts& counts() const { return session_.counts(); }
 
   /// Estimate of what an engine needs beside the model.
@@ -91,7 +92,6 @@ class Engine {
   void end(const Writing& writing);
   void fail(const std::shared_ptr<Job>& job, const Error& error);
   void forget(const Job& job);
-  std::size_t held_cells() const;
   std::size_t cells_of_reply(const Job& job) const;
   void keep(const Writing& writing);
 

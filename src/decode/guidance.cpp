@@ -1,9 +1,23 @@
 #include "decode/guidance.h"
 
+#include <algorithm>
+
 #include "core/error.h"
 #include "decode/token_tilt.h"
 
 namespace coala {
+
+const std::map<std::string, Guidance>& guidance_names() {
+  static const std::map<std::string, Guidance> names{{"none", Guidance::None},       {"best-of-n", Guidance::BestOfN},
+                                                     {"branch", Guidance::Branch},   {"sentence", Guidance::Sentence},
+                                                     {"token", Guidance::EachToken}, {"bias", Guidance::Bias}};
+  return names;
+}
+
+const std::string& guidance_name(Guidance guidance) {
+  const auto& names = guidance_names();
+  return std::ranges::find(names, guidance, &std::pair<const std::string, Guidance>::second)->first;
+}
 
 bool goes_by_token(Guidance guidance) {
   return guidance == Guidance::EachToken || guidance == Guidance::Bias;
@@ -18,14 +32,18 @@ bool chooses_best(const GuidanceOptions& options) {
          (goes_by_token(options.guidance) && options.candidates.value_or(1) > 1);
 }
 
-std::unique_ptr<LogitTilt> guide(GenerationSettings& settings, const GuidanceOptions& options, const Backbone& backbone,
-                                 const Head& head) {
+void set_choices(GenerationSettings& settings, const GuidanceOptions& options) {
   if (chooses_best(options)) settings.candidates = options.candidates.value_or(kBestOf);
   if (options.guidance == Guidance::Sentence) settings.sentence_candidates = options.candidates.value_or(kBestOf);
   if (options.guidance == Guidance::Branch) {
     settings.branch = options.branch;
     if (options.scale) settings.branch->scale = *options.scale;
   }
+}
+
+std::unique_ptr<LogitTilt> guide(GenerationSettings& settings, const GuidanceOptions& options, const Backbone& backbone,
+                                 const Head& head) {
+  set_choices(settings, options);
   settings.tilt = nullptr;
   if (!goes_by_token(options.guidance)) return nullptr;
   if (!head.token) {

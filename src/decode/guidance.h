@@ -1,8 +1,10 @@
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <utility>
 
 #include "coala/model_choices.h"
@@ -26,12 +28,19 @@ struct GuidanceOptions {
   double token_scale() const { return scale.value_or(1); }
 };
 
+/// What users call each guidance.
+const std::map<std::string, Guidance>& guidance_names();
+const std::string& guidance_name(Guidance guidance);
 /// Does it go by the token head?
 bool goes_by_token(Guidance guidance);
 /// Does a scale say how strongly?
 bool takes_scale(Guidance guidance);
 /// Is one of several replies kept?
 bool chooses_best(const GuidanceOptions& options);
+
+/// Sets what a guidance needs of the settings alone: its branches, and the number of replies or ways to go on that the
+/// head chooses from.
+void set_choices(GenerationSettings& settings, const GuidanceOptions& options);
 
 /// Sets what a guidance by a head needs: its tilt or its branches, and the number of replies to choose from.
 /// @return  what settings.tilt points to; null where there is none

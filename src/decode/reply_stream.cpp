@@ -108,7 +108,7 @@ void ReplyStream::show(const ReplyText& reply) {
   const std::string_view text = reply.answer;
   const std::size_t settled = text.size() - unsettled_bytes(text, stops_);
   const bool is_answer =
-      finished_ || shown_bytes_ > 0 || !reply.reasoning.empty() || !backbone_.may_become_thoughts(text);
+      finished_ || shown_bytes_ > 0 || !reply.reasoning.empty() || !backbone_.may_become_thoughts(prompt_, text);
   if (settled > shown_bytes_ && is_answer && !prompt_.response_lead.starts_with(text)) {
     if (settled == text.size()) show_tokens();
     settings_.on_text(text.substr(shown_bytes_, settled - shown_bytes_));

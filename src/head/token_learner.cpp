@@ -33,6 +33,26 @@ double right_share(double margin) {
   return margin > 0 ? 1 : margin < 0 ? 0 : 0.5;
 }
 
+/// Root of the curvature of a lesson's loss.
+double root_curvature(double label, double z) {
+  constexpr double kFlat = 1e-10;
+  const double q = sigmoid(-label * z);
+  return std::sqrt(std::max(kFlat, q * (1 - q)));
+}
+
+/// B = I + C^1/2 K C^1/2 / lambda.
+Cholesky factored_system(const Matrix<double>& kernel, std::span<const double> root, double penalty) {
+  const std::size_t n = root.size();
+  Matrix<double> system(n, n);
+  for (std::size_t i = 0; i < n; ++i) {
+    for (std::size_t j = 0; j < n; ++j) system(i, j) = root[i] * kernel(i, j) * root[j] / penalty;
+    system(i, i) += 1;
+  }
+  std::optional<Cholesky> factor = Cholesky::factor(std::move(system));
+  if (!factor) throw Error(ErrorCode::Internal, "the lessons' system is not positive definite");
+  return std::move(*factor);
+}
+
 double root_mean_square(const std::vector<double>& values) {
   return std::sqrt(dot(values, values) / static_cast<double>(values.size()));
 }
@@ -57,19 +77,24 @@ TokenLearner::TokenLearner(TokenBasis basis, const TokenHead* prior, double stre
   }
 }
 
+TokenLearner::Products TokenLearner::products(std::span<const float> one, std::span<const float> other) const {
+  const std::size_t count = basis_.rank() * basis_.rank();
+  return {dot(one.first(count), other.first(count)), dot(one.subspan(count), other.subspan(count))};
+}
+
 void TokenLearner::add(Lesson lesson) {
   const bool finite = std::ranges::all_of(lesson.sums, [](float value) { return std::isfinite(value); });
   if (lesson.sums.size() != basis_.width() || !finite) {
     throw Error(ErrorCode::BadInput, fmt::format("a lesson of {} numbers{}; expected {}", lesson.sums.size(),
                                                  finite ? "" : ", not all of them finite", basis_.width()));
   }
-  const std::size_t products = basis_.rank() * basis_.rank();
   const std::span<const float> sums = lesson.sums;
   std::vector<double> in_context;
   std::vector<double> bias;
   const auto multiply = [&](std::span<const float> others) {
-    in_context.push_back(dot(sums.first(products), others.first(products)));
-    bias.push_back(dot(sums.subspan(products), others.subspan(products)));
+    const Products both = products(sums, others);
+    in_context.push_back(both.in_context);
+    bias.push_back(both.bias);
   };
   auto prompt = static_cast<std::int64_t>(lessons_.size());  // of its own, or that of a lesson before
   for (std::size_t i = 0; i < lessons_.size(); ++i) {
@@ -157,7 +182,6 @@ TokenLearner::Solution TokenLearner::solve(const Matrix<double>& kernel, double 
   const std::size_t n = lessons_.size();
   const std::vector<double> offsets = prior_offsets();
   constexpr int kMostSteps = 50;
-  constexpr double kFlat = 1e-10;
   Solution solution{std::move(start), {}};
   std::vector<double>& alpha = solution.alpha;
   alpha.resize(n);
@@ -181,17 +205,11 @@ TokenLearner::Solution TokenLearner::solve(const Matrix<double>& kernel, double 
       const double y = lessons_[i].label;
       const double q = sigmoid(-y * z[i]);
       g[i] = -y * q;
-      root[i] = std::sqrt(std::max(kFlat, q * (1 - q)));
+      root[i] = root_curvature(y, z[i]);
       b[i] = root[i] * root[i] * (z[i] - offsets[i]) - g[i];
       slope = std::max(slope, std::abs(penalty * alpha[i] + g[i]));
     }
-    Matrix<double> system(n, n);
-    for (std::size_t i = 0; i < n; ++i) {
-      for (std::size_t j = 0; j < n; ++j) system(i, j) = root[i] * kernel(i, j) * root[j] / penalty;
-      system(i, i) += 1;
-    }
-    factor = Cholesky::factor(std::move(system));
-    if (!factor) throw Error(ErrorCode::Internal, "the lessons' system is not positive definite");
+    factor = factored_system(kernel, root, penalty);
     if (slope <= 1e-9 || step == kMostSteps) break;
     std::vector<double> v(n);
     for (std::size_t i = 0; i < n; ++i) v[i] = root[i] * dot(kernel.row(i), std::span<const double>(b)) / penalty;
@@ -293,6 +311,7 @@ Learned TokenLearner::learn() {
   learned.head.embeddings = basis_.embeddings;
   const std::size_t r = basis_.rank();
   if (lessons_.empty()) {
+    alpha_.clear();
     learned.head.weights = Matrix<float>(r, r);
     if (!prior_.empty()) std::ranges::copy(std::span(prior_).first(r * r), learned.head.weights.values().begin());
     learned.head.bias.assign(r, 0.0f);
@@ -316,6 +335,7 @@ Learned TokenLearner::learn() {
       if (better) {
         best = choice;
         best_weights = weights_of(solution, kBiasLengths[length]);
+        alpha_ = solution.alpha;
         learned.foreseen = solution.foreseen;
         certain = certainty(products, solution);
       }
@@ -341,6 +361,52 @@ Learned TokenLearner::learn() {
     learned.head.bias.push_back(static_cast<float>(own > 0 ? strength / own * weight : 0));
   }
   return learned;
+}
+
+std::vector<Outlook> TokenLearner::outlook(std::span<const std::vector<float>> sums) const {
+  const std::size_t n = lessons_.size();
+  if (alpha_.size() != n) throw Error(ErrorCode::BadUsage, "lessons have changed since the last solution");
+  TokenLearner asked(basis_, nullptr, strength_);
+  asked.prior_ = prior_;
+  for (const std::vector<float>& one : sums) asked.add({one, 1, {}});
+  // What lengths are measured by.
+  const TokenLearner& known = n > 0 ? *this : asked;
+  const double bias_length = n > 0 ? kBiasLengths[chosen_->bias_length] : kBiasLengths[0];
+  const double penalty = n > 0 ? penalty_at(chosen_->penalty) : 1;
+  const Scales scales = known.scales_of(bias_length);
+  const double mean = known.mean_square(scales);
+  const double size = root_mean_square(known.foretold_);
+  const auto scaled = [&](double in_context, double bias, double offset, double other) {
+    return (scales.in_context * in_context + scales.bias * bias) / mean + offset * other;
+  };
+  const std::vector<double> offsets = n > 0 ? prior_offsets() : std::vector<double>();
+  std::vector<double> root(n);
+  std::optional<Cholesky> factor;
+  if (n > 0) {
+    const Matrix<double> products = kernel(bias_length);
+    for (std::size_t i = 0; i < n; ++i) {
+      root[i] = root_curvature(lessons_[i].label, offsets[i] + dot(products.row(i), std::span<const double>(alpha_)));
+    }
+    factor = factored_system(products, root, penalty);
+  }
+  std::vector<Outlook> outlooks;
+  for (std::size_t a = 0; a < sums.size(); ++a) {
+    const double offset = size > 0 ? asked.foretold_[a] / size : 0;
+    Outlook outlook{offset, scaled(asked.in_context_[a][a], asked.bias_[a][a], offset, offset)};
+    std::vector<double> weighted(n);
+    for (std::size_t i = 0; i < n; ++i) {
+      const Products both = this->products(sums[a], lessons_[i].sums);
+      const double product = scaled(both.in_context, both.bias, offset, offsets[i]);
+      outlook.mean += product * alpha_[i];
+      weighted[i] = root[i] * product;
+    }
+    std::vector<double> solved = weighted;
+    if (factor) factor->solve(solved);
+    const double explained = dot(std::span<const double>(weighted), std::span<const double>(solved)) / penalty;
+    outlook.variance = std::max(0.0, outlook.variance - explained) / penalty;
+    outlooks.push_back(outlook);
+  }
+  return outlooks;
 }
 
 /// How well the lessons are foreseen by those of other prompts.

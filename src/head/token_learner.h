@@ -9,6 +9,7 @@
 
 #include "core/matrix.h"
 #include "features/token_basis.h"
+#include "head/next_lesson.h"
 #include "head/token_head.h"
 #include "linalg/factorisation.h"
 
@@ -57,6 +58,15 @@ class TokenLearner {
   /// The head that all lessons make; without any the prior, or a head that says nothing.
   Learned learn();
 
+  /// What the last solution foresees of lessons that nobody has given yet, and how surely: the posterior of its weights
+  /// is taken as normal around them, with the curvature of the program as its inverse covariance (Laplace's method). In
+  /// the lessons' coordinates, with k the products of a new one x with them,
+  ///   mean = o + k'alpha,  variance = (k(x, x) - k'(K + lambda C^-1)^-1 k) / lambda.
+  /// Without lessons the penalty is the mean square of what is asked.
+  /// @param sums  as those of a Lesson
+  /// @throws Error{BadInput} as add(), Error{BadUsage} when lessons were added or taken back since learn()
+  std::vector<Outlook> outlook(std::span<const std::vector<float>> sums) const;
+
  private:
   struct Solution;
   /// Squares of what the two kinds of sums are multiplied with.
@@ -71,6 +81,12 @@ class TokenLearner {
     double loss = 0;
     double accuracy = 0;
   };
+  /// Of the two kinds of sums.
+  struct Products {
+    double in_context = 0;
+    double bias = 0;
+  };
+  Products products(std::span<const float> one, std::span<const float> other) const;
   Scales scales_of(double bias_length) const;
   std::vector<double> prior_offsets() const;
   Matrix<double> kernel(double bias_length) const;
@@ -91,6 +107,7 @@ class TokenLearner {
   std::vector<std::vector<double>> in_context_, bias_;
   std::vector<double> foretold_;
   std::optional<Choice> chosen_;  ///< by the last solution
+  std::vector<double> alpha_;     ///< of that
 };
 
 }  // namespace coala

@@ -311,7 +311,8 @@ Backbone::~Backbone() = default;
 EncodedPrompt Backbone::encode_prompt(const Prompt& prompt, TemplateMode mode, Thinking thinking) const {
   EncodedPrompt encoded;
   std::vector<TextPart> parts;
-  if (prompt.messages.empty()) {
+  encoded.is_text = prompt.messages.empty();
+  if (encoded.is_text) {
     if (!prompt.text.empty()) parts.push_back({prompt.text, true});
   } else if (mode == TemplateMode::Raw) {
     for (const Message& message : prompt.messages) parts.push_back({message.content + "\n", true});
@@ -385,13 +386,13 @@ const ReplyFormat& Backbone::reply_format() const {
   return template_ ? template_->reply_format() : kNone;
 }
 
-bool Backbone::may_become_thoughts(std::string_view answer) const {
-  return reply_format().may_change(answer);
+bool Backbone::may_become_thoughts(const EncodedPrompt& prompt, std::string_view answer) const {
+  return !prompt.is_text && reply_format().may_change(answer);
 }
 
 bool Backbone::ends_reply(const EncodedPrompt& prompt, std::span<const Token> response, Token token) const {
   const bool is_end = tokenizer_->is_end(token);
-  if (!template_) return is_end;
+  if (!template_ || prompt.is_text) return is_end;
   const ReplyFormat& format = reply_format();
   const std::string mark = tokenizer_->control_text(token);
   const bool ends_message = !mark.empty() && format.between.starts_with(mark);

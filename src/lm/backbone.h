@@ -77,6 +77,7 @@ struct EncodedPrompt {
   std::string response_lead;     ///< white space that the template puts in front of the response
   bool parsed = false;           ///< control tokens in the response are read as such
   bool in_thoughts = false;      ///< the template opened thoughts, and the response begins inside of them
+  bool is_text = false;          ///< no conversation: what follows goes on with the text, and has no parts
   /// Text with which somebody else's turn begins: a response ends before it. Of models without a template, which have
   /// no token for that.
   std::vector<std::string> stops = {};
@@ -133,10 +134,10 @@ class Backbone {
   /// what its tokenizer would: without the template's white space in front.
   std::string decode_response(const EncodedPrompt& prompt, std::span<const Token> response) const;
 
-  /// The same taken apart: thoughts, and the answer that follows them.
+  /// The same taken apart: thoughts, and the answer that follows them. What follows a text is all answer.
   ReplyText decode_reply(const EncodedPrompt& prompt, std::span<const Token> response) const;
   /// Might the answer of decode_reply() vanish into thoughts as the response goes on?
-  bool may_become_thoughts(std::string_view answer) const;
+  bool may_become_thoughts(const EncodedPrompt& prompt, std::string_view answer) const;
   /// Does the token end the reply that it would follow? Some templates end thoughts with the same one, and not the
   /// reply; and what ends any message of a template with channels ends the answer as well.
   bool ends_reply(const EncodedPrompt& prompt, std::span<const Token> response, Token token) const;

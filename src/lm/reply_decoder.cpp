@@ -22,6 +22,7 @@ std::string ReplyDecoder::without_lead(const std::string& bytes) const {
 }
 
 ReplyText ReplyDecoder::text() const {
+  if (prompt_->is_text) return {"", without_lead(bytes_)};
   std::vector<ReplyPiece> pieces;
   std::string whole;
   for (const ReplyPiece& piece : pieces_) {

@@ -7,10 +7,14 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
+#include <memory>
 #include <string>
+#include <string_view>
+#include <utility>
+
+#include "core/utf8.h"
 
 namespace coala {
 namespace {
@@ -34,20 +38,26 @@ bool wait_for(int socket, short event, Clock::time_point latest) {
 
 class Connection : public httplib::Stream {
  public:
-  Connection(int socket, const ConnectionLimits& limits)
-      : socket_(socket), limits_(limits), began_(Clock::now()), latest_(began_ + limits.head_s) {}
+  Connection(WaitingRoom::Arrival&& arrival, const ConnectionLimits& limits)
+      : socket_(arrival.socket),
+        limits_(limits),
+        began_(arrival.since),
+        latest_(began_ + limits.head_time),
+        buffer_(std::move(arrival.begun)) {}
 
-  bool is_readable() const override { return read_ < filled_ || wait_for(socket_, POLLIN, latest_); }
-  bool is_writable() const override { return !gone() && wait_for(socket_, POLLOUT, Clock::now() + limits_.write_s); }
+  bool is_readable() const override { return read_ < buffer_.size() || wait_for(socket_, POLLIN, latest_); }
+  bool is_writable() const override { return !gone() && wait_for(socket_, POLLOUT, Clock::now() + limits_.write_time); }
   ssize_t read(char* to, std::size_t size) override {
-    if (read_ == filled_) {
-      if (!wait_for(socket_, POLLIN, latest_)) return -1;
-      const ssize_t got = ::recv(socket_, buffer_.data(), buffer_.size(), 0);
-      if (got <= 0) return got;
+    if (read_ == buffer_.size()) {
+      is_late_ = !wait_for(socket_, POLLIN, latest_);
+      if (is_late_) return -1;
       read_ = 0;
-      filled_ = static_cast<std::size_t>(got);
+      buffer_.resize(kPiece_bytes);
+      const ssize_t got = ::recv(socket_, buffer_.data(), buffer_.size(), 0);
+      buffer_.resize(static_cast<std::size_t>(std::max<ssize_t>(0, got)));
+      if (got <= 0) return got;
     }
-    const std::size_t taken = std::min(size, filled_ - read_);
+    const std::size_t taken = std::min(size, buffer_.size() - read_);
     if (in_head_ && (head_ += taken) > limits_.head_bytes) return -1;
     std::memcpy(to, buffer_.data() + read_, taken);
     read_ += taken;
@@ -55,7 +65,7 @@ class Connection : public httplib::Stream {
   }
   ssize_t write(const char* from, std::size_t size) override {
     if (head_was_too_long()) return static_cast<ssize_t>(size);  // the library's answer; ours comes
-    if (!wait_for(socket_, POLLOUT, Clock::now() + limits_.write_s)) return -1;
+    if (!wait_for(socket_, POLLOUT, Clock::now() + limits_.write_time)) return -1;
     return ::send(socket_, from, size, MSG_NOSIGNAL | MSG_DONTWAIT);
   }
   // Nobody asks.
@@ -69,26 +79,13 @@ class Connection : public httplib::Stream {
   }
   void end_head() {
     in_head_ = false;
-    latest_ = Clock::now() + limits_.body_s;
+    latest_ = Clock::now() + limits_.body_time;
   }
   void drain_at_end() { drains_ = true; }
   bool drains() const { return drains_ || in_head_; }
   bool head_was_too_long() const { return in_head_ && head_ > limits_.head_bytes; }
   Clock::time_point began() const { return began_; }
-
-  /// Reads what is still coming, for a while. A socket that is closed before takes the answer along.
-  void drain() {
-    constexpr std::chrono::milliseconds kPatience{500};
-    constexpr std::size_t kMost_bytes = std::size_t{256} << 20;
-    ::shutdown(socket_, SHUT_WR);
-    const Clock::time_point latest = Clock::now() + 4 * kPatience;
-    for (std::size_t all = 0; all < kMost_bytes && Clock::now() < latest;) {
-      if (!wait_for(socket_, POLLIN, Clock::now() + kPatience)) return;
-      const ssize_t got = ::recv(socket_, buffer_.data(), buffer_.size(), 0);
-      if (got <= 0) return;
-      all += static_cast<std::size_t>(got);
-    }
-  }
+  bool is_late() const { return is_late_; }
 
  private:
   int socket_;
@@ -96,10 +93,25 @@ class Connection : public httplib::Stream {
   Clock::time_point began_, latest_;
   bool in_head_ = true;
   bool drains_ = false;
+  bool is_late_ = false;
   std::size_t head_ = 0;
-  std::size_t read_ = 0, filled_ = 0;  ///< of the buffer
-  std::array<char, 16384> buffer_;
+  static constexpr std::size_t kPiece_bytes = 16384;
+  std::string buffer_;    ///< what has come, of which
+  std::size_t read_ = 0;  ///< so much is read
 };
+
+/// The library (0.11) reads every header as part of an address: "a%41" would be "aA", and no key that has a percent
+/// sign would ever be right.
+std::string with_shielded_key(std::string_view come) {
+  constexpr std::string_view kName = "authorization:";
+  std::string shielded;
+  for (std::string_view line = "."; !come.empty() && line != "\r\n"; come.remove_prefix(line.size())) {
+    line = come.substr(0, std::min(come.find('\n'), come.size() - 1) + 1);
+    const bool is_key = lower_case(line.substr(0, kName.size())) == kName;
+    for (const char c : line) shielded += is_key && c == '%' ? "%25" : std::string(1, c);
+  }
+  return shielded.append(come);
+}
 
 /// That of this thread's request; a thread serves one at a time.
 thread_local Connection* current = nullptr;
@@ -127,14 +139,52 @@ void ConnectionServer::allow_burst() const {
   ::listen(svr_sock_, kBurst);
 }
 
+bool ConnectionServer::came_too_slowly() {
+  return current != nullptr && current->is_late();
+}
+
+/// Takes what the library accepts at once, for the room to wait with, and serves in threads what has come.
+class ConnectionServer::Reception : public httplib::TaskQueue {
+ public:
+  Reception(ConnectionServer& server, std::size_t threads)
+      : server_(server), pool_(threads), room_(server.limits_, [this](WaitingRoom::Arrival&& arrival) {
+          ++server_.connections_;
+          const auto shared = std::make_shared<WaitingRoom::Arrival>(std::move(arrival));
+          pool_.enqueue([this, shared] { server_.serve(std::move(*shared)); });
+        }) {
+    server_.room_ = &room_;
+  }
+  ~Reception() override { server_.room_ = nullptr; }
+  void enqueue(std::function<void()> take) override { take(); }
+  void shutdown() override {
+    room_.close();
+    pool_.shutdown();
+  }
+
+ private:
+  ConnectionServer& server_;
+  httplib::ThreadPool pool_;
+  WaitingRoom room_;
+};
+
+ConnectionServer::ConnectionServer(const ConnectionLimits& limits, std::size_t threads) : limits_(limits) {
+  new_task_queue = [this, threads] { return new Reception(*this, threads); };
+}
+
 bool ConnectionServer::process_and_close_socket(socket_t socket) {
+  room_->await(socket);
+  return true;
+}
+
+void ConnectionServer::serve(WaitingRoom::Arrival&& arrival) {
+  const int socket = arrival.socket;
   const int yes = 1;
   ::setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-  ++connections_;
-  Connection connection(socket, limits_);
+  arrival.begun = with_shielded_key(arrival.begun);
+  Connection connection(std::move(arrival), limits_);
   current = &connection;
   bool closed = false;
-  const bool served = process_request(connection, /*close_connection=*/true, closed, nullptr);
+  process_request(connection, /*close_connection=*/true, closed, nullptr);
   if (connection.head_was_too_long()) {
     const std::string body =
         R"({"error":{"message":"the header lines are too long","type":"invalid_request_error","param":null,)"
@@ -145,12 +195,15 @@ bool ConnectionServer::process_and_close_socket(socket_t socket) {
         body.size(), body);
     ::send(socket, answer.data(), answer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   }
-  if (connection.drains() && !connection.gone()) connection.drain();
+  const bool drains = connection.drains() && !connection.gone();
   current = nullptr;
-  ::shutdown(socket, SHUT_RDWR);
-  ::close(socket);
+  if (drains) {
+    room_->drain(socket);
+  } else {
+    ::shutdown(socket, SHUT_RDWR);
+    ::close(socket);
+  }
   --connections_;
-  return served;
 }
 
 }  // namespace coala

@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "serve/operations.h"
 #include "serve/request_error.h"
@@ -16,11 +19,31 @@ constexpr std::size_t kLongestReply_bytes = std::size_t{64} << 10;
 /// More would take the connections of everybody else.
 constexpr int kMostLessonsWaiting = 16;
 
+void check_queue(const Teacher& teacher) {
+  if (teacher.waiting() < kMostLessonsWaiting) return;
+  throw RequestError(429, "queue_full", "other lessons are being learnt", "", "say it again later");
+}
+
+/// A reply that the model is to look at. @throws RequestError
+const std::string& checked(const std::string& text, const std::string& name) {
+  if (!text.empty() && text.size() <= kLongestReply_bytes) return text;
+  throw RequestError(400, "invalid_value",
+                     text.empty() ? fmt::format("\"{}\" is missing or empty", name)
+                                  : fmt::format("\"{}\" has {} bytes; a lesson's replies have up to {}", name,
+                                                text.size(), kLongestReply_bytes),
+                     name);
+}
+
+StillWanted while_there(const Watch& watch) {
+  return [&watch] { watch.check(); };
+}
+
 }  // namespace
 
 nlohmann::ordered_json feedback_json(const LessonReport& report) {
   return {{"object", "feedback"},
           {"head", ServedModel::kTaught},
+          {"id", report.last_id.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(report.last_id)},
           {"pairs", report.pairs},
           {"ratings", report.ratings},
           {"accuracy",
@@ -36,21 +59,11 @@ nlohmann::ordered_json feedback_json(const LessonReport& report) {
           {"seconds", {{"evaluation", report.evaluation_s}, {"solution", report.solution_s}}}};
 }
 
-nlohmann::ordered_json take_feedback(Teacher& teacher, const nlohmann::json& body) {
-  if (teacher.waiting() >= kMostLessonsWaiting) {
-    throw RequestError(429, "queue_full", "other lessons are being learnt", "", "say it again later");
-  }
+nlohmann::ordered_json take_feedback(Teacher& teacher, const nlohmann::json& body, const Watch& watch) {
+  check_queue(teacher);
   const auto text_of = [&](const char* name) {
     const nlohmann::json* value = field(body, name);
-    const std::string text = value == nullptr ? std::string() : value->get<std::string>();
-    if (text.empty() || text.size() > kLongestReply_bytes) {
-      throw RequestError(400, "invalid_value",
-                         text.empty() ? fmt::format("\"{}\" is missing or empty", name)
-                                      : fmt::format("\"{}\" has {} bytes; a lesson's replies have up to {}", name,
-                                                    text.size(), kLongestReply_bytes),
-                         name);
-    }
-    return text;
+    return checked(value == nullptr ? std::string() : value->get<std::string>(), name);
   };
   const bool compares = field(body, "chosen") != nullptr || field(body, "rejected") != nullptr;
   const bool rates = field(body, "response") != nullptr || field(body, "rating") != nullptr;
@@ -59,10 +72,44 @@ nlohmann::ordered_json take_feedback(Teacher& teacher, const nlohmann::json& bod
                        "a lesson is either \"chosen\" and \"rejected\", or \"response\" and \"rating\"", "chosen");
   }
   const Prompt prompt{messages_of(body["messages"], "messages"), ""};
-  if (compares) return feedback_json(teacher.prefer(prompt, text_of("chosen"), text_of("rejected")));
+  if (compares)
+    return feedback_json(teacher.prefer(prompt, text_of("chosen"), text_of("rejected"), while_there(watch)));
   const nlohmann::json* rating = field(body, "rating");
   if (rating == nullptr) throw RequestError(400, "missing_required_parameter", "\"rating\" is missing", "rating");
-  return feedback_json(teacher.rate(prompt, text_of("response"), *rating == 1 || *rating == "up"));
+  return feedback_json(teacher.rate(prompt, text_of("response"), *rating == 1 || *rating == "up", while_there(watch)));
+}
+
+nlohmann::ordered_json take_back(Teacher& teacher, const std::string& id, const Watch& watch) {
+  check_queue(teacher);
+  try {
+    return feedback_json(teacher.undo(id, while_there(watch)));
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::Mismatch) throw RequestError(409, "not_the_last", error.what(), "id", error.hint());
+    const auto* answered = dynamic_cast<const RequestError*>(&error);  // by the watch
+    if (answered != nullptr || error.code() != ErrorCode::BadInput) throw;
+    throw RequestError(409, "not_there", error.what(), "id", error.hint());
+  }
+}
+
+nlohmann::ordered_json next_json(Teacher& teacher, const nlohmann::json& body, const Watch& watch) {
+  check_queue(teacher);
+  std::vector<Choices> choices;
+  for (const nlohmann::json& one : body["candidates"]) {
+    const std::string where = fmt::format("candidates[{}]", choices.size());
+    Choices asked{{messages_of(one["messages"], where + ".messages"), ""}, {}};
+    for (const nlohmann::json& reply : one["replies"]) {
+      asked.replies.push_back(
+          checked(reply.get<std::string>(), fmt::format("{}.replies[{}]", where, asked.replies.size())));
+    }
+    choices.push_back(std::move(asked));
+  }
+  const NextPair pair = teacher.next_pair(choices, while_there(watch));
+  return {{"object", "feedback.next"},
+          {"candidate", pair.choices},
+          {"replies", {pair.first, pair.second}},
+          {"information_bits", pair.information_bits},
+          {"log_odds", {{"mean", pair.outlook.mean}, {"deviation", std::sqrt(pair.outlook.variance)}}},
+          {"considered", pair.considered}};
 }
 
 }  // namespace coala

@@ -21,6 +21,7 @@
 #include "serve/model_answers.h"
 #include "serve/operations.h"
 #include "serve/page.h"
+#include "serve/receive_body.h"
 #include "serve/request_error.h"
 #include "serve/request_parser.h"
 #include "serve/reward_answers.h"
@@ -30,7 +31,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::size_t kLargestBody_bytes = std::size_t{8} << 20;
 /// Connections that are served beside those of requests that write or wait.
 constexpr std::size_t kOtherConnections = 32;
 /// Of these, what is left for others than POSTs: health, metrics, preflights.
@@ -44,6 +44,9 @@ constexpr std::string_view kModelsPath = "/v1/models/";
 constexpr const char* kPagePolicy =
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// Reports have their styles in them, and no scripts.
+constexpr const char* kReportPolicy =
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 constexpr const char* kRequestId = "X-Request-Id";
 
 void answer(httplib::Response& response, const Json& json, int status = 200) {
@@ -96,8 +99,8 @@ struct HttpServer::Routes {
   RequestParser parser;
   RewardAnswers rewards;
   Access access;
-  ConnectionServer server{ConnectionLimits()};
   std::size_t most_connections;
+  ConnectionServer server;
   std::atomic<std::uint64_t> asked{0};
   std::mutex names_mutex;
   std::set<std::string> told_names;  ///< unknown parameters that the log has named
@@ -113,8 +116,8 @@ struct HttpServer::Routes {
         parser(served, how.most_tokens, how.cells, how.most_prompt_tokens),
         rewards(served, score_queue, counters),
         access(how.host, how.key, how.origins),
-        most_connections(how.most_requests + kOtherConnections) {
-    server.new_task_queue = [this] { return new httplib::ThreadPool(most_connections); };
+        most_connections(how.most_requests + kOtherConnections),
+        server(ConnectionLimits(), most_connections) {
     server.set_payload_max_length(kLargestBody_bytes);
     // Not the library's SO_REUSEPORT, with which a second server takes half of the connections of the first.
     server.set_socket_options([](socket_t socket) {
@@ -148,6 +151,14 @@ struct HttpServer::Routes {
         response.set_content(file.content.data(), file.content.size(), std::string(file.type));
       });
     }
+    server.Get("/report", [this](const httplib::Request& request, httplib::Response& response) {
+      guarded(response, [&] {
+        const std::string& report = model.report(request.get_param_value("head"));
+        response.set_header("Content-Security-Policy", kReportPolicy);
+        response.set_header("X-Content-Type-Options", "nosniff");
+        response.set_content(report.data(), report.size(), "text/html; charset=utf-8");
+      });
+    });
     add_get("/v1/feedback",
             [this](httplib::Response& response) { answer(response, feedback_json(teacher().report())); });
     for (const RecordKind kind : {RecordKind::Pair, RecordKind::Labelled}) {
@@ -156,8 +167,11 @@ struct HttpServer::Routes {
         response.set_content(teacher().exported(kind), "application/jsonl");
       });
     }
-    server.Delete("/v1/feedback/last", [this](const httplib::Request&, httplib::Response& response) {
-      guarded(response, [&] { answer(response, feedback_json(teacher().undo())); });
+    server.Delete("/v1/feedback/last", [this](const httplib::Request& request, httplib::Response& response) {
+      guarded(response, [&] {
+        const Watch watch(options.time_limit);
+        answer(response, attended([&] { return take_back(teacher(), request.get_param_value("id"), watch); }));
+      });
     });
     server.Get(std::string(kModelsPath) + "(.+)", [this](const httplib::Request& request, httplib::Response& response) {
       guarded(response, [&] { answer(response, model_json(model, limits, request.path.substr(kModelsPath.size()))); });
@@ -245,27 +259,9 @@ struct HttpServer::Routes {
   void show_metrics(httplib::Response& response) const {
     const Scheduler::Load load = scheduler.load();
     response.status = 200;
-    response.set_content(metrics.text({load.steps, load.waiting, load.writing, scores.waiting(), load.last_step_s}),
-                         "text/plain; version=0.0.4; charset=utf-8");
-  }
-
-  /// The body, however it is sent: the library limits only the length that a client announces.
-  static std::string body_of(const httplib::Request& request, const httplib::Response& response,
-                             const httplib::ContentReader& read) {
-    if (request.is_multipart_form_data()) throw RequestError(400, "invalid_json", "the request is no JSON object");
-    std::string body;
-    bool fits = true;
-    const bool is_whole = read([&](const char* data, std::size_t size) {
-      fits = body.size() + size <= kLargestBody_bytes;
-      if (fits) body.append(data, size);
-      return fits;
-    });
-    if (!fits || response.status == 413) throw RequestError(413, "body_too_large", "the request is larger than 8 MB");
-    if (!is_whole) {
-      throw RequestError(400, "bad_request",
-                         "the request is cut off, comes too slowly, or is not packed as its headers say");
-    }
-    return body;
+    response.set_content(
+        metrics.text({load.steps, load.waiting, load.writing, load.cells, scores.waiting(), load.last_step_s}),
+        "text/plain; version=0.0.4; charset=utf-8");
   }
 
   /// Says of unknown parameters that they were ignored: to the client, and once for each name in the log.
@@ -284,16 +280,19 @@ struct HttpServer::Routes {
   void post(const Operation& operation, const httplib::Request& request, httplib::Response& response,
             const httplib::ContentReader& read) {
     const Watch watch(options.time_limit);
-    const RequestBody body = read_body(body_of(request, response, read), operation, options.strict);
+    const RequestBody body = read_body(receive_body(request, response, read), operation, options.strict);
     std::vector<std::string> warnings = warnings_of(body);
     if (operation.path.ends_with("completions")) {
       complete(operation.path.find("chat") != std::string::npos, body.json, std::move(warnings), watch, response);
       return;
     }
-    Json json = operation.path == "/tokenize"      ? tokenize_json(model, body.json)
-                : operation.path == "/detokenize"  ? detokenize_json(model, body.json)
-                : operation.path == "/v1/feedback" ? take_feedback(teacher(), body.json)
-                                                   : scored(operation.path, body.json, watch);
+    Json json = attended([&]() -> Json {
+      if (operation.path == "/tokenize") return tokenize_json(model, body.json);
+      if (operation.path == "/detokenize") return detokenize_json(model, body.json);
+      if (operation.path == "/v1/feedback") return take_feedback(teacher(), body.json, watch);
+      if (operation.path == "/v1/feedback/next") return next_json(teacher(), body.json, watch);
+      return rewards.answer(operation.path, body.json, watch);
+    });
     if (!warnings.empty() && json.is_object()) json["warnings"] = warnings;
     answer(response, json);
   }
@@ -303,9 +302,11 @@ struct HttpServer::Routes {
     throw RequestError(404, "not_taught", "nothing is taught here", "", "start the server with --teach FILE");
   }
 
-  Json scored(const std::string& path, const nlohmann::json& body, const Watch& watch) {
+  /// Counts clients that leave before they have an answer.
+  template <class Work>
+  Json attended(Work work) {
     try {
-      return rewards.answer(path, body, watch);
+      return work();
     } catch (const RequestError& error) {
       if (error.status() == Watch::kGone) metrics.dropped();
       throw;
@@ -325,12 +326,7 @@ struct HttpServer::Routes {
         std::make_shared<Completion>(std::move(wanted), chat, ++asked, std::move(warnings), watch,
                                      Completion::Place{model.backbone.tokenizer(), scheduler, metrics});
     if (!completion->streams()) {
-      try {
-        answer(response, completion->whole());
-      } catch (const RequestError& error) {
-        if (error.status() == Watch::kGone) metrics.dropped();
-        throw;
-      }
+      answer(response, attended([&] { return completion->whole(); }));
       return;
     }
     response.set_header("Cache-Control", "no-cache");

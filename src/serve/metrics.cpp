@@ -60,6 +60,7 @@ std::string Metrics::text(const Now& now) const {
   text += metric("coala_steps_total", "counter", "Steps of the engine.", now.steps);
   text += metric("coala_requests_waiting", "gauge", "Requests whose prompts are not begun.", now.waiting);
   text += metric("coala_replies_writing", "gauge", "Replies that are being written.", now.writing);
+  text += metric("coala_cells_held", "gauge", "Tokens of the cache that requests hold.", now.cells);
   text += metric("coala_items_waiting", "gauge", "Texts that wait to be scored.", now.items_waiting);
   text += metric("coala_last_step_seconds", "gauge", "Age of the last step; 0 when there is nothing to do.",
                  now.last_step_s);

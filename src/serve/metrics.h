@@ -41,7 +41,7 @@ class Metrics {
   /// What is going on at the moment.
   struct Now {
     std::uint64_t steps = 0;
-    std::size_t waiting = 0, writing = 0, items_waiting = 0;
+    std::size_t waiting = 0, writing = 0, cells = 0, items_waiting = 0;
     double last_step_s = 0;
   };
   /// In Prometheus' text format, version 0.0.4.

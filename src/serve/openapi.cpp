@@ -51,7 +51,12 @@ Json openapi_json(const std::string& version) {
     }
     if (operation.path == "/health") responses["503"] = {{"description", "stuck"}, {"content", content}};
     Json description{{"operationId", id}, {"summary", operation.summary}};
-    if (!operation.fields.empty()) {
+    if (operation.method != "POST") {
+      for (const Field& field : operation.fields) {
+        description["parameters"].push_back(
+            {{"name", field.name}, {"in", "query"}, {"description", field.about}, {"schema", field.schema}});
+      }
+    } else if (!operation.fields.empty()) {
       description["requestBody"] = {{"required", true},
                                     {"content", {{"application/json", {{"schema", body_schema(operation)}}}}}};
     }

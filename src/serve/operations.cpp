@@ -5,6 +5,8 @@
 #include <limits>
 #include <utility>
 
+#include "decode/guidance.h"
+
 namespace coala {
 namespace {
 
@@ -42,6 +44,12 @@ Json object(const Json& properties, const std::vector<std::string>& required = {
 }
 Json scales() {
   return {{"type", "object"}, {"additionalProperties", number(-10, 10)}};
+}
+
+Json guidances() {
+  std::vector<Json> names;
+  for (const auto& [name, guidance] : guidance_names()) names.emplace_back(name);
+  return only(names);
 }
 
 /// A message of a conversation. Its role is checked where messages are read, which says what is wrong with it.
@@ -98,8 +106,7 @@ Fields sampling() {
       {"seed", whole(-kLargest - 1, kLargest), "drawn when absent, and told in the answer"},
       {"heads", scales(), "heads that guide, and their scales"},
       {"guidance_scale", number(-10, 10), "multiplies the scales of all heads"},
-      {"guidance", only({"none", "token", "bias", "best-of-n", "sentence", "branch"}),
-       "how a head takes part; token, or best-of-n by one without a token head"},
+      {"guidance", guidances(), "how a head takes part; token, or best-of-n by one without a token head"},
       {"guide_every", whole(1, 1 << 20), "branch: every so many tokens"},
       {"num_candidates", whole(1, kMostCandidates), "best-of-n, sentence, branch: to choose from"},
       {"user", text(), "", Standing::NoEffect},
@@ -217,10 +224,26 @@ std::vector<Operation> all() {
         {"rejected", text(), "the other one"},
         {"response", text(), "a reply by itself"},
         {"rating", any({only({1, -1}), only({"up", "down"})}), "of that"}}},
+      {"POST",
+       "/v1/feedback/next",
+       "which two replies to the same prompt should be compared: those whose comparison teaches most",
+       {{"candidates",
+         list(object({{"messages", conversation()}, {"replies", list(text(), 2, kMostChoices)}},
+                     {"messages", "replies"}),
+              1, kMostCandidates),
+         "prompts, each with replies to choose two from", Standing::Read, true}}},
       {"GET", "/v1/feedback", "what has been learnt, and how well it foresees"},
-      {"DELETE", "/v1/feedback/last", "takes the last of it back"},
+      {"DELETE",
+       "/v1/feedback/last",
+       "takes the last of it back",
+       {{"id", text(), "of the lesson that is meant; if it is not the last, nothing is taken back"}}},
       {"GET", "/v1/feedback/pairs", "all pairs, as JSON lines", {}, "application/jsonl"},
       {"GET", "/v1/feedback/ratings", "all ratings, as JSON lines", {}, "application/jsonl"},
+      {"GET",
+       "/report",
+       "the report of a head",
+       {{"head", text(), "its name; not needed where one head has a report"}},
+       "text/html"},
       {"GET", "/props", "what is served, and its limits"},
       {"GET", "/health", "whether it is well, and how much there is to do"},
       {"GET", "/metrics", "counters for Prometheus", {}, "text/plain"},

@@ -29,7 +29,7 @@ struct Operation {
   std::string method;
   std::string path;
   std::string summary;
-  std::vector<Field> fields = {};          ///< of a POST's body
+  std::vector<Field> fields = {};          ///< of a POST's body, else of the query
   std::string media = "application/json";  ///< of the answer
 };
 

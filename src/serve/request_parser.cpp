@@ -190,33 +190,36 @@ std::shared_ptr<const LogitTilt> mixture_of(const ServedModel& model, const std:
 
 }  // namespace
 
-/// How the heads that were chosen take part, by what the command line calls it.
+/// How the heads that were chosen take part.
 void RequestParser::choose_guidance(const Json& body, Asked& asked, GenerationSettings& settings) const {
   const double factor = number(body, "guidance_scale", 1);
   for (auto& [name, scale] : asked.heads) scale *= factor;
   std::erase_if(asked.heads, [](const auto& head) { return head.second == 0; });
   const Json* named = field(body, "guidance");
   const bool all_guide = std::ranges::all_of(asked.heads, [&](const auto& head) { return model_.guides(head.first); });
-  const std::string standard = asked.heads.empty() ? "none" : all_guide ? "token" : "best-of-n";
-  asked.guidance = named != nullptr ? named->get<std::string>() : standard;
+  GuidanceOptions options{all_guide ? Guidance::EachToken : Guidance::BestOfN};
+  if (named != nullptr) options.guidance = guidance_names().at(named->get<std::string>());
+  // What heads do unless told otherwise.
+  if (options.guidance == Guidance::EachToken && asked.heads.empty()) options.guidance = Guidance::None;
+  asked.guidance = guidance_name(options.guidance);
   const auto wrong = [&](const std::string& what, const char* param) {
     return RequestError(400, "unsupported_parameter", what, param);
   };
-  const bool counts = asked.guidance != "none" && asked.guidance != "token" && asked.guidance != "bias";
+  const bool branches = options.guidance == Guidance::Branch;
+  const bool chooses = branches || options.guidance == Guidance::Sentence || chooses_best(options);
   for (const char* parameter : {"num_candidates", "guide_every"}) {
-    const bool is_for = counts && (asked.guidance == "branch" || parameter == std::string_view("num_candidates"));
+    const bool is_for = branches || (chooses && parameter == std::string_view("num_candidates"));
     if (!is_for && whole(body, parameter, 1) != 1) {
       throw wrong(fmt::format("\"{}\" does not go with the guidance {}", parameter, asked.guidance), parameter);
     }
   }
-  if (asked.guidance == "token" && asked.heads.empty()) asked.guidance = "none";  // what heads do unless told otherwise
-  if (asked.guidance == "none") asked.heads.clear();
-  if (asked.guidance != "none" && asked.heads.empty()) {
+  if (options.guidance == Guidance::None) asked.heads.clear();
+  if (options.guidance != Guidance::None && asked.heads.empty()) {
     throw wrong(fmt::format("the guidance {} goes by a head, and none is named", asked.guidance), "guidance");
   }
-  if (!counts) {
+  if (!chooses) {
     if (!all_guide) throw wrong("the head scores, and does not guide tokens", named != nullptr ? "guidance" : "heads");
-    asked.tilt = mixture_of(model_, asked.heads, asked.guidance == "bias");
+    asked.tilt = mixture_of(model_, asked.heads, options.guidance == Guidance::Bias);
     settings.tilt = asked.tilt.get();
     return;
   }
@@ -224,23 +227,18 @@ void RequestParser::choose_guidance(const Json& body, Asked& asked, GenerationSe
   if (asked.heads.size() > 1 || !model_.rewards.contains(name)) {
     throw wrong(fmt::format("the guidance {} goes by the scores of one head", asked.guidance), "heads");
   }
-  if (asked.guidance != "branch" && scale != 1) {
+  if (!takes_scale(options.guidance) && scale != 1) {
     throw wrong(fmt::format("the guidance {} knows no scale: the head chooses or does not", asked.guidance),
                 field(body, "guidance_scale") != nullptr ? "guidance_scale" : "heads");
   }
   const ServedReward& reward = model_.rewards.at(name);
   settings.reward = RewardHead{&reward.head, reward.scorer->extractor().settings()};
   settings.measures = true;
-  if (asked.guidance == "branch") {
-    settings.branch.emplace();
-    settings.branch->scale *= scale;
-    settings.branch->every = static_cast<int>(whole(body, "guide_every", 5));
-    settings.branch->candidates = static_cast<int>(whole(body, "num_candidates", 15));
-  } else if (asked.guidance == "sentence") {
-    settings.sentence_candidates = static_cast<int>(whole(body, "num_candidates", kBestOf));
-  } else {
-    settings.candidates = static_cast<int>(whole(body, "num_candidates", kBestOf));
-  }
+  options.branch.scale *= scale;
+  options.branch.every = static_cast<int>(whole(body, "guide_every", static_cast<std::size_t>(options.branch.every)));
+  if (field(body, "num_candidates") != nullptr) options.candidates = static_cast<int>(whole(body, "num_candidates", 1));
+  if (options.candidates) options.branch.candidates = *options.candidates;
+  set_choices(settings, options);
 }
 
 Asked RequestParser::parse_common(const Json& body) const {

@@ -125,6 +125,7 @@ void Scheduler::run() {
     busy_ = busy || !orders_.empty();
     load_.waiting = engine_.waiting();
     load_.writing = engine_.writing();
+    load_.cells = engine_.held_cells();
     load_.steps += busy ? 1 : 0;
     last_step_ = std::chrono::steady_clock::now();
   }

@@ -23,6 +23,7 @@ class Scheduler {
   struct Load {
     std::size_t waiting = 0;  ///< requests whose prompts are not begun
     std::size_t writing = 0;  ///< replies
+    std::size_t cells = 0;    ///< of the cache, that these hold
     double last_step_s = 0;   ///< age of the last step; 0 when there is nothing to do
     std::uint64_t steps = 0;  ///< since the start
   };

@@ -62,13 +62,30 @@ const std::string& ServedModel::reward_name(std::string_view asked) const {
                      "model", fmt::format("name one of {}", fmt::join(names(), ", ")));
 }
 
+const std::string& ServedModel::report(const std::string& head) const {
+  const std::string* found = nullptr;
+  for (const auto& [name, reward] : rewards) {
+    if (reward.record.report.empty() || (!head.empty() && name != head)) continue;
+    if (found != nullptr) {
+      throw RequestError(400, "missing_required_parameter", "several heads have a report, and \"head\" names none",
+                         "head", "ask for /report?head=NAME");
+    }
+    found = &reward.record.report;
+  }
+  if (found != nullptr) return *found;
+  throw RequestError(404, "not_found", head.empty() ? "no head has a report" : "there is no report of this head",
+                     head.empty() ? "" : "head", "coala align writes one beside a head, and --report names another");
+}
+
 nlohmann::ordered_json ServedModel::card(const std::string& head) const {
   if (teacher != nullptr && head == kTaught) return {{"scores", false}, {"guides", true}, {"taught", true}};
   const ServedReward& reward = rewards.at(head);
   nlohmann::ordered_json card{{"digest", reward.digest},
                               {"scores", true},
                               {"guides", heads.contains(head)},
-                              {"max_length", reward.scorer->extractor().max_length_tokens()}};
+                              {"max_length", reward.scorer->extractor().max_length_tokens()},
+                              {"held_out", reward.record.held_out},
+                              {"report", !reward.record.report.empty()}};
   for (const auto& [key, value] : reward.head.metadata) {
     if (key.ends_with("hash") || !is_number(value)) {
       card[key] = value;

@@ -11,6 +11,7 @@
 #include "head/head.h"
 #include "judge/scorer.h"
 #include "lm/backbone.h"
+#include "serve/head_record.h"
 #include "teach/teacher.h"
 
 namespace coala {
@@ -20,6 +21,7 @@ struct ServedReward {
   Head head;
   std::shared_ptr<Scorer> scorer;  ///< heads of the same features share one
   std::string digest;              ///< of the head's file
+  HeadRecord record;
 };
 
 /// A model, the heads that may guide it and those that score, under the names that clients know them by.
@@ -48,7 +50,11 @@ struct ServedModel {
   /// @param asked  a name of names(), or a head's; "": the only head, as the model as it is
   /// @throws RequestError
   const std::string& reward_name(std::string_view asked) const;
-  /// What its file says of a head: how it was trained, and how well it does on data that were held out.
+  /// The report of a head, HTML.
+  /// @param head  "": the only one that has a report
+  /// @throws RequestError
+  const std::string& report(const std::string& head) const;
+  /// What its file says of a head, how well it does on data that were held out, and whether it has a report.
   nlohmann::ordered_json card(const std::string& head) const;
 };
 

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <map>
+#include <thread>
 #include <utility>
 
 #include "core/error.h"
@@ -12,6 +14,7 @@
 #include "core/interrupt.h"
 #include "core/progress.h"
 #include "core/resources.h"
+#include "core/utf8.h"
 #include "data/writer.h"
 #include "decode/named_words.h"
 #include "decode/token_tilt.h"
@@ -34,9 +37,13 @@ const Prompt& prompt_of(const Record& record) {
   return std::visit([](const auto& one) -> const Prompt& { return one.prompt; }, record);
 }
 
-/// The number in "lesson-12"; 0 for another id.
+const std::string& id_of(const Record& record) {
+  return std::visit([](const auto& one) -> const std::string& { return one.id; }, record);
+}
+
+/// The number in "lesson-12-0f3a9c1d"; 0 for another id.
 std::size_t number_of(const Record& record) {
-  const std::string& id = std::visit([](const auto& one) -> const std::string& { return one.id; }, record);
+  const std::string& id = id_of(record);
   constexpr std::string_view kStart = "lesson-";
   return id.starts_with(kStart) ? std::strtoull(id.c_str() + kStart.size(), nullptr, 10) : 0;
 }
@@ -64,6 +71,7 @@ std::vector<const Record*> in_order(const PreferenceLog& pairs, const Preference
 struct Teacher::State {
   /// Something that was said.
   struct Said {
+    std::string id;
     bool is_pair = true;
     bool is_learnt = true;
     std::string key;            ///< of its numbers
@@ -100,21 +108,30 @@ struct Teacher::State {
     pairs.open();
   }
 
+  Matrix<float> sums_of(std::span<const EncodedResponse> encoded);
   std::vector<float> evaluate(std::span<const EncodedResponse> encoded);
   Looked look_at(const Record& record, const std::string& key);
   void learn_from(Looked&& looked, const Record& record, std::string key);
   void count(const std::vector<Token>& tokens, int by);
 };
 
-/// TokenSums of one reply, or of the first less those of the second.
-std::vector<float> Teacher::State::evaluate(std::span<const EncodedResponse> encoded) {
+/// TokenSums of replies to a prompt, [replies, r r + r].
+Matrix<float> Teacher::State::sums_of(std::span<const EncodedResponse> encoded) {
   std::vector<const EncodedResponse*> responses;
   for (const EncodedResponse& response : encoded) responses.push_back(&response);
   const Matrix<float> features = extractor->pool(responses);
   const std::size_t first = extractor->pooled_dimension();
-  std::vector<float> sums(features.row(0).begin() + static_cast<std::ptrdiff_t>(first), features.row(0).end());
-  for (std::size_t other = 1; other < features.rows(); ++other) {
-    for (std::size_t j = 0; j < sums.size(); ++j) sums[j] -= features(other, first + j);
+  Matrix<float> sums(features.rows(), features.cols() - first);
+  for (std::size_t i = 0; i < sums.rows(); ++i) std::ranges::copy(features.row(i).subspan(first), sums.row(i).begin());
+  return sums;
+}
+
+/// Those of one reply, or of the first less those of the second.
+std::vector<float> Teacher::State::evaluate(std::span<const EncodedResponse> encoded) {
+  const Matrix<float> all = sums_of(encoded);
+  std::vector<float> sums(all.row(0).begin(), all.row(0).end());
+  for (std::size_t other = 1; other < all.rows(); ++other) {
+    for (std::size_t j = 0; j < sums.size(); ++j) sums[j] -= all(other, j);
   }
   return sums;
 }
@@ -162,7 +179,7 @@ void Teacher::State::learn_from(Looked&& looked, const Record& record, std::stri
   report.last_was_cut = looked.was_cut;
   kept.add(key, looked.lesson.sums);
   learner->add(std::move(looked.lesson));
-  said.push_back({std::holds_alternative<Pair>(record), true, std::move(key), std::move(looked.tokens)});
+  said.push_back({id_of(record), std::holds_alternative<Pair>(record), true, std::move(key), std::move(looked.tokens)});
 }
 
 Teacher::Teacher(const Backbone& backbone, std::shared_ptr<const OutputMatrix> output, const TeacherOptions& options)
@@ -195,9 +212,8 @@ Teacher::Teacher(const Backbone& backbone, std::shared_ptr<const OutputMatrix> o
       state.learn_from(state.look_at(*record, key), *record, key);
     } catch (const Error& error) {
       if (error.code() != ErrorCode::BadInput) throw;
-      const std::string& id = std::visit([](const auto& one) -> const std::string& { return one.id; }, *record);
-      log_warning(fmt::format("lesson {} is left out: {}", id, error.what()));
-      state.said.push_back({std::holds_alternative<Pair>(*record), false, std::move(key), {}});
+      log_warning(fmt::format("lesson {} is left out: {}", id_of(*record), error.what()));
+      state.said.push_back({id_of(*record), std::holds_alternative<Pair>(*record), false, std::move(key), {}});
     }
     state.number = std::max(state.number, number_of(*record));
     progress.advance(1);
@@ -210,21 +226,23 @@ Teacher::~Teacher() {
   state_->kept.save();
 }
 
-LessonReport Teacher::prefer(const Prompt& prompt, const std::string& chosen, const std::string& rejected) {
+LessonReport Teacher::prefer(const Prompt& prompt, const std::string& chosen, const std::string& rejected,
+                             const StillWanted& still_wanted) {
   if (chosen == rejected) throw Error(ErrorCode::BadInput, "the two replies are the same", "show two that differ");
   Pair pair;
   pair.prompt = prompt;
   pair.chosen = chosen;
   pair.rejected = rejected;
-  return keep(pair);
+  return keep(pair, still_wanted);
 }
 
-LessonReport Teacher::rate(const Prompt& prompt, const std::string& response, bool liked) {
+LessonReport Teacher::rate(const Prompt& prompt, const std::string& response, bool liked,
+                           const StillWanted& still_wanted) {
   Labelled rated;
   rated.prompt = prompt;
   rated.response = response;
   rated.label = liked ? 1 : -1;
-  return keep(rated);
+  return keep(rated, still_wanted);
 }
 
 namespace {
@@ -243,19 +261,35 @@ class Waiter {
 
 }  // namespace
 
+/// The state, once no other lesson has it, and as long as somebody waits for this one.
+std::unique_lock<std::mutex> Teacher::turn(const StillWanted& still_wanted) {
+  constexpr std::chrono::milliseconds kLook{5};
+  std::unique_lock lock(work_, std::try_to_lock);
+  while (!lock.owns_lock()) {
+    if (still_wanted) still_wanted();
+    std::this_thread::sleep_for(kLook);
+    lock.try_lock();
+  }
+  if (still_wanted) still_wanted();
+  return lock;
+}
+
 /// Looks at a record first, so that what cannot be learnt is not kept; then keeps it, and learns it.
-LessonReport Teacher::keep(const Record& given) {
+LessonReport Teacher::keep(const Record& given, const StillWanted& still_wanted) {
   const Waiter waiter(waiting_);
-  const std::lock_guard lock(work_);
+  const std::unique_lock lock = turn(still_wanted);
   State& state = *state_;
   Record record = given;
-  std::visit([&](auto& one) { one.id = fmt::format("lesson-{}", state.number + 1); }, record);
+  // Numbers of lessons that were taken back are given again when a server begins anew: what was said tells them apart.
+  std::string id = fmt::format("lesson-{}-{}", state.number + 1, hash_text(to_json_line(record)).substr(0, 8));
+  std::visit([&](auto& one) { one.id = std::move(id); }, record);
   PreferenceLog& log = std::holds_alternative<Pair>(record) ? state.pairs : state.ratings;
   log.check(record);
   const std::string key = to_json_line(record);
   const double start = monotonic_s();
   State::Looked looked = state.look_at(record, key);
   state.report.evaluation_s = monotonic_s() - start;
+  if (still_wanted) still_wanted();
   log.add(record);
   ++state.number;
   state.learn_from(std::move(looked), record, key);
@@ -264,18 +298,59 @@ LessonReport Teacher::keep(const Record& given) {
   return report;
 }
 
-LessonReport Teacher::undo() {
+LessonReport Teacher::undo(const std::string& id, const StillWanted& still_wanted) {
   const Waiter waiter(waiting_);
-  const std::lock_guard lock(work_);
+  const std::unique_lock lock = turn(still_wanted);
   State& state = *state_;
+  if (!id.empty() && std::ranges::find(state.said, id, &State::Said::id) == state.said.end()) {
+    throw Error(ErrorCode::BadInput, fmt::format("there is no lesson {}", quoted_text(id)),
+                "it may have been taken back already");
+  }
   if (state.said.empty()) throw Error(ErrorCode::BadUsage, "nothing has been said yet that could be taken back");
   const State::Said& last = state.said.back();
+  if (!id.empty() && id != last.id) {
+    throw Error(ErrorCode::Mismatch, fmt::format("lesson {} is not the last one: that is {}", id, last.id),
+                "only the last lesson can be taken back");
+  }
   (last.is_pair ? state.pairs : state.ratings).remove_last();
   if (last.is_learnt) state.learner->remove_last();
   state.count(last.tokens, -1);
   state.kept.remove(last.key);
   state.said.pop_back();
   return learn();
+}
+
+NextPair Teacher::next_pair(std::span<const Choices> choices, const StillWanted& still_wanted) {
+  const Waiter waiter(waiting_);
+  const std::unique_lock lock = turn(still_wanted);
+  State& state = *state_;
+  std::vector<NextPair> pairs;
+  std::vector<std::vector<float>> differences;
+  for (std::size_t which = 0; which < choices.size(); ++which) {
+    if (still_wanted) still_wanted();
+    const std::vector<std::string_view> texts(choices[which].replies.begin(), choices[which].replies.end());
+    FeatureCounts counts;
+    const Matrix<float> sums = state.sums_of(state.extractor->encode(choices[which].prompt, texts, counts));
+    for (std::size_t second = 1; second < sums.rows(); ++second) {
+      for (std::size_t first = 0; first < second; ++first) {
+        std::vector<float> difference(sums.row(first).begin(), sums.row(first).end());
+        for (std::size_t j = 0; j < difference.size(); ++j) difference[j] -= sums(second, j);
+        const bool finite = std::ranges::all_of(difference, [](float value) { return std::isfinite(value); });
+        const bool empty = std::ranges::all_of(difference, [](float value) { return value == 0; });
+        if (!finite || empty || texts[first] == texts[second]) continue;
+        pairs.push_back({which, first, second, {}, 0, 0});
+        differences.push_back(std::move(difference));
+      }
+    }
+  }
+  if (pairs.empty()) throw Error(ErrorCode::BadInput, "no two replies to the same prompt differ", "draw others");
+  const std::vector<Outlook> outlooks = state.learner->outlook(differences);
+  for (std::size_t i = 0; i < pairs.size(); ++i) {
+    pairs[i].outlook = outlooks[i];
+    pairs[i].information_bits = information_bits(outlooks[i]);
+    pairs[i].considered = pairs.size();
+  }
+  return *std::ranges::max_element(pairs, {}, &NextPair::information_bits);
 }
 
 /// Solves the program again; what is written from now on is written with the new head.
@@ -285,6 +360,7 @@ LessonReport Teacher::learn() {
   const Learned learned = state.learner->learn();
   LessonReport& report = state.report;
   report.pairs = state.pairs.records().size();
+  report.last_id = state.said.empty() ? std::string() : state.said.back().id;
   report.ratings = state.ratings.records().size();
   report.accuracy = learned.accuracy;
   report.reliability = learned.reliability;

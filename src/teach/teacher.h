@@ -2,8 +2,10 @@
 
 #include <atomic>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,6 +14,7 @@
 #include "decode/logit_tilt.h"
 #include "eval/intervals.h"
 #include "extract/feature_extractor.h"
+#include "head/next_lesson.h"
 #include "head/token_learner.h"
 #include "lm/output_matrix.h"
 #include "teach/preference_log.h"
@@ -31,6 +34,7 @@ struct TeacherOptions {
 struct LessonReport {
   std::size_t pairs = 0;
   std::size_t ratings = 0;
+  std::string last_id;               ///< of the last lesson; "" when there is none
   double accuracy = 0;               ///< share of lessons that those of other prompts foresee
   Interval interval;                 ///< of it, 95 %, by prompts
   double reliability = 0;            ///< from 0 (a coin) to 1
@@ -40,6 +44,26 @@ struct LessonReport {
   std::vector<std::string> lowered;  ///< and those that it lowers
   double evaluation_s = 0;           ///< of the last lesson's texts by the model
   double solution_s = 0;             ///< from there to the head
+};
+
+/// Throws when nobody waits for a lesson any more. It is called while the lesson waits for others and, for the last
+/// time, right before it is kept.
+using StillWanted = std::function<void()>;
+
+/// Replies to a prompt, of which two could be compared.
+struct Choices {
+  Prompt prompt;
+  std::vector<std::string> replies;
+};
+
+/// Two replies to one prompt, and what a comparison of them would teach.
+struct NextPair {
+  std::size_t choices = 0;  ///< which of the prompts
+  std::size_t first = 0;    ///< of its replies
+  std::size_t second = 0;
+  Outlook outlook;  ///< of the log-odds that the first is better
+  double information_bits = 0;
+  std::size_t considered = 0;  ///< pairs that it was chosen from
 };
 
 /// Learns a token head from preferences as they are given: one at a time, kept on the disk before anything is made of
@@ -56,12 +80,20 @@ class Teacher {
 
   /// One reply is better than another.
   /// @throws Error{BadInput} for texts that are empty or alike, that a reader of data would not give back, or that the
-  ///   model cannot tell apart; Error{Io}
-  LessonReport prefer(const Prompt& prompt, const std::string& chosen, const std::string& rejected);
+  ///   model cannot tell apart; Error{Io}; what still_wanted throws: then nothing is kept
+  LessonReport prefer(const Prompt& prompt, const std::string& chosen, const std::string& rejected,
+                      const StillWanted& still_wanted = {});
   /// A reply is good, or is not. @throws as prefer()
-  LessonReport rate(const Prompt& prompt, const std::string& response, bool liked);
-  /// Takes the last of them back. @throws Error{BadUsage} when there is none
-  LessonReport undo();
+  LessonReport rate(const Prompt& prompt, const std::string& response, bool liked,
+                    const StillWanted& still_wanted = {});
+  /// Takes the last of them back.
+  /// @param id  of the lesson that is meant; "": whichever is the last
+  /// @throws Error{BadUsage} when there is none, Error{BadInput} when there is none of this id, Error{Mismatch} when
+  ///   others came after it; what still_wanted throws
+  LessonReport undo(const std::string& id = {}, const StillWanted& still_wanted = {});
+  /// Of all pairs of replies to the same prompt the one whose comparison would teach most, by information_bits().
+  /// @throws Error{BadInput} when no two replies differ; what still_wanted throws
+  NextPair next_pair(std::span<const Choices> choices, const StillWanted& still_wanted = {});
   /// Lessons that are being learnt or wait.
   int waiting() const { return waiting_; }
 
@@ -74,7 +106,8 @@ class Teacher {
 
  private:
   struct State;
-  LessonReport keep(const Record& record);
+  std::unique_lock<std::mutex> turn(const StillWanted& still_wanted);
+  LessonReport keep(const Record& record, const StillWanted& still_wanted);
   LessonReport learn();
 
   std::atomic<int> waiting_{0};

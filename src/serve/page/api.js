@@ -6,6 +6,11 @@ export function setKey(key) {
   sessionStorage.setItem(kKey, key);
 }
 
+/** Whether requests carry a key, which a link would not. */
+export function hasKey() {
+  return Boolean(sessionStorage.getItem(kKey));
+}
+
 function headers(body) {
   const key = sessionStorage.getItem(kKey);
   return {
@@ -16,9 +21,10 @@ function headers(body) {
 
 /** An answer that is an error. */
 export class ApiError extends Error {
-  constructor(status, message) {
+  constructor(status, message, code = "") {
     super(message);
     this.status = status;  // 0: no answer came
+    this.code = code;      // a word that says which error it is
   }
 }
 
@@ -31,8 +37,9 @@ export function onKeyWanted(listener) {
 
 async function errorOf(response) {
   let message = `The server answers with status ${response.status}.`;
+  let code = "";
   try {
-    message = (await response.json()).error.message;
+    ({ message, code } = (await response.json()).error);
   } catch {
     // Something between us and the server may answer in HTML; the status has to do.
   }
@@ -41,7 +48,7 @@ async function errorOf(response) {
     message += wait && /^\d+$/.test(wait) ? ` Try again in ${wait} s.` : wait ? ` Try again at ${wait}.` : " Try again in a moment.";
   }
   if (response.status === 401) asked.forEach((listener) => listener());
-  return new ApiError(response.status, message);
+  return new ApiError(response.status, message, code);
 }
 
 async function request(method, path, body, signal) {

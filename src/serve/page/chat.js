@@ -1,6 +1,6 @@
 // The conversation: what is asked, the replies as they are written, and what can be said of them.
 
-import { stream } from "./api.js";
+import { ApiError, ask, stream } from "./api.js";
 import { byId, complain, make, number, say, thumb } from "./dom.js";
 import { modelName, scales } from "./heads.js";
 import { canScore, scoreAlong } from "./score.js";
@@ -25,13 +25,15 @@ function conversation(prompt) {
   return [...messages, { role: "user", content: prompt }];
 }
 
-/** The replies to draw, the first one is gone on with unless another is chosen. */
-function plan() {
+/** The replies to draw, the first one is gone on with unless another is chosen.
+ *  @param telling  whether there are to be two to choose from in any case */
+function plan(telling) {
   const heads = scales();
   const seed = setting("seed") ?? crypto.getRandomValues(new Uint32Array(1))[0] % 2 ** 31;
   const guided = { title: Object.keys(heads).length ? "Guided" : "Unguided", heads, seed };
   const other = { ...guided, seed: seed + 1 };
   const layout = byId("layout").value;
+  if (telling) return [guided, { ...guided }];
   if (layout === "one") return [guided];
   if (layout === "two") return [guided, other];
   if (guided.title === "Guided") return [guided, { title: "Unguided", heads: {}, seed }];
@@ -44,9 +46,45 @@ function setWriting(controller) {
   byId("send").setAttribute("aria-disabled", String(controller !== null));
 }
 
-async function write(turn, reply, signal) {
-  const body = { model: modelName(), messages: turn.messages, heads: reply.heads, seed: reply.seed,
+/** The request for a reply. */
+function wanted(turn, reply) {
+  return { model: modelName(), messages: turn.messages, heads: reply.heads, seed: reply.seed,
     temperature: setting("temperature"), max_tokens: setting("max-tokens") };
+}
+
+const kDrawn = 6;  // replies of which two are shown
+
+/** Draws several replies, and fills in the two whose comparison would teach most. */
+async function writeTelling(turn, signal) {
+  const [first] = turn.replies;
+  try {
+    const answer = await ask("POST", "/v1/chat/completions", { ...wanted(turn, first), n: kDrawn }, signal);
+    const choices = answer.choices.filter(({ message }) => message.content.trim());
+    if (new Set(choices.map(({ message }) => message.content)).size < 2) {
+      throw new ApiError(0, `${kDrawn} replies were drawn, and no two differ: there is nothing to compare. A higher temperature helps.`);
+    }
+    const next = await ask("POST", "/v1/feedback/next",
+      { candidates: [{ messages: turn.messages, replies: choices.map(({ message }) => message.content) }] }, signal);
+    next.replies.forEach((place, i) => {
+      const { message } = choices[place];
+      const reply = turn.replies[i];
+      if (message.reasoning_content) think(reply, message.reasoning_content);
+      append(reply, message.content);
+    });
+    const facts = `one of ${kDrawn} · your answer tells ${number(next.information_bits)} bits`;
+    turn.replies.forEach((reply) => (reply.facts.textContent = facts));
+  } catch (error) {
+    for (const reply of turn.replies) {
+      reply.error = error.name === "AbortError" ? undefined : error.message;
+      if (reply.error && reply === first) reply.body.after(make("p", { role: "alert", class: "error" }, error.message));
+      reply.facts.textContent = reply.error ? "" : "stopped";
+    }
+  }
+  for (const reply of turn.replies) reply.body.setAttribute("aria-busy", "false");
+}
+
+async function write(turn, reply, signal) {
+  const body = wanted(turn, reply);
   const start = performance.now();
   try {
     for await (const chunk of stream("/v1/chat/completions", body, signal)) {
@@ -246,7 +284,8 @@ function edit(turn, reply) {
   field.focus();
 }
 
-async function send() {
+/** @param telling  whether the two replies are to be those that teach most */
+async function send(telling = false) {
   const prompt = byId("prompt").value.trim();
   if (!prompt || writing) return;
   complain("");
@@ -256,7 +295,7 @@ async function send() {
     invalid.reportValidity();
     return;
   }
-  const turn = { prompt, messages: conversation(prompt), replies: plan(), chosen: null };
+  const turn = { prompt, messages: conversation(prompt), replies: plan(telling), chosen: null };
   turns.push(turn);
   byId("empty").hidden = true;
   byId("prompt").value = "";
@@ -267,7 +306,11 @@ async function send() {
   say("Writing …");
   const controller = new AbortController();
   setWriting(controller);
-  await Promise.all(turn.replies.map((reply) => write(turn, reply, controller.signal)));
+  if (telling) {
+    await writeTelling(turn, controller.signal);
+  } else {
+    await Promise.all(turn.replies.map((reply) => write(turn, reply, controller.signal)));
+  }
   if (writing === controller) setWriting(null);
   if (!turns.includes(turn)) return;  // a new conversation has begun meanwhile
   choose(turn, turn.replies.find(({ text }) => text.trim()) ?? null);
@@ -292,6 +335,7 @@ export function startChat() {
     send();
   });
   document.addEventListener("keydown", (event) => event.key === "Escape" && stop());
+  byId("telling").addEventListener("click", () => send(true));
   byId("stop").addEventListener("click", () => {
     stop();
     byId("prompt").focus();  // the button goes away

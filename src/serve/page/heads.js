@@ -1,7 +1,7 @@
 // What the server serves: the model, its heads, and how strongly each guides.
 
-import { ask } from "./api.js";
-import { byId, make, number, percent } from "./dom.js";
+import { ask, download, hasKey } from "./api.js";
+import { byId, complain, make, number, percent } from "./dom.js";
 
 const known = new Map();  // name: {card, scale}; of a head without a card `card` is {}
 let model = "";
@@ -63,17 +63,26 @@ export async function dropTaught() {
   await loadHeads();
 }
 
+const kBaselines = { logistic: "logistic regression", length: "the longer answer", majority: "the more frequent label" };
+
+/** How well a head does on data that were held out, beside what does without it. */
 function heldOut(card) {
-  const figure = (key) => {
-    if (typeof card[key] !== "number") return "";
-    const [low, high] = card[`${key}_ci95`] ?? [];
-    return percent(card[key], low, high);
-  };
-  const accuracy = figure("eval_rewards/accuracies");
-  if (!accuracy) return "";
-  const baselines = [["logistic regression", "baseline/logistic_accuracy"], ["length alone", "baseline/length_accuracy"]]
-    .map(([name, key]) => [name, figure(key)]).filter(([, value]) => value).map(([name, value]) => `${name} ${value}`);
-  return `Held-out accuracy ${accuracy}${baselines.length ? `; ${baselines.join(", ")}` : ""}`;
+  const found = card.held_out;
+  if (!found) return null;
+  const figure = ({ value, low, high }) => percent(value, low, high);
+  const beside = Object.entries(kBaselines).filter(([name]) => found.baselines?.[name])
+    .map(([name, words]) => `${words} ${figure(found.baselines[name])}`);
+  const rows = Number.isFinite(found.rows) ? ` of ${number(found.rows)}` : "";
+  return make("p", { class: "note" }, `Right on ${figure(found.accuracy)}${rows} held-out comparisons${beside.length ? `; ${beside.join(", ")}` : ""}.`);
+}
+
+/** The way to a head's report: a link, or where a key is asked for a file. */
+function report(name, card) {
+  if (!card.report) return null;
+  const path = `/report?head=${encodeURIComponent(name)}`;
+  const words = `Report of ${name}`;
+  return make("p", { class: "note" }, !hasKey() ? make("a", { href: path }, words) : make("button", { type: "button", on: {
+    click: () => download(path, `${name}.html`).catch((error) => complain(error.message)) } }, words));
 }
 
 function slider(name, head) {
@@ -95,7 +104,7 @@ function show() {
   const focused = document.activeElement?.id;
   byId("sliders").replaceChildren(...[...known].map(([name, head]) => make("li", {},
     ...(guides(head.card) ? slider(name, head) : [make("b", { dir: "auto" }, name), make("p", { class: "note" }, "Scores replies, does not guide.")]),
-    heldOut(head.card) ? make("p", { class: "note" }, heldOut(head.card)) : null)));
+    heldOut(head.card), report(name, head.card))));
   byId("no-heads").hidden = known.size > 0;
   if (focused?.startsWith("scale-")) byId(focused)?.focus();
   const select = byId("scoring-head");

@@ -7,7 +7,8 @@ import { addTaught, dropTaught } from "./heads.js";
 
 let on = false;
 let growth = [];      // [{x: lessons, y: accuracy, low, high}] since the page was loaded
-const marks = [];     // of each lesson given here, what takes its mark off the reply
+const given = [];     // lessons of this page, [{id, unmark}]; unmark takes a lesson's mark off the reply
+let lastId = null;    // of the last lesson that is known here, whoever gave it
 
 export function teaches() {
   return on;
@@ -24,6 +25,7 @@ export async function loadTeaching() {
   on = report !== null;
   byId("teach-on").hidden = !on;
   byId("teach-off").hidden = on;
+  byId("telling").hidden = !on;
   if (!on) return;
   show(report);
   if (count(report) > 0 && report.head) await addTaught(report.head);
@@ -39,7 +41,7 @@ export async function teach(lesson, unmark) {
   say("Learning …");
   const start = performance.now();
   const report = await ask("POST", "/v1/feedback", lesson);
-  marks.push(unmark);
+  given.push({ id: report.id, unmark });
   show(report);
   try {
     if (report.head) await addTaught(report.head);
@@ -49,17 +51,27 @@ export async function teach(lesson, unmark) {
   say(`Learnt in ${number((performance.now() - start) / 1000)} s. The next reply is written with it.`);
 }
 
+const kTakenBackElsewhere = {
+  not_the_last: "Nothing was taken back: lessons from elsewhere came after it, and only the last of all can be taken back.",
+  not_there: "Nothing was taken back: that lesson had been taken back elsewhere already.",
+};
+
+/** Takes back the last lesson of this page, or, when it has given none, the last that it knows of. */
 async function undo() {
+  const id = given.at(-1)?.id ?? lastId;
   try {
     say("Taking it back …");
-    const report = await ask("DELETE", "/v1/feedback/last");
-    marks.pop()?.();
+    const report = await ask("DELETE", `/v1/feedback/last?id=${encodeURIComponent(id)}`);
+    if (given.at(-1)?.id === id) given.pop().unmark();
     show(report);
     if (count(report) === 0) await dropTaught();
     say("The last lesson is taken back.");
   } catch (error) {
     say("");
-    complain(error.message);
+    complain(kTakenBackElsewhere[error.code] ?? error.message);
+    if (!kTakenBackElsewhere[error.code]) return;
+    if (error.code === "not_there" && given.at(-1)?.id === id) given.pop().unmark();
+    await ask("GET", "/v1/feedback").then(show, (failure) => complain(failure.message));
   }
 }
 
@@ -85,6 +97,7 @@ function lastLesson(report) {
 
 function show(report) {
   const lessons = count(report);
+  lastId = report.id ?? null;
   byId("lessons").textContent = number(lessons);
   byId("lessons-note").textContent = `${plural(report.pairs ?? 0, "pair")}, ${plural(report.ratings ?? 0, "rating")}`;
   const accuracy = report.accuracy ?? {};
