@@ -320,7 +320,7 @@ std::vector<Case> cases() {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, OnDevice, testing::ValuesIn(cases()),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const testing::TestParamInfo<Case>& one) { return std::string(one.param.name); });
 
 }  // namespace
 }  // namespace coala

@@ -24,8 +24,8 @@ struct DeviceChoice {
 
 /// Something that this build can evaluate models with.
 struct DeviceInfo {
-  std::string name;         ///< "cpu", "vulkan:0"
-  std::string description;  ///< as its driver names it
+  std::string name;              ///< "cpu", "vulkan:0"
+  std::string description = {};  ///< as its driver names it
   std::uint64_t free_bytes = 0;
   std::uint64_t total_bytes = 0;
   bool software = false;  ///< a device that is a program on the CPU, such as llvmpipe
