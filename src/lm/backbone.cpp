@@ -89,7 +89,9 @@ llama_model* load(const std::filesystem::path& path, const GgufFile& file, const
     throw Error(
         ErrorCode::BadInput,
         fmt::format("llama.cpp cannot load {}: {}", path.string(), reason.empty() ? "it does not say why" : reason),
-        "check that the file is complete and that its architecture is supported by this version");
+        placement.device == nullptr
+            ? "check that the file is complete and that its architecture is supported by this version"
+            : fmt::format("use fewer than {} --gpu-layers, or --device cpu", placement.layers));
   }
   return model;
 }
