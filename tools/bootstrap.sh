@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes this machine able to build coala: installs the Debian packages when it may, otherwise prints the command.
-# Does nothing when all of them are there. With the argument `clang` also what the fuzzers need.
+# Does nothing when all of them are there. With the argument `clang` also what the fuzzers need, with `vulkan` what a
+# build for Vulkan devices needs, and Mesa's drivers, of which one is a program that stands for a card in the tests.
 set -euo pipefail
 
 packages=(
@@ -10,6 +11,7 @@ packages=(
   libcpp-httplib-dev libssl-dev libbrotli-dev pkg-config
 )
 [ "${1:-}" = clang ] && packages+=(clang libclang-rt-14-dev)
+[ "${1:-}" = vulkan ] && packages+=(glslc libvulkan-dev spirv-headers mesa-vulkan-drivers)
 
 missing=()
 for package in "${packages[@]}"; do

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Usage: tools/llama.sh            print the prefix, building what is missing
+#        tools/llama.sh vulkan     the same with ggml's back end for Vulkan devices
 #        tools/llama.sh x86_64     the same for every CPU of that architecture (or aarch64), for tools/package.sh
 #        tools/llama.sh fetch      obtain the source archive only (for a later build without network), print its path
 #
@@ -18,18 +19,26 @@ sdist=llama_cpp_python-$version.tar.gz
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=${COALA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/coala}
-recipe=$here/cmake/llama/CMakeLists.txt
-changes=$here/cmake/llama/changes.patch
+recipe=$here/cmake/llama
+changes=("$recipe/changes.patch")
+files=("$recipe/CMakeLists.txt" "${changes[@]}")
 jobs=${COALA_JOBS:-$(nproc)}
 architecture=
+device=
 options=()
 case ${1:-} in
   x86_64) options=(-DCMAKE_C_FLAGS=-march=x86-64-v2 -DCMAKE_CXX_FLAGS=-march=x86-64-v2) ;;
   aarch64) ;;
+  vulkan)
+    device=vulkan
+    recipe=$here/cmake/llama/vulkan
+    changes+=("$recipe/changes.patch")
+    files+=("$recipe/CMakeLists.txt" "$recipe/changes.patch")
+    ;;
   "" | fetch) ;;
-  *) echo "llama.sh: error: x86_64, aarch64 or fetch, not $1" >&2; exit 2 ;;
+  *) echo "llama.sh: error: vulkan, x86_64, aarch64 or fetch, not $1" >&2; exit 2 ;;
 esac
-if [ -n "${1:-}" ] && [ "$1" != fetch ]; then
+if [ -n "${1:-}" ] && [ "$1" != fetch ] && [ -z "$device" ]; then
   architecture=$1
   options+=(-DCOALA_PORTABLE=ON)
   [ "$architecture" = "$(uname -m)" ] || options+=(-DCMAKE_TOOLCHAIN_FILE="$here/cmake/$architecture.cmake")
@@ -71,7 +80,7 @@ fi
 
 key=$({
   echo "$sha256"
-  cat "$recipe" "$changes"
+  cat "${files[@]}"
   "${CC:-cc}" --version
   "${CXX:-c++}" --version
   cmake --version
@@ -82,6 +91,7 @@ key=$({
   else
     uname -m
     grep -m1 -E '^(flags|Features)' /proc/cpuinfo || true
+    [ -z "$device" ] || glslc --version
   fi
 } | sha256sum | cut -c1-16)
 prefix=$cache/llama-$key
@@ -110,15 +120,17 @@ tar -xzf "$archive" -C "$work/source" --strip-components=3 \
   "$top/CMakeLists.txt" "$top/LICENSE" "$top/cmake" "$top/include" "$top/src" "$top/ggml" "$top/vendor" \
   "$top/common" "$top/licenses" "$top/examples/simple"
 
-patch --quiet --strip=1 --directory="$work/source" <"$changes" >&2 || die "$changes does not fit the source"
+for change in "${changes[@]}"; do
+  patch --quiet --strip=1 --directory="$work/source" <"$change" >&2 || die "$change does not fit the source"
+done
 
 minutes=4
-[ -n "$architecture" ] && minutes=15
-say "building llama.cpp for ${architecture:-this machine} ($jobs jobs, about $minutes minutes on 2 cores, once)"
+[ -z "$architecture$device" ] || minutes=15
+say "building llama.cpp for ${architecture:-this machine}${device:+ with $device} ($jobs jobs, about $minutes minutes on 2 cores, once)"
 generator=()
 command -v ninja >/dev/null && generator=(-G Ninja)
 # The source is a stranger's: compiler warnings there are not ours to act on, so the log is shown only on failure.
-if ! { cmake -S "$here/cmake/llama" -B "$work/build" "${generator[@]}" -DCMAKE_BUILD_TYPE=Release \
+if ! { cmake -S "$recipe" -B "$work/build" "${generator[@]}" -DCMAKE_BUILD_TYPE=Release \
   "${options[@]}" -DLLAMA_SOURCE="$work/source" -DCMAKE_INSTALL_PREFIX="$work/prefix" &&
   cmake --build "$work/build" -j "$jobs" && cmake --install "$work/build"; } >"$work/log" 2>&1; then
   tail -n 40 "$work/log" >&2

@@ -20,6 +20,8 @@ struct ModelSource {
   std::filesystem::path lora = {};                ///< a LoRA adapter (GGUF) that becomes part of the model; empty: none
   double lora_scale = 1;                          ///< factor of the adapter's weights
   std::optional<std::string> chat_template = {};  ///< Jinja source to use instead of the file's own
+  std::string device = "cpu";                     ///< what evaluates it: "cpu", "vulkan:0", or "auto" (docs/devices.md)
+  std::optional<std::size_t> device_layers = {};  ///< how many of its last layers are on the device; none: all
 };
 
 /// What a model is.
@@ -44,7 +46,7 @@ struct ModelInfo {
 class COALA_API Model {
  public:
   /// @throws Error{BadInput} when the file is no model that can be used, Error{CorruptFile} when it is damaged,
-  ///   Error{Interrupted}
+  ///   Error{NotBuilt} or Error{BadUsage} for a device that is not there or has no room, Error{Interrupted}
   explicit Model(const ModelSource& source, const Context& context = {});
 
   const ModelInfo& info() const;

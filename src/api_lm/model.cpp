@@ -7,6 +7,7 @@ namespace coala::v1 {
 ModelFile model_file(const ModelSource& source) {
   ModelFile file(source.path, source.lora, source.lora_scale);
   file.chat_template = source.chat_template;
+  file.device = {.device = source.device, .layers = source.device_layers};
   return file;
 }
 

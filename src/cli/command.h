@@ -57,5 +57,6 @@ void add_choose_command(CLI::App& app);
 void add_export_command(CLI::App& app);
 void add_inspect_command(CLI::App& app);
 void add_align_command(CLI::App& app);
+void add_devices_command(CLI::App& app);
 
 }  // namespace coala

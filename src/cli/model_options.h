@@ -14,9 +14,11 @@ struct ModelOptions {
   std::string lora;
   double lora_scale = 1;
   std::string chat_template;  ///< "model", "raw" or a file; "": as a head says, else "model"
+  std::string device = "auto";
+  std::string gpu_layers = "all";  ///< or a number
 
 #ifdef COALA_HAVE_LM
-  /// @throws Error{BadInput} when the template's file cannot be read
+  /// @throws Error{BadInput} when the template's file cannot be read, Error{BadUsage} for layers that are no number
   ModelFile file() const;
   TemplateMode template_mode() const {
     return parse_template_mode(chat_template);
@@ -24,7 +26,7 @@ struct ModelOptions {
 #endif
 };
 
-/// Adds --model, --lora, --lora-scale and --template.
+/// Adds --model, --lora, --lora-scale, --template, --device and --gpu-layers.
 void add_model_options(CLI::App& command, ModelOptions& options, bool required);
 
 #ifdef COALA_HAVE_LM

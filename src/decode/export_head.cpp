@@ -36,7 +36,9 @@ ExportedHead export_head(const Head& head, const std::filesystem::path& head_pat
     write_merged(backbone, output, change, options.quantised, result.name, out);
     const Progress progress("comparing it with the guided model");
     const TokenTilt tilt(*head.token, output, options.scale);
-    result.loss = export_loss(backbone, tilt, Backbone{ModelFile(out)}, threads);
+    ModelFile merged(out);
+    merged.device = backbone.device_choice();
+    result.loss = export_loss(backbone, tilt, Backbone(merged), threads);
   }
   result.bytes = std::filesystem::file_size(out);
   return result;

@@ -86,7 +86,8 @@ ParallelGenerator::ParallelGenerator(const Backbone& backbone, const GenerationS
     : prompts_(prompts), pool_(threads), group_(Generator::group_size(settings, prompts.size())) {
   std::size_t longest = 1;
   for (const EncodedPrompt& prompt : prompts) longest = std::max(longest, prompt.tokens.size());
-  const bool threaded = backbone.identity().active_parameters >= kThreadedParameters;
+  const bool on_device = backbone.placement().device != nullptr;  // it has one queue, and its own memory
+  const bool threaded = on_device || backbone.identity().active_parameters >= kThreadedParameters;
   const std::size_t bytes = std::max<std::size_t>(1, Generator::context_bytes(backbone, settings, longest, group_));
   const std::size_t groups = std::max<std::size_t>(1, (prompts.size() + group_ - 1) / group_);
   const std::size_t useful = threaded ? 1 : std::min(groups, static_cast<std::size_t>(pool_.size()));

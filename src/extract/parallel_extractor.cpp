@@ -36,6 +36,7 @@ void check_finite(const Window& window, const PlannedBlock& block, const Matrix<
 }  // namespace
 
 std::size_t affordable_workers(const FeatureExtractor& extractor, std::size_t threads) {
+  if (extractor.backbone().placement().device != nullptr) return 1;  // which has one queue, and its own memory
   const std::size_t affordable = kWorkerMemory_bytes / std::max<std::size_t>(1, extractor.evaluator().context_bytes());
   return std::clamp<std::size_t>(affordable, 1, threads);
 }

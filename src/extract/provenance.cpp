@@ -18,7 +18,7 @@ struct Decisive {
 };
 
 /// Everything that decides the numbers or the layout of a feature file.
-constexpr std::array<Decisive, 26> kDecisive{{{"coala.format", "file format"},
+constexpr std::array<Decisive, 27> kDecisive{{{"coala.format", "file format"},
                                               {"backbone.hash", "backbone"},
                                               {"adapter.hash", "adapter"},
                                               {"adapter.scale", "adapter's scale"},
@@ -31,6 +31,7 @@ constexpr std::array<Decisive, 26> kDecisive{{{"coala.format", "file format"},
                                               {"feature.tensor", "feature tensor"},
                                               {"feature.layer", "feature layer"},
                                               {"feature.precision", "precision of products"},
+                                              {"feature.device", "device"},
                                               {"pooling", "pooling"},
                                               {"pooling.over", "pooled tokens"},
                                               {"pooling.prefix_every", "prefix rows"},
@@ -111,6 +112,7 @@ Metadata describe_features(const FeatureExtractor& extractor, FeatureKind kind, 
                     {"extract.truncation", "prompt left to 1/4, then response right"},
                     {"extract.packing", fmt::format("prefix tree, {} rows", extractor.evaluator().batch_rows())}};
   if (settings.precision != Precision::F32) metadata["feature.precision"] = precision_name(settings.precision);
+  if (!backbone.device.empty()) metadata["feature.device"] = backbone.device;
   if (settings.prefix_every_tokens > 0) {
     metadata["pooling.prefix_every"] = std::to_string(settings.prefix_every_tokens);
   }

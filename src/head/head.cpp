@@ -9,6 +9,7 @@
 #include <set>
 
 #include "core/error.h"
+#include "core/progress.h"
 #include "core/safetensors.h"
 #include "core/version.h"
 #include "features/states_version.h"
@@ -34,7 +35,7 @@ constexpr std::array<std::pair<const char*, const char*>, 12> kBinding{{{"backbo
                                                                         {"max_length", "maximum length"}}};
 
 /// Metadata that a head takes over from the feature file.
-constexpr std::array<const char*, 20> kInherited{"backbone.name",
+constexpr std::array<const char*, 21> kInherited{"backbone.name",
                                                  "backbone.architecture",
                                                  "backbone.quantization",
                                                  "backbone.hash",
@@ -49,6 +50,7 @@ constexpr std::array<const char*, 20> kInherited{"backbone.name",
                                                  "feature.tensor",
                                                  "feature.layer",
                                                  "feature.precision",
+                                                 "feature.device",
                                                  "pooling",
                                                  "pooling.over",
                                                  "max_length",
@@ -66,6 +68,17 @@ std::string describe_adapter(const std::map<std::string, std::string>& metadata)
   if (hash.empty()) return "without an adapter";
   return fmt::format("with the adapter '{}' ({}, scale {})", get("adapter.name"), hash.substr(0, 8),
                      get("adapter.scale"));
+}
+
+/// Another device is no other feature, but its states are rounded in another way, and nobody should be surprised.
+void tell_other_device(const std::string& head_name, const std::string& of_head, const std::string& other_name,
+                       const std::string& of_other) {
+  if (of_head == of_other) return;
+  const auto named = [](const std::string& device) { return device.empty() ? std::string("the CPU, f32") : device; };
+  log_warning(
+      fmt::format("{} was trained on states of another device ({}) than those of {} ({}): scores differ by what "
+                  "the devices round (docs/devices.md)",
+                  head_name, named(of_head), other_name, named(of_other)));
 }
 
 }  // namespace
@@ -269,6 +282,9 @@ void check_head_matches(const Head& head, const std::filesystem::path& head_path
                             name, own, other_name, other, detail),
                 "use the model and the settings that the head was trained with, or train it again");
   }
+  constexpr const char* kDevice = "feature.device";
+  tell_other_device(head_path.string(), head.value(kDevice), other_name,
+                    metadata.contains(kDevice) ? metadata.at(kDevice) : std::string());
 }
 
 }  // namespace coala

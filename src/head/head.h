@@ -44,6 +44,7 @@ void save_head(const Head& head, const std::filesystem::path& path);
 Head load_head(const std::filesystem::path& path);
 
 /// Refuses features that are not those the head was trained on: dimension, backbone, tokenizer, template, pooling.
+/// Those that another device has computed are told of in a warning.
 /// @param metadata       of the feature file or of the model at hand, keys as in feature files
 /// @param allow_unbound  accept that one side does not say where it comes from
 /// @throws Error{Mismatch} with both values

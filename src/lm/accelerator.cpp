@@ -269,6 +269,10 @@ ThreadPool* last_threads() {
   return t_threads;
 }
 
+void forget_last_threads() {
+  t_threads = nullptr;
+}
+
 bool has_accelerator() {
   return g_on && dense_kernels() != nullptr;
 }

@@ -16,6 +16,8 @@ void register_accelerator();
 
 /// The threads that the calling thread's last evaluation used; they live as long as its context. nullptr: none of ours.
 ThreadPool* last_threads();
+/// To be called before an evaluation: one on another device uses none, and those of the last may be gone.
+void forget_last_threads();
 
 /// Do our kernels compute: does the CPU run them, and are they switched on?
 bool has_accelerator();

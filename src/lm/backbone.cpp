@@ -10,6 +10,7 @@
 #include <limits>
 
 #include "core/hash.h"
+#include "core/progress.h"
 #include "core/utf8.h"
 #include "lm/accelerator.h"
 #include "lm/gguf_file.h"
@@ -53,10 +54,15 @@ llama_model_kv_override* next_override(std::array<llama_model_kv_override, 3>& o
   return &*place;
 }
 
-llama_model* load(const std::filesystem::path& path, const GgufFile& file) {
+llama_model* load(const std::filesystem::path& path, const GgufFile& file, const Placement& placement) {
   llama_model_params params = llama_model_default_params();
-  params.n_gpu_layers = 0;
-  params.use_extra_bufts = false;  // weights in layouts of ggml's own kernels would be out of reach of ours
+  std::array<ggml_backend_dev_t, 2> devices{placement.device, nullptr};
+  params.devices = devices.data();
+  params.n_gpu_layers = static_cast<std::int32_t>(placement.layers);
+  // Weights that stay on the CPU are those of the mapped file: in layouts of ggml's own kernels they would be out of
+  // reach of ours, and in a device's memory for the host they would be copies.
+  params.use_extra_bufts = false;
+  params.no_host = true;
   std::array<llama_model_kv_override, 3> overrides{};  // ends with an empty key
   if (has_space_prefix(file)) {
     llama_model_kv_override* prefix = next_override(overrides, "tokenizer.ggml.add_space_prefix");
@@ -83,7 +89,9 @@ llama_model* load(const std::filesystem::path& path, const GgufFile& file) {
     throw Error(
         ErrorCode::BadInput,
         fmt::format("llama.cpp cannot load {}: {}", path.string(), reason.empty() ? "it does not say why" : reason),
-        "check that the file is complete and that its architecture is supported by this version");
+        placement.device == nullptr
+            ? "check that the file is complete and that its architecture is supported by this version"
+            : fmt::format("use fewer than {} --gpu-layers, or --device cpu", placement.layers));
   }
   return model;
 }
@@ -119,7 +127,8 @@ void Backbone::Free::operator()(llama_model* model) const {
   llama_model_free(model);
 }
 
-Backbone::Backbone(const ModelFile& model_file, Tried tried) : path_(model_file.path), file_(read_gguf_header(path_)) {
+Backbone::Backbone(const ModelFile& model_file, Tried tried)
+    : path_(model_file.path), file_(read_gguf_header(path_)), device_choice_(model_file.device) {
   const std::filesystem::path& path = path_;
   const GgufFile& file = file_;
   start_llama();
@@ -131,7 +140,10 @@ Backbone::Backbone(const ModelFile& model_file, Tried tried) : path_(model_file.
   if (identity_.name.empty()) identity_.name = path.stem().string();
 
   original_context_ = two_kinds_of_positions(file);
-  model_.reset(load(path, file));
+  placement_ = place_model(file, identity_.name, device_choice_);
+  if (!placement_.news.empty()) log_line(placement_.news);
+  identity_.device = placement_.rounding;
+  model_.reset(load(path, file, placement_));
   for (const std::string& warning : llama_warnings()) {
     if (!is_workaround(warning)) warnings_.push_back("llama.cpp: " + warning);
   }

@@ -16,6 +16,7 @@
 #include "data/record.h"
 #include "lm/adapter.h"
 #include "lm/chat_template.h"
+#include "lm/devices.h"
 #include "lm/gguf_file.h"
 #include "lm/state_route.h"
 #include "lm/tokenizer.h"
@@ -32,6 +33,7 @@ struct ModelFile {
   std::filesystem::path lora;  ///< an adapter whose product is added to the weights; empty: none
   double lora_scale = 1;
   std::optional<std::string> chat_template = {};  ///< source of a template to use instead of the file's own
+  DeviceChoice device = {};                       ///< what evaluates it
 
   ModelFile(std::filesystem::path model_path) : path(std::move(model_path)) {}  // NOLINT: a model without more
   ModelFile(std::filesystem::path model_path, std::filesystem::path lora_path, double scale)
@@ -48,6 +50,7 @@ struct BackboneIdentity {
   std::string template_hash;    ///< of the template's source, and of what is put behind its prompts
   std::string template_source;  ///< "model", "file", or without any "plain", or "contents" for an encoder
   std::string engine;           ///< name and version of the program that evaluates it
+  std::string device;           ///< what rounds its states; "": the CPU, in single precision (Placement::rounding)
   std::string adapter_name;     ///< of the LoRA adapter's file; "" without one, as the next two
   std::string adapter_hash;     ///< of that whole file
   std::string adapter_scale;    ///< as a number
@@ -94,7 +97,7 @@ class Backbone {
  public:
   /// @throws Error{BadInput} when the file is no model that features can be taken from (not GGUF, a vocabulary only,
   ///   a vision or translation model, an architecture that llama.cpp does not know), Error{CorruptFile} when it is
-  ///   damaged; what Adapter throws
+  ///   damaged; what place_model() and Adapter throw
   explicit Backbone(const ModelFile& file) : Backbone(file, Tried::Elsewhere) {}
   /// Whether a file that is not known is tried in a process of its own first (try_model()), or here.
   enum class Tried { Elsewhere, Here };
@@ -152,6 +155,8 @@ class Backbone {
   const Adapter* adapter() const { return adapter_.get(); }  ///< nullptr: none
   const std::filesystem::path& path() const { return path_; }
   const GgufFile& file() const { return file_; }  ///< its header
+  const DeviceChoice& device_choice() const { return device_choice_; }
+  const Placement& placement() const { return placement_; }
   /// Tokens that the model's position factors were made for, when llama.cpp would choose between two kinds of them; 0.
   std::size_t original_context() const { return original_context_; }
   /// Looked for when it is asked for first. @throws what find_state_route() throws
@@ -167,6 +172,8 @@ class Backbone {
 
   std::filesystem::path path_;
   GgufFile file_;
+  DeviceChoice device_choice_;
+  Placement placement_;
   std::unique_ptr<llama_model, Free> model_;
   std::unique_ptr<Adapter> adapter_;
   std::unique_ptr<Tokenizer> tokenizer_;

@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "core/interrupt.h"
+#include "lm/accelerator.h"
 #include "lm/log_sink.h"
 
 namespace coala {
@@ -29,6 +30,7 @@ llama_context_params context_params(int threads) {
   params.n_threads = threads;
   params.n_threads_batch = threads;
   params.no_perf = true;
+  params.op_offload = false;  // layers of the CPU are its own whatever the number of rows, which numbers depend on
   params.abort_callback = &on_abort;
   return params;
 }
@@ -47,9 +49,12 @@ llama_context* open_context(const Backbone& backbone, const llama_context_params
     throw Error(ErrorCode::OutOfMemory, fmt::format("cannot set up {}: {}", backbone.identity().name, error.what()));
   }
   if (context == nullptr) {
+    const Placement& placement = backbone.placement();
     throw Error(ErrorCode::OutOfMemory,
                 fmt::format("cannot set up {} for {} tokens: {}", backbone.identity().name, tokens, llama_error()),
-                hint);
+                placement.device == nullptr
+                    ? hint
+                    : fmt::format("use fewer than {} --gpu-layers, or {}", placement.layers, hint));
   }
   const bool encoder = llama_get_memory(context) == nullptr;
   if (encoder != backbone.identity().encoder || llama_pooling_type(context) != LLAMA_POOLING_TYPE_NONE) {
@@ -72,7 +77,9 @@ llama_context* open_context(const Backbone& backbone, const llama_context_params
 }
 
 void decode_batch(llama_context* context, const llama_batch& batch, const std::string& hint) {
+  throw_if_interrupted();  // a device does not look before it is done
   clear_llama_log();
+  forget_last_threads();
   int status = 0;
   try {
     status = llama_decode(context, batch);

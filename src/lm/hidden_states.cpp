@@ -109,6 +109,13 @@ StateEvaluator::StateEvaluator(const Backbone& backbone, const StateOptions& opt
   if (options.precision != Precision::F32 && !has_accelerator()) {
     throw Error(ErrorCode::BadUsage, "products in bfloat16 need a CPU with AVX2", "use --precision f32");
   }
+  const Placement& placement = backbone.placement();
+  if (options.precision != Precision::F32 && placement.layers > 0) {
+    throw Error(ErrorCode::BadUsage,
+                fmt::format("products in bfloat16 are the CPU's, and {} of the model's {} layers are on {}",
+                            placement.layers, placement.all_layers, placement.name),
+                "use --precision f32, or --device cpu");
+  }
   check_layers();
   if (!has_parts(backbone)) options_.share_prefixes = false;
   if (options_.batch_rows == 0) options_.batch_rows = choose_batch_rows(model);

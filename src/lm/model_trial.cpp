@@ -116,7 +116,9 @@ void try_model(const ModelFile& file, const std::string& hash) {
       g_child_out = port.out();
       ggml_set_abort_callback(report_to_parent);
       try {
-        const Backbone backbone(file, Backbone::Tried::Here);
+        ModelFile here = file;
+        here.device = {};  // the fault is the file's wherever it is evaluated, and a driver may not live in a fork
+        const Backbone backbone(here, Backbone::Tried::Here);
         evaluate_some(backbone);
       } catch (const Error& error) {
         // What we refuse, whoever loads it here gets too, and says so.
