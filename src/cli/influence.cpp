@@ -21,7 +21,6 @@
 #include "core/shortened.h"
 #include "eval/evaluated_rows.h"
 #include "extract/encoded_record.h"
-#include "features/feature_subset.h"
 #include "train/training_run.h"
 
 namespace coala {
@@ -61,7 +60,7 @@ Matrix<float> features_of(const InfluenceCommand& command, const Head& head) {
 
 /// A training row as it is shown; with its texts where they are at hand.
 Json row_json(std::size_t record, double influence, const RecordStore* data) {
-  Json json{{"record", record}, {"influence", influence}};
+  Json json{{"record", record + 1}, {"influence", influence}};
   if (data == nullptr) return json;
   const Record text = data->record(record);
   if (const Pair* pair = std::get_if<Pair>(&text)) {
@@ -84,7 +83,7 @@ void print_rows(const char* title, const Json& rows) {
   print_out("{}\n", title);
   if (rows.empty()) print_out("  none\n");
   for (const Json& row : rows) {
-    print_out("  {:+.4f}  record {}\n", row["influence"].get<double>(), row["record"].get<std::size_t>() + 1);
+    print_out("  {:+.4f}  record {}\n", row["influence"].get<double>(), row["record"].get<std::size_t>());
     for (const char* part : {"prompt", "chosen", "rejected", "response"}) {
       if (!row.contains(part)) continue;
       std::string text = row[part].get<std::string>();
@@ -92,19 +91,6 @@ void print_rows(const char* title, const Json& rows) {
       print_out("           {:<9} {}\n", part, shortened(text, kShown));
     }
   }
-}
-
-/// The texts that the features were made of, if they are named.
-std::shared_ptr<const RecordStore> texts_of(const InfluenceCommand& command, const FeatureSet& set, std::size_t whole) {
-  if (command.input.data.names.empty()) return nullptr;
-  std::shared_ptr<const RecordStore> store = read_records(command.input.data, /*unjudged=*/false);
-  const std::string made_of = set.metadata_value("data.hash");
-  if ((made_of.empty() || made_of == store->hash()) && store->size() == whole) return store;
-  throw Error(ErrorCode::Mismatch,
-              fmt::format("{} is not what {} was made of: it holds {} records, the features {} rows of whole answers",
-                          store->name(), set.path, store->size(), whole),
-              "name the same data with the same options as for the features, or leave --data out: then records are "
-              "numbered");
 }
 
 void run_influence(const InfluenceCommand& command) {
@@ -118,10 +104,13 @@ void run_influence(const InfluenceCommand& command) {
   const Head head = load_head(command.head);
   const FeatureSet set = load_features(command.features);
   check_head_matches(head, command.head, set.dimension(), set.metadata, set.path, command.input.allow_unbound);
-  const std::vector<std::size_t> records = record_numbers(set);
-  const std::size_t whole = static_cast<std::size_t>(std::ranges::count_if(
-      std::views::iota(std::size_t{0}, set.rows()), [&](std::size_t i) { return is_whole(set, i); }));
-  const std::shared_ptr<const RecordStore> data = texts_of(command, set, whole);
+  std::shared_ptr<const RecordStore> data;
+  std::vector<std::size_t> records = record_numbers(set);
+  if (!command.input.data.names.empty()) {
+    data = read_records(command.input.data, /*unjudged=*/false);
+    const std::vector<std::size_t> of_whole = records_of_rows(set, *data);
+    for (std::size_t& record : records) record = of_whole[record];
+  }
   const Matrix<float> answers = features_of(command, head);
 
   ThreadPool pool(chosen_threads(command.common));
@@ -157,6 +146,7 @@ void run_influence(const InfluenceCommand& command) {
             parts.size());
   print_rows("raise it:", raise);
   print_rows("lower it:", lower);
+  if (!data) print_out("with --data, the preferences that the features were made of, their texts are shown\n");
 }
 
 }  // namespace
