@@ -55,6 +55,7 @@ void add_chat_command(CLI::App& app);
 void add_serve_command(CLI::App& app);
 void add_choose_command(CLI::App& app);
 void add_export_command(CLI::App& app);
+void add_influence_command(CLI::App& app);
 void add_inspect_command(CLI::App& app);
 void add_align_command(CLI::App& app);
 void add_devices_command(CLI::App& app);

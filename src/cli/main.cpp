@@ -123,6 +123,7 @@ int run(int argc, char** argv) {
   coala::add_export_command(app);
   coala::add_score_command(app);
   coala::add_devices_command(app);
+  coala::add_influence_command(app);
 #endif
   for (CLI::App* command : app.get_subcommands({})) {
     command->parse_complete_callback([command] {

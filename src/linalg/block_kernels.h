@@ -37,7 +37,6 @@ struct BlockKernels {
   using Dots = void (*)(const std::byte* x, std::size_t x_stride, std::size_t rows, const std::byte* w,
                         std::size_t w_stride, std::size_t columns, std::size_t k, float* c, std::size_t c_stride);
   std::array<Dots, kBlockFormats> dots;
-  /// Null for formats of blocks of 256.
   std::array<DenseKernels::PackPanel, kBlockFormats> pack_panel;
 
   Dots dots_of(BlockFormat format) const { return dots[static_cast<std::size_t>(format)]; }

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cstdlib>
 #include <numeric>
 #include <set>
 
@@ -183,7 +184,29 @@ Evaluation cross_validate(const FeatureSet& set, int folds, const FitSettings& s
   return evaluation;
 }
 
+// Metadata of a head whose training left prompts of its feature file out.
+constexpr const char* kHeldOutFraction = "held_out.fraction";
+constexpr const char* kHeldOutSeed = "held_out.seed";
+
 }  // namespace
+
+TrainedRows rows_trained_on(const Head& head, const FeatureSet& features) {
+  const std::string trained_on = head.value("features.fingerprint");
+  if (const std::string own = features.metadata_value("fingerprint"); own != trained_on) {
+    throw Error(ErrorCode::Mismatch,
+                fmt::format("the head was trained on the features {}, and {} are {}",
+                            trained_on.empty() ? "of an unknown file" : trained_on, features.path,
+                            own.empty() ? "without a fingerprint" : own),
+                "name the very file that it was trained on");
+  }
+  const std::string fraction = head.value(kHeldOutFraction);
+  if (fraction.empty()) return {features, all_rows(features)};
+  std::vector<std::size_t> rows = split_by_prompt(features, std::strtod(fraction.c_str(), nullptr),
+                                                  std::strtoull(head.value(kHeldOutSeed).c_str(), nullptr, 10))
+                                      .in;
+  FeatureSet set = subset(features, rows);
+  return {std::move(set), std::move(rows)};
+}
 
 Json describe(const FitSettings& settings) {
   Json json;
@@ -250,6 +273,10 @@ TrainingRun train_and_evaluate(FeatureSet train, EvaluationPlan plan, const FitS
   run.fit = fit_head(train, settings, pool);
   warn_of_time_limit(run.fit, settings.time_limit_s);
   run.head = make_head(run.fit, train);
+  if (!plan.held_out && plan.folds < 2) {
+    run.head.metadata[kHeldOutFraction] = fmt::format("{:.17g}", plan.fraction);
+    run.head.metadata[kHeldOutSeed] = std::to_string(settings.seed);
+  }
   if (judged) {
     const FeatureSet& set = judged->set;
     check_head_matches(run.head, "the head", set.dimension(), set.metadata, set.path, /*allow_unbound=*/true);

@@ -32,6 +32,16 @@ struct TrainingRun {
 /// is trained on all rows and the metrics come from one head per fold; otherwise they are the head's own.
 TrainingRun train_and_evaluate(FeatureSet train, EvaluationPlan plan, const FitSettings& settings, ThreadPool& pool);
 
+/// The rows of a feature file that a head was trained on: all, or those whose prompts were not held out.
+struct TrainedRows {
+  FeatureSet set;
+  std::vector<std::size_t> rows;  ///< their places in the file
+};
+
+/// @param features  the file that the head was trained on
+/// @throws Error{Mismatch} when it was another one
+TrainedRows rows_trained_on(const Head& head, const FeatureSet& features);
+
 /// Says before there are features what train_over_seeds() would say after them: too few prompts to hold some out, sets
 /// of two kinds, nothing to tell apart.
 /// @param train  the rows with features of any numbers; plan.held_out alike

@@ -131,6 +131,29 @@ __m256 signed_number(__m256i words, int b) {
   return _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(words, 24 - 8 * b), 24));
 }
 
+/// Where the eight rows' numbers go in a panel: eight columns of it, those beyond the last row zero.
+struct PanelColumns {
+  float* first;
+  __m256 is_row;  ///< all bits of a column that has a row
+
+  void store(std::size_t number, __m256 of_rows) const {
+    _mm256_storeu_ps(first + number * kPanelColumns, _mm256_and_ps(of_rows, is_row));
+  }
+  PanelColumns behind(std::size_t numbers) const { return {first + numbers * kPanelColumns, is_row}; }
+};
+
+/// Numbers factor * q + least, q without sign, four of each row in a word; `Groups` words, numbers from 0 on.
+template <int Groups>
+void store_affine(const __m256i* groups, __m256 factor, __m256 least, const PanelColumns& to) {
+#pragma GCC unroll 8
+  for (int i = 0; i < Groups; ++i) {
+#pragma GCC unroll 4
+    for (int b = 0; b < 4; ++b) {
+      to.store(static_cast<std::size_t>(4 * i + b), _mm256_fmadd_ps(unsigned_number(groups[i], b), factor, least));
+    }
+  }
+}
+
 /// Weights factor * q + least, q without sign.
 template <int Bits>
 struct AffineBlock {
@@ -145,8 +168,7 @@ struct AffineBlock {
     return _mm256_fmadd_ps(least, _mm256_set1_ps(x.sum), sum);
   }
 
-  /// The eight rows' numbers 4 i + b.
-  __m256 numbers(int i, int b) const { return _mm256_fmadd_ps(unsigned_number(groups[i], b), factor, least); }
+  void pack(const PanelColumns& to) const { store_affine<8>(groups, factor, least, to); }
 };
 
 /// A factor, the fifth bits if there are, 32 times four bits; the numbers are around zero. Q4_0 and Q5_0.
@@ -216,8 +238,14 @@ struct SignedBlock {
     return _mm256_fmadd_ps(all, _mm256_mul_ps(factor, _mm256_set1_ps(x.factor)), sum);
   }
 
-  __m256 numbers(int i, int b) const {
-    return _mm256_mul_ps(signed_number(groups[i], b), factor);
+  void pack(const PanelColumns& to) const {
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; ++i) {
+#pragma GCC unroll 4
+      for (int b = 0; b < 4; ++b) {
+        to.store(static_cast<std::size_t>(4 * i + b), _mm256_mul_ps(signed_number(groups[i], b), factor));
+      }
+    }
   }
 };
 
@@ -280,17 +308,20 @@ struct AffineSuperblock {
   static constexpr std::size_t kScales = 4, kBits = 16, kNibbles = Bits == 4 ? 16 : 48;
   static constexpr std::size_t kBytes = kNibbles + 128;
 
-  static void add_to(__m256* sums, const EightRows& rows, const MeetingRows<Rounded>& x) {
-    __m256i scales[8], minima[4];
-    unpack_scales(rows, scales, minima);
-    __m256i high[8];
-    if constexpr (Bits == 5) {
-      rows.turn(kBits, high);
-      rows.turn(kBits + 16, high + 4);
+  /// The numbers q, 64 at a time: those in the low halves of 32 bytes and those in the high ones.
+  struct Numbers {
+    const EightRows& rows;
+    __m256i high[8];  ///< the fifth bits, the next pair's two lowest in each byte
+    __m256i first[8], second[8];
+
+    explicit Numbers(const EightRows& of) : rows(of) {
+      if constexpr (Bits == 5) {
+        rows.turn(kBits, high);
+        rows.turn(kBits + 16, high + 4);
+      }
     }
-    __m256i products[kMostRows];
-    for (int pair = 0; pair < 4; ++pair) {
-      __m256i bytes[8], first[8], second[8];
+    void next(int pair) {
+      __m256i bytes[8];
       rows.turn(kNibbles + 32 * static_cast<std::size_t>(pair), bytes);
       rows.turn(kNibbles + 32 * static_cast<std::size_t>(pair) + 16, bytes + 4);
 #pragma GCC unroll 8
@@ -298,17 +329,46 @@ struct AffineSuperblock {
         first[i] = low_bits(bytes[i]);
         second[i] = high_bits(bytes[i]);
         if constexpr (Bits == 5) {
-          // Two bits of each byte are the fifth of these numbers; the next pair's follow.
           const __m256i sixteen = _mm256_set1_epi8(16);
           first[i] = _mm256_or_si256(first[i], _mm256_and_si256(_mm256_slli_epi16(high[i], 4), sixteen));
           second[i] = _mm256_or_si256(second[i], _mm256_and_si256(_mm256_slli_epi16(high[i], 3), sixteen));
           high[i] = _mm256_srli_epi16(high[i], 2);
         }
       }
+    }
+  };
+
+  static void pack(const EightRows& rows, const PanelColumns& to) {
+    __m256i scales[8], minima[4];
+    unpack_scales(rows, scales, minima);
+    const EightRows::Two factors = EightRows::halves(rows.words(0));
+    const auto store = [&](const __m256i(&groups)[8], int block) {
+      const __m256i scale = _mm256_and_si256(scales[block], _mm256_set1_epi32(0xffff));
+      const __m256i minimum = block % 2 == 0 ? _mm256_and_si256(minima[block / 2], _mm256_set1_epi32(0xffff))
+                                             : _mm256_srli_epi32(minima[block / 2], 16);
+      const __m256 least = _mm256_mul_ps(factors.second, _mm256_cvtepi32_ps(minimum));
+      store_affine<8>(groups, _mm256_mul_ps(factors.first, _mm256_cvtepi32_ps(scale)),
+                      _mm256_sub_ps(_mm256_setzero_ps(), least), to.behind(32 * static_cast<std::size_t>(block)));
+    };
+    Numbers numbers(rows);
+    for (int pair = 0; pair < 4; ++pair) {
+      numbers.next(pair);
+      store(numbers.first, 2 * pair);
+      store(numbers.second, 2 * pair + 1);
+    }
+  }
+
+  static void add_to(__m256* sums, const EightRows& rows, const MeetingRows<Rounded>& x) {
+    __m256i scales[8], minima[4];
+    unpack_scales(rows, scales, minima);
+    Numbers numbers_of(rows);
+    __m256i products[kMostRows];
+    for (int pair = 0; pair < 4; ++pair) {
+      numbers_of.next(pair);
       for (std::size_t r = 0; r < x.count; ++r) {
         const std::int8_t* numbers = x[r].numbers + 64 * pair;
-        const __m256i sum = _mm256_add_epi32(scaled_products(first, numbers, scales[2 * pair]),
-                                             scaled_products(second, numbers + 32, scales[2 * pair + 1]));
+        const __m256i sum = _mm256_add_epi32(scaled_products(numbers_of.first, numbers, scales[2 * pair]),
+                                             scaled_products(numbers_of.second, numbers + 32, scales[2 * pair + 1]));
         products[r] = pair == 0 ? sum : _mm256_add_epi32(products[r], sum);
       }
     }
@@ -363,25 +423,19 @@ struct SuperblockQ6_K {
   using Rounded = RoundedSuperblock;
   static constexpr std::size_t kHigh = 128, kScales = 192, kFactor = 208, kBytes = 210;
 
-  static void add_to(__m256* sums, const EightRows& rows, const MeetingRows<Rounded>& x) {
-    __m256i scale_bytes[4], scales[16];
-    rows.turn(kScales, scale_bytes);
-#pragma GCC unroll 16
-    for (int b = 0; b < 16; ++b) {
-      scales[b] = twice(_mm256_srai_epi32(_mm256_slli_epi32(scale_bytes[b / 4], 24 - 8 * (b % 4)), 24));
-    }
-    __m256i products[kMostRows];
-    for (std::size_t r = 0; r < x.count; ++r) {
-      // What the 32 take away: their products with the sums of 16 numbers, by pairs of scales.
-      __m256i offsets = _mm256_setzero_si256();
-#pragma GCC unroll 8
-      for (int b = 0; b < 8; ++b) {
-        const __m256i pair = _mm256_blend_epi16(scales[2 * b], scales[2 * b + 1], 0b10101010);
-        offsets = _mm256_add_epi32(offsets, _mm256_madd_epi16(pair, two(x[r].sums + 2 * b)));
-      }
-      products[r] = _mm256_sub_epi32(_mm256_setzero_si256(), _mm256_slli_epi32(offsets, 5));
-    }
-    // 32 numbers are in the low bits of 32 bytes and in two bits of 32 others; half of the numbers share the latter.
+  /// The scale of 16 numbers.
+  static __m256i scale_of(const __m256i (&scale_bytes)[4], int index) {
+    return _mm256_srai_epi32(_mm256_slli_epi32(scale_bytes[index / 4], 24 - 8 * (index % 4)), 24);
+  }
+  static __m256 factor_of(const EightRows& rows) {
+    return EightRows::halves(rows.words(kFactor - 2)).second;  // it is the last of the block
+  }
+
+  /// Calls use(first, second, block): `first` are the 32 numbers q of that block, `second` those two blocks later. They
+  /// are in the low and the high bits of the same 32 bytes, and in two bits each of 32 others, which half of all
+  /// numbers share.
+  template <class Use>
+  static void for_numbers(const EightRows& rows, const Use& use) {
     for (int half = 0; half < 2; ++half) {
       __m256i high[8];
       rows.turn(kHigh + 32 * static_cast<std::size_t>(half), high);
@@ -398,16 +452,53 @@ struct SuperblockQ6_K {
           first[i] = _mm256_or_si256(low_bits(low[i]), _mm256_and_si256(_mm256_slli_epi16(bits, 4), two_bits));
           second[i] = _mm256_or_si256(high_bits(low[i]), _mm256_and_si256(bits, two_bits));
         }
-        const int block = 4 * half + part;  // and, of the high bits, two blocks later
-        for (std::size_t r = 0; r < x.count; ++r) {
-          const std::int8_t* numbers = x[r].numbers + 32 * block;
-          const __m256i sum = _mm256_add_epi32(scaled_products(first, numbers, scales + 2 * block),
-                                               scaled_products(second, numbers + 64, scales + 2 * block + 4));
-          products[r] = _mm256_add_epi32(products[r], sum);
-        }
+        use(first, second, 4 * half + part);
       }
     }
-    const __m256 factor = EightRows::halves(rows.words(kFactor - 2)).second;  // it is the last of the block
+  }
+
+  static void pack(const EightRows& rows, const PanelColumns& to) {
+    __m256i scale_bytes[4];
+    rows.turn(kScales, scale_bytes);
+    const __m256 factor = factor_of(rows);
+    const auto store = [&](const __m256i(&groups)[8], int block) {
+      for (int half = 0; half < 2; ++half) {
+        const __m256 scaled = _mm256_mul_ps(factor, _mm256_cvtepi32_ps(scale_of(scale_bytes, 2 * block + half)));
+        store_affine<4>(groups + 4 * half, scaled, _mm256_mul_ps(scaled, _mm256_set1_ps(-32)),
+                        to.behind(static_cast<std::size_t>(32 * block + 16 * half)));
+      }
+    };
+    for_numbers(rows, [&](const __m256i(&first)[8], const __m256i(&second)[8], int block) {
+      store(first, block);
+      store(second, block + 2);
+    });
+  }
+
+  static void add_to(__m256* sums, const EightRows& rows, const MeetingRows<Rounded>& x) {
+    __m256i scale_bytes[4], scales[16];
+    rows.turn(kScales, scale_bytes);
+#pragma GCC unroll 16
+    for (int b = 0; b < 16; ++b) scales[b] = twice(scale_of(scale_bytes, b));
+    __m256i products[kMostRows];
+    for (std::size_t r = 0; r < x.count; ++r) {
+      // What the 32 take away: their products with the sums of 16 numbers, by pairs of scales.
+      __m256i offsets = _mm256_setzero_si256();
+#pragma GCC unroll 8
+      for (int b = 0; b < 8; ++b) {
+        const __m256i pair = _mm256_blend_epi16(scales[2 * b], scales[2 * b + 1], 0b10101010);
+        offsets = _mm256_add_epi32(offsets, _mm256_madd_epi16(pair, two(x[r].sums + 2 * b)));
+      }
+      products[r] = _mm256_sub_epi32(_mm256_setzero_si256(), _mm256_slli_epi32(offsets, 5));
+    }
+    for_numbers(rows, [&](const __m256i(&first)[8], const __m256i(&second)[8], int block) {
+      for (std::size_t r = 0; r < x.count; ++r) {
+        const std::int8_t* numbers = x[r].numbers + 32 * block;
+        const __m256i sum = _mm256_add_epi32(scaled_products(first, numbers, scales + 2 * block),
+                                             scaled_products(second, numbers + 64, scales + 2 * block + 4));
+        products[r] = _mm256_add_epi32(products[r], sum);
+      }
+    });
+    const __m256 factor = factor_of(rows);
     for (std::size_t r = 0; r < x.count; ++r) {
       const __m256 factors = _mm256_mul_ps(factor, _mm256_set1_ps(x[r].factor));
       sums[r] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(products[r]), factors, sums[r]);
@@ -437,6 +528,7 @@ struct Whole {
     const Block block(rows);
     for (std::size_t r = 0; r < x.count; ++r) sums[r] = block.add_to(sums[r], x[r]);
   }
+  static void pack(const EightRows& rows, const PanelColumns& to) { Block(rows).pack(to); }
 };
 
 template <class Block>
@@ -490,16 +582,7 @@ void pack_block_panel(const std::byte* w, std::size_t stride, std::size_t column
     const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     const __m256 is_row = _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(here)), lane));
     for (std::size_t first = 0; first < k; first += Block::kNumbers) {
-      const Block block(eight);
-      float* const to = panel + first * kPanelColumns + c;
-#pragma GCC unroll 8
-      for (int i = 0; i < 8; ++i) {
-#pragma GCC unroll 4
-        for (int b = 0; b < 4; ++b) {
-          _mm256_storeu_ps(to + static_cast<std::size_t>(4 * i + b) * kPanelColumns,
-                           _mm256_and_ps(block.numbers(i, b), is_row));
-        }
-      }
+      Block::pack(eight, {panel + first * kPanelColumns + c, is_row});
 #pragma GCC unroll 8
       for (const std::byte*& row : eight.row) row += Block::kBytes;
     }
@@ -507,14 +590,16 @@ void pack_block_panel(const std::byte* w, std::size_t stride, std::size_t column
 }
 
 /// In the order of BlockFormat.
+template <class... Blocks>
+constexpr BlockKernels kernels_of_blocks() {
+  static_assert(sizeof...(Blocks) == kBlockFormats);
+  return {{&block_dots<Blocks>...}, {&pack_block_panel<Blocks>...}};
+}
+
 constexpr BlockKernels block_kernels_avx2() {
-  return {{&block_dots<Whole<CentredBlock<4>>>, &block_dots<Whole<ShiftedBlock<4>>>,
-           &block_dots<Whole<CentredBlock<5>>>, &block_dots<Whole<ShiftedBlock<5>>>, &block_dots<Whole<BlockQ8_0>>,
-           &block_dots<Whole<BlockIQ4_NL>>, &block_dots<Whole<BlockMXFP4>>, &block_dots<AffineSuperblock<4>>,
-           &block_dots<AffineSuperblock<5>>, &block_dots<SuperblockQ6_K>},
-          {&pack_block_panel<CentredBlock<4>>, &pack_block_panel<ShiftedBlock<4>>, &pack_block_panel<CentredBlock<5>>,
-           &pack_block_panel<ShiftedBlock<5>>, &pack_block_panel<BlockQ8_0>, &pack_block_panel<BlockIQ4_NL>,
-           &pack_block_panel<BlockMXFP4>, nullptr, nullptr, nullptr}};
+  return kernels_of_blocks<Whole<CentredBlock<4>>, Whole<ShiftedBlock<4>>, Whole<CentredBlock<5>>,
+                           Whole<ShiftedBlock<5>>, Whole<BlockQ8_0>, Whole<BlockIQ4_NL>, Whole<BlockMXFP4>,
+                           AffineSuperblock<4>, AffineSuperblock<5>, SuperblockQ6_K>();
 }
 
 }  // namespace
