@@ -12,7 +12,7 @@ KEY = "sk-not-to-be-seen-7391"
 
 
 class Endpoint(http.server.ThreadingHTTPServer):
-    """Judges by how many stars a reply has; what is wrong with it is in `faults`."""
+    """Judges by how many stars a reply has, or by a score of its own; what is wrong with it is in `faults`."""
     daemon_threads = True
     request_queue_size = 64
 
@@ -107,10 +107,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return "The one in front. [[1]]"
         if "judge" in faults:
             return faults["judge"](part(content, "reply 1"), part(content, "reply 2"), draw)
-        stars = [part(content, f"reply {k}").count("*") for k in (1, 2)]
-        if stars[0] == stars[1]:
+        score = faults.get("score", lambda conversation, reply: reply.count("*"))
+        scores = [score(part(content, "conversation"), part(content, f"reply {k}")) for k in (1, 2)]
+        if scores[0] == scores[1]:
             return "No difference, so not [[1]] but\n[[tie]]"
-        return f"Reasons. {KEY}\n[[{1 if stars[0] > stars[1] else 2}]]"
+        return f"Reasons. {KEY}\n[[{1 if scores[0] > scores[1] else 2}]]"
 
     def answer(self, status, text, headers=()):
         try:
