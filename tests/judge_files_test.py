@@ -225,7 +225,7 @@ class Heads(Judged):
         self.assertEqual(len(marks), 2 * len(texts))
         self.write("texts.jsonl", [{"id": f"{i} {source}", "prompt": f"question {i}", "response": text}
                                    for i in range(len(texts)) for source, text in enumerate((texts[i], texts[-1 - i])) if text])
-        self.run_it("score", "--model", MODEL, "--head", "h.st", "--data", "texts.jsonl", "--out", "scores.jsonl")
+        (self.folder / "scores.jsonl").write_text(self.run_it("score", "--model", MODEL, "--head", "h.st", "--data", "texts.jsonl"))
         for line in self.lines("scores.jsonl"):
             i, source = line["id"].split()
             self.assertEqual(marks[f"p{i}", int(source)], line["score"])
