@@ -193,7 +193,9 @@ std::vector<Operation> all() {
                         {"parse_special", flag(), "control tokens in the text are read as such (true)"},
                         {"with_pieces", flag(), "the text of each token as well"},
                         model_field()};
-  std::vector<Operation> list{
+  const Json candidate =
+      object({{"messages", conversation()}, {"replies", list(text(), 2, kMostChoices)}}, {"messages", "replies"});
+  std::vector<Operation> all_of{
       {"POST", "/v1/chat/completions", "a reply to messages", chat()},
       {"POST", "/v1/completions", "goes on with a text", completion()},
       {"GET", "/v1/models", "the model as it is, and with each head"},
@@ -224,26 +226,17 @@ std::vector<Operation> all() {
         {"rejected", text(), "the other one"},
         {"response", text(), "a reply by itself"},
         {"rating", any({only({1, -1}), only({"up", "down"})}), "of that"}}},
-      {"POST",
-       "/v1/feedback/next",
+      {"POST", "/v1/feedback/next",
        "which two replies to the same prompt should be compared: those whose comparison teaches most",
-       {{"candidates",
-         list(object({{"messages", conversation()}, {"replies", list(text(), 2, kMostChoices)}},
-                     {"messages", "replies"}),
-              1, kMostCandidates),
-         "prompts, each with replies to choose two from", Standing::Read, true}}},
+       Fields{Field{"candidates", list(candidate, 1, kMostCandidates), "prompts, each with replies to choose two from",
+                    Standing::Read, /*required=*/true}}},
       {"GET", "/v1/feedback", "what has been learnt, and how well it foresees"},
-      {"DELETE",
-       "/v1/feedback/last",
-       "takes the last of it back",
-       {{"id", text(), "of the lesson that is meant; if it is not the last, nothing is taken back"}}},
+      {"DELETE", "/v1/feedback/last", "takes the last of it back",
+       Fields{Field{"id", text(), "of the lesson that is meant; if it is not the last, nothing is taken back"}}},
       {"GET", "/v1/feedback/pairs", "all pairs, as JSON lines", {}, "application/jsonl"},
       {"GET", "/v1/feedback/ratings", "all ratings, as JSON lines", {}, "application/jsonl"},
-      {"GET",
-       "/report",
-       "the report of a head",
-       {{"head", text(), "its name; not needed where one head has a report"}},
-       "text/html"},
+      {"GET", "/report", "the report of a head",
+       Fields{Field{"head", text(), "its name; not needed where one head has a report"}}, "text/html"},
       {"GET", "/props", "what is served, and its limits"},
       {"GET", "/health", "whether it is well, and how much there is to do"},
       {"GET", "/metrics", "counters for Prometheus", {}, "text/plain"},
@@ -254,11 +247,11 @@ std::vector<Operation> all() {
                                                      {"/v1/score", "/score"},       {"/get_reward", "/v1/get_reward"},
                                                      {"/classify", "/v1/classify"}, {"/pooling", "/v1/pooling"}};
   for (const auto& [known, other] : others) {
-    Operation same = *std::ranges::find(list, known, &Operation::path);
+    Operation same = *std::ranges::find(all_of, known, &Operation::path);
     same.path = other;
-    list.push_back(std::move(same));
+    all_of.push_back(std::move(same));
   }
-  return list;
+  return all_of;
 }
 
 }  // namespace
