@@ -118,9 +118,12 @@ void expect_nominal(int held, const std::string& what) {
 TEST(StudyShares, IntervalsOfIndependentAnswersHoldTheTruth) {
   const Held held = held_by({});
   for (std::size_t k = 0; k <= kSources; ++k) {
-    for (std::size_t kind = 0; kind < 3; ++kind) {
+    for (std::size_t kind = 0; kind < 2; ++kind) {
       expect_nominal(held.shares[k][kind], "share " + std::to_string(k) + ", interval " + std::to_string(kind));
     }
+    // Never shorter than for independent answers, so they hold the truth a little more often.
+    EXPECT_GE(held.shares[k][2], 0.93 * kSimulations) << "share " << k;
+    EXPECT_LE(held.shares[k][2], 0.98 * kSimulations) << "share " << k;
   }
   expect_nominal(held.difference, "difference");
 }
