@@ -154,7 +154,7 @@ class ReportTest(unittest.TestCase):
         scales = [one["scale"] for one in guidance["tried"]] + [guidance["scale"]]
         for weaker, stronger in zip(scales[1:], scales):
             self.assertLessEqual(weaker, 0.5 * stronger)
-        self.assertIn("The judge gives these replies 0.00 in the mean, 1.00 without guidance.", judged.text("verdict"))
+        self.assertIn("The judge gives these replies 0.00 in the mean, 1.00 without guidance.", judged.source)
 
     def test_figures_have_names(self):
         for report in self.all:
