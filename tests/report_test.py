@@ -141,6 +141,21 @@ class ReportTest(unittest.TestCase):
         reliability = self.pairs.metrics["token_head"]["reliability"]
         self.assertAlmostEqual(guidance["budget"], 0.1 * guidance["unguided"]["entropy"] * (1 + reliability) / 2)
 
+    def test_a_judge_may_ask_for_less(self):
+        """A program that likes the replies of its first call alone, those without guidance."""
+        with open(os.path.join(self.folder, "strict.py"), "w", encoding="utf-8") as file:
+            file.write("import json, os, sys\nfirst = not os.path.exists('asked')\nopen('asked', 'w').close()\n"
+                       "for line in sys.stdin:\n    print(json.dumps({'score': int(first)}))\n")
+        judged = self.report("judged/report.html", "align", "--model", MODEL, "--data", "pairs.jsonl", "--eval-fraction", "0.4",
+                             "--json", "--out", "judged", "--judge-command", f"{sys.executable} strict.py")
+        guidance = judged.metrics["guidance"]
+        self.assertEqual(guidance["unguided"]["judge_mean"], 1)
+        self.assertEqual([one["judge_mean"] for one in guidance["tried"]], [0] * 3)
+        scales = [one["scale"] for one in guidance["tried"]] + [guidance["scale"]]
+        for weaker, stronger in zip(scales[1:], scales):
+            self.assertLessEqual(weaker, 0.5 * stronger)
+        self.assertIn("The judge gives these replies 0.00 in the mean, 1.00 without guidance.", judged.source)
+
     def test_figures_have_names(self):
         for report in self.all:
             figures = list(report.root.iter("svg"))

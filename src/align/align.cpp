@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <numeric>
 #include <optional>
 #include <set>
 
@@ -123,10 +124,15 @@ std::vector<Prompt> held_out_prompts(const EvaluatedRows& rows, const RecordStor
 }
 
 Json described(const GuidedReplies& replies) {
-  return {{"scale", replies.scale},
-          {"divergence", replies.divergence},
-          {"entropy", replies.entropy},
-          {"repetition", replies.repetition}};
+  Json json{{"scale", replies.scale},
+            {"divergence", replies.divergence},
+            {"entropy", replies.entropy},
+            {"repetition", replies.repetition}};
+  if (!replies.marks.empty()) {
+    const double sum = std::accumulate(replies.marks.begin(), replies.marks.end(), 0.0);
+    json["judge_mean"] = sum / static_cast<double>(replies.marks.size());
+  }
+  return json;
 }
 
 /// Makes scale 1 of the head the one that was found.
@@ -143,6 +149,7 @@ Json adopt_scale(const GuidanceTrial& trial, TokenHead& head) {
             {"raised", trial.raised},
             {"lowered", trial.lowered},
             {"unguided", described(trial.unguided)}};
+  if (!chosen.marks.empty()) json["judge_mean"] = described(chosen)["judge_mean"];
   for (const GuidedReplies& tried : trial.tried) json["tried"].push_back(described(tried));
   return json;
 }
@@ -230,6 +237,7 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
     trial.template_mode = options.features.template_mode;
     trial.seed = options.fit.seed;
     trial.threads = pool.size();
+    trial.judge = options.judge;
     const GuidanceTrial tried = try_guidance(backbone, *run.head.token, *extract.output, mean_state(*train.token_basis),
                                              held_out_prompts(run.evaluated, evaluated, left_out), trial);
     if (tried.tried.empty()) {

@@ -23,6 +23,7 @@ struct AlignOptions {
   bool skip_bad = false;                     ///< see ExtractOptions
   std::size_t token_rank = 32;               ///< of the token head; 0: none. A model that cannot have one goes without
   double guidance_budget = kGuidanceBudget;  ///< how far the token head may move the model, see try_guidance()
+  ReplyMarks judge;                          ///< of the replies of try_guidance(); or none
   FitSettings fit;
   int seeds = 1;        ///< training runs, see train_over_seeds()
   std::string command;  ///< what reproduces the run, for the report

@@ -15,6 +15,7 @@
 #include "decode/named_words.h"
 #include "decode/parallel_generator.h"
 #include "decode/token_tilt.h"
+#include "eval/intervals.h"
 
 namespace coala {
 namespace {
@@ -52,11 +53,34 @@ std::vector<EncodedPrompt> encode(const Backbone& backbone, std::span<const Prom
   return encoded;
 }
 
+/// Are these replies clearly worse than the model's own: is Student's interval of the prompts' differences below 0?
+bool marked_down(const GuidedReplies& guided, const GuidedReplies& unguided) {
+  const auto n = static_cast<double>(guided.marks.size());
+  if (n < 2) return false;
+  double sum = 0;
+  double squares = 0;
+  for (std::size_t i = 0; i < guided.marks.size(); ++i) {
+    const double gain = guided.marks[i] - unguided.marks[i];
+    sum += gain;
+    squares += gain * gain;
+  }
+  const double mean = sum / n;
+  const double variance = std::max(0.0, squares / n - mean * mean) / (n - 1);
+  return mean + student_quantile(n - 1) * std::sqrt(variance) < 0;
+}
+
 class Trial {
  public:
+  /// @param asked  the prompts as the judge gets them
   Trial(const Backbone& backbone, const TokenHead& head, const OutputMatrix& output, std::vector<EncodedPrompt> prompts,
-        const GuidanceTrialSettings& settings)
-      : backbone_(backbone), head_(head), output_(output), prompts_(std::move(prompts)), threads_(settings.threads) {
+        std::span<const Prompt> asked, const GuidanceTrialSettings& settings)
+      : backbone_(backbone),
+        head_(head),
+        output_(output),
+        prompts_(std::move(prompts)),
+        asked_(asked),
+        judge_(settings.judge),
+        threads_(settings.threads) {
     generation_.max_tokens = kTokens;
     generation_.candidates = static_cast<int>(std::max<std::size_t>(1, kReplies / prompts_.size()));
     generation_.seed = settings.seed;
@@ -71,9 +95,11 @@ class Trial {
     Progress progress(scale != 0 ? fmt::format("replies at scale {:.2f}", scale) : "replies without guidance",
                       prompts_.size(), "prompts");
     double drawn = 0;
+    std::vector<std::string> to_judge;
     ParallelGenerator generator(backbone_, generation, prompts_, threads_);
     generator.generate([&](std::size_t, std::vector<Reply>&& candidates) {
       const bool cut = candidates.front().finish == Finish::Length;
+      to_judge.push_back(candidates.front().text);
       replies.texts.push_back(candidates.front().text + (cut ? " …" : ""));
       for (Reply& reply : candidates) {
         replies.divergence += reply.divergence;
@@ -86,6 +112,7 @@ class Trial {
     replies.divergence /= drawn;
     replies.entropy /= drawn;
     replies.repetition = diversity(replies.tokens).repetition;
+    if (judge_) replies.marks = judge_(asked_, to_judge);
     return replies;
   }
 
@@ -94,6 +121,8 @@ class Trial {
   const TokenHead& head_;
   const OutputMatrix& output_;
   std::vector<EncodedPrompt> prompts_;
+  std::span<const Prompt> asked_;
+  ReplyMarks judge_;
   GenerationSettings generation_;
   int threads_;
 };
@@ -117,7 +146,7 @@ GuidanceTrial try_guidance(const Backbone& backbone, const TokenHead& head, cons
   GuidanceTrial result;
   std::vector<EncodedPrompt> encoded = encode(backbone, prompts, settings.template_mode, result.prompts);
   if (encoded.empty()) return result;
-  const Trial trial(backbone, head, output, std::move(encoded), settings);
+  const Trial trial(backbone, head, output, std::move(encoded), result.prompts, settings);
   result.unguided = trial.write(0);
   result.budget = settings.budget * result.unguided.entropy * (1 + settings.reliability) / 2;
   if (!(result.budget > 0)) return result;
@@ -127,14 +156,16 @@ GuidanceTrial try_guidance(const Backbone& backbone, const TokenHead& head, cons
   for (int k = 0; k < kTrials; ++k) {
     result.tried.push_back(trial.write(scale));
     const GuidedReplies& tried = result.tried.back();
-    const bool within = tried.divergence <= result.budget && tried.repetition <= allowed;
+    const bool down = marked_down(tried, result.unguided);
+    const bool within = tried.divergence <= result.budget && tried.repetition <= allowed && !down;
     if (within && scale > result.scale) {
       result.scale = scale;
       result.chosen = result.tried.size() - 1;
     }
     if (within && tried.divergence >= kNear * result.budget) break;
     const double step = tried.divergence > 0 ? std::sqrt(kAim * result.budget / tried.divergence) : 2;
-    scale *= std::clamp(tried.repetition > allowed ? std::min(step, 0.75) : step, 0.25, 2.0);
+    const double most = down ? 0.5 : tried.repetition > allowed ? 0.75 : 2.0;
+    scale *= std::clamp(std::min(step, most), 0.25, 2.0);
   }
   if (result.scale == 0) {  // weaker than all that were tried, by the last of them
     result.scale = scale;

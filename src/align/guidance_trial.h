@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -14,12 +15,17 @@
 
 namespace coala {
 
+/// Says how good replies to these prompts are, a mark for each; more is better.
+using ReplyMarks =
+    std::function<std::vector<double>(std::span<const Prompt> prompts, std::span<const std::string> replies)>;
+
 struct GuidanceTrialSettings {
   double budget = kGuidanceBudget;  ///< share of the model's entropy
   double reliability = 1;           ///< of the head; at 0 half of the budget is used
   TemplateMode template_mode = TemplateMode::Model;
   std::uint64_t seed = 0;
   int threads = 0;
+  ReplyMarks judge = {};  ///< a scale whose replies it clearly likes less than the model's own is too strong; or none
 };
 
 /// Replies that were written at one scale.
@@ -30,6 +36,7 @@ struct GuidedReplies {
   double repetition = 0;                   ///< share of runs of four tokens that stood in the same reply before
   std::vector<std::string> texts;          ///< one of each prompt, with an ellipsis where the trial's limit cut it
   std::vector<std::vector<Token>> tokens;  ///< of all replies
+  std::vector<double> marks;               ///< of the texts; empty where there is no judge
 };
 
 /// How strongly a token head may guide, found out by writing.
@@ -45,7 +52,8 @@ struct GuidanceTrial {
 };
 
 /// Writes short replies to some of the prompts, unguided and at a few scales, and finds the largest scale at which the
-/// model is moved by no more than the budget and does not repeat itself more than without. What a head says at a scale
+/// model is moved by no more than the budget, does not repeat itself more than without, and is not marked down by the
+/// judge, if there is one (Student's 95 % interval of the prompts' differences). What a head says at a scale
 /// is known only to the second order beforehand, and not what comes of it: guided tokens lead to other states.
 /// @param mean_state  U'h of typical tokens, mean, [r]: what the head says there of a word is told
 /// @param prompts     that the head was not trained on; those that cannot be answered are left out

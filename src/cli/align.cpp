@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include "cli/model_options.h"
 #include "core/progress.h"
 #include "data/data_files.h"
+#include "judge/judge.h"
 #include "report/verdict.h"
 #include "train/summary.h"
 
@@ -25,6 +27,8 @@ struct AlignCommand {
   ModelOptions model;
   DataOptions data;
   std::vector<std::string> eval_data;
+  std::string judge_command;
+  double judge_seconds = 60;
   AlignOptions align;
 };
 
@@ -45,6 +49,18 @@ std::vector<std::string> commands_for(const AlignCommand& command, bool guides) 
                       quoted((command.align.out / "model.gguf").string()))};
 }
 
+/// The user's program as a judge of the replies that find the scale out.
+ReplyMarks marks_of(const AlignCommand& command) {
+  if (command.judge_command.empty()) return {};
+  return [&command](std::span<const Prompt> prompts, std::span<const std::string> replies) {
+    std::vector<ReplyToJudge> to_judge;
+    for (std::size_t i = 0; i < replies.size(); ++i) {
+      to_judge.push_back({std::to_string(i + 1), &prompts[i], replies[i]});
+    }
+    return CommandJudge(command.judge_command, command.judge_seconds).scores(to_judge);
+  };
+}
+
 void run_align(AlignCommand& command, const CLI::App& app) {
   set_quiet(command.common.quiet);
   AlignOptions& options = command.align;
@@ -56,6 +72,7 @@ void run_align(AlignCommand& command, const CLI::App& app) {
   options.fit.seed = command.common.seed;
   options.fit.phase_two.seed = command.common.seed;
   options.command = command_line(app);
+  options.judge = marks_of(command);
   ThreadPool pool(chosen_threads(command.common));
   options.next = [&command](bool guides) { return commands_for(command, guides); };
   const AlignResult result = align(options, pool);
@@ -103,6 +120,14 @@ void add_align_command(CLI::App& app) {
           "how far the token head may move the model from itself at scale 1, when it is sure: divergence per token as "
           "a share of the model's entropy")
       ->check(CLI::Range(0.001, 10.0))
+      ->capture_default_str();
+  CLI::Option* judge = command.add_option(
+      "--judge-command", options->judge_command,
+      "program that marks the replies by which the scale of guidance is found, as in `coala eval --generate`: one that "
+      "it clearly likes less than the model's own is too strong");
+  command.add_option("--judge-seconds", options->judge_seconds, "with --judge-command: that it may take a reply")
+      ->needs(judge)
+      ->check(CLI::PositiveNumber)
       ->capture_default_str();
   add_feature_options(command, options->align.features);
   add_seeds_option(command, options->align.seeds);

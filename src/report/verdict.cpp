@@ -69,6 +69,11 @@ Verdict verdict_of(const Json& metrics) {
         guidance.at("divergence").get<double>(), guidance.at("budget").get<double>(),
         percent(guidance.at("repetition").get<double>()),
         percent(guidance.at("unguided").at("repetition").get<double>())));
+    if (guidance.contains("judge_mean")) {
+      verdict.remarks.push_back(
+          fmt::format("The judge gives these replies {:.2f} in the mean, {:.2f} without guidance.",
+                      guidance.at("judge_mean").get<double>(), guidance.at("unguided").at("judge_mean").get<double>()));
+    }
   }
   return verdict;
 }
