@@ -64,8 +64,8 @@ const std::string& ServedModel::reward_name(std::string_view asked) const {
 
 const std::string& ServedModel::report(const std::string& head) const {
   const std::string* found = nullptr;
-  for (const auto& [name, reward] : rewards) {
-    if (reward.record.report.empty() || (!head.empty() && name != head)) continue;
+  for (const auto& [own, reward] : rewards) {
+    if (reward.record.report.empty() || (!head.empty() && own != head)) continue;
     if (found != nullptr) {
       throw RequestError(400, "missing_required_parameter", "several heads have a report, and \"head\" names none",
                          "head", "ask for /report?head=NAME");
