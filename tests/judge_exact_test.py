@@ -43,7 +43,7 @@ def compared(folder, replies, against, command, server):
         done = subprocess.run([BINARY, "judge", "--replies", replies, "--against", against, "--transcript", f"{name}.jsonl",
                                "--json", "--quiet", *asked], cwd=folder, capture_output=True, text=True,
                               env=os.environ | {"COALA_JUDGE_KEY": KEY})
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, (name, done.returncode, done.stderr)
         results.append(json.loads(done.stdout)["comparisons"][0]["judges"][0])
     return results
 
@@ -88,14 +88,14 @@ class Exact(unittest.TestCase):
         draw = random.Random(3)
         sources = ([], [])
         truth = []
-        for prompt in make_prompts("test", 150, seed=2):
+        for prompt in make_prompts("unseen", 150, seed=2):
             turn = prompt["prompt"][-1]["content"]
             replies = [write_reply(draw, read_question(turn), draw_qualities(draw, keep)) for keep in (0.8, 0.6)]
             for source, text in zip(sources, replies):
                 source.append({**prompt, "text": text})
             scores = [judge(turn, text).score for text in replies]
             truth.append(0.5 + 0.5 * ((scores[0] > scores[1]) - (scores[0] < scores[1])))
-        self.assertTrue(0.55 < sum(truth) / len(truth) < 0.95, truth)
+        self.assertTrue(0.52 < sum(truth) / len(truth) < 0.95, truth)
         for name, rows in zip(("a.jsonl", "b.jsonl"), sources):
             self.write(name, rows)
         self.server.reset(seconds=0, score=lambda conversation, reply: judge(conversation, reply).score)

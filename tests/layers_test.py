@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The arrows between the layers: each source includes headers of its own folder, of the layers that
-src/CMakeLists.txt says it uses and of include/coala, and nothing of cli. Usage: layers_test.py"""
+src/CMakeLists.txt says it uses and of include/coala, and nothing of cli; each type has a name of its own. Usage:
+layers_test.py"""
 
 import os
 import re
@@ -37,6 +38,20 @@ class Layers(unittest.TestCase):
                         if other not in {layer, PUBLIC, *layers[layer]}:
                             wrong.append(f"{layer}/{name} includes {other}")
         self.assertEqual(wrong, [])
+
+    def test_types_have_names_of_their_own(self):
+        """Two types of one name, each in a layer of its own, compile and link, and one gets the other's destructor."""
+        where = {}
+        for folder, _, files in os.walk(SOURCE):
+            for name in files:
+                if not name.endswith(".h"):
+                    continue
+                with open(os.path.join(folder, name), encoding="utf-8") as file:
+                    text = file.read()
+                for type_name in re.findall(r"^(?:struct|class|enum class) (\w+)[^;{]*\{", text, re.MULTILINE):
+                    where.setdefault(type_name, []).append(os.path.relpath(os.path.join(folder, name), SOURCE))
+        self.assertGreater(len(where), 100)
+        self.assertEqual({name: files for name, files in where.items() if len(files) > 1}, {})
 
     def test_there_is_no_way_round(self):
         layers = declared()

@@ -110,20 +110,20 @@ bool is_of_the_question(const Refusal& refusal) {
 
 /// Asks with the probabilities of the verdict's tokens, and without where the server does not give them.
 /// @param request  becomes the one that was answered
-Completion Asking::complete(Endpoint& endpoint, Json& request) {
+EndpointAnswer Asking::complete(Endpoint& endpoint, Json& request) {
   constexpr int kAlternatives = 5;  // as AlpacaEval 2's annotators ask for; more are refused by some servers
   if (settings_.task != JudgeTask::Pairs || probabilities_ == Probabilities::Refused) return endpoint.complete(request);
   Json with = request;
   with["logprobs"] = true;
   with["top_logprobs"] = kAlternatives;
-  Completion asked = endpoint.complete(with);
+  EndpointAnswer asked = endpoint.complete(with);
   if (!asked.refusal) {
     probabilities_ = Probabilities::Given;
     request = std::move(with);
     return asked;
   }
   if (probabilities_ == Probabilities::Given || !may_mind_probabilities(*asked.refusal)) return asked;
-  Completion again = endpoint.complete(request);
+  EndpointAnswer again = endpoint.complete(request);
   if (!again.refusal && probabilities_.exchange(Probabilities::Refused) == Probabilities::Untried) {
     log_line(fmt::format("{}: the server gives no probabilities of tokens ({}: {}); it is asked without",
                          settings_.model, asked.refusal->status, quoted_text(asked.refusal->message)));
@@ -133,7 +133,7 @@ Completion Asking::complete(Endpoint& endpoint, Json& request) {
 
 /// The part of a line that is the answer.
 Json Asking::answer_of(Endpoint& endpoint, Json request) {
-  const Completion completion = complete(endpoint, request);
+  const EndpointAnswer completion = complete(endpoint, request);
   if (completion.refusal && !is_of_the_question(*completion.refusal)) throw endpoint.error_of(*completion.refusal);
   Json answer{{"request", std::move(request)}, {"answer", completion.text}};
   if (completion.is_cut) answer["finish"] = "length";

@@ -56,7 +56,7 @@ class Asking {
   std::string key_of(const nlohmann::ordered_json& request) const;
   std::string game_of(const JudgeQuestion& question, const std::string& key) const;
   std::vector<Group> groups() const;
-  Completion complete(Endpoint& endpoint, nlohmann::ordered_json& request);
+  EndpointAnswer complete(Endpoint& endpoint, nlohmann::ordered_json& request);
   nlohmann::ordered_json answer_of(Endpoint& endpoint, nlohmann::ordered_json request);
   std::vector<nlohmann::ordered_json> lines_of(Endpoint& endpoint, const Group& group);
 

@@ -103,7 +103,7 @@ Error Endpoint::error_of(const Refusal& refusal) const {
                "check --endpoint, --judge-model and the key in COALA_JUDGE_KEY; what is answered is kept");
 }
 
-Completion Endpoint::complete(const Json& request) {
+EndpointAnswer Endpoint::complete(const Json& request) {
   constexpr double kLongestWait_s = 60;
   const std::string body = request.dump(-1, ' ', false, Json::error_handler_t::replace);
   httplib::Client client(host_);
@@ -143,7 +143,7 @@ Completion Endpoint::complete(const Json& request) {
     } else {
       trouble = fmt::format("{} answers {}: {}", host_, result->status, quoted_text(without_key(result->body), 200));
       if (!may_pass(result->status)) {
-        Completion refused;
+        EndpointAnswer refused;
         refused.tries = attempt + 1;
         refused.refusal = {result->status, without_key(message_of(result->body))};
         return refused;

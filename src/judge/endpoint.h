@@ -26,8 +26,8 @@ struct Refusal {
   std::string message;
 };
 
-/// A chat completion, or the refusal of one.
-struct Completion {
+/// What a chat completion says, or the refusal of one.
+struct EndpointAnswer {
   std::string text;
   nlohmann::ordered_json usage;  ///< as the server says, or null
   int tries = 1;
@@ -53,7 +53,7 @@ class Endpoint {
   /// Asks until there is an answer or a refusal: again after what may pass (408, 409, 425, 429, 5xx, a lost
   /// connection).
   /// @throws Error{Io} when it does not pass, BudgetSpent, Error{Interrupted}
-  Completion complete(const nlohmann::ordered_json& request);
+  EndpointAnswer complete(const nlohmann::ordered_json& request);
 
   /// A refusal that is no question's fault, as one message.
   Error error_of(const Refusal& refusal) const;

@@ -16,7 +16,7 @@ constexpr int kStrong = 3;  // battles that a strong verdict counts
 
 struct Label {
   std::string_view text;
-  Verdict verdict;
+  ArenaVerdict verdict;
 };
 constexpr std::array<Label, 10> kLabels{{{"A=B", {0.5, 1}},
                                          {"A>B", {1, 1}},
@@ -31,7 +31,7 @@ constexpr std::array<Label, 10> kLabels{{{"A=B", {0.5, 1}},
                                          {"A<<B", {0, kStrong}}}};
 constexpr std::size_t kLabelsOfV01 = 5;
 
-std::optional<Verdict> verdict_of_v01(std::string_view label) {
+std::optional<ArenaVerdict> verdict_of_v01(std::string_view label) {
   for (std::size_t k = 0; k < kLabelsOfV01; ++k) {
     if (kLabels[k].text == label) return kLabels[k].verdict;
   }
@@ -60,7 +60,7 @@ double relative(const Style& model, const Style& base, std::size_t feature, Aren
 
 }  // namespace
 
-std::optional<Verdict> verdict_named(std::string_view label) {
+std::optional<ArenaVerdict> verdict_named(std::string_view label) {
   for (const Label& known : kLabels) {
     if (known.text == label) return known.verdict;
   }
@@ -72,7 +72,7 @@ ArenaBattles arena_battles(std::span<const ArenaJudgment> judgments, ArenaVersio
   std::set<std::string> names;
   for (const ArenaJudgment& judgment : judgments) names.insert(judgment.model);
   battles.models.assign(names.begin(), names.end());
-  const auto add = [&](const ArenaJudgment& judgment, std::size_t game, const Verdict& verdict) {
+  const auto add = [&](const ArenaJudgment& judgment, std::size_t game, const ArenaVerdict& verdict) {
     const auto model =
         static_cast<std::size_t>(std::ranges::lower_bound(battles.models, judgment.model) - battles.models.begin());
     for (int k = 0; k < verdict.times; ++k) {
@@ -84,7 +84,7 @@ ArenaBattles arena_battles(std::span<const ArenaJudgment> judgments, ArenaVersio
   for (const ArenaJudgment& judgment : judgments) {
     if (version == ArenaVersion::V01) {
       for (std::size_t game = 0; game < 2; ++game) {
-        const std::optional<Verdict> verdict = verdict_of_v01(judgment.verdicts[game]);
+        const std::optional<ArenaVerdict> verdict = verdict_of_v01(judgment.verdicts[game]);
         if (verdict) add(judgment, game, *verdict);
         if (!verdict) ++battles.without_verdict;
       }
@@ -95,7 +95,7 @@ ArenaBattles arena_battles(std::span<const ArenaJudgment> judgments, ArenaVersio
       continue;
     }
     for (const std::size_t game : {std::size_t{1}, std::size_t{0}}) {
-      const std::optional<Verdict> verdict = verdict_named(judgment.verdicts[game]);
+      const std::optional<ArenaVerdict> verdict = verdict_named(judgment.verdicts[game]);
       if (!verdict) {
         throw Error(ErrorCode::BadInput, fmt::format("the verdict '{}' on {}'s answer to {} is none of Arena-Hard's",
                                                      judgment.verdicts[game], judgment.model, judgment.question));

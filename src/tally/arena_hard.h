@@ -67,10 +67,10 @@ ArenaTable arena_table(std::span<const ArenaJudgment> judgments, const StyleTabl
                        const ArenaSettings& settings);
 
 /// The score of a verdict for A, 0 to 1, and how often it counts. Empty when it is none of the ten.
-struct Verdict {
+struct ArenaVerdict {
   double score_of_a = 0;
   int times = 1;
 };
-std::optional<Verdict> verdict_named(std::string_view label);
+std::optional<ArenaVerdict> verdict_named(std::string_view label);
 
 }  // namespace coala

@@ -78,9 +78,9 @@ TokenBasis basis_of(const TokenHead& head, const OutputMatrix& output, const std
 
 }  // namespace
 
-Calibration calibrate(const Backbone& backbone, const std::shared_ptr<const OutputMatrix>& output,
-                      const TokenHead* coordinates, std::size_t rank, TemplateMode mode, std::uint64_t seed,
-                      int threads) {
+OwnWriting calibrate(const Backbone& backbone, const std::shared_ptr<const OutputMatrix>& output,
+                     const TokenHead* coordinates, std::size_t rank, TemplateMode mode, std::uint64_t seed,
+                     int threads) {
   std::vector<EncodedPrompt> prompts;
   for (const char* question : kQuestions) {
     prompts.push_back(backbone.encode_prompt({{{"user", question}}, ""}, mode, Thinking::Off));
@@ -109,7 +109,7 @@ Calibration calibrate(const Backbone& backbone, const std::shared_ptr<const Outp
     replies.push_back(read_states(session, prompts[i], texts[i], output->dimension()));
     tokens += texts[i].size();
   }
-  Calibration calibration;
+  OwnWriting calibration;
   calibration.entropy = drawn > 0 ? entropy / drawn : 0;
   if (coordinates != nullptr) {
     calibration.basis = basis_of(*coordinates, *output, replies);

@@ -11,7 +11,7 @@
 namespace coala {
 
 /// What is known of a model's own writing.
-struct Calibration {
+struct OwnWriting {
   TokenBasis basis;
   double entropy = 0;  ///< of its next-token distributions, nats, mean
 };
@@ -19,8 +19,8 @@ struct Calibration {
 /// Has the model answer everyday questions, briefly, and looks at the tokens and states of what it writes.
 /// @param coordinates  head in whose coordinates the basis is to be; null: a basis of its own, of this rank
 /// @throws Error{Interrupted}
-Calibration calibrate(const Backbone& backbone, const std::shared_ptr<const OutputMatrix>& output,
-                      const TokenHead* coordinates, std::size_t rank, TemplateMode mode, std::uint64_t seed,
-                      int threads);
+OwnWriting calibrate(const Backbone& backbone, const std::shared_ptr<const OutputMatrix>& output,
+                     const TokenHead* coordinates, std::size_t rank, TemplateMode mode, std::uint64_t seed,
+                     int threads);
 
 }  // namespace coala

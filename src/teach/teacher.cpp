@@ -193,7 +193,7 @@ Teacher::Teacher(const Backbone& backbone, std::shared_ptr<const OutputMatrix> o
       backbone.identity().adapter_scale, backbone.identity().template_hash, template_mode_name(features.template_mode),
       features.max_length_tokens, prior != nullptr ? hash_of(*prior) : fmt::format("rank {}", options.rank));
   if (!state.kept.open(made_for)) {
-    Calibration own =
+    OwnWriting own =
         calibrate(backbone, state.output, prior, options.rank, features.template_mode, options.seed, options.threads);
     state.kept.begin(made_for, std::move(own.basis), own.entropy);
   }
