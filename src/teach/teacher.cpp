@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <map>
+#include <set>
 #include <thread>
 #include <utility>
 
@@ -15,6 +17,7 @@
 #include "core/progress.h"
 #include "core/resources.h"
 #include "core/utf8.h"
+#include "data/split.h"
 #include "data/writer.h"
 #include "decode/named_words.h"
 #include "decode/token_tilt.h"
@@ -320,11 +323,29 @@ LessonReport Teacher::undo(const std::string& id, const StillWanted& still_wante
   return learn();
 }
 
+namespace {
+
+/// Prompt and replies of a comparison, whichever of the two is better.
+std::array<std::string, 3> comparison_of(const Prompt& prompt, std::string_view one, std::string_view other) {
+  const auto [first, second] = std::minmax(one, other);
+  Pair pair;
+  pair.prompt = prompt;
+  return {prompt_key(pair), std::string(first), std::string(second)};
+}
+
+}  // namespace
+
 NextPair Teacher::next_pair(std::span<const Choices> choices, const StillWanted& still_wanted) {
   const Waiter waiter(waiting_);
   const std::unique_lock lock = turn(still_wanted);
   State& state = *state_;
+  std::set<std::array<std::string, 3>> compared;
+  for (const Record& record : state.pairs.records()) {
+    const Pair& pair = std::get<Pair>(record);
+    compared.insert(comparison_of(pair.prompt, pair.chosen, pair.rejected));
+  }
   std::vector<NextPair> pairs;
+  std::vector<bool> is_new;
   std::vector<std::vector<float>> differences;
   for (std::size_t which = 0; which < choices.size(); ++which) {
     if (still_wanted) still_wanted();
@@ -339,6 +360,7 @@ NextPair Teacher::next_pair(std::span<const Choices> choices, const StillWanted&
         const bool empty = std::ranges::all_of(difference, [](float value) { return value == 0; });
         if (!finite || empty || texts[first] == texts[second]) continue;
         pairs.push_back({which, first, second, {}, 0, 0});
+        is_new.push_back(!compared.contains(comparison_of(choices[which].prompt, texts[first], texts[second])));
         differences.push_back(std::move(difference));
       }
     }
@@ -350,7 +372,14 @@ NextPair Teacher::next_pair(std::span<const Choices> choices, const StillWanted&
     pairs[i].information_bits = information_bits(outlooks[i]);
     pairs[i].considered = pairs.size();
   }
-  return *std::ranges::max_element(pairs, {}, &NextPair::information_bits);
+  // What was answered tells little when it is asked again.
+  const bool any_new = std::ranges::find(is_new, true) != is_new.end();
+  std::size_t best = 0;
+  for (std::size_t i = 1; i < pairs.size(); ++i) {
+    const bool newer = any_new && is_new[i] != is_new[best];
+    if (newer ? is_new[i] : pairs[i].information_bits > pairs[best].information_bits) best = i;
+  }
+  return pairs[best];
 }
 
 /// Solves the program again; what is written from now on is written with the new head.

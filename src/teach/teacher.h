@@ -91,7 +91,8 @@ class Teacher {
   /// @throws Error{BadUsage} when there is none, Error{BadInput} when there is none of this id, Error{Mismatch} when
   ///   others came after it; what still_wanted throws
   LessonReport undo(const std::string& id = {}, const StillWanted& still_wanted = {});
-  /// Of all pairs of replies to the same prompt the one whose comparison would teach most, by information_bits().
+  /// Of all pairs of replies to the same prompt the one whose comparison would teach most, by information_bits(); one
+  /// that was compared already only where there is no other.
   /// @throws Error{BadInput} when no two replies differ; what still_wanted throws
   NextPair next_pair(std::span<const Choices> choices, const StillWanted& still_wanted = {});
   /// Lessons that are being learnt or wait.
