@@ -141,11 +141,12 @@ class Agreement(unittest.TestCase):
             self.assertLessEqual(largest, rounding(half, 192, 5, quantised=False))
             self.assertGreater(largest, 0, "nothing was computed on the device")
             # The same file on another device is not gone on with.
-            refused = self.coala("extract", "--model", DEMO, "--data", "pairs.jsonl", "--out", out, "--quiet", "--device",
-                                 "cpu", status=2)
+            refused = self.coala("extract", "--model", DEMO, "--data", "pairs.jsonl", "--out", out, "--quiet",
+                                 "--device", "cpu", status=2)
             self.assertIn("from something else: device (", refused.stderr)
         for made_on in ("cpu", "device-all"):
-            self.coala("train", "--features", f"{made_on}.safetensors", "--out", f"{made_on}-head.safetensors", "--quiet")
+            self.coala("train", "--features", f"{made_on}.safetensors", "--out", f"{made_on}-head.safetensors",
+                       "--quiet")
         for made_on, says_so in (("cpu", (False, True)), ("device-all", (True, False))):
             head = f"{made_on}-head.safetensors"
             expected, warned = self.scores(head, "--device", "cpu")
@@ -159,8 +160,8 @@ class Agreement(unittest.TestCase):
     def test_a_greedy_text(self):
         texts = {}
         for where, choice in (("cpu", ("--device", "cpu")), ("device", self.on_device())):
-            result = self.coala("generate", "--model", DEMO, "--prompt", "Once upon a time there was a little girl", "--max-tokens",
-                                64, "--temperature", 0, *choice)
+            result = self.coala("generate", "--model", DEMO, "--prompt", "Once upon a time there was a little girl",
+                                "--max-tokens", 64, "--temperature", 0, *choice)
             texts[where] = json.loads(result.stdout)["text"]
         self.assertIn(f"layers are on {self.device['name']} (", result.stderr)
         self.assertEqual(texts["device"], texts["cpu"])
