@@ -89,10 +89,10 @@ def relative(found, expected):
     return off / math.sqrt(sum(b * b for b in expected))
 
 
-def rounding(half, dimension, layers, quantised):
+def rounding(half, dimension, layers):
     """What device_test.cpp derives."""
-    unit = 2.0 ** (-11 if half else -23)
-    return unit * math.sqrt(4 * dimension / 6) * math.sqrt(4 * layers) + (4 * 2.0 ** -7 if quantised else 0)
+    of_block = 2.0 ** -11 * math.sqrt(4 * dimension / 6) * 2 if half else 2e-5
+    return of_block * math.sqrt(layers)
 
 
 class Agreement(unittest.TestCase):
@@ -138,7 +138,7 @@ class Agreement(unittest.TestCase):
             half = said["feature.device"].startswith("vulkan f16")
             largest = max(relative(found[name], expected[name]) for name in ("chosen", "rejected"))
             print(f"  features, {layers} layers: {largest:.1e} off")
-            self.assertLessEqual(largest, rounding(half, 192, 5, quantised=False))
+            self.assertLessEqual(largest, rounding(half, 192, 5))
             self.assertGreater(largest, 0, "nothing was computed on the device")
             # The same file on another device is not gone on with.
             refused = self.coala("extract", "--model", DEMO, "--data", "pairs.jsonl", "--out", out, "--quiet",
@@ -155,7 +155,8 @@ class Agreement(unittest.TestCase):
             self.assertEqual(warned, says_so[1])
             self.assertGreater(len(expected), 0)
             print(f"  scores of a head from {made_on}: {relative(found, expected):.1e} off")
-            self.assertLess(relative(found, expected), rounding(True, 192, 5, quantised=False))
+            # Scores may be small beside the features' size, of which rounding takes its share.
+            self.assertLess(relative(found, expected), 4 * rounding(True, 192, 5))
 
     def test_a_greedy_text(self):
         texts = {}
@@ -179,7 +180,7 @@ class Agreement(unittest.TestCase):
         _, plain = self.features("plain.safetensors", "--device", "cpu", model=TINY)
         _, expected = self.features("cpu.safetensors", "--device", "cpu", "--lora", "adapter.gguf", model=TINY)
         _, found = self.features("device.safetensors", *self.on_device(), "--lora", "adapter.gguf", model=TINY)
-        bound = rounding(True, 32, 2, quantised=False)
+        bound = rounding(True, 32, 2)
         self.assertGreater(relative(plain["chosen"], expected["chosen"]), 4 * bound, "the adapter does too little")
         self.assertLessEqual(relative(found["chosen"], expected["chosen"]), bound)
 
