@@ -20,7 +20,7 @@ constexpr std::string_view kBuilt = COALA_DEVICE;
 /// What a build can have.
 constexpr std::string_view kKnown = "vulkan";
 constexpr const char* kHowToBuild =
-    "build with `make build DEVICE=vulkan` and use build-vulkan/bin/coala, or leave --device out";
+    "build with `make build DEVICE=vulkan` and use build-vulkan/bin/coala, or leave --device and --gpu-layers out";
 
 struct Device {
   ggml_backend_dev_t handle = nullptr;
