@@ -94,7 +94,7 @@ std::vector<ReplyRow> read_reply_rows(const std::vector<std::filesystem::path>& 
     const std::vector<Reply>& replies = first.replies.at(prompt);
     const std::size_t begin = rows.size();
     for (std::size_t k = 0; k < replies.size(); ++k) {
-      rows.push_back({replies[k].id, prompt, first.asked.at(prompt), {replies[k].text}, k});
+      rows.push_back({replies[k].id, prompt, {replies[k].text}, k, first.asked.at(prompt)});
     }
     for (std::size_t s = 1; s < sources.size(); ++s) {
       const auto theirs = sources[s].replies.find(prompt);

@@ -13,9 +13,9 @@ namespace coala {
 struct ReplyRow {
   std::string id;                    ///< of the first source's line
   std::string prompt;                ///< as it is read: the turns of a conversation one after the other
-  Prompt asked;                      ///< the prompt as programs and heads read it, of the first source's line
   std::vector<std::string> replies;  ///< in the order of the sources
   std::size_t number = 0;            ///< from 0, among the rows of the same prompt
+  Prompt asked = {};                 ///< the prompt as programs and heads read it, of the first source's line
 };
 
 /// Puts replies to the same prompt beside each other, several replies to one prompt in their order. Files as `coala
