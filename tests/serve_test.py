@@ -66,7 +66,7 @@ class Serve(unittest.TestCase):
         folder = os.path.join(self.folder, "hens")
         with open(os.path.join(folder, "metrics.json"), encoding="utf-8") as file:
             metrics = json.load(file)
-        with open(os.path.join(folder, "report.html"), encoding="utf-8") as file:
+        with open(os.path.join(folder, "report.html"), encoding="utf-8", newline="") as file:
             report = file.read()
         card = self.server.json("/v1/models/base%2Bhens")["head"]
         found = card["held_out"]
