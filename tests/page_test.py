@@ -256,7 +256,7 @@ class InBrowser(unittest.TestCase):
         tab.value("document.querySelector('#sliders a').click()")
         tab.wait("document.title.includes('report') || document.querySelector('main h1')")
         self.assertEqual(tab.value("location.pathname + location.search"), "/report?head=hens")
-        self.assertEqual(tab.complaints(), [])
+        self.assertEqual([one for one in tab.complaints() if not one.endswith("/v1/feedback")], [])
         tab.close()
 
     def test_two_that_teach_most_and_somebody_elses_lesson(self):

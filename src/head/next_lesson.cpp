@@ -24,8 +24,7 @@ double information_bits(const Outlook& outlook) {
   double entropy = 0;
   for (int i = -kHalf; i <= kHalf; ++i) {
     const double t = kReach * i / kHalf;
-    const double simpson = i == -kHalf || i == kHalf ? 1 : (i + kHalf) % 2 == 1 ? 4 : 2;
-    const double weight = simpson * std::exp(-t * t / 2);
+    const double weight = std::exp(-t * t / 2);
     const double p = sigmoid(outlook.mean + deviation * t);
     total += weight;
     share += weight * p;
