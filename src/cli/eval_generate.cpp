@@ -284,10 +284,10 @@ std::string generated_summary(const Json& result) {
   const auto line = [&](const std::string& name, const Json& run) {
     const auto rate = [&run](const char* key) {
       if (!run.contains(key)) return std::string();
-      const std::string rate = fmt::format("{:.1f} %", 100 * run.at(key).get<double>());
+      const std::string share = fmt::format("{:.1f} %", 100 * run.at(key).get<double>());
       const auto interval = run.find(std::string(key) + "_ci95");
-      if (interval == run.end()) return rate;
-      return fmt::format("{} [{:.1f}, {:.1f}]", rate, 100 * (*interval)[0].get<double>(),
+      if (interval == run.end()) return share;
+      return fmt::format("{} [{:.1f}, {:.1f}]", share, 100 * (*interval)[0].get<double>(),
                          100 * (*interval)[1].get<double>());
     };
     fmt::format_to(out, "  {:<16} {:8.3f}  {:<22} {:<22} {:10.3f}  {:8.3f}  {:6.3f}  {:5.0f} %\n", name,
