@@ -91,7 +91,7 @@ def relative(found, expected):
 
 def rounding(half, dimension, layers):
     """What device_test.cpp derives."""
-    of_block = 2.0 ** -11 * math.sqrt(4 * dimension / 6) * 2 if half else 2e-5
+    of_block = 2.0 ** -11 * (2 * math.sqrt(4 * dimension / 6) if half else 4)
     return of_block * math.sqrt(layers)
 
 
