@@ -76,7 +76,7 @@ def kills(folder):
 def biases(folder):
     """A judge who prefers the new reply with probability sigmoid(quality + slope tanh(length difference / its root mean
     square)) and, one time in five, the one in front."""
-    pairs, front, quality, slope, deviation = 80, 0.2, 0.4, 1.0, 30
+    pairs, front, quality, slope, deviation = 250, 0.2, 0.4, 1.0, 30
     draw = random.Random(SEED)
     sigmoid = lambda z: 1 / (1 + math.exp(-z))  # noqa: E731
     prefers = lambda longer: sigmoid(quality + slope * math.tanh(longer / deviation))  # noqa: E731
