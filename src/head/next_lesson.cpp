@@ -17,7 +17,7 @@ double entropy_bits(double p) {
 double information_bits(const Outlook& outlook) {
   const double deviation = std::sqrt(outlook.variance);
   if (!(deviation > 0)) return 0;
-  constexpr int kHalf = 200;    // steps to either side
+  constexpr int kHalf = 400;    // steps to either side
   constexpr double kReach = 8;  // deviations
   double total = 0;
   double share = 0;
