@@ -85,14 +85,14 @@ class Serve(unittest.TestCase):
         other = os.path.join(self.folder, "other")
         shutil.copytree(folder, other)
         shutil.copy(os.path.join(self.folder, "more", "head.safetensors"), other)
-        for arguments, expected in (((), None), (("--report", os.path.join(folder, "report.html")), report)):
+        for arguments, expected in (((), None), (("--head-report", os.path.join(folder, "report.html")), report)):
             server = Server(BINARY, MODEL, "--head", os.path.join(other, "head.safetensors"), *arguments)
             self.assertIsNone(server.json("/v1/models/base%2Bother")["head"]["held_out"])
             status, text = server.ask("/report")
             self.assertEqual((status, text if expected else None), (200 if expected else 404, expected))
             server.stop()
-        for arguments in (("--report", os.path.join(folder, "report.html")),
-                          ("--head", self.head, "--report", os.path.join(folder, "metrics.json"))):
+        for arguments in (("--head-report", os.path.join(folder, "report.html")),
+                          ("--head", self.head, "--head-report", os.path.join(folder, "metrics.json"))):
             done = subprocess.run([BINARY, "serve", "--model", MODEL, "--port", "0", *arguments], capture_output=True,
                                   text=True, check=False, timeout=60)
             self.assertEqual(done.returncode, 2, done.stderr)

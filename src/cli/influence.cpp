@@ -142,8 +142,7 @@ void run_influence(const InfluenceCommand& command) {
     print_json({{asked, score}, {"rows", parts.size()}, {"raise", raise}, {"lower", lower}});
     return;
   }
-  print_out("{}: {:+.4f}, by {} training rows; less this much without one of them\n", asked, score,
-            parts.size());
+  print_out("{}: {:+.4f}, by {} training rows; less this much without one of them\n", asked, score, parts.size());
   print_rows("raise it:", raise);
   print_rows("lower it:", lower);
   if (!data) print_out("with --data, the preferences that the features were made of, their texts are shown\n");

@@ -115,7 +115,7 @@ void serve(ServeCommand& command) {
                     .name = std::filesystem::path(command.model.model).stem().string(),
                     .mode = command.model.template_mode()};
   if (!command.report.empty() && command.heads.size() != 1) {
-    throw Error(ErrorCode::BadUsage, fmt::format("--report is of one head, and {} are served", command.heads.size()),
+    throw Error(ErrorCode::BadUsage, fmt::format("--head-report is of one head, and {} are served", command.heads.size()),
                 "reports beside heads (report.html) are found without it");
   }
   std::shared_ptr<const OutputMatrix> output;
@@ -166,7 +166,7 @@ void add_serve_command(CLI::App& app) {
       .add_option("--head", options->heads, "head file that scores, and guides if it has a token head; again for more")
       ->type_name(kInput);
   command
-      .add_option("--report", options->report,
+      .add_option("--head-report", options->report,
                   "report of the head, to be seen at /report; without it report.html beside each head")
       ->type_name(kInput);
   command.add_flag("--allow-unbound", options->allow_unbound, "accept a head that does not say which model it is for");
