@@ -115,7 +115,8 @@ void serve(ServeCommand& command) {
                     .name = std::filesystem::path(command.model.model).stem().string(),
                     .mode = command.model.template_mode()};
   if (!command.report.empty() && command.heads.size() != 1) {
-    throw Error(ErrorCode::BadUsage, fmt::format("--head-report is of one head, and {} are served", command.heads.size()),
+    throw Error(ErrorCode::BadUsage,
+                fmt::format("--head-report is of one head, and {} are served", command.heads.size()),
                 "reports beside heads (report.html) are found without it");
   }
   std::shared_ptr<const OutputMatrix> output;

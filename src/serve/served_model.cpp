@@ -74,7 +74,8 @@ const std::string& ServedModel::report(const std::string& head) const {
   }
   if (found != nullptr) return *found;
   throw RequestError(404, "not_found", head.empty() ? "no head has a report" : "there is no report of this head",
-                     head.empty() ? "" : "head", "coala align writes one beside a head, and --head-report names another");
+                     head.empty() ? "" : "head",
+                     "coala align writes one beside a head, and --head-report names another");
 }
 
 nlohmann::ordered_json ServedModel::card(const std::string& head) const {
