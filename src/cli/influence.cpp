@@ -47,11 +47,7 @@ Matrix<float> features_of(const InfluenceCommand& command, const Head& head) {
   FeatureExtractor extractor(backbone, settings, chosen_threads(command.common));
   std::vector<EncodedRecord> records;
   std::vector<const EncodedResponse*> responses;
-  for (const std::string& response : command.responses) {
-    Labelled answer;
-    answer.id = fmt::format("answer {}", records.size() + 1);
-    if (command.prompt) answer.prompt.messages = {{"user", *command.prompt}};
-    answer.response = response;
+  for (const Labelled& answer : given_answers(command.prompt, command.responses)) {
     records.push_back(encode_record(extractor, answer));
   }
   for (const EncodedRecord& record : records) responses.push_back(&record.responses.front());

@@ -48,6 +48,19 @@ HeadFeatures features_for_head(const Head&, const std::filesystem::path&, const 
 
 #endif
 
+std::vector<Labelled> given_answers(const std::optional<std::string>& prompt,
+                                    const std::vector<std::string>& responses) {
+  std::vector<Labelled> answers;
+  for (const std::string& response : responses) {
+    Labelled answer;
+    answer.id = std::to_string(answers.size() + 1);
+    if (prompt) answer.prompt.messages = {{"user", *prompt}};
+    answer.response = response;
+    answers.push_back(std::move(answer));
+  }
+  return answers;
+}
+
 std::shared_ptr<const RecordStore> read_records(const DataOptions& data, bool unjudged) {
   DataFiles files = data.files();
   files.reader.unjudged = unjudged;

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -44,6 +45,9 @@ struct HeadFeatures {
 /// @throws Error{Mismatch}; Error{NotBuilt} in a build without the language-model part
 HeadFeatures features_for_head(const Head& head, const std::filesystem::path& head_path, const ModelInput& input,
                                int threads);
+/// Answers to a prompt that the command line has, numbered from 1.
+std::vector<Labelled> given_answers(const std::optional<std::string>& prompt,
+                                    const std::vector<std::string>& responses);
 /// What --data names, read.
 std::shared_ptr<const RecordStore> read_records(const DataOptions& data, bool unjudged);
 

@@ -124,19 +124,6 @@ ScoredRecords scored(const Head& head, Scorer& scorer, const RecordStore& store,
   return result;
 }
 
-/// The answers of the command line.
-std::shared_ptr<const RecordStore> given_answers(const ScoreCommand& command) {
-  std::vector<Labelled> answers;
-  for (const std::string& response : command.responses) {
-    Labelled answer;
-    answer.id = std::to_string(answers.size() + 1);
-    if (command.prompt) answer.prompt.messages = {{"user", *command.prompt}};
-    answer.response = response;
-    answers.push_back(std::move(answer));
-  }
-  return std::make_shared<const RecordStore>(answers, "the command line");
-}
-
 void run_score(const ScoreCommand& command) {
   set_quiet(command.common.quiet);
   if (command.responses.empty() == command.input.data.names.empty() || (command.prompt && command.responses.empty())) {
@@ -144,7 +131,9 @@ void run_score(const ScoreCommand& command) {
                 "--prompt QUESTION --response ANSWER scores one answer, --data - reads standard input");
   }
   const std::shared_ptr<const RecordStore> store =
-      command.responses.empty() ? read_records(command.input.data, /*unjudged=*/true) : given_answers(command);
+      command.responses.empty()
+          ? read_records(command.input.data, /*unjudged=*/true)
+          : std::make_shared<const RecordStore>(given_answers(command.prompt, command.responses), "the command line");
   const Head head = load_head(command.head);
   const Backbone backbone(command.input.model.file());
   const FeatureSettings settings =

@@ -1,6 +1,5 @@
 #include "serve/connection.h"
 
-#include <fmt/format.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -15,6 +14,7 @@
 #include <utility>
 
 #include "core/utf8.h"
+#include "serve/socket_error.h"
 
 namespace coala {
 namespace {
@@ -186,22 +186,14 @@ void ConnectionServer::serve(WaitingRoom::Arrival&& arrival) {
   bool closed = false;
   process_request(connection, /*close_connection=*/true, closed, nullptr);
   if (connection.head_was_too_long()) {
-    const std::string body =
-        R"({"error":{"message":"the header lines are too long","type":"invalid_request_error","param":null,)"
-        R"("code":"headers_too_large"}})";
-    const std::string answer = fmt::format(
-        "HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: application/json\r\nContent-Length: {}\r\n"
-        "Connection: close\r\n\r\n{}",
-        body.size(), body);
-    ::send(socket, answer.data(), answer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    send_error(socket, "431 Request Header Fields Too Large", "the header lines are too long", "headers_too_large");
   }
   const bool drains = connection.drains() && !connection.gone();
   current = nullptr;
   if (drains) {
     room_->drain(socket);
   } else {
-    ::shutdown(socket, SHUT_RDWR);
-    ::close(socket);
+    close_socket(socket);
   }
   --connections_;
 }

@@ -1,6 +1,5 @@
 #include "serve/waiting_room.h"
 
-#include <fmt/format.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -13,6 +12,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "serve/socket_error.h"
 
 namespace coala {
 namespace {
@@ -22,27 +22,11 @@ constexpr std::chrono::milliseconds kPatience{500};
 constexpr std::chrono::milliseconds kLongestDrain{2000};
 constexpr std::uint64_t kMostDrained_bytes = std::uint64_t{256} << 20;
 
-void close_socket(int socket) {
-  ::shutdown(socket, SHUT_RDWR);
-  ::close(socket);
-}
-
 /// Is the line there that ends the header lines?
 bool has_head(std::string_view begun, std::size_t fresh) {
   constexpr std::string_view kEnd = "\n\r\n";
   const std::size_t old = begun.size() - fresh;
   return begun.starts_with("\r\n") || begun.find(kEnd, old - std::min(old, kEnd.size() - 1)) != std::string_view::npos;
-}
-
-void answer_late(int socket) {
-  constexpr std::string_view kBody =
-      R"({"error":{"message":"the request comes too slowly","type":"invalid_request_error","param":null,)"
-      R"("code":"request_timeout"}})";
-  const std::string answer = fmt::format(
-      "HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: "
-      "close\r\n\r\n{}",
-      kBody.size(), kBody);
-  ::send(socket, answer.data(), answer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 }  // namespace
@@ -185,7 +169,7 @@ bool WaitingRoom::leave_late(Guest& guest) {
   const Clock::time_point now = Clock::now();
   if (now < guest.latest && (!guest.drains || now < guest.patient_until)) return false;
   if (!guest.drains && !guest.arrival.begun.empty()) {
-    answer_late(guest.arrival.socket);
+    send_error(guest.arrival.socket, "408 Request Timeout", "the request comes too slowly", "request_timeout");
     begin_draining(guest);
     return false;
   }
