@@ -2,8 +2,8 @@
 """Exact judges, as a program and behind an endpoint that speaks for them, give the same win rates: of the tutoring
 world's replies, and of replies to the questions of bench/rules by its rules.
 
-Usage: judge_exact_test.py BINARY
-       judge_exact_test.py BINARY REPLIES AGAINST RULE   the same of two files of replies of a real model, printed"""
+Usage: judge_exact_test.py BINARY [unittest's options]
+COALA_REAL_MODEL names a model whose own replies are judged, too (`make real`)."""
 
 import json
 import os
@@ -25,6 +25,7 @@ from world.lessons import make_prompts  # noqa: E402
 from world.writer import draw_qualities, write_reply  # noqa: E402
 
 BINARY = os.path.abspath(sys.argv[1])
+MODEL = os.environ.get("COALA_REAL_MODEL", "")
 # A program that keeps a rule: `follows` is what the endpoint is asked, too.
 RULE_PROGRAM = f"""import json, sys
 sys.path[:0] = [{str(ROOT / 'bench' / 'rules')!r}]
@@ -50,6 +51,10 @@ def compared(folder, replies, against, command, server):
 
 def rule_score(rule, kinds):
     return lambda conversation, reply: int(bool(RULES[rule][1](kinds[conversation], reply, True)))
+
+
+def questions():
+    return [json.loads(line) for line in (ROOT / "demo" / "questions.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 def question_of(row):
@@ -101,14 +106,8 @@ class Exact(unittest.TestCase):
         self.server.reset(seconds=0, score=lambda conversation, reply: judge(conversation, reply).score)
         self.check(f"{sys.executable} {ROOT / 'demo' / 'judge.py'}", truth)
 
-    def test_rules(self):
-        draw = random.Random(4)
-        questions = [json.loads(line) for line in (ROOT / "demo" / "questions.jsonl").read_text().splitlines()]
-        said = ["I think that it may be so.", "It is twelve, for example.", "- one\n- two", "Don't worry! It's fine.",
-                "That is all there is to say about this matter, which is long and not at all simple to explain here.",
-                "Shall I go on?"]
-        sources = [[{**question, "text": " ".join(draw.sample(said, draw.randint(1, 4)))} for question in questions]
-                   for _ in range(2)]
+    def check_rules(self, sources):
+        """Every rule, of replies with the ids of the questions' kinds."""
         for name, rows in zip(("a.jsonl", "b.jsonl"), sources):
             self.write(name, rows)
         (self.folder / "rule.py").write_text(RULE_PROGRAM)
@@ -122,20 +121,29 @@ class Exact(unittest.TestCase):
                 kept = [[score(question_of(row), row["text"]) for row in rows] for rows in sources]
                 self.check(f"{sys.executable} rule.py '{rule}'", [0.5 + 0.5 * (ours - theirs) for ours, theirs in zip(*kept)])
 
+    def test_rules(self):
+        draw = random.Random(4)
+        said = ["I think that it may be so.", "It is twelve, for example.", "- one\n- two", "Don't worry! It's fine.",
+                "That is all there is to say about this matter, which is long and not at all simple to explain here.",
+                "Shall I go on?"]
+        self.check_rules([[{**question, "text": " ".join(draw.sample(said, draw.randint(1, 4)))} for question in questions()]
+                          for _ in range(2)])
 
-def main():
-    replies, against, rule = sys.argv[2:]
-    server = Endpoint()
-    server.reset(seconds=0, score=rule_score(rule, kinds_of(replies)))
-    with tempfile.TemporaryDirectory() as folder:
-        (pathlib.Path(folder) / "rule.py").write_text(RULE_PROGRAM)
-        for judged in compared(folder, os.path.abspath(replies), os.path.abspath(against), f"{sys.executable} rule.py '{rule}'",
-                               server):
-            print(json.dumps(judged))
+    @unittest.skipUnless(MODEL, "COALA_REAL_MODEL is not set; `make real` fetches the model")
+    def test_rules_of_a_real_model(self):
+        """Its replies as it is against those with a wish as system prompt."""
+        asked = random.Random(5).sample(questions(), 40)
+        sources = []
+        for system in (None, RULES["short sentences"][0]):
+            first = [{"role": "system", "content": system}] if system else []
+            self.write("q.jsonl", [{"id": q["id"], "prompt": [*first, {"role": "user", "content": q["prompt"]}]} for q in asked])
+            done = subprocess.run([BINARY, "generate", "--model", MODEL, "--data", "q.jsonl", "--max-tokens", "60", "--temperature",
+                                   "1", "--seed", str(len(sources)), "--quiet"], cwd=self.folder, capture_output=True, text=True,
+                                  check=True)
+            written = {row["id"]: row["text"] for row in map(json.loads, done.stdout.splitlines())}
+            sources.append([{**q, "text": written[q["id"]]} for q in asked])
+        self.check_rules(sources)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 2:
-        main()
-    else:
-        unittest.main(argv=sys.argv[:1])
+    unittest.main(argv=sys.argv[:1] + sys.argv[2:])

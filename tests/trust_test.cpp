@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <tuple>
 
 #include "core/progress.h"
 #include "eval/calibration.h"
@@ -13,6 +14,7 @@
 #include "eval/leaks.h"
 #include "eval/length_control.h"
 #include "eval/metrics.h"
+#include "eval/reward_bench.h"
 #include "eval/subsets.h"
 #include "support.h"
 #include "synthetic.h"
@@ -116,6 +118,41 @@ TEST(Coverage, AccuracyAtEqualLengths) {
     covered += contains(controlled.ci95, 1 / (1 + std::exp(-0.4))) ? 1 : 0;
   }
   expect_covers_95(covered, kRuns);
+}
+
+/// As `coala judge` has them: two verdicts of each pair, lengths by their root mean square in the sample.
+TEST(Coverage, LengthsOfFewPairs) {
+  constexpr int kRuns = 1000;
+  constexpr double kMiddle = 0.4;
+  constexpr double kSlope = 1;
+  for (const int pairs : {20, 80}) {
+    SCOPED_TRACE(pairs);
+    Random random(static_cast<std::uint64_t>(pairs));
+    int covered = 0;
+    int slope_covered = 0;
+    for (int run = 0; run < kRuns; ++run) {
+      std::vector<double> difference;
+      double squares = 0;
+      for (int i = 0; i < pairs; ++i) {
+        difference.push_back(random.normal());
+        squares += difference.back() * difference.back();
+      }
+      std::vector<double> preference;
+      std::vector<std::int64_t> prompts;
+      for (int i = 0; i < pairs; ++i) {
+        double& x = difference[static_cast<std::size_t>(i)];
+        const double rate = 1 / (1 + std::exp(-(kMiddle + kSlope * std::tanh(x))));
+        preference.push_back(((random.uniform() < rate ? 1 : 0) + (random.uniform() < rate ? 1 : 0)) / 2.0);
+        prompts.push_back(i);
+        x = std::tanh(x / std::sqrt(squares / pairs));
+      }
+      const LengthControlled controlled = length_controlled_accuracy(preference, difference, prompts);
+      covered += contains(controlled.ci95, 1 / (1 + std::exp(-kMiddle))) ? 1 : 0;
+      slope_covered += contains(controlled.slope_ci95, kSlope) ? 1 : 0;
+    }
+    expect_covers_95(covered, kRuns);
+    expect_covers_95(slope_covered, kRuns);
+  }
 }
 
 TEST(LengthControl, KnowsAHeadThatOnlyMeasuresLength) {
@@ -345,6 +382,39 @@ TEST(Subsets, PartTheRows) {
   EXPECT_EQ(named[1].at("subset"), "chat");
   EXPECT_EQ(named[1].at("accuracy"), 1.0);
   EXPECT_EQ(named[2].at("rows"), 3);
+}
+
+/// Worked by the published calculate_scores_per_section (allenai/reward-bench, commit 05a9005) on these accuracies.
+TEST(Subsets, RewardBenchIsAddedUpAsPublished) {
+  const std::vector<std::tuple<std::string, int, int>> counts{
+      {"alpacaeval-easy", 4, 3}, {"mt-bench-med", 2, 1}, {"llmbar-natural", 4, 1}, {"llmbar-adver-GPTOut", 5, 4},
+      {"donotanswer", 2, 2},     {"math-prm", 3, 1},     {"hep-rust", 4, 3},       {"of my own", 7, 0}};
+  std::vector<std::string> subset;
+  std::vector<double> right;
+  std::vector<std::int64_t> prompts;
+  for (const auto& [name, rows, right_rows] : counts) {
+    for (int i = 0; i < rows; ++i) {
+      subset.push_back(name);
+      right.push_back(i < right_rows ? 1 : 0);
+      prompts.push_back(static_cast<std::int64_t>(prompts.size()));
+    }
+  }
+  const std::vector<RewardBenchScore> scores = reward_bench_scores(subset, right, prompts);
+  ASSERT_EQ(scores.size(), 5u);
+  const double expected[] = {0.6785714285714286, 0.42585034013605444, 1.0, 0.39285714285714285};
+  for (std::size_t k = 0; k < 4; ++k) EXPECT_NEAR(scores[k].accuracy, expected[k], 1e-12) << scores[k].name;
+  EXPECT_NEAR(scores[4].accuracy, (expected[0] + expected[1] + expected[2] + expected[3]) / 4, 1e-12);
+  EXPECT_EQ(scores[4].rows, 24u);
+  EXPECT_EQ(scores[2].parts, 1u);
+  EXPECT_EQ(scores[2].of, 5u);
+  EXPECT_LT(scores[2].ci95.low, 0.5);  // two of two say little
+  for (const RewardBenchScore& score : scores) {
+    EXPECT_LT(score.ci95.low, score.accuracy);
+    EXPECT_LE(score.accuracy, score.ci95.high);
+  }
+  // Of one subset: its own rate. Of none: nothing.
+  EXPECT_EQ(reward_bench_scores(std::span(subset).first(4), right, prompts).front().accuracy, 0.75);
+  EXPECT_TRUE(reward_bench_scores(std::span(subset).last(7), right, prompts).empty());
 }
 
 TEST(Leaks, AreCounted) {

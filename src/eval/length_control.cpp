@@ -21,7 +21,24 @@ struct Symmetric {
     ab += weight * a * b;
     bb += weight * b * b;
   }
+  Symmetric operator-(const Symmetric& other) const { return {aa - other.aa, ab - other.ab, bb - other.bb}; }
+  /// x with (this) x = y.
+  std::array<double, 2> solve(std::array<double, 2> y) const {
+    const double determinant = aa * bb - ab * ab;
+    return {(bb * y[0] - ab * y[1]) / determinant, (aa * y[1] - ab * y[0]) / determinant};
+  }
 };
+
+/// What the rows of one prompt add to the gradient and to the curvature.
+struct PromptShare {
+  std::array<double, 2> gradient{};
+  Symmetric curvature;
+};
+
+/// Holds the slope where the outcome is the same everywhere or decided by the length, and is lost beside the curvature
+/// of some ten rows: a ridge of 1 pulled a slope of 1 down by a third at 20 pairs, and its intervals held it 83 times
+/// in 100.
+constexpr double kRidge = 0.1;
 
 }  // namespace
 
@@ -37,26 +54,24 @@ LengthControlled length_controlled_accuracy(std::span<const double> right, std::
     if (x[i] != 0) weight[i] = (longer + shorter) / (2 * (x[i] > 0 ? longer : shorter));
   }
 
-  // Newton on a (the logit at equal lengths) and b. Half a right and half a wrong row at x = 0, and a ridge of 1 on b,
-  // keep both finite where the outcome is the same everywhere, or is decided by the length.
+  // Newton on a (the logit at equal lengths) and b. Half a right and half a wrong row at x = 0 keep a finite where the
+  // outcome is the same everywhere, and the ridge keeps b.
   double a = 0;
   double b = 0;
   Symmetric curvature;
   constexpr int kMostSteps = 50;
   for (int step = 0; step < kMostSteps; ++step) {
     const double base = sigmoid(a);
-    curvature = {base * (1 - base), 0, 1};
+    curvature = {base * (1 - base), 0, kRidge};
     double gradient_a = base - 0.5;
-    double gradient_b = b;
+    double gradient_b = kRidge * b;
     for (std::size_t i = 0; i < n; ++i) {
       const double p = sigmoid(a + b * x[i]);
       gradient_a += weight[i] * (p - right[i]);
       gradient_b += weight[i] * (p - right[i]) * x[i];
       curvature.add(weight[i] * p * (1 - p), 1, x[i]);
     }
-    const double determinant = curvature.aa * curvature.bb - curvature.ab * curvature.ab;
-    double change_a = (curvature.bb * gradient_a - curvature.ab * gradient_b) / determinant;
-    double change_b = (curvature.aa * gradient_b - curvature.ab * gradient_a) / determinant;
+    auto [change_a, change_b] = curvature.solve({gradient_a, gradient_b});
     const double largest = std::max(std::abs(change_a), std::abs(change_b));
     if (largest > 1) {  // far from the solution a whole step may overshoot
       change_a /= largest;
@@ -67,28 +82,31 @@ LengthControlled length_controlled_accuracy(std::span<const double> right, std::
     if (largest < 1e-10) break;
   }
 
-  // Variance of a: curvature^-1 (sum over prompts of the outer products of their gradients) curvature^-1.
-  std::unordered_map<std::int64_t, std::array<double, 2>> gradients;
+  // The jackknife over prompts by one Newton step each (CR3, Bell and McCaffrey 2002, Survey Methodology 28): what
+  // leaving a prompt out would move is its gradient over the curvature of the others. Few prompts fit themselves too
+  // well for the plain sandwich.
+  std::unordered_map<std::int64_t, PromptShare> shares;
   for (std::size_t i = 0; i < n; ++i) {
-    const double residual = weight[i] * (sigmoid(a + b * x[i]) - right[i]);
-    auto& gradient = gradients[prompts[i]];
-    gradient[0] += residual;
-    gradient[1] += residual * x[i];
+    const double p = sigmoid(a + b * x[i]);
+    PromptShare& share = shares[prompts[i]];
+    share.gradient[0] += weight[i] * (p - right[i]);
+    share.gradient[1] += weight[i] * (p - right[i]) * x[i];
+    share.curvature.add(weight[i] * p * (1 - p), 1, x[i]);
   }
   const double base = sigmoid(a);
-  Symmetric spread{0.25 * (base * base + (1 - base) * (1 - base)), 0, 0};
-  for (const auto& [prompt, gradient] : gradients) spread.add(1, gradient[0], gradient[1]);
-  const double determinant = curvature.aa * curvature.bb - curvature.ab * curvature.ab;
-  const double count = static_cast<double>(gradients.size());
-  // Of a row (u, v) of the inverse curvature.
-  const auto half_width = [&](double u, double v) {
-    const double variance =
-        (u * u * spread.aa + 2 * u * v * spread.ab + v * v * spread.bb) * (count > 1 ? count / (count - 1) : 1);
-    return student_quantile(std::max(1.0, count - 1)) * std::sqrt(variance);
-  };
-  const double off = -curvature.ab / determinant;
-  const double half = half_width(curvature.bb / determinant, off);
-  const double half_slope = half_width(off, curvature.aa / determinant);
+  const double count = static_cast<double>(shares.size());
+  // The two half rows are no prompt, but what they hold a back by is not known either.
+  const std::array<double, 2> held = curvature.solve({0.5 * std::hypot(base, 1 - base), 0});
+  double variance_a = held[0] * held[0];
+  double variance_b = held[1] * held[1];
+  for (const auto& [prompt, share] : shares) {
+    const auto [moved_a, moved_b] = (curvature - share.curvature).solve(share.gradient);
+    variance_a += moved_a * moved_a * (count - 1) / count;
+    variance_b += moved_b * moved_b * (count - 1) / count;
+  }
+  const double quantile = student_quantile(std::max(1.0, count - 1));
+  const double half = quantile * std::sqrt(variance_a);
+  const double half_slope = quantile * std::sqrt(variance_b);
   return {base, {sigmoid(a - half), sigmoid(a + half)}, b, {b - half_slope, b + half_slope}};
 }
 

@@ -9,9 +9,9 @@ namespace coala {
 
 struct LengthControlled {
   double accuracy = 0;  ///< predicted at equal lengths
-  Interval ci95;        ///< delta method on the logit, variance between prompts
+  Interval ci95;        ///< by the logit's; variance of the jackknife over prompts
   double slope = 0;     ///< of the logit of being right; positive: right where the longer answer is preferred
-  Interval slope_ci95;  ///< variance between prompts
+  Interval slope_ci95;  ///< variance of the jackknife over prompts
 };
 
 /// How often a scorer would be right on pairs of equal length: a logistic model of being right on the length

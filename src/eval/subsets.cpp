@@ -1,5 +1,7 @@
 #include "eval/subsets.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <functional>
 #include <nlohmann/json.hpp>
@@ -8,6 +10,7 @@
 #include <string>
 
 #include "eval/intervals.h"
+#include "eval/reward_bench.h"
 
 namespace coala {
 namespace {
@@ -27,12 +30,15 @@ class Subsets {
       prompts.push_back(set_.prompt_id[i]);
     }
     if (values.empty()) return;
-    const Interval interval = proportion_interval(values, prompts);
+    add(group, name, values.size(),
+        std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size()),
+        proportion_interval(values, prompts));
+  }
+
+  void add(const std::string& group, const std::string& name, std::size_t rows, double accuracy,
+           const Interval& interval) {
     json_[group].push_back(
-        {{"subset", name},
-         {"rows", values.size()},
-         {"accuracy", std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size())},
-         {"accuracy_ci95", {interval.low, interval.high}}});
+        {{"subset", name}, {"rows", rows}, {"accuracy", accuracy}, {"accuracy_ci95", {interval.low, interval.high}}});
   }
 
   Json take() { return std::move(json_); }
@@ -49,6 +55,11 @@ Json accuracy_by_subset(const FeatureSet& set, const std::vector<double>& right)
   Subsets subsets(set, right);
   for (const std::string& name : std::set<std::string>(set.subset.begin(), set.subset.end())) {
     subsets.add("subset", name.empty() ? "(none named)" : name, [&](std::size_t i) { return set.subset[i] == name; });
+  }
+  for (const RewardBenchScore& score : reward_bench_scores(set.subset, right, set.prompt_id)) {
+    const bool whole = score.parts == score.of;
+    subsets.add("reward_bench", score.name + (whole ? "" : fmt::format(" ({} of {} subsets)", score.parts, score.of)),
+                score.rows, score.accuracy, score.ci95);
   }
   if (!set.length_chosen.empty()) {
     // Of the share of both lengths, so that empty responses need no case of their own: 2/5 is a ratio of 2 to 3.

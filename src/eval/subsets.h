@@ -7,8 +7,9 @@
 
 namespace coala {
 
-/// Accuracy on parts of the rows, each with its interval: by the subsets that the data name, by the ratio of the
-/// lengths of chosen and rejected, and by terciles of the stated margin. What the data do not have is absent.
+/// Accuracy on parts of the rows, each with its interval: by the subsets that the data name, by RewardBench's
+/// sections (eval/reward_bench.h), by the ratio of the lengths of chosen and rejected, and by terciles of the stated
+/// margin. What the data do not have is absent.
 /// @param right  [n], 1 for a row that is right, 0 for one that is not
 nlohmann::ordered_json accuracy_by_subset(const FeatureSet& set, const std::vector<double>& right);
 

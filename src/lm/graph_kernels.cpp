@@ -105,6 +105,12 @@ const T* at(const ggml_tensor* tensor, std::size_t i1, std::size_t i2 = 0) {
                                     i2 * tensor->nb[2]);
 }
 
+/// For so many numbers, which are not initialised anew: clearing them took as long as what they are for.
+float* space_for(AlignedVector<float>& vector, std::size_t size) {
+  vector.resize(std::max(vector.size(), size));
+  return vector.data();
+}
+
 std::size_t round_up(std::size_t value, std::size_t to) {
   return (value + to - 1) / to * to;
 }
@@ -363,30 +369,30 @@ void GraphKernels::attend(const Attention& a, ThreadPool& pool) {
   const bool many = a.q->ne[1] >= kManyRows;
   const Mask& mask = mask_of(*a.mask, rows, static_cast<std::size_t>(a.k->ne[1]), many ? kernels_.row_tile : 1);
   const auto width = static_cast<std::size_t>(a.out->ne[0]);
-  attended_.resize(std::max(attended_.size(), rows * width));
+  float* attended = space_for(attended_, rows * width);
   scratch_.resize(static_cast<std::size_t>(pool.size()));
-  // A head's tiles of rows in several ranges, since there may be fewer heads than threads: each packs its keys anew.
-  constexpr std::size_t kUnitsPerThread = 4;
-  constexpr std::size_t kFewestTiles = 8;  // that are worth packing for
   const auto kv_heads = static_cast<std::size_t>(a.k->ne[2]);
+  if (many) pack_cells(a, mask, pool);
+  // A head's tiles of rows in several ranges, since there may be fewer heads than threads.
+  constexpr std::size_t kUnitsPerThread = 16;
+  const std::size_t tiles = mask.visible.size();
   const std::size_t wanted = (kUnitsPerThread * static_cast<std::size_t>(pool.size()) + kv_heads - 1) / kv_heads;
-  const std::size_t most = std::max<std::size_t>(1, mask.visible.size() / kFewestTiles);
-  const std::size_t ranges = many && pool.size() > 1 ? std::min(wanted, most) : 1;
+  const std::size_t ranges = many && pool.size() > 1 ? std::min(wanted, tiles) : 1;
   pool.for_chunks(kv_heads * ranges, 1, [&](int worker, std::size_t begin, std::size_t end) {
+    Scratch& scratch = scratch_[static_cast<std::size_t>(worker)];
     for (std::size_t unit = begin; unit < end; ++unit) {
       const std::size_t head = unit / ranges;
       const std::size_t range = unit % ranges;
       if (many) {
-        const std::size_t tiles = mask.visible.size();
-        attend_head(a, mask, head, tiles * range / ranges, tiles * (range + 1) / ranges);
+        attend_tiles(a, mask, head, tiles * range / ranges, tiles * (range + 1) / ranges, scratch);
       } else {
-        attend_rows(a, mask, head, scratch_[static_cast<std::size_t>(worker)]);
+        attend_rows(a, mask, head, scratch);
       }
     }
   });
   constexpr std::size_t kCopiedRows = 64;
   pool.for_chunks(rows, kCopiedRows, [&](int, std::size_t begin, std::size_t end) {
-    std::memcpy(static_cast<float*>(a.out->data) + begin * width, attended_.data() + begin * width,
+    std::memcpy(static_cast<float*>(a.out->data) + begin * width, attended + begin * width,
                 (end - begin) * width * sizeof(float));
   });
 }
@@ -446,69 +452,91 @@ void GraphKernels::attend_rows(const Attention& a, const Mask& mask, std::size_t
   }
 }
 
-void GraphKernels::attend_head(const Attention& a, const Mask& mask, std::size_t kv_head, std::size_t first_tile,
-                               std::size_t end_tile) {
+/// How keys and values lie when they are turned over.
+struct GraphKernels::CellPanels {
+  std::size_t blocks;                                                       ///< of cells
+  std::size_t value_panels;                                                 ///< of columns
+  std::size_t key_size;                                                     ///< [width][cell]: of a block
+  static constexpr std::size_t kValueSize = kPanelColumns * kPanelColumns;  ///< [cell][column]: of a block and a panel
+
+  explicit CellPanels(const Attention& a)
+      : blocks(static_cast<std::size_t>(a.k->ne[1]) / kPanelColumns),
+        value_panels((static_cast<std::size_t>(a.v->ne[1]) + kPanelColumns - 1) / kPanelColumns),
+        key_size(static_cast<std::size_t>(a.k->ne[0]) * kPanelColumns) {}
+
+  std::size_t key(std::size_t head, std::size_t block) const { return (head * blocks + block) * key_size; }
+  std::size_t value(std::size_t head, std::size_t panel, std::size_t block) const {
+    return ((head * value_panels + panel) * blocks + block) * kValueSize;
+  }
+};
+
+void GraphKernels::pack_cells(const Attention& a, const Mask& mask, ThreadPool& pool) {
+  const CellPanels panels(a);
+  const auto kv_heads = static_cast<std::size_t>(a.k->ne[2]);
+  const auto width = static_cast<std::size_t>(a.k->ne[0]);
+  const auto value_width = static_cast<std::size_t>(a.v->ne[1]);
+  float* keys = space_for(keys_, panels.key(kv_heads, 0));
+  float* values = space_for(values_, panels.value(kv_heads, 0, 0));
+  pool.for_chunks(kv_heads * mask.all.size(), 1, [&](int, std::size_t begin, std::size_t end) {
+    for (std::size_t unit = begin; unit < end; ++unit) {
+      const std::size_t head = unit / mask.all.size();
+      const std::size_t b = mask.all[unit % mask.all.size()];
+      kernels_.pack_panel_f32(at<std::byte>(a.k, b * kPanelColumns, head), a.k->nb[1], kPanelColumns, width,
+                              keys + panels.key(head, b));
+      for (std::size_t p = 0; p < panels.value_panels; ++p) {
+        const std::size_t column = p * kPanelColumns;
+        kernels_.pack_panel_f32(at<std::byte>(a.v, column, head) + b * kPanelColumns * sizeof(float), a.v->nb[1],
+                                std::min(kPanelColumns, value_width - column), kPanelColumns,
+                                values + panels.value(head, p, b));
+      }
+    }
+  });
+}
+
+void GraphKernels::attend_tiles(const Attention& a, const Mask& mask, std::size_t kv_head, std::size_t first_tile,
+                                std::size_t end_tile, Scratch& scratch) {
+  const CellPanels panels(a);
   const auto width = static_cast<std::size_t>(a.k->ne[0]);
   const auto value_width = static_cast<std::size_t>(a.v->ne[1]);
   const auto rows = static_cast<std::size_t>(a.q->ne[1]);
   const auto heads = static_cast<std::size_t>(a.q->ne[2]);
   const std::size_t group = heads / static_cast<std::size_t>(a.k->ne[2]);
-  const std::size_t blocks = static_cast<std::size_t>(a.k->ne[1]) / kPanelColumns;
   const std::size_t tile = kernels_.row_tile;
-  const std::size_t value_panels = (value_width + kPanelColumns - 1) / kPanelColumns;
-
-  // Keys as panels of 32 cells, [width][32]; values as panels of 32 columns, [32 cells][32] per block.
-  const std::size_t key_size = width * kPanelColumns;
-  const std::size_t value_size = kPanelColumns * kPanelColumns;
-  AlignedVector<float> keys(blocks * key_size);
-  AlignedVector<float> values(blocks * value_panels * value_size);
-  std::vector<bool> packed(blocks);
-  const auto pack = [&](std::uint32_t b) {
-    if (packed[b]) return;
-    packed[b] = true;
-    kernels_.pack_panel_f32(at<std::byte>(a.k, b * kPanelColumns, kv_head), a.k->nb[1], kPanelColumns, width,
-                            keys.data() + b * key_size);
-    for (std::size_t p = 0; p < value_panels; ++p) {
-      const std::size_t column = p * kPanelColumns;
-      kernels_.pack_panel_f32(at<std::byte>(a.v, column, kv_head) + b * kPanelColumns * sizeof(float), a.v->nb[1],
-                              std::min(kPanelColumns, value_width - column), kPanelColumns,
-                              values.data() + (p * blocks + b) * value_size);
-    }
-  };
-  const std::size_t most = blocks * kPanelColumns;
-  AlignedVector<float> query(tile * width);
-  AlignedVector<float> scores(tile * most);
-  AlignedVector<float> weights(tile * most);
-  AlignedVector<float> bias(tile * most);
-  AlignedVector<float> result(tile * value_panels * kPanelColumns);
-  std::vector<float> sums(tile);
-  std::vector<const float*> biases(tile);
+  const std::size_t most = panels.blocks * kPanelColumns;
+  float* query = space_for(scratch.query, tile * width);
+  float* scores = space_for(scratch.scores, tile * most);
+  float* weights = space_for(scratch.weights, tile * most);
+  float* bias = space_for(scratch.bias, tile * most);
+  float* result = space_for(scratch.result, tile * panels.value_panels * kPanelColumns);
+  std::vector<float>& sums = scratch.sums;
+  std::vector<const float*>& biases = scratch.biases;
+  sums.resize(tile);
+  biases.resize(tile);
   for (std::size_t t = first_tile; t < end_tile; ++t) {
     const std::vector<std::uint32_t>& visible = mask.visible[t];
-    for (const std::uint32_t b : visible) pack(b);
     const std::size_t begin = t * tile;
     const std::size_t here = std::min(tile, rows - begin);
     const std::size_t count = visible.size() * kPanelColumns;
     for (std::size_t r = 0; r < here; ++r) {
-      biases[r] = bias.data() + r * count;
+      biases[r] = bias + r * count;
       for (std::size_t i = 0; i < visible.size(); ++i) {
-        std::memcpy(bias.data() + r * count + i * kPanelColumns,
-                    at<float>(a.mask, begin + r) + visible[i] * kPanelColumns, kPanelColumns * sizeof(float));
+        std::memcpy(bias + r * count + i * kPanelColumns, at<float>(a.mask, begin + r) + visible[i] * kPanelColumns,
+                    kPanelColumns * sizeof(float));
       }
     }
     for (std::size_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
-      kernels_.pack_rows(at<float>(a.q, begin, head), a.q->nb[1] / sizeof(float), here, width, query.data());
+      kernels_.pack_rows(at<float>(a.q, begin, head), a.q->nb[1] / sizeof(float), here, width, query);
       for (std::size_t i = 0; i < visible.size(); ++i) {
-        kernels_.product(query.data(), here, keys.data() + visible[i] * key_size, kPanelColumns, width,
-                         scores.data() + i * kPanelColumns, count, false);
+        kernels_.product(query, here, keys_.data() + panels.key(kv_head, visible[i]), kPanelColumns, width,
+                         scores + i * kPanelColumns, count, false);
       }
-      kernels_.soft_max(scores.data(), biases.data(), here, count, a.scale, weights.data(), sums.data());
-      const std::size_t stride = value_panels * kPanelColumns;
-      for (std::size_t p = 0; p < value_panels; ++p) {
+      kernels_.soft_max(scores, biases.data(), here, count, a.scale, weights, sums.data());
+      const std::size_t stride = panels.value_panels * kPanelColumns;
+      for (std::size_t p = 0; p < panels.value_panels; ++p) {
         for (std::size_t i = 0; i < visible.size(); ++i) {
-          kernels_.product(weights.data() + i * kPanelColumns * tile, here,
-                           values.data() + (p * blocks + visible[i]) * value_size, kPanelColumns, kPanelColumns,
-                           result.data() + p * kPanelColumns, stride, i > 0);
+          kernels_.product(weights + i * kPanelColumns * tile, here,
+                           values_.data() + panels.value(kv_head, p, visible[i]), kPanelColumns, kPanelColumns,
+                           result + p * kPanelColumns, stride, i > 0);
         }
       }
       for (std::size_t r = 0; r < here; ++r) {

@@ -68,13 +68,14 @@ class GraphKernels {
     /// Do all rows meet the cells that any of them sees?
     bool meets_all() const { return alike && visible.size() > 1; }
   };
-  /// What attention of few rows works in; kept, since a layer's takes some microseconds.
+  /// What a thread's attention works in; kept, since a layer's takes some microseconds when there are few rows.
   struct Scratch {
-    AlignedVector<float> scores, part, result;
+    AlignedVector<float> query, scores, weights, bias, part, result;
     std::vector<const float*> biases;
     std::vector<float> sums;
   };
   struct Attention;
+  struct CellPanels;
 
   bool is_product(const ggml_tensor& node) const;
   /// Do so many rows meet these weights turned over, or as they are stored?
@@ -85,9 +86,11 @@ class GraphKernels {
   void pack_weights(const ggml_tensor& w, std::size_t first, std::size_t count, std::size_t from, std::size_t step,
                     float* panel) const;
   void attend(const Attention& attention, ThreadPool& pool);
-  /// Tiles [first_tile, end_tile) of the heads that share a head of keys.
-  void attend_head(const Attention& attention, const Mask& mask, std::size_t kv_head, std::size_t first_tile,
-                   std::size_t end_tile);
+  /// Turns the keys and values that somebody sees over, into keys_ and values_.
+  void pack_cells(const Attention& attention, const Mask& mask, ThreadPool& pool);
+  /// Tiles [first_tile, end_tile) of the heads that share a head of keys, turned over.
+  void attend_tiles(const Attention& attention, const Mask& mask, std::size_t kv_head, std::size_t first_tile,
+                    std::size_t end_tile, Scratch& scratch);
   void attend_rows(const Attention& attention, const Mask& mask, std::size_t kv_head, Scratch& scratch);
   const Mask& mask_of(const ggml_tensor& mask, std::size_t rows, std::size_t cells, std::size_t tile);
   static void collect_bias(const ggml_tensor& mask, std::size_t rows, Mask& result);
@@ -99,6 +102,7 @@ class GraphKernels {
   AlignedVector<float> packed_;
   const ggml_tensor* packed_rows_ = nullptr;  ///< whose numbers they are
   AlignedVector<std::uint16_t> rounded_;
+  AlignedVector<float> keys_, values_;        ///< of a layer, turned over
   AlignedVector<float> attended_;             ///< [rows][heads][value width]: what attention found, until all is read
   std::map<const ggml_tensor*, Mask> masks_;  ///< layers share their mask
   std::vector<Scratch> scratch_;              ///< one per thread

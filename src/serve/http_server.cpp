@@ -135,7 +135,8 @@ struct HttpServer::Routes {
                                     status == 413 ? "the request is larger than 8 MB"
                                                   : fmt::format("the request was not understood ({})", status)));
     });
-    server.set_logger([this](const httplib::Request& request, const httplib::Response& response) {
+    // Not the logger, which the library calls after the last byte: who has read an answer finds it counted.
+    server.set_post_routing_handler([this](const httplib::Request& request, httplib::Response& response) {
       metrics.answered(endpoint_of(request.path), response.status);
     });
     add_get("/health", [this](httplib::Response& response) { health(response); });

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "core/utf8.h"
 
@@ -68,9 +69,11 @@ std::string summary(const nlohmann::ordered_json& metrics) {
   line("length_controlled_accuracy", "accuracy at equal lengths", 100, " %");
   line("calibration/expected_error", "calibration error", 100, " %");
   line("calibration/expected_error_scaled", "  after temperature scaling", 100, " %");
-  if (metrics.contains("accuracy_by_subset") && metrics.at("accuracy_by_subset").contains("subset")) {
-    text += "  by subset\n";
-    for (const auto& subset : metrics.at("accuracy_by_subset").at("subset")) {
+  for (const auto& [group, title] :
+       {std::pair("subset", "by subset"), std::pair("reward_bench", "RewardBench, as published")}) {
+    if (!metrics.contains("accuracy_by_subset") || !metrics.at("accuracy_by_subset").contains(group)) continue;
+    fmt::format_to(out, "  {}\n", title);
+    for (const auto& subset : metrics.at("accuracy_by_subset").at(group)) {
       const auto& interval = subset.at("accuracy_ci95");
       fmt::format_to(out, "    {:<26} {:8.2f} %  [{:.2f}, {:.2f}]  ({} rows)\n",
                      printable(subset.at("subset").get<std::string>()), 100 * subset.at("accuracy").get<double>(),
