@@ -242,6 +242,34 @@ class Teach(unittest.TestCase):
             server.json("/v1/feedback/next", wrong, status)
         self.assertEqual(server.json("/v1/feedback")["pairs"], 6)
 
+    def test_says_which_lessons_made_it(self):
+        """What a lesson that is taken back changes; the others are asked for in both orders and by themselves."""
+        server = self.begin()
+        asked = {"messages": [{"role": "user", "content": "question"}], "response": "aa, aaa", "than": "ee, eee"}
+        self.assertEqual(server.json("/v1/feedback/influence", asked)["raise"], [])  # nothing is learnt yet
+        lessons = [{"chosen": "aaaa", "rejected": "eeee"}, {"response": "a hen", "rating": 1}, {"chosen": "e", "rejected": "aa"},
+                   {"chosen": "aa a", "rejected": "e ee"}]
+        for i, lesson in enumerate(lessons):
+            server.json("/v1/feedback", {"messages": [{"role": "user", "content": f"question {i}"}], **lesson})
+        found = server.json("/v1/feedback/influence", asked)
+        self.assertEqual(found["lessons"], 4)
+        parts = {row["id"].split("-")[1]: row["influence"] for row in found["raise"] + found["lower"]}
+        self.assertTrue(all(row["influence"] > 0 for row in found["raise"]) and all(row["influence"] < 0 for row in found["lower"]))
+        self.assertEqual([row["influence"] for row in found["raise"]], sorted((row["influence"] for row in found["raise"]), reverse=True))
+        self.assertGreater(parts["1"], 0)  # a rather than e
+        self.assertGreater(parts["4"], 0)
+        self.assertLess(parts["3"], 0)
+        said = next(row for row in found["lower"] if row["id"].startswith("lesson-3-"))
+        self.assertEqual((said["chosen"], said["rejected"], said["prompt"][-1]["content"]), ("e", "aa", "question 2"))
+        turned = server.json("/v1/feedback/influence", {**asked, "response": asked["than"], "than": asked["response"]})
+        self.assertAlmostEqual(turned["log_odds"], -found["log_odds"], places=6)
+        self.assertEqual([row["id"] for row in turned["lower"]], [row["id"] for row in found["raise"]])
+        alone = server.json("/v1/feedback/influence", {**asked, "than": None, "count": 1})
+        self.assertLessEqual(len(alone["raise"]), 1)
+        for wrong in ({"than": asked["response"]}, {"response": ""}, {"response": None}, {"count": 0}, {"messages": []}):
+            server.json("/v1/feedback/influence", {**asked, **wrong}, 400)
+        self.assertEqual(server.json("/v1/feedback")["pairs"], 3)
+
     def test_refuses_what_is_no_lesson(self):
         server = self.begin()
         for fields in [{}, {"chosen": "a"}, {"chosen": "a", "rejected": "a"}, {"response": "a"},

@@ -67,27 +67,29 @@ struct Plain {
     for (std::size_t j = 0; j < w.size(); ++j) z += x(i, j) * w[j];
     return z;
   }
+  std::vector<double> step(std::vector<double> w, const std::set<std::size_t>& without) const {
+    Matrix<double> h(w.size(), w.size());
+    std::vector<double> g(w.size());
+    for (std::size_t j = 0; j < w.size(); ++j) {
+      g[j] = penalty * w[j];
+      h(j, j) = penalty;
+    }
+    for (std::size_t i = 0; i < x.rows(); ++i) {
+      if (without.contains(i)) continue;
+      const double q = 1 / (1 + std::exp(labels[i] * odds(w, i)));
+      for (std::size_t j = 0; j < w.size(); ++j) {
+        g[j] -= labels[i] * q * x(i, j);
+        for (std::size_t k = 0; k < w.size(); ++k) h(j, k) += q * (1 - q) * x(i, j) * x(i, k);
+      }
+    }
+    const auto factor = Cholesky::factor(std::move(h));
+    factor->solve(g);
+    for (std::size_t j = 0; j < w.size(); ++j) w[j] -= g[j];
+    return w;
+  }
   std::vector<double> solve(const std::set<std::size_t>& without) const {
     std::vector<double> w(x.cols());
-    for (int step = 0; step < 60; ++step) {
-      Matrix<double> h(w.size(), w.size());
-      std::vector<double> g(w.size());
-      for (std::size_t j = 0; j < w.size(); ++j) {
-        g[j] = penalty * w[j];
-        h(j, j) = penalty;
-      }
-      for (std::size_t i = 0; i < x.rows(); ++i) {
-        if (without.contains(i)) continue;
-        const double q = 1 / (1 + std::exp(labels[i] * odds(w, i)));
-        for (std::size_t j = 0; j < w.size(); ++j) {
-          g[j] -= labels[i] * q * x(i, j);
-          for (std::size_t k = 0; k < w.size(); ++k) h(j, k) += q * (1 - q) * x(i, j) * x(i, k);
-        }
-      }
-      const auto factor = Cholesky::factor(std::move(h));
-      factor->solve(g);
-      for (std::size_t j = 0; j < w.size(); ++j) w[j] -= g[j];
-    }
+    for (int k = 0; k < 60; ++k) w = step(std::move(w), without);
     return w;
   }
 };
@@ -320,6 +322,63 @@ TEST(NextLesson, OutlookIsThatOfTheWeights) {
     }
     EXPECT_LT(nearest, 1e-5) << has_prior;
   }
+}
+
+/// Against the program solved again without each lesson, and against one Newton step in the weights without it.
+TEST(LessonInfluence, IsWhatARefitWithoutTheLessonChanges) {
+  const TokenHead head = random_head(2);
+  std::vector<double> w0(head.weights.values().begin(), head.weights.values().end());
+  w0.resize(kWidth);
+  for (const bool has_prior : {false, true}) {
+    const std::vector<Lesson> all = lessons_of(41, 6, 9);
+    const std::vector<Lesson> lessons(all.begin(), all.begin() + 40);
+    const std::vector<float>& asked = all.back().sums;
+    TokenLearner learner(random_basis(1), has_prior ? &head : nullptr, 0.4);
+    for (const Lesson& lesson : lessons) learner.add(lesson);
+    EXPECT_EQ(test::error_code_of([&] { learner.influence(asked); }), ErrorCode::BadUsage) << "nothing is solved yet";
+    const double penalty = learner.learn().penalty;
+    const LessonInfluence found = learner.influence(asked);
+    EXPECT_NEAR(found.log_odds, learner.outlook(std::span(&asked, 1))[0].mean, 1e-9);
+    ASSERT_EQ(found.parts.size(), lessons.size());
+    double nearest_step = 1e9;
+    double nearest_refit = 1e9;
+    for (const double bias_length : {1.0, 4.0}) {  // whichever was chosen
+      const Plain plain = plain_of(lessons, bias_length, penalty, has_prior ? w0 : std::vector<double>());
+      const std::vector<double> w = plain.solve({});
+      std::vector<double> x(w.size());
+      double foretold = 0;
+      double own = 0;
+      for (std::size_t j = 0; j < kWidth; ++j) {
+        x[j] = static_cast<double>(asked[j]) * plain.x(0, j) / static_cast<double>(lessons[0].sums[j]);
+        foretold += static_cast<double>(asked[j]) * w0[j];
+        own += static_cast<double>(lessons[0].sums[j]) * w0[j];
+      }
+      if (has_prior) x[kWidth] = foretold / own * plain.offsets[0];
+      double worst_step = 0;
+      double worst_refit = 0;
+      double largest = 0;
+      for (std::size_t i = 0; i < lessons.size(); ++i) {
+        const std::vector<double> refitted = plain.solve({i});
+        const std::vector<double> stepped = plain.step(w, {i});
+        double refit = 0;
+        double step = 0;
+        for (std::size_t j = 0; j < w.size(); ++j) {
+          refit += x[j] * (w[j] - refitted[j]);
+          step += x[j] * (w[j] - stepped[j]);
+        }
+        largest = std::max(largest, std::abs(refit));
+        worst_step = std::max(worst_step, std::abs(found.parts[i] - step));
+        worst_refit = std::max(worst_refit, std::abs(found.parts[i] - refit));
+      }
+      nearest_step = std::min(nearest_step, worst_step / largest);
+      nearest_refit = std::min(nearest_refit, worst_refit / largest);
+    }
+    EXPECT_LT(nearest_step, 1e-5) << has_prior;
+    EXPECT_LT(nearest_refit, 0.2) << has_prior;  // 40 lessons that contradict each other: 0.14
+  }
+  TokenLearner fresh(random_basis(1), nullptr, 0.4);
+  fresh.learn();
+  EXPECT_TRUE(fresh.influence(lessons_of(1, 0, 1)[0].sums).parts.empty());
 }
 
 /// Shares of unseen pairs that are foreseen after each lesson, over many tastes.

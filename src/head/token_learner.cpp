@@ -65,6 +65,21 @@ struct TokenLearner::Solution {
   std::vector<double> foreseen;  ///< log-odds without the lesson and the others of its prompt
 };
 
+/// The last solution, as new sums see it.
+struct TokenLearner::Posterior {
+  double penalty = 1;
+  Scales scales;
+  double mean = 1;  ///< square of a lesson with its columns scaled
+  double size = 0;  ///< of what the prior says of lessons
+  std::vector<double> offsets, root;
+  std::optional<Cholesky> factor;  ///< none without lessons
+
+  double offset(double foretold) const { return size > 0 ? foretold / size : 0; }
+  double product(const Products& both, double offset, double other) const {
+    return (scales.in_context * both.in_context + scales.bias * both.bias) / mean + offset * other;
+  }
+};
+
 TokenLearner::TokenLearner(TokenBasis basis, const TokenHead* prior, double strength)
     : basis_(std::move(basis)), strength_(strength) {
   if (prior == nullptr) return;
@@ -363,50 +378,79 @@ Learned TokenLearner::learn() {
   return learned;
 }
 
-std::vector<Outlook> TokenLearner::outlook(std::span<const std::vector<float>> sums) const {
-  const std::size_t n = lessons_.size();
-  if (alpha_.size() != n) throw Error(ErrorCode::BadUsage, "lessons have changed since the last solution");
+/// New sums, checked, as lessons of a learner of their own.
+TokenLearner TokenLearner::asking(std::span<const std::vector<float>> sums) const {
+  if (alpha_.size() != lessons_.size()) {
+    throw Error(ErrorCode::BadUsage, "lessons have changed since the last solution");
+  }
   TokenLearner asked(basis_, nullptr, strength_);
   asked.prior_ = prior_;
   for (const std::vector<float>& one : sums) asked.add({one, 1, {}});
-  // What lengths are measured by.
-  const TokenLearner& known = n > 0 ? *this : asked;
-  const double bias_length = n > 0 ? kBiasLengths[chosen_->bias_length] : kBiasLengths[0];
-  const double penalty = n > 0 ? penalty_at(chosen_->penalty) : 1;
-  const Scales scales = known.scales_of(bias_length);
-  const double mean = known.mean_square(scales);
-  const double size = root_mean_square(known.foretold_);
-  const auto scaled = [&](double in_context, double bias, double offset, double other) {
-    return (scales.in_context * in_context + scales.bias * bias) / mean + offset * other;
-  };
-  const std::vector<double> offsets = n > 0 ? prior_offsets() : std::vector<double>();
-  std::vector<double> root(n);
-  std::optional<Cholesky> factor;
-  if (n > 0) {
-    const Matrix<double> products = kernel(bias_length);
-    for (std::size_t i = 0; i < n; ++i) {
-      root[i] = root_curvature(lessons_[i].label, offsets[i] + dot(products.row(i), std::span<const double>(alpha_)));
-    }
-    factor = factored_system(products, root, penalty);
+  return asked;
+}
+
+/// @param asked  by whose sums lengths are measured where there are no lessons
+TokenLearner::Posterior TokenLearner::posterior(const TokenLearner& asked) const {
+  const std::size_t n = lessons_.size();
+  const TokenLearner& measured = n > 0 ? *this : asked;
+  const double bias_length = kBiasLengths[n > 0 ? chosen_->bias_length : 0];
+  Posterior known;
+  known.scales = measured.scales_of(bias_length);
+  known.mean = measured.mean_square(known.scales);
+  known.size = root_mean_square(measured.foretold_);
+  if (n == 0) return known;
+  known.penalty = penalty_at(chosen_->penalty);
+  known.offsets = prior_offsets();
+  const Matrix<double> products = kernel(bias_length);
+  for (std::size_t i = 0; i < n; ++i) {
+    const double z = known.offsets[i] + dot(products.row(i), std::span<const double>(alpha_));
+    known.root.push_back(root_curvature(lessons_[i].label, z));
   }
+  known.factor = factored_system(products, known.root, known.penalty);
+  return known;
+}
+
+std::vector<Outlook> TokenLearner::outlook(std::span<const std::vector<float>> sums) const {
+  const std::size_t n = lessons_.size();
+  const TokenLearner asked = asking(sums);
+  const Posterior known = posterior(asked);
   std::vector<Outlook> outlooks;
   for (std::size_t a = 0; a < sums.size(); ++a) {
-    const double offset = size > 0 ? asked.foretold_[a] / size : 0;
-    Outlook outlook{offset, scaled(asked.in_context_[a][a], asked.bias_[a][a], offset, offset)};
+    const double offset = known.offset(asked.foretold_[a]);
+    Outlook outlook{offset, known.product({asked.in_context_[a][a], asked.bias_[a][a]}, offset, offset)};
     std::vector<double> weighted(n);
     for (std::size_t i = 0; i < n; ++i) {
-      const Products both = this->products(sums[a], lessons_[i].sums);
-      const double product = scaled(both.in_context, both.bias, offset, offsets[i]);
+      const double product = known.product(products(sums[a], lessons_[i].sums), offset, known.offsets[i]);
       outlook.mean += product * alpha_[i];
-      weighted[i] = root[i] * product;
+      weighted[i] = known.root[i] * product;
     }
     std::vector<double> solved = weighted;
-    if (factor) factor->solve(solved);
-    const double explained = dot(std::span<const double>(weighted), std::span<const double>(solved)) / penalty;
-    outlook.variance = std::max(0.0, outlook.variance - explained) / penalty;
+    if (known.factor) known.factor->solve(solved);
+    const double explained = dot(std::span<const double>(weighted), std::span<const double>(solved)) / known.penalty;
+    outlook.variance = std::max(0.0, outlook.variance - explained) / known.penalty;
     outlooks.push_back(outlook);
   }
   return outlooks;
+}
+
+LessonInfluence TokenLearner::influence(const std::vector<float>& sums) const {
+  const std::size_t n = lessons_.size();
+  const TokenLearner asked = asking(std::span(&sums, 1));
+  const Posterior known = posterior(asked);
+  const double offset = known.offset(asked.foretold_[0]);
+  LessonInfluence influence{offset, std::vector<double>(n)};
+  if (n == 0) return influence;
+  std::vector<double>& parts = influence.parts;
+  for (std::size_t i = 0; i < n; ++i) {
+    const double product = known.product(products(sums, lessons_[i].sums), offset, known.offsets[i]);
+    influence.log_odds += product * alpha_[i];
+    parts[i] = known.root[i] * product;
+  }
+  // A = C^1/2 B^-1 C^1/2 / lambda, B the factored system.
+  known.factor->solve(parts);
+  const Matrix<double> inverse = known.factor->inverse();
+  for (std::size_t i = 0; i < n; ++i) parts[i] *= alpha_[i] / (known.root[i] * inverse(i, i));
+  return influence;
 }
 
 /// How well the lessons are foreseen by those of other prompts.

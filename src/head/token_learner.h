@@ -35,6 +35,12 @@ struct Learned {
   std::vector<std::int64_t> prompts;  ///< lessons of the same number are of the same prompt
 };
 
+/// What lessons have to do with what is foreseen of a new one (docs/math.md, Influence of lessons).
+struct LessonInfluence {
+  double log_odds = 0;        ///< by all lessons
+  std::vector<double> parts;  ///< of each lesson: the log-odds less those without it; they do not add up
+};
+
 /// A token head that learns lesson by lesson (docs/math.md, Lessons): ridge logistic regression of the lessons' sums,
 ///   min sum_i log(1 + exp(-y_i (a w0 + w)'x_i)) + lambda/2 (||w||^2 + (a - 1)^2),
 /// w0 the head that it begins with, at a size that gives a lesson log-odds of one. It is solved in the lessons'
@@ -67,8 +73,17 @@ class TokenLearner {
   /// @throws Error{BadInput} as add(), Error{BadUsage} when lessons were added or taken back since learn()
   std::vector<Outlook> outlook(std::span<const std::vector<float>> sums) const;
 
+  /// Which lessons make the log-odds of a new one: each is left out by one Newton step from the solution, in which its
+  /// own curvature is left out exactly. With k the products of the new one x with the lessons and A = (K + lambda
+  /// C^-1)^-1,
+  ///   part_i = (A k)_i alpha_i / A_ii.
+  /// Penalty and scales are kept.
+  /// @throws as outlook()
+  LessonInfluence influence(const std::vector<float>& sums) const;
+
  private:
   struct Solution;
+  struct Posterior;
   /// Squares of what the two kinds of sums are multiplied with.
   struct Scales {
     double in_context = 0;
@@ -87,6 +102,8 @@ class TokenLearner {
     double bias = 0;
   };
   Products products(std::span<const float> one, std::span<const float> other) const;
+  TokenLearner asking(std::span<const std::vector<float>> sums) const;
+  Posterior posterior(const TokenLearner& asked) const;
   Scales scales_of(double bias_length) const;
   std::vector<double> prior_offsets() const;
   Matrix<double> kernel(double bias_length) const;

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "data/writer.h"
 #include "serve/operations.h"
 #include "serve/request_error.h"
 #include "serve/request_parser.h"
@@ -110,6 +111,32 @@ nlohmann::ordered_json next_json(Teacher& teacher, const nlohmann::json& body, c
           {"information_bits", pair.information_bits},
           {"log_odds", {{"mean", pair.outlook.mean}, {"deviation", std::sqrt(pair.outlook.variance)}}},
           {"considered", pair.considered}};
+}
+
+nlohmann::ordered_json influence_json(Teacher& teacher, const nlohmann::json& body, const Watch& watch) {
+  constexpr std::size_t kShown = 5;
+  check_queue(teacher);
+  const Prompt prompt{messages_of(body["messages"], "messages"), ""};
+  const std::string response = checked(body["response"].get<std::string>(), "response");
+  std::string than;
+  if (const nlohmann::json* other = field(body, "than")) than = checked(other->get<std::string>(), "than");
+  const nlohmann::json* count = field(body, "count");
+  const ReplyInfluences found =
+      teacher.influences(prompt, response, than.empty() ? nullptr : &than,
+                         count != nullptr ? count->get<std::size_t>() : kShown, while_there(watch));
+  const auto rows_of = [](const std::vector<LessonPart>& parts) {
+    nlohmann::ordered_json rows = nlohmann::ordered_json::array();
+    for (const LessonPart& part : parts) {
+      rows.push_back(nlohmann::ordered_json::parse(to_json_line(part.record)));
+      rows.back()["influence"] = part.influence;
+    }
+    return rows;
+  };
+  return {{"object", "feedback.influence"},
+          {"log_odds", found.log_odds},
+          {"lessons", found.lessons},
+          {"raise", rows_of(found.raise)},
+          {"lower", rows_of(found.lower)}};
 }
 
 }  // namespace coala

@@ -23,4 +23,7 @@ nlohmann::ordered_json take_back(Teacher& teacher, const std::string& id, const 
 /// throws
 nlohmann::ordered_json next_json(Teacher& teacher, const nlohmann::json& body, const Watch& watch);
 
+/// Which lessons speak for the reply in a body of /v1/feedback/influence. @throws RequestError; what the teacher throws
+nlohmann::ordered_json influence_json(Teacher& teacher, const nlohmann::json& body, const Watch& watch);
+
 }  // namespace coala

@@ -292,6 +292,7 @@ struct HttpServer::Routes {
       if (operation.path == "/detokenize") return detokenize_json(model, body.json);
       if (operation.path == "/v1/feedback") return take_feedback(teacher(), body.json, watch);
       if (operation.path == "/v1/feedback/next") return next_json(teacher(), body.json, watch);
+      if (operation.path == "/v1/feedback/influence") return influence_json(teacher(), body.json, watch);
       return rewards.answer(operation.path, body.json, watch);
     });
     if (!warnings.empty() && json.is_object()) json["warnings"] = warnings;

@@ -6,7 +6,9 @@
 #include <array>
 #include <chrono>
 #include <cmath>
+#include <functional>
 #include <map>
+#include <ranges>
 #include <set>
 #include <thread>
 #include <utility>
@@ -380,6 +382,35 @@ NextPair Teacher::next_pair(std::span<const Choices> choices, const StillWanted&
     if (newer ? is_new[i] : pairs[i].information_bits > pairs[best].information_bits) best = i;
   }
   return pairs[best];
+}
+
+ReplyInfluences Teacher::influences(const Prompt& prompt, const std::string& response, const std::string* than,
+                                    std::size_t count, const StillWanted& still_wanted) {
+  if (than != nullptr && *than == response) {
+    throw Error(ErrorCode::BadInput, "the two replies are the same", "compare two that differ");
+  }
+  const Waiter waiter(waiting_);
+  const std::unique_lock lock = turn(still_wanted);
+  State& state = *state_;
+  std::vector<std::string_view> texts{response};
+  if (than != nullptr) texts.emplace_back(*than);
+  FeatureCounts counts;
+  const LessonInfluence found =
+      state.learner->influence(state.evaluate(state.extractor->encode(prompt, texts, counts)));
+  ReplyInfluences result{found.log_odds, found.parts.size(), {}, {}};
+  std::vector<LessonPart> parts;
+  const std::vector<const Record*> records = in_order(state.pairs, state.ratings);
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    if (state.said[i].is_learnt) parts.push_back({*records[i], found.parts[parts.size()]});
+  }
+  std::ranges::stable_sort(parts, std::greater(), &LessonPart::influence);
+  for (const LessonPart& part : parts) {
+    if (part.influence > 0 && result.raise.size() < count) result.raise.push_back(part);
+  }
+  for (const LessonPart& part : std::views::reverse(parts)) {
+    if (part.influence < 0 && result.lower.size() < count) result.lower.push_back(part);
+  }
+  return result;
 }
 
 /// Solves the program again; what is written from now on is written with the new head.

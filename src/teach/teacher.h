@@ -66,6 +66,19 @@ struct NextPair {
   std::size_t considered = 0;  ///< pairs that it was chosen from
 };
 
+/// A lesson, and its part in what the lessons foresee of a reply.
+struct LessonPart {
+  Record record;
+  double influence = 0;  ///< the log-odds less those without the lesson
+};
+
+/// Which lessons speak for a reply, or for one rather than another.
+struct ReplyInfluences {
+  double log_odds = 0;  ///< by all lessons, and the prior
+  std::size_t lessons = 0;
+  std::vector<LessonPart> raise, lower;  ///< the most first
+};
+
 /// Learns a token head from preferences as they are given: one at a time, kept on the disk before anything is made of
 /// it, the convex program solved again from where it stood. From any thread; lessons wait for each other, and writing
 /// waits for none.
@@ -95,6 +108,12 @@ class Teacher {
   /// that was compared already only where there is no other.
   /// @throws Error{BadInput} when no two replies differ; what still_wanted throws
   NextPair next_pair(std::span<const Choices> choices, const StillWanted& still_wanted = {});
+  /// Which lessons make what is foreseen of a reply, see TokenLearner::influence().
+  /// @param than   the reply that it is compared with; null: none, it is looked at by itself
+  /// @param count  of the lessons that raise the log-odds and of those that lower them, at most
+  /// @throws Error{BadInput} for replies that are alike; what still_wanted throws
+  ReplyInfluences influences(const Prompt& prompt, const std::string& response, const std::string* than,
+                             std::size_t count, const StillWanted& still_wanted = {});
   /// Lessons that are being learnt or wait.
   int waiting() const { return waiting_; }
 

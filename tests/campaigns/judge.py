@@ -2,7 +2,7 @@
 """`coala judge` before a scripted endpoint. "kills": ended by SIGKILL at random moments, nothing that the transcript has is asked
 again, and the end is what it is without kills. "biases": in simulations with planted biases (place, length, noise, refusals,
 malformed and cut answers, 429 and 5xx) the intervals hold the planted values as often as they say.
-Usage: judge.py BINARY kills|biases COUNT [SEED]"""
+Usage: judge.py BINARY kills|biases COUNT [SEED [PAIRS]]"""
 
 import json
 import math
@@ -19,7 +19,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from scripted_endpoint import KEY, Endpoint  # noqa: E402
 
 BINARY, WHAT, COUNT = os.path.abspath(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-SEED = int(sys.argv[4]) if len(sys.argv) > 4 else 1
+SEED, PAIRS = (int(sys.argv[k]) if len(sys.argv) > k else standard for k, standard in ((4, 1), (5, 250)))
 ENVIRONMENT = os.environ | {"COALA_JUDGE_KEY": KEY}
 SERVER = Endpoint()
 
@@ -76,7 +76,7 @@ def kills(folder):
 def biases(folder):
     """A judge who prefers the new reply with probability sigmoid(quality + slope tanh(length difference / its root mean
     square)) and, one time in five, the one in front."""
-    pairs, front, quality, slope, deviation = 250, 0.2, 0.4, 1.0, 30
+    front, quality, slope, deviation = 0.2, 0.4, 1.0, 30
     draw = random.Random(SEED)
     sigmoid = lambda z: 1 / (1 + math.exp(-z))  # noqa: E731
     prefers = lambda longer: sigmoid(quality + slope * math.tanh(longer / deviation))  # noqa: E731
@@ -91,7 +91,7 @@ def biases(folder):
     held = dict.fromkeys(truths, 0)
     left_out = 0
     for k in range(COUNT):
-        lengths = [[max(5, round(200 + draw.gauss(0, deviation))), 200] for _ in range(pairs)]
+        lengths = [[max(5, round(200 + draw.gauss(0, deviation))), 200] for _ in range(PAIRS)]
         write(folder, lengths)
 
         def run(**more):
@@ -109,7 +109,7 @@ def biases(folder):
         spread = 3.3 * math.sqrt(0.95 * 0.05 / COUNT)
         bad += abs(count / COUNT - 0.95) > spread
         print(f"{name:<18} {100 * count / COUNT:5.1f} % of {COUNT} intervals hold {truths[name]:.3f}")
-    print(f"{left_out / COUNT:.1f} of {pairs} pairs without a verdict")
+    print(f"{left_out / COUNT:.1f} of {PAIRS} pairs without a verdict")
     return 1 if bad else 0
 
 

@@ -3,6 +3,7 @@
 import { ApiError, ask, stream } from "./api.js";
 import { byId, complain, make, number, say, thumb } from "./dom.js";
 import { modelName, scales } from "./heads.js";
+import { reasonsFor } from "./reasons.js";
 import { canScore, scoreAlong } from "./score.js";
 import { teach, teaches } from "./teach.js";
 
@@ -207,7 +208,8 @@ function offer(turn) {
       reply.actions.append(...alternatives([["Good", 1, "up"], ["Bad", -1, "down"]].map(([name, rating, way]) => ({
         content: [make("span", { class: way }, thumb()), name],
         lesson: () => ({ messages: turn.messages, response: reply.text, rating }),
-      }))), make("button", { type: "button", on: { click: () => edit(turn, reply) } }, "Edit"));
+      }))), make("button", { type: "button", on: { click: () => edit(turn, reply) } }, "Edit"),
+        reasonsButton(turn, reply, differ ? replies.find((one) => one !== reply) : null));
     }
     if (canScore()) {
       reply.actions.append(once(["Score along"], (button) => showScore(turn, reply, button)));
@@ -226,6 +228,32 @@ async function showScore(turn, reply, button) {
   button.release();
   button.setAttribute("aria-pressed", "true");
   say("");
+}
+
+/** A button that shows the lessons that speak for a reply below it, and takes them away. */
+function reasonsButton(turn, reply, other) {
+  let shown = null;
+  let looking = false;
+  return make("button", { type: "button", "aria-expanded": "false", on: { click: async ({ currentTarget: button }) => {
+    if (looking) return;
+    complain("");
+    if (shown) {
+      shown.remove();
+      shown = null;
+    } else {
+      looking = true;
+      say("Looking at the lessons …");
+      try {
+        shown = await reasonsFor(turn.messages, reply, other);
+        reply.actions.after(shown);
+      } catch (error) {
+        complain(error.message);
+      }
+      say("");
+      looking = false;
+    }
+    button.setAttribute("aria-expanded", String(shown !== null));
+  } } }, "Why?");
 }
 
 /** Whether there was one. */
