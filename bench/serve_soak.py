@@ -39,7 +39,9 @@ class Server:
     def __init__(self, options):
         self.process = subprocess.Popen([options.coala, "serve", "--model", options.model, "--port", "0", "--parallel",
                                          str(options.parallel), "--threads", str(options.threads)], text=True,
-                                        stderr=subprocess.PIPE)
+                                        stderr=subprocess.PIPE,
+                                        # Of a shell's background job Ctrl-C is ignored, and what it starts inherits that.
+                                        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
         for line in self.process.stderr:
             found = re.search(r"http://127\.0\.0\.1:(\d+)/v1", line)
             if found:

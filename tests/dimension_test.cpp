@@ -13,6 +13,7 @@
 #include "head/fit.h"
 #include "head/head.h"
 #include "head/linear_fit.h"
+#include "head/linear_selection.h"
 #include "linalg/blas.h"
 #include "linalg/factorisation.h"
 #include "solver/certificate.h"

@@ -160,6 +160,20 @@ class AttentionGraph {
   ggml_cgraph* graph_;
 };
 
+void expect_right(AttentionGraph& attention, const Shape& shape, GraphKernels& kernels, ThreadPool& pool,
+                  const std::string& where) {
+  const std::vector<double> expected = attention.expected();
+  kernels.begin_graph(Precision::F32, false);
+  ASSERT_GT(kernels.match(attention.tail()), 1) << where;
+  kernels.run(attention.tail(), pool);
+  const std::vector<float> result = attention.result();
+  // Sums of `width` and `cells` terms of size about one, in single precision.
+  const double unit = 0x1p-24 * static_cast<double>(shape.width + shape.cells);
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    ASSERT_NEAR(result[i], expected[i], 4 * unit) << where << ", number " << i << ", threads " << pool.size();
+  }
+}
+
 class Attention : public testing::TestWithParam<Shape> {};
 
 TEST_P(Attention, MayOverwriteWhatItReads) {
@@ -168,18 +182,9 @@ TEST_P(Attention, MayOverwriteWhatItReads) {
   std::uint64_t seed = 1;
   const auto check = [&](const std::string& where, const ggml_tensor* over, std::ptrdiff_t shift, int threads) {
     attention.place(seed++, over, shift);
-    const std::vector<double> expected = attention.expected();
     GraphKernels kernels(*dense_kernels());
     ThreadPool pool(threads);
-    kernels.begin_graph(Precision::F32, false);
-    ASSERT_GT(kernels.match(attention.tail()), 1) << where;
-    kernels.run(attention.tail(), pool);
-    const std::vector<float> result = attention.result();
-    // Sums of `width` and `cells` terms of size about one, in single precision.
-    const double unit = 0x1p-24 * static_cast<double>(GetParam().width + GetParam().cells);
-    for (std::size_t i = 0; i < expected.size(); ++i) {
-      ASSERT_NEAR(result[i], expected[i], 4 * unit) << where << ", number " << i << ", threads " << threads;
-    }
+    expect_right(attention, GetParam(), kernels, pool, where);
   };
   for (const int threads : {1, 3}) {
     check("apart", nullptr, 0, threads);
@@ -204,6 +209,22 @@ INSTANTIATE_TEST_SUITE_P(Shapes, Attention,
                            return "Width" + std::to_string(s.width) + "Heads" + std::to_string(s.heads) + "Of" +
                                   std::to_string(s.kv_heads) + "Rows" + std::to_string(s.rows);
                          });
+
+/// What is kept between graphs is space alone: large, small and few rows in turn, each with numbers of its own.
+TEST(Attention, KeepsNothingOfTheGraphBefore) {
+  if (dense_kernels() == nullptr) GTEST_SKIP() << "the CPU has none of our kernels";
+  for (const int threads : {1, 3}) {
+    GraphKernels kernels(*dense_kernels());
+    ThreadPool pool(threads);
+    std::uint64_t seed = 100;
+    for (const Shape& shape : {Shape{256, 4, 1, 130, 160}, Shape{64, 9, 3, 40, 96}, Shape{256, 4, 1, 3, 64},
+                               Shape{32, 2, 2, 1, 32}, Shape{80, 4, 4, 16, 128}, Shape{256, 4, 1, 130, 160}}) {
+      AttentionGraph attention(shape);
+      attention.place(seed++, nullptr, 0);
+      expect_right(attention, shape, kernels, pool, "graph " + std::to_string(seed));
+    }
+  }
+}
 
 /// What is left out must be nobody else's: here the weights are read once more, or are an output.
 TEST(Attention, IsNotTakenWhereItsInsidesAreWanted) {

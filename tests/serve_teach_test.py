@@ -62,6 +62,10 @@ class Kinds(unittest.TestCase):
             for kind, whole, streamed in threads.map(asked, kinds):
                 self.assertEqual(whole, expected[kind], kind)
                 self.assertEqual(streamed, expected[kind], kind)
+        for kind, scale in (("token", 0.7), ("bias", 0.7), ("branch", 0.7), ("branch", 0)):
+            arguments, fields = kinds[kind]
+            self.assertEqual(text_of(self.server.chat(guidance=kind, guidance_scale=scale, **fields)),
+                             self.written("--guidance", *arguments, "--guidance-scale", str(scale)), (kind, scale))
 
     def test_refuses_what_does_not_go_together(self):
         for fields, param in [({"guidance": "branch", "num_candidates": 99}, "num_candidates"),

@@ -144,7 +144,8 @@ class Trial {
     if (wins.ci95.is_known()) json["win_rate_ci95"] = {wins.ci95.low, wins.ci95.high};
     json["ties"] = wins.ties;
     json["length_controlled_win_rate"] = wins.length_controlled;
-    json["length_controlled_win_rate_ci95"] = {wins.length_controlled_ci95.low, wins.length_controlled_ci95.high};
+    const Interval& controlled = wins.length_controlled_ci95;
+    if (controlled.is_known()) json["length_controlled_win_rate_ci95"] = {controlled.low, controlled.high};
     json["perplexity_ratio"] = texts.perplexity / unguided->perplexity;
     return json;
   }

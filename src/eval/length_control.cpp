@@ -21,6 +21,12 @@ struct Symmetric {
     ab += weight * a * b;
     bb += weight * b * b;
   }
+  Symmetric& operator+=(const Symmetric& other) {
+    aa += other.aa;
+    ab += other.ab;
+    bb += other.bb;
+    return *this;
+  }
   Symmetric operator-(const Symmetric& other) const { return {aa - other.aa, ab - other.ab, bb - other.bb}; }
   /// x with (this) x = y.
   std::array<double, 2> solve(std::array<double, 2> y) const {
@@ -58,11 +64,10 @@ LengthControlled length_controlled_accuracy(std::span<const double> right, std::
   // outcome is the same everywhere, and the ridge keeps b.
   double a = 0;
   double b = 0;
-  Symmetric curvature;
-  constexpr int kMostSteps = 50;
+  constexpr int kMostSteps = 200;
   for (int step = 0; step < kMostSteps; ++step) {
     const double base = sigmoid(a);
-    curvature = {base * (1 - base), 0, kRidge};
+    Symmetric curvature{base * (1 - base), 0, kRidge};
     double gradient_a = base - 0.5;
     double gradient_b = kRidge * b;
     for (std::size_t i = 0; i < n; ++i) {
@@ -73,9 +78,11 @@ LengthControlled length_controlled_accuracy(std::span<const double> right, std::
     }
     auto [change_a, change_b] = curvature.solve({gradient_a, gradient_b});
     const double largest = std::max(std::abs(change_a), std::abs(change_b));
-    if (largest > 1) {  // far from the solution a whole step may overshoot
-      change_a /= largest;
-      change_b /= largest;
+    // Far from the solution a whole step may overshoot; where the length decides all it is far away.
+    const double most = 1 + 0.1 * std::max(std::abs(a), std::abs(b));
+    if (largest > most) {
+      change_a *= most / largest;
+      change_b *= most / largest;
     }
     a -= change_a;
     b -= change_b;
@@ -94,6 +101,9 @@ LengthControlled length_controlled_accuracy(std::span<const double> right, std::
     share.curvature.add(weight[i] * p * (1 - p), 1, x[i]);
   }
   const double base = sigmoid(a);
+  if (shares.size() < 2) return {base, kNoInterval, b, kNoInterval};
+  Symmetric curvature{base * (1 - base), 0, kRidge};
+  for (const auto& [prompt, share] : shares) curvature += share.curvature;
   const double count = static_cast<double>(shares.size());
   // The two half rows are no prompt, but what they hold a back by is not known either.
   const std::array<double, 2> held = curvature.solve({0.5 * std::hypot(base, 1 - base), 0});

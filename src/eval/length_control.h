@@ -9,7 +9,7 @@ namespace coala {
 
 struct LengthControlled {
   double accuracy = 0;  ///< predicted at equal lengths
-  Interval ci95;        ///< by the logit's; variance of the jackknife over prompts
+  Interval ci95;        ///< by the logit's; variance of the jackknife over prompts, none of one prompt
   double slope = 0;     ///< of the logit of being right; positive: right where the longer answer is preferred
   Interval slope_ci95;  ///< variance of the jackknife over prompts
 };

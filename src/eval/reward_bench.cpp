@@ -55,15 +55,19 @@ struct Score {
   double squared_weights = 0;            ///< of the rows
 };
 
-/// Wilson's, with as many rows of equal weight as would have this variance; where no row differs from its subset's
-/// mean, as many as have these weights.
+/// Wilson's, with as many independent rows of equal weight as would have this variance, and no more than have these
+/// weights.
 void set_interval(Score& score) {
   const auto prompts = static_cast<double>(score.moves.size());
-  double variance = 0;
-  for (const auto& [prompt, move] : score.moves) variance += move * move;
-  if (prompts > 1) variance *= prompts / (prompts - 1);
   const double p = score.shown.accuracy;
-  const double rows = variance > 0 ? p * (1 - p) / variance : 1 / score.squared_weights;
+  if (prompts < 2) {  // says nothing of others
+    score.shown.ci95 = {0, 1};
+    return;
+  }
+  double variance = 0;
+  for (const auto& [prompt, move] : score.moves) variance += move * move * prompts / (prompts - 1);
+  const double most = 1 / score.squared_weights;
+  const double rows = p * (1 - p) < most * variance ? p * (1 - p) / variance : most;
   score.shown.ci95 = wilson_interval(p * rows, rows);
 }
 
@@ -81,14 +85,16 @@ Score score_of(const Section& section, const std::map<std::string_view, std::vec
     if (found == rows_of.end()) continue;
     const std::vector<std::size_t>& rows = found->second;
     const double weight = part.weight / all / static_cast<double>(rows.size());
-    double mean = 0;
-    for (const std::size_t row : rows) mean += right[row] / static_cast<double>(rows.size());
+    double sum = 0;
+    for (const std::size_t row : rows) sum += right[row];
+    const double mean = sum / static_cast<double>(rows.size());  // 1 where all are right, to the bit
     for (const std::size_t row : rows) result.moves[prompts[row]] += weight * (right[row] - mean);
     result.squared_weights += weight * weight * static_cast<double>(rows.size());
     result.shown.accuracy += part.weight / all * mean;
     result.shown.rows += rows.size();
     ++result.shown.parts;
   }
+  result.shown.accuracy = std::min(1.0, result.shown.accuracy);  // of rounded weights
   set_interval(result);
   return result;
 }

@@ -2,7 +2,8 @@
 
 #include <optional>
 
-#include "head/selection.h"
+#include "head/held_out.h"
+#include "head/selection_cost.h"
 #include "head/training_rows.h"
 #include "solver/moment_spectrum.h"
 

@@ -12,10 +12,13 @@
 #include "core/interrupt.h"
 #include "core/progress.h"
 #include "head/cronos_fit.h"
+#include "head/gated_folds.h"
+#include "head/gated_refinement.h"
+#include "head/gated_selection.h"
 #include "head/length_control.h"
 #include "head/linear_fit.h"
 #include "head/relu_fit.h"
-#include "head/selection.h"
+#include "head/selection_cost.h"
 #include "solver/gates.h"
 
 namespace coala {

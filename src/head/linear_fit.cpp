@@ -1,6 +1,7 @@
 #include "head/linear_fit.h"
 
 #include "core/progress.h"
+#include "head/linear_selection.h"
 
 namespace coala {
 namespace {
@@ -9,16 +10,6 @@ constexpr double kSelectionShare = 0.7;       ///< of the time, for the fits on 
 constexpr std::size_t kPreconditioner = 128;  ///< directions of a preconditioner for many columns
 
 }  // namespace
-
-Matrix<float> mean_of_folds(const std::vector<Matrix<float>>& weights) {
-  Matrix<float> mean(weights.front().rows(), weights.front().cols());
-  for (const Matrix<float>& w : weights) {
-    for (std::size_t k = 0; k < mean.values().size(); ++k) {
-      mean.values()[k] += w.values()[k] / static_cast<float>(weights.size());
-    }
-  }
-  return mean;
-}
 
 LinearFit fit_linear(const TrainingRows& rows, const Look* look, int folds, SelectionRule rule,
                      const Deadline& deadline, ThreadPool& pool, SelectionCost& cost) {

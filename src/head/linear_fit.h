@@ -3,8 +3,11 @@
 #include <optional>
 #include <vector>
 
+#include "core/deadline.h"
 #include "head/first_look.h"
-#include "head/selection.h"
+#include "head/held_out.h"
+#include "head/selection_cost.h"
+#include "solver/moment_spectrum.h"
 
 namespace coala {
 
@@ -22,8 +25,5 @@ struct LinearFit {
 /// fits all rows.
 LinearFit fit_linear(const TrainingRows& rows, const Look* look, int folds, SelectionRule rule,
                      const Deadline& deadline, ThreadPool& pool, SelectionCost& cost);
-
-/// The mean of the folds' weights: a start a few iterations away from the solution on all rows.
-Matrix<float> mean_of_folds(const std::vector<Matrix<float>>& weights);
 
 }  // namespace coala

@@ -1,11 +1,19 @@
 #pragma once
 
+#include <cstddef>
 #include <map>
 #include <optional>
 
-#include "head/selection.h"
+#include "head/held_out.h"
 
 namespace coala {
+
+/// Of fewer rows the held-out loss may have several minima, and fits cost next to nothing: paths begin at their strong
+/// end, so that the strongest penalty that does as well is seen.
+inline constexpr std::size_t kFewRows = 1024;
+
+/// Whether the minimum of a path is what counts, or a point near it from which the search goes on with more rows.
+enum class PathSearch { Close, Coarse };
 
 /// Points of a path that have been judged, by their place on it, the strongest penalty first.
 using Judged = std::map<int, HeldOut>;

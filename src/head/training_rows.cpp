@@ -138,6 +138,12 @@ void TrainingRows::read(std::size_t side, std::size_t i, std::span<float> x) con
   design_.read(responses_[side], i, 0, x);
 }
 
+double TrainingRows::Part::weight() const {
+  double total = 0;
+  for (const float value : targets.weights) total += static_cast<double>(value);
+  return total;
+}
+
 double TrainingRows::total_weight() const {
   return std::accumulate(targets_.weights.begin(), targets_.weights.end(), 0.0);
 }

@@ -30,6 +30,8 @@ class TrainingRows {
     std::vector<std::size_t> rows;  ///< their indices
     DesignRows<float> design;       ///< in one segment
     Targets targets;
+
+    double weight() const;  ///< of its rows
   };
   Part outside_fold(int fold) const;
   Part inside_fold(int fold) const;

@@ -123,7 +123,7 @@ std::string subset_title(const std::string& group) {
   if (group == "length_ratio") return "length of chosen over rejected";
   if (group == "margin") return "stated margin";
   if (group == "subset") return "subset of the data";
-  if (group == "reward_bench") return "section of RewardBench, as published";
+  if (group == "reward_bench") return "section of RewardBench";
   return group;
 }
 

@@ -132,11 +132,8 @@ nlohmann::ordered_json influence_json(Teacher& teacher, const nlohmann::json& bo
     }
     return rows;
   };
-  return {{"object", "feedback.influence"},
-          {"log_odds", found.log_odds},
-          {"lessons", found.lessons},
-          {"raise", rows_of(found.raise)},
-          {"lower", rows_of(found.lower)}};
+  return {{"object", "feedback.influence"}, {"log_odds", found.log_odds},    {"lessons", found.lessons},
+          {"truncated", found.were_cut},    {"raise", rows_of(found.raise)}, {"lower", rows_of(found.lower)}};
 }
 
 }  // namespace coala

@@ -192,10 +192,13 @@ std::shared_ptr<const LogitTilt> mixture_of(const ServedModel& model, const std:
 
 /// How the heads that were chosen take part.
 void RequestParser::choose_guidance(const Json& body, Asked& asked, GenerationSettings& settings) const {
+  const auto drop_silent = [&] { std::erase_if(asked.heads, [](const auto& head) { return head.second == 0; }); };
+  drop_silent();
   const double factor = number(body, "guidance_scale", 1);
   for (auto& [name, scale] : asked.heads) scale *= factor;
-  std::erase_if(asked.heads, [](const auto& head) { return head.second == 0; });
   const Json* named = field(body, "guidance");
+  // Branches know a scale of 0: there are none, and the head still scores the reply.
+  if (named == nullptr || guidance_names().at(named->get<std::string>()) != Guidance::Branch) drop_silent();
   const bool all_guide = std::ranges::all_of(asked.heads, [&](const auto& head) { return model_.guides(head.first); });
   GuidanceOptions options{all_guide ? Guidance::EachToken : Guidance::BestOfN};
   if (named != nullptr) options.guidance = guidance_names().at(named->get<std::string>());
@@ -234,7 +237,7 @@ void RequestParser::choose_guidance(const Json& body, Asked& asked, GenerationSe
   const ServedReward& reward = model_.rewards.at(name);
   settings.reward = RewardHead{&reward.head, reward.scorer->extractor().settings()};
   settings.measures = true;
-  options.branch.scale *= scale;
+  options.branch.scale = field(body, "guidance_scale") != nullptr ? scale : options.branch.scale * scale;
   options.branch.every = static_cast<int>(whole(body, "guide_every", static_cast<std::size_t>(options.branch.every)));
   if (field(body, "num_candidates") != nullptr) options.candidates = static_cast<int>(whole(body, "num_candidates", 1));
   if (options.candidates) options.branch.candidates = *options.candidates;

@@ -115,6 +115,7 @@ struct Teacher::State {
 
   Matrix<float> sums_of(std::span<const EncodedResponse> encoded);
   std::vector<float> evaluate(std::span<const EncodedResponse> encoded);
+  void check_sums(const std::vector<float>& sums, bool were_cut) const;
   Looked look_at(const Record& record, const std::string& key);
   void learn_from(Looked&& looked, const Record& record, std::string key);
   void count(const std::vector<Token>& tokens, int by);
@@ -141,6 +142,16 @@ std::vector<float> Teacher::State::evaluate(std::span<const EncodedResponse> enc
   return sums;
 }
 
+/// @throws Error{BadInput} when they say nothing
+void Teacher::State::check_sums(const std::vector<float>& sums, bool were_cut) const {
+  const bool finite = std::ranges::all_of(sums, [](float value) { return std::isfinite(value); });
+  const bool empty = std::ranges::all_of(sums, [](float value) { return value == 0; });
+  if (finite && !empty) return;
+  throw Error(ErrorCode::BadInput,
+              finite ? "the model sees no difference: nothing can be learnt" : "the model's states are not finite",
+              were_cut ? fmt::format("texts are looked at up to {} tokens", extractor->max_length_tokens()) : "");
+}
+
 /// By the numbers that are kept of it, or by an evaluation.
 /// @param key  of the record in the store
 /// @throws Error{BadInput} when nothing can be learnt of it
@@ -160,14 +171,7 @@ Teacher::State::Looked Teacher::State::look_at(const Record& record, const std::
   looked.was_cut = counts.truncated_prompts + counts.truncated_responses > 0;
   const std::vector<float>* sums = kept.find(key);
   looked.lesson.sums = sums != nullptr ? *sums : evaluate(encoded);
-  const bool finite = std::ranges::all_of(looked.lesson.sums, [](float value) { return std::isfinite(value); });
-  const bool empty = std::ranges::all_of(looked.lesson.sums, [](float value) { return value == 0; });
-  if (!finite || empty) {
-    throw Error(
-        ErrorCode::BadInput,
-        finite ? "the model sees no difference: nothing can be learnt" : "the model's states are not finite",
-        looked.was_cut ? fmt::format("texts are looked at up to {} tokens", extractor->max_length_tokens()) : "");
-  }
+  check_sums(looked.lesson.sums, looked.was_cut);
   for (const EncodedResponse& response : encoded) {
     const auto begin = response.tokens.begin() + static_cast<std::ptrdiff_t>(response.prompt_tokens);
     looked.tokens.insert(looked.tokens.end(), begin, response.tokens.end());
@@ -395,9 +399,11 @@ ReplyInfluences Teacher::influences(const Prompt& prompt, const std::string& res
   std::vector<std::string_view> texts{response};
   if (than != nullptr) texts.emplace_back(*than);
   FeatureCounts counts;
-  const LessonInfluence found =
-      state.learner->influence(state.evaluate(state.extractor->encode(prompt, texts, counts)));
-  ReplyInfluences result{found.log_odds, found.parts.size(), {}, {}};
+  const std::vector<float> sums = state.evaluate(state.extractor->encode(prompt, texts, counts));
+  const bool were_cut = counts.truncated_prompts + counts.truncated_responses > 0;
+  state.check_sums(sums, were_cut);
+  const LessonInfluence found = state.learner->influence(sums);
+  ReplyInfluences result{found.log_odds, found.parts.size(), were_cut, {}, {}};
   std::vector<LessonPart> parts;
   const std::vector<const Record*> records = in_order(state.pairs, state.ratings);
   for (std::size_t i = 0; i < records.size(); ++i) {

@@ -76,6 +76,7 @@ struct LessonPart {
 struct ReplyInfluences {
   double log_odds = 0;  ///< by all lessons, and the prior
   std::size_t lessons = 0;
+  bool were_cut = false;                 ///< texts, to max_length_tokens
   std::vector<LessonPart> raise, lower;  ///< the most first
 };
 
@@ -111,7 +112,7 @@ class Teacher {
   /// Which lessons make what is foreseen of a reply, see TokenLearner::influence().
   /// @param than   the reply that it is compared with; null: none, it is looked at by itself
   /// @param count  of the lessons that raise the log-odds and of those that lower them, at most
-  /// @throws Error{BadInput} for replies that are alike; what still_wanted throws
+  /// @throws Error{BadInput} for replies that are alike, or are so to the model; what still_wanted throws
   ReplyInfluences influences(const Prompt& prompt, const std::string& response, const std::string* than,
                              std::size_t count, const StillWanted& still_wanted = {});
   /// Lessons that are being learnt or wait.

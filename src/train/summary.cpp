@@ -70,7 +70,7 @@ std::string summary(const nlohmann::ordered_json& metrics) {
   line("calibration/expected_error", "calibration error", 100, " %");
   line("calibration/expected_error_scaled", "  after temperature scaling", 100, " %");
   for (const auto& [group, title] :
-       {std::pair("subset", "by subset"), std::pair("reward_bench", "RewardBench, as published")}) {
+       {std::pair("subset", "by subset"), std::pair("reward_bench", "RewardBench (overall: its four sections)")}) {
     if (!metrics.contains("accuracy_by_subset") || !metrics.at("accuracy_by_subset").contains(group)) continue;
     fmt::format_to(out, "  {}\n", title);
     for (const auto& subset : metrics.at("accuracy_by_subset").at(group)) {

@@ -10,6 +10,7 @@ import os
 import pathlib
 import random
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -89,6 +90,7 @@ def biases(folder):
     truths = {"win rate": (1 - front) * rate + front / 2, "first place": 0.5 + front / 2, "at equal lengths": sigmoid(quality),
               "slope": slope}
     held = dict.fromkeys(truths, 0)
+    estimates = {name: [] for name in truths}
     left_out = 0
     for k in range(COUNT):
         lengths = [[max(5, round(200 + draw.gauss(0, deviation))), 200] for _ in range(PAIRS)]
@@ -100,15 +102,18 @@ def biases(folder):
             return result_of(folder, "--parallel", 8)
         judged, fair = run(front=front), run()
         left_out += judged["left_out"]
-        for name, (low, high) in (("win rate", judged["win_rate_clustered95"]), ("first place", judged["first_place_wins"]["ci95"]),
-                                  ("at equal lengths", fair["at_equal_lengths"]["ci95"]), ("slope", fair["length_slope"]["ci95"])):
-            held[name] += low <= truths[name] <= high
+        found = {"win rate": {"value": judged["win_rate"], "ci95": judged["win_rate_clustered95"]},
+                 "first place": judged["first_place_wins"], "at equal lengths": fair["at_equal_lengths"], "slope": fair["length_slope"]}
+        for name, one in found.items():
+            held[name] += one["ci95"][0] <= truths[name] <= one["ci95"][1]
+            estimates[name].append(one["value"])
     bad = 0
     for name, count in held.items():
         # What a right interval of 95 % stays within, but for one time in a thousand.
         spread = 3.3 * math.sqrt(0.95 * 0.05 / COUNT)
         bad += abs(count / COUNT - 0.95) > spread
-        print(f"{name:<18} {100 * count / COUNT:5.1f} % of {COUNT} intervals hold {truths[name]:.3f}")
+        print(f"{name:<18} {100 * count / COUNT:5.1f} % of {COUNT} intervals hold {truths[name]:.3f}; estimates: "
+              f"{statistics.mean(estimates[name]):.3f}, standard deviation {statistics.pstdev(estimates[name]):.3f}")
     print(f"{left_out / COUNT:.1f} of {PAIRS} pairs without a verdict")
     return 1 if bad else 0
 
