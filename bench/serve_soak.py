@@ -3,7 +3,7 @@
 middle. Says what went wrong, what was left, and how fast it was.
 
     bench/serve_soak.py --coala build/bin/coala --model demo/model/tutor-3m-f16.gguf [--seconds 300] [--clients 32]
-                        [--leaving 0.2] [--parallel 15] [--tokens 64] [--threads 2] [--seed 1]
+                        [--leaving 0.2] [--parallel 15] [--queue 64] [--tokens 64] [--threads 2] [--seed 1]
 
 Printed, and as JSON with --json FILE: replies, errors and clients that waited a minute for a byte; what the server held
 afterwards (requests, cells of the cache); its memory over time; tokens per second beside `coala generate` with prompts
@@ -38,7 +38,8 @@ def prompt(draw):
 class Server:
     def __init__(self, options):
         self.process = subprocess.Popen([options.coala, "serve", "--model", options.model, "--port", "0", "--parallel",
-                                         str(options.parallel), "--threads", str(options.threads)], text=True,
+                                         str(options.parallel), "--threads", str(options.threads), "--queue",
+                                         str(options.queue)], text=True,
                                         stderr=subprocess.PIPE,
                                         # Of a shell's background job Ctrl-C is ignored, and what it starts inherits that.
                                         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
@@ -198,6 +199,7 @@ def main():
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--leaving", type=float, default=0.2, help="share of streams whose client leaves")
     parser.add_argument("--parallel", type=int, default=15, help="replies together; coala generate has 15")
+    parser.add_argument("--queue", type=int, default=64, help="requests that may wait")
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)

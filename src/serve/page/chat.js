@@ -232,28 +232,34 @@ async function showScore(turn, reply, button) {
 
 /** A button that shows the lessons that speak for a reply below it, and takes them away. */
 function reasonsButton(turn, reply, other) {
-  let shown = null;
   let looking = false;
-  return make("button", { type: "button", "aria-expanded": "false", on: { click: async ({ currentTarget: button }) => {
+  const button = make("button", { type: "button", "aria-expanded": "false", on: { click: async () => {
     if (looking) return;
     complain("");
-    if (shown) {
-      shown.remove();
-      shown = null;
-    } else {
-      looking = true;
-      say("Looking at the lessons …");
-      try {
-        shown = await reasonsFor(turn.messages, reply, other);
-        reply.actions.after(shown);
-      } catch (error) {
-        complain(error.message);
-      }
-      say("");
-      looking = false;
+    if (hideReasons(reply)) return;
+    looking = true;
+    say("Looking at the lessons …");
+    try {
+      reply.reasons = await reasonsFor(turn.messages, reply, other);
+      reply.actions.after(reply.reasons);
+      button.setAttribute("aria-expanded", "true");
+    } catch (error) {
+      complain(error.message);
     }
-    button.setAttribute("aria-expanded", String(shown !== null));
+    say("");
+    looking = false;
   } } }, "Why?");
+  reply.reasonsButton = button;
+  return button;
+}
+
+/** Whether there were any. */
+function hideReasons(reply) {
+  if (!reply.reasons) return false;
+  reply.reasons.remove();
+  reply.reasons = null;
+  reply.reasonsButton.setAttribute("aria-expanded", "false");
+  return true;
 }
 
 /** Whether there was one. */
@@ -287,6 +293,7 @@ function edit(turn, reply) {
       if (!chosen || chosen === rejected.trim()) return close();
       const put = (text) => {
         hideScore(reply);
+        hideReasons(reply);
         reply.text = text;
         reply.body.textContent = text;
       };
