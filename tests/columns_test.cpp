@@ -409,6 +409,93 @@ TEST_F(Columns, BadRecordsAreSkippedWhenAsked) {
   EXPECT_NE(reader.counts().bad_examples[0].find("line 2"), std::string::npos);
 }
 
+/// As its canonical line has it: the texts of the prompt's messages, chosen, rejected.
+std::vector<std::string> texts_of(const Outcome& outcome) {
+  EXPECT_EQ(outcome.records.size(), 1u) << outcome.error;
+  std::vector<std::string> texts;
+  if (outcome.records.empty()) return texts;
+  const json record = json::parse(outcome.records.front());
+  for (const json& message : record.at("prompt")) texts.push_back(message.at("content"));
+  texts.push_back(record.at("chosen"));
+  texts.push_back(record.at("rejected"));
+  return texts;
+}
+
+TEST_F(Columns, AShortPromptIsNotCutOffAnswersThatBeginLikeIt) {
+  using Texts = std::vector<std::string>;
+  const auto pair = [](const char* prompt, const char* chosen, const char* rejected) {
+    return json{{"prompt", prompt}, {"chosen", chosen}, {"rejected", rejected}};
+  };
+  for (const Texts& whole :
+       {Texts{"Hello", "Hello! How can I help you?", "Hello."}, Texts{"Hi", "Hi there, how are you?", "Hi you"},
+        Texts{"I", "I am sorry.", "It is a letter."}, Texts{"Who is he", "Who is here", "Who is hero"}}) {
+    EXPECT_EQ(texts_of(read(pair(whole[0].c_str(), whole[1].c_str(), whole[2].c_str()))), whole);
+  }
+  EXPECT_EQ(texts_of(read(pair("What is 1 + 1?", "What is 1 + 1? It is 2.", "What is 1 + 1?\n\n  3"))),
+            (Texts{"What is 1 + 1?", "It is 2.", "  3"}));
+}
+
+TEST_F(Columns, SmallThingsUnderNamesThatMatterAreRefused) {
+  const json pair{{"prompt", "Sky?"}, {"chosen", "The sky is blue."}, {"rejected", "The sky is red."}};
+  for (const auto& [column, value] :
+       std::vector<std::pair<std::string, json>>{{"images", json::array({{{"path", "a.jpg"}}})},
+                                                 {"image", {{"bytes", "/9j/4AAQ"}, {"path", "a.jpg"}}},
+                                                 {"image", {{"src", "https://a.b/c.jpg"}, {"height", 200}}},
+                                                 {"system", {{"text", "pirate"}}},
+                                                 {"preference", {{"better", "rejected"}}},
+                                                 {"context", {{"colour", "blue"}, {"hour", "noon"}}}}) {
+    json record = pair;
+    record[column] = value;
+    EXPECT_NE(read(record).error.find(column), std::string::npos) << record;
+  }
+}
+
+TEST_F(Columns, HhDialoguesAreNoAnswers) {
+  using Texts = std::vector<std::string>;
+  const std::string one = "\n\nHuman: a b?\n\nAssistant: yes";
+  const std::string two = one + "\n\nHuman: c d?\n\nAssistant:";
+  const auto hh = [](const std::string& column, const std::string& prompt, const std::string& start) {
+    return json{{column, prompt}, {"chosen", start + " x"}, {"rejected", start + " y"}};
+  };
+  const std::string asked = "\n\nHuman: a  b?\n\nAssistant:";
+  const std::string start = "\n\nHuman: a b?\n\nAssistant:";
+  EXPECT_EQ(texts_of(read(hh("prompt", asked, start))), (Texts{"a b?", "x", "y"}));
+  EXPECT_EQ(texts_of(read(hh("question", start, start))), (Texts{"a b?", "x", "y"}));
+  EXPECT_EQ(texts_of(read(hh("prompt", "\n\nHuman: c d?\n\nAssistant:", two))),
+            (Texts{"a b?", "yes", "c d?", "x", "y"}));
+  EXPECT_NE(read(hh("prompt", "something else", start)).error.find("neither"), std::string::npos);
+  EXPECT_NE(read(hh("user", "bob", start)).error.find("user"), std::string::npos);
+  // A table by columns has a prompt; without one, answers of one record would be compared with those of another.
+  const json table{{"chosen", {one, two}}, {"rejected", {one + " no", two + " no"}}};
+  EXPECT_NE(read(table).error.find("no prompt"), std::string::npos);
+}
+
+TEST_F(Columns, ListsThatAreAnswersStayLists) {
+  using Texts = std::vector<std::string>;
+  const auto vote = [](const char* prompt, const char* a, const char* b) {
+    return json{{"prompt", prompt}, {"response_a", a}, {"response_b", b}, {"winner", "model_a"}};
+  };
+  EXPECT_EQ(texts_of(read(vote("Three as JSON", "[\"red\", \"green\"]", "red"))),
+            (Texts{"Three as JSON", "[\"red\", \"green\"]", "red"}));
+  EXPECT_EQ(texts_of(read(vote("[\"An emoji.\"]", "[\"one\"]", "[\"two\"]"))), (Texts{"An emoji.", "one", "two"}));
+  EXPECT_NE(read(vote("[\"An emoji.\"]", "[\"\\ud83d\"]", "[\"two\"]")).error.find("list of texts"), std::string::npos);
+}
+
+TEST_F(Columns, AJudgmentOfTheFirstTurnIsOfTheFirstAnswers) {
+  using Texts = std::vector<std::string>;
+  const auto conversation = [](const char* first, const char* second) {
+    return json::array({user("q one"), assistant(first), user("q two"), assistant(second)});
+  };
+  json record{{"conversation_a", conversation("a1", "a2")},
+              {"conversation_b", conversation("b1", "b2")},
+              {"winner", "model_b"}};
+  EXPECT_TRUE(read(record).records.empty());
+  record["turn"] = 1;
+  EXPECT_EQ(texts_of(read(record)), (Texts{"q one", "b1", "a1"}));
+  record["turn"] = 2;
+  EXPECT_TRUE(read(record).records.empty());
+}
+
 TEST(ColumnNames, AreParsed) {
   EXPECT_EQ(parse_renamed_columns("prompt=a.b").front().second, "a.b");
   for (const char* wrong : {"prompt", "=a", "prompt=", "colour=a", "prompt=a,prompt=b", ""}) {

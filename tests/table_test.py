@@ -71,6 +71,24 @@ class Tables(unittest.TestCase):
         self.assertEqual(records, rows)
         self.assertEqual(left_out, expected_left_out)
 
+    def test_texts_that_are_not_said_to_be_texts(self):
+        """Writers that leave the annotation out make columns of bytes of them."""
+        code = """
+import sys, pyarrow as pa, pyarrow.parquet
+for name, chosen in (("texts", "Blau, schön."), ("bytes", b"\\xff\\xfe\\x00")):
+    chosen = chosen.encode() if isinstance(chosen, str) else chosen
+    columns = {"prompt": pa.array(["Farbe?".encode()], pa.binary()), "chosen": pa.array([chosen], pa.binary()),
+               "rejected": pa.array(["Rot, schön.".encode()], pa.binary())}
+    pyarrow.parquet.write_table(pa.table(columns), f"{sys.argv[1]}/{name}.parquet")
+"""
+        subprocess.run([PYTHON, "-c", code, self.folder], check=True)
+        record = json.loads(self.prepared("texts.parquet")[0])
+        self.assertEqual((record["prompt"][0]["content"], record["chosen"], record["rejected"]),
+                         ("Farbe?", "Blau, schön.", "Rot, schön."))
+        done = run("prepare", "--data", self.folder / "bytes.parquet", "--out", self.folder / "o.jsonl", "--quiet")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("chosen", done.stderr)
+
     def test_damaged_files_end_in_one_message(self):
         whole = (self.folder / "a.parquet").read_bytes()
         (self.folder / "cut.parquet").write_bytes(whole[:len(whole) // 2])

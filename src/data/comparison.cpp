@@ -126,15 +126,35 @@ std::optional<Verdict> find_verdict(const Row& row, const Names& names) {
   return scores;
 }
 
-/// A list of texts written as a text (the Arena's files): one turn is the text, several are a dialogue.
-std::vector<std::string> turns_in(const std::string& text) {
-  const std::string_view inner = trimmed(text);
-  if (!inner.starts_with("[\"") && !inner.starts_with("[null")) return {text};
-  const json list = json::parse(inner, nullptr, /*allow_exceptions=*/false);
-  if (!list.is_array()) return {text};
+/// The turns of a list of texts that is written as a text (the Arena's files). @throws as Row::fail
+std::vector<std::string> turns_in(const Row& row, const std::string& text) {
+  const json list = json::parse(trimmed(text), nullptr, /*allow_exceptions=*/false);
+  if (!list.is_array()) {
+    row.fail(fmt::format("{} begins like a list of texts and cannot be read as one", quoted_text(text, 40)));
+  }
   std::vector<std::string> turns;
   for (const json& item : list) turns.push_back(item.is_string() ? item.get<std::string>() : "");
   return turns;
+}
+
+/// Whether prompt and answers are such lists: an answer by itself may well be one.
+bool are_lists(const Pair& pair) {
+  if (pair.prompt.messages.empty()) return false;
+  const auto begins = [](std::string_view text, std::string_view with) { return trimmed(text).starts_with(with); };
+  return begins(pair.prompt.messages.back().content, "[\"") && begins(pair.chosen, "[") && begins(pair.rejected, "[");
+}
+
+/// A conversation up to and with the answer that a column "turn" gives the number of (MT-Bench's judgments: the second
+/// answers are there too when the first ones were judged); whole without such a number.
+std::vector<Message> until_turn(const Row& row, std::vector<Message> messages) {
+  if (!row.has("turn")) return messages;
+  const json& turn = row.get("turn");
+  if (!turn.is_number_unsigned() || turn == 0) return messages;
+  auto left = turn.get<std::uint64_t>();
+  for (std::size_t i = 0; i < messages.size(); ++i) {
+    if (messages[i].role == "assistant" && --left == 0) messages.resize(i + 1);
+  }
+  return messages;
 }
 
 Pair read_pair_of(const Row& row, const Names& names, ReaderCounts& counts, bool& left_out) {
@@ -149,29 +169,30 @@ Pair read_pair_of(const Row& row, const Names& names, ReaderCounts& counts, bool
   }
   const std::string where = fmt::format("column \"{}\"", names.first);
   if (!first[0].messages.empty() && pair.prompt.messages.empty()) {  // whole conversations
-    const std::size_t shared = count_shared_turns(first[0].messages, second[0].messages);
-    if (first[0].messages.size() != shared + 1 || second[0].messages.size() != shared + 1) {
+    const std::vector<Message> one = until_turn(row, first[0].messages);
+    const std::vector<Message> other = until_turn(row, second[0].messages);
+    const std::size_t shared = count_shared_turns(one, other);
+    if (one.size() != shared + 1 || other.size() != shared + 1) {
       ++counts.no_shared_prompt;
       left_out = true;
       return pair;
     }
-    pair.prompt.messages.assign(first[0].messages.begin(), first[0].messages.end() - 1);
-    pair.chosen = final_response(row, where, first[0].messages, shared);
-    pair.rejected = final_response(row, fmt::format("column \"{}\"", names.second), second[0].messages, shared);
+    pair.prompt.messages.assign(one.begin(), one.end() - 1);
+    pair.chosen = final_response(row, where, one, shared);
+    pair.rejected = final_response(row, fmt::format("column \"{}\"", names.second), other, shared);
     return pair;
   }
   pair.chosen = response_to(row, where, first[0], pair.prompt.messages);
   pair.rejected = response_to(row, fmt::format("column \"{}\"", names.second), second[0], pair.prompt.messages);
-  std::vector<std::string> a = turns_in(pair.chosen);
-  std::vector<std::string> b = turns_in(pair.rejected);
-  const std::size_t last = pair.prompt.messages.empty() ? 0 : pair.prompt.messages.size() - 1;
-  if (a.size() == 1 && b.size() == 1) {
-    if (!pair.prompt.messages.empty()) {
-      const std::vector<std::string> asked = turns_in(pair.prompt.messages[last].content);
-      if (asked.size() == 1) pair.prompt.messages[last].content = asked.front();
-    }
-    pair.chosen = std::move(a.front());
-    pair.rejected = std::move(b.front());
+  if (!are_lists(pair)) return pair;
+  std::string& asked = pair.prompt.messages.back().content;
+  const std::vector<std::string> questions = turns_in(row, asked);
+  const std::vector<std::string> a = turns_in(row, pair.chosen);
+  const std::vector<std::string> b = turns_in(row, pair.rejected);
+  if (questions.size() == 1 && a.size() == 1 && b.size() == 1) {
+    asked = questions.front();
+    pair.chosen = a.front();
+    pair.rejected = b.front();
     return pair;
   }
   ++counts.no_shared_prompt;  // each side has answered, and been asked, in a dialogue of its own

@@ -67,15 +67,22 @@ std::vector<Message> first_turns(const std::vector<Message>& turns, std::size_t 
   return {turns.begin(), turns.begin() + static_cast<std::ptrdiff_t>(count)};
 }
 
-/// Takes a prompt off that both texts repeat, as language models that continue text give it.
+/// Takes a prompt off that both texts repeat, as language models that continue text give it: one of several words,
+/// since answers to "Hi" may begin so by themselves, behind which a word ends. What is indented stays so.
 void take_prompt_off(Pair& pair) {
   if (pair.prompt.messages.empty() || pair.prompt.messages.back().role != "user") return;
   const std::string_view prompt = trimmed(pair.prompt.messages.back().content);
-  const auto repeats = [&](std::string_view text) { return text.size() > prompt.size() && text.starts_with(prompt); };
-  if (prompt.empty() || !repeats(pair.chosen) || !repeats(pair.rejected)) return;
+  const auto repeats = [&](std::string_view text) {
+    return text.size() > prompt.size() && text.starts_with(prompt) && is_space(text[prompt.size()]);
+  };
+  const bool several_words = std::any_of(prompt.begin(), prompt.end(), is_space);
+  if (!several_words || !repeats(pair.chosen) || !repeats(pair.rejected)) return;
   for (std::string* text : {&pair.chosen, &pair.rejected}) {
-    text->erase(0, prompt.size());
-    text->erase(text->begin(), std::find_if_not(text->begin(), text->end(), is_space));
+    const auto begin = static_cast<std::size_t>(
+        std::find_if_not(text->begin() + static_cast<std::ptrdiff_t>(prompt.size()), text->end(), is_space) -
+        text->begin());
+    const std::size_t line = text->rfind('\n', begin);
+    text->erase(0, line != text->npos && line >= prompt.size() ? line + 1 : begin);
   }
 }
 
@@ -131,6 +138,11 @@ std::vector<Pair> read_implicit(const Row& row, ReaderCounts& counts) {
     add_system(row, nothing);
     ++counts.null;
     return {};
+  }
+  if (chosen.size() > 1 && rejected.size() > 1) {
+    row.fail(fmt::format("\"{}\" and \"{}\" hold {} and {} answers, and there is no prompt that all of them answer",
+                         names.chosen, names.rejected, chosen.size(), rejected.size()),
+             "write a record for each pair; a table by columns is known by its column \"prompt\"");
   }
   std::vector<Pair> pairs;
   for (const Answer& better : chosen) {
@@ -232,6 +244,28 @@ std::optional<Pair> read_hh_texts(const Row& row, const std::string& chosen_text
   return pair;
 }
 
+/// Whether a dialogue has the last question of a prompt in it, which may be a dialogue or the question alone.
+bool asks(std::string_view dialogue, std::string_view prompt) {
+  const auto words_of = [](std::string_view text) {
+    std::string words;
+    for (const char c : trimmed(text)) {
+      if (!is_space(c)) {
+        words += c;
+      } else if (words.back() != ' ') {
+        words += ' ';
+      }
+    }
+    return words;
+  };
+  std::string question = words_of(prompt);
+  for (const Message& turn : parse_hh_turns(prompt)) {
+    if (turn.role == "user") question = words_of(turn.content);
+  }
+  const std::vector<Message> turns = parse_hh_turns(dialogue);
+  return std::any_of(turns.begin(), turns.end(),
+                     [&](const Message& turn) { return turn.role == "user" && words_of(turn.content) == question; });
+}
+
 std::optional<Pair> read_hh(const Row& row, ReaderCounts& counts) {
   const AnswerNames& names = required_answer_names(row);
   if (is_null(row, names.chosen, names.rejected)) {
@@ -246,6 +280,11 @@ std::optional<Pair> read_hh(const Row& row, ReaderCounts& counts) {
   const std::string_view start = trimmed(prompt);
   if (trimmed(chosen).starts_with(start) && trimmed(rejected).starts_with(start)) {  // the whole dialogues
     return read_hh_texts(row, chosen, rejected, counts);
+  }
+  if (looks_like_hh(chosen) && looks_like_hh(rejected)) {
+    if (asks(chosen, prompt) && asks(rejected, prompt)) return read_hh_texts(row, chosen, rejected, counts);
+    row.fail("\"prompt\" is neither where the two dialogues begin nor a question in them",
+             "--ignore-columns prompt if the dialogues are whole");
   }
   const std::vector<Message> turns = parse_hh_turns(prompt);
   if (turns.empty() || turns.back().role != "assistant" || !is_blank(turns.back().content)) {
@@ -449,9 +488,13 @@ const char* rejected_beside_messages(const Row& row) {
 bool is_hh_pair(const Row& row) {
   const AnswerNames* names = answer_names(row);
   if (names == nullptr || row.has_list(names->chosen) || row.has_list(names->rejected)) return false;
+  const auto is_dialogue = [&](const char* column) {
+    return row.has_text(column) && looks_like_hh(row.object().at(column).get_ref<const std::string&>());
+  };
+  // Two whole dialogues are no answers to any prompt; what else the record holds is then not their beginning.
+  if (is_dialogue(names->chosen) && is_dialogue(names->rejected)) return true;
   if (row.has_text("prompt")) return is_hh_dialogue(row.object().at("prompt").get_ref<const std::string&>());
-  if (has_prompt(row)) return false;
-  return row.has_text(names->chosen) && looks_like_hh(row.object().at(names->chosen).get_ref<const std::string&>());
+  return !has_prompt(row) && is_dialogue(names->chosen);
 }
 
 bool has_message_answers(const Row& row) {

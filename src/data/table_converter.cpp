@@ -47,7 +47,12 @@ def batches():
     else:
         yield from pyarrow.ipc.open_stream(path)
 def other(value):
-    return "<%d bytes>" % len(value) if isinstance(value, (bytes, bytearray)) else str(value)
+    if not isinstance(value, (bytes, bytearray)):
+        return str(value)
+    try:
+        return value.decode("utf-8")  # texts whose writer has not said that they are
+    except UnicodeDecodeError:
+        return {"bytes": "<%d bytes>" % len(value)}  # no text
 def finite(value):
     if isinstance(value, float) and not math.isfinite(value):
         return None

@@ -77,8 +77,10 @@ bool matters(const std::string& column, const json& value, ColumnMeaning meaning
 }
 
 /// Whether the record says the same elsewhere.
-/// @param said  the texts of the record
-bool repeats(const json& value, std::span<const std::string_view> said) {
+/// @param said        the texts of the record
+/// @param all_counts  whether single words and numbers of an object count: they do where the column's name says that it
+///                    belongs to the preference
+bool repeats(const json& value, std::span<const std::string_view> said, bool all_counts) {
   constexpr std::size_t kNoAccident = 20;  ///< bytes of a text that does not stand inside another one by chance
   if (value.is_string()) {
     const std::string_view text = trimmed(value.get_ref<const std::string&>());
@@ -86,14 +88,15 @@ bool repeats(const json& value, std::span<const std::string_view> said) {
       return trimmed(other) == text || (text.size() >= kNoAccident && other.find(text) != other.npos);
     });
   }
-  if (is_message(value)) return repeats(value.contains("content") ? value.at("content") : value.at("value"), said);
+  if (is_message(value))
+    return repeats(value.contains("content") ? value.at("content") : value.at("value"), said, all_counts);
   if (value.is_array()) {
-    return std::all_of(value.begin(), value.end(), [&](const json& item) { return repeats(item, said); });
+    return std::all_of(value.begin(), value.end(), [&](const json& item) { return repeats(item, said, all_counts); });
   }
   if (!value.is_object()) return false;
   return std::all_of(value.begin(), value.end(), [&](const json& item) {
-    return is_empty(item) || item.is_number() || item.is_boolean() || (item.is_string() && !holds_prose(item)) ||
-           repeats(item, said);
+    const bool small = item.is_number() || item.is_boolean() || (item.is_string() && !holds_prose(item));
+    return is_empty(item) || (small && !all_counts) || repeats(item, said, all_counts);
   });
 }
 
@@ -110,8 +113,9 @@ ColumnMeaning remembered_meaning(const std::string& column) {
 bool may_be_lost(const std::string& column, const json& value, const ReadRecord& record) {
   if (is_empty(value)) return false;
   if (!record.judged && holds_judgement(value)) return true;
-  return matters(column, value, remembered_meaning(column), record.has_prompt, record.judged) &&
-         !repeats(value, record.said);
+  const ColumnMeaning meaning = remembered_meaning(column);
+  const bool belongs = meaning == ColumnMeaning::Decides || meaning == ColumnMeaning::Judges;
+  return matters(column, value, meaning, record.has_prompt, record.judged) && !repeats(value, record.said, belongs);
 }
 
 }  // namespace coala
