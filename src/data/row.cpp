@@ -311,7 +311,7 @@ std::string Row::ignored_question() const {
 void Row::fail_unread(const std::string& column, const json& value, bool has_prompt) const {
   const std::string name = printable(column);
   const bool judges = meaning_of(column) == ColumnMeaning::Judges;
-  const char* as = judges ? "label" : has_prompt ? "system" : "prompt";
+  const char* as = judges ? "label" : names_a_prompt(column) && !has_prompt ? "prompt" : "NAME";
   const bool text = value.is_string();
   fail(fmt::format("column {} ({}) {}, and nothing reads it there", quoted_text(column, 40), type_name(value),
                    judges ? "looks like what says which answer is better" : "may be part of the preference"),
