@@ -27,7 +27,9 @@ class Server:
     def __init__(self, binary, model, *arguments, key=None):
         environment = {**os.environ, **({"COALA_API_KEY": key} if key else {})}
         self.process = subprocess.Popen([binary, "serve", "--model", model, "--port", "0", *arguments], text=True,
-                                        stderr=subprocess.PIPE, env=environment)
+                                        stderr=subprocess.PIPE, env=environment,
+                                        # Of a shell's background job Ctrl-C is ignored, and what it starts inherits that.
+                                        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
         atexit.register(self.process.kill)  # of tests that fail
         self.port = None
         for line in self.process.stderr:

@@ -25,7 +25,7 @@ using test::tiny;
 TEST(WinRate, CountsTiesHalf) {
   const JudgedTexts texts{{1, 0.5, 0.2, 0.7}, {10, 10, 10, 10}};
   const JudgedTexts others{{0.5, 0.5, 0.4, 0.1}, {10, 10, 10, 10}};
-  const WinRate wins = win_rate(texts, others, std::array<std::int64_t, 4>{1, 2, 3, 4}, 0);
+  const WinRate wins = win_rate(texts, others, std::array<std::int64_t, 4>{1, 2, 3, 4});
   EXPECT_DOUBLE_EQ(wins.rate, 2.5 / 4);
   EXPECT_DOUBLE_EQ(wins.ties, 0.25);
   EXPECT_LT(wins.ci95.low, wins.rate);
@@ -46,7 +46,7 @@ TEST(WinRate, AtEqualLengthsIsWhatLengthDoesNotExplain) {
     others.scores.push_back(0);
     prompts.push_back(i);
   }
-  const WinRate wins = win_rate(texts, others, prompts, 0);
+  const WinRate wins = win_rate(texts, others, prompts);
   EXPECT_GT(wins.rate, 0.8);
   EXPECT_NEAR(wins.length_controlled, 0.5, 0.06);
 }

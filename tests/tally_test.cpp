@@ -89,7 +89,7 @@ TEST(LogisticFit, MeetsTheConditionsOfAnOptimum) {
 
 TEST(WinRates, AreThoseOfAlpacaEval) {
   const std::vector<double> preference{1, 0, 0.5, 0.9, 0.2, 1};
-  const WinRates wins = win_rates(preference, counted(6), 0);
+  const WinRates wins = win_rates(preference, counted(6));
   EXPECT_DOUBLE_EQ(wins.rate, 3.6 / 6);
   // Sum of squared deviations from 0.6: .16 + .36 + .01 + .09 + .16 + .16 = 0.94.
   EXPECT_NEAR(wins.standard_error, std::sqrt(0.94 / 5 / 6), 1e-15);
@@ -132,7 +132,7 @@ TEST(LengthControl, TakesThePlantedLengthOut) {
   input.prompts = counted(kRows);
   const LengthControlledRate rate = length_controlled_rate(input, 1);
   EXPECT_EQ(rate.variant, "length_controlled_noreg");
-  EXPECT_GT(win_rates(input.preference, input.prompts, 0).rate, 0.6);
+  EXPECT_GT(win_rates(input.preference, input.prompts).rate, 0.6);
   EXPECT_NEAR(rate.rate, truth, 0.02);  // the sample's deviation is not 400 but for 2 %
   EXPECT_NEAR(rate.length_coefficient, -2, 0.1);
   EXPECT_NEAR(rate.difficulty_coefficient, 0.5, 0.05);

@@ -120,6 +120,30 @@ TEST(Coverage, AccuracyAtEqualLengths) {
   expect_covers_95(covered, kRuns);
 }
 
+/// Rates near 1 of few prompts, ties half; where all are won the interval is no point.
+TEST(Coverage, RatesNearOneOfFewPrompts) {
+  constexpr int kRuns = 2000;
+  for (const double rate : {0.8, 0.9, 0.95}) {
+    SCOPED_TRACE(rate);
+    Random random(7);
+    int covered = 0;
+    for (int run = 0; run < kRuns; ++run) {
+      std::vector<double> won;
+      std::vector<std::int64_t> prompts;
+      for (int i = 0; i < 20; ++i) {
+        won.push_back(((random.uniform() < rate ? 1 : 0) + (random.uniform() < rate ? 1 : 0)) / 2.0);
+        prompts.push_back(i);
+      }
+      covered += contains(rate_interval(won, prompts), rate) ? 1 : 0;
+    }
+    EXPECT_GE(covered, 0.93 * kRuns);
+  }
+  const std::vector<std::int64_t> three{0, 1, 2};
+  const Interval all_won = rate_interval(std::vector{1.0, 1.0, 1.0}, three);
+  EXPECT_LT(all_won.low, 0.6);
+  EXPECT_FALSE(rate_interval(std::vector{1.0, 0.0}, std::vector<std::int64_t>{4, 4}).is_known());
+}
+
 /// As `coala judge` has them: two verdicts of each pair, lengths by their root mean square in the sample.
 TEST(Coverage, LengthsOfFewPairs) {
   constexpr int kRuns = 1000;

@@ -139,7 +139,7 @@ class Trial {
     if (interval.is_known()) json["judge_mean_ci95"] = {interval.low, interval.high};
     json["shown"] = shown(texts);
     if (unguided == nullptr) return json;
-    const WinRate wins = win_rate(guarded(texts), guarded(*unguided), clusters_, settings_.seed);
+    const WinRate wins = win_rate(guarded(texts), guarded(*unguided), clusters_);
     json["win_rate"] = wins.rate;
     if (wins.ci95.is_known()) json["win_rate_ci95"] = {wins.ci95.low, wins.ci95.high};
     json["ties"] = wins.ties;

@@ -247,6 +247,7 @@ Json settings_fields(const GenerationOptions& options, Guidance guidance) {
   const SamplerOptions& sampling = settings.sampling;
   Json fields{{"guidance", guidance_name(guidance)},
               {"candidates", settings.candidates},
+              {"chooses_best", chooses_best(options, guidance)},  // of as many candidates, one line or all
               {"max_tokens", settings.max_tokens},
               {"seed", settings.seed},
               {"temperature", sampling.temperature},

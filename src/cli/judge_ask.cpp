@@ -145,6 +145,7 @@ void add_ask_options(CLI::App& command, AskOptions& options) {
   command
       .add_option("--most-calls", options.most_calls,
                   "requests that this run may make, retries included; 0: as many as it takes")
+      ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   add_source_options(command, options.sources);
   command.add_flag("--estimate", options.estimate, "say how many requests and tokens it would take, and ask nothing");

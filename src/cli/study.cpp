@@ -146,6 +146,7 @@ void add_study_command(CLI::App& app) {
                   "text that is agreed to before the first comparison; else the page says what is to be filled in")
       ->type_name(kInput);
   command.add_option("--count", settings.per_rater, "comparisons for each rater, drawn at random; 0: all")
+      ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   command.add_option("--checks", settings.checks, "attention checks for each rater: who fails one is left out")
       ->check(CLI::Range(std::size_t{0}, kMostAttentionChecks))

@@ -66,6 +66,9 @@ double cluster_variance(const ClusterSums& sums, double mean) {
   return clusters / (clusters - 1) * error * error;
 }
 
+/// Between 0 and 1 values may differ less than wins and losses do: then rows count for more than one trial each.
+constexpr double kUnlimited = std::numeric_limits<double>::infinity();
+
 /// Wilson's interval with as many trials as independent rows would need to give the mean p of n rows this variance.
 Interval wilson_by_variance(double p, double n, double variance, double clusters) {
   if (clusters < 2) return {0, 1};
@@ -105,6 +108,14 @@ Interval clustered_proportion(std::span<const double> values, std::span<const st
                             static_cast<double>(sums.sum.size()));
 }
 
+Interval rate_interval(std::span<const double> values, std::span<const std::int64_t> clusters) {
+  const ClusterSums sums(values, clusters);
+  const auto count = static_cast<double>(sums.sum.size());
+  if (count < 2) return kNoInterval;
+  const double p = mean_of(values);
+  return wilson_by_variance(p, kUnlimited, cluster_variance(sums, p), count);
+}
+
 namespace {
 
 struct TwoWay {
@@ -135,20 +146,18 @@ double two_way_variance(std::span<const double> values, std::span<const std::int
   return two_way(values, mean_of(values), first, second).variance;
 }
 
-Interval two_way_mean(std::span<const double> values, std::span<const std::int64_t> first,
-                      std::span<const std::int64_t> second) {
-  const double mean = mean_of(values);
-  const TwoWay spread = two_way(values, mean, first, second);
-  const double half =
-      spread.clusters < 2 ? spread.variance : student_quantile(spread.clusters - 1) * std::sqrt(spread.variance);
-  return {mean - half, mean + half};
-}
-
 Interval two_way_proportion(std::span<const double> values, std::span<const std::int64_t> first,
                             std::span<const std::int64_t> second) {
   const double p = mean_of(values);
   const TwoWay spread = two_way(values, p, first, second);
   return wilson_by_variance(p, static_cast<double>(values.size()), spread.variance, spread.clusters);
+}
+
+Interval two_way_rate(std::span<const double> values, std::span<const std::int64_t> first,
+                      std::span<const std::int64_t> second) {
+  const double p = mean_of(values);
+  const TwoWay spread = two_way(values, p, first, second);
+  return wilson_by_variance(p, kUnlimited, spread.variance, spread.clusters);
 }
 
 Interval proportion_interval(std::span<const double> values, std::span<const std::int64_t> clusters) {

@@ -39,6 +39,10 @@ Interval clustered_proportion(std::span<const double> values, std::span<const st
 /// The interval of a share of rows: Wilson's, clustered when prompts repeat.
 Interval proportion_interval(std::span<const double> values, std::span<const std::int64_t> clusters);
 
+/// The interval of a mean of values from 0 to 1 over prompts: clustered_proportion(), whose ends stay within, and which
+/// a rate of 0 or 1 does not make a point. None (NaN) for a single prompt, which says nothing of how prompts differ.
+Interval rate_interval(std::span<const double> values, std::span<const std::int64_t> clusters);
+
 /// The variance of a mean whose rows depend on each other in two ways, those of a prompt and those of a rater: between
 /// the one kind of clusters, and between the other, less that between cells of both (Cameron, Gelbach and Miller 2011),
 /// at least that between cells. Infinite with fewer than two clusters of a kind.
@@ -46,14 +50,13 @@ Interval proportion_interval(std::span<const double> values, std::span<const std
 double two_way_variance(std::span<const double> values, std::span<const std::int64_t> first,
                         std::span<const std::int64_t> second);
 
-/// Student's interval of a mean with two_way_variance(), for the fewer of the two kinds of clusters; without bounds
-/// with fewer than two.
-Interval two_way_mean(std::span<const double> values, std::span<const std::int64_t> first,
-                      std::span<const std::int64_t> second);
-
 /// clustered_proportion() with two_way_variance().
 Interval two_way_proportion(std::span<const double> values, std::span<const std::int64_t> first,
                             std::span<const std::int64_t> second);
+
+/// rate_interval() with two_way_variance().
+Interval two_way_rate(std::span<const double> values, std::span<const std::int64_t> first,
+                      std::span<const std::int64_t> second);
 
 /// Bootstrap of a mean, resampling whole clusters (prompts): values of one prompt depend on each other. The
 /// percentiles' distances from the mean are widened as Student's interval is, without which few prompts are covered too

@@ -6,8 +6,7 @@
 
 namespace coala {
 
-WinRate win_rate(const JudgedTexts& texts, const JudgedTexts& others, std::span<const std::int64_t> prompts,
-                 std::uint64_t seed) {
+WinRate win_rate(const JudgedTexts& texts, const JudgedTexts& others, std::span<const std::int64_t> prompts) {
   constexpr double kEqual = 1e-9;  // scores closer than this are a tie
   const std::size_t n = texts.scores.size();
   std::vector<double> won(n);
@@ -26,7 +25,7 @@ WinRate win_rate(const JudgedTexts& texts, const JudgedTexts& others, std::span<
   result.ties /= static_cast<double>(n);
   const double deviation = std::sqrt(squares / static_cast<double>(n));
   for (double& value : longer) value = deviation > 0 ? std::tanh(value / deviation) : 0;
-  result.ci95 = bootstrap_mean(won, prompts, seed);
+  result.ci95 = rate_interval(won, prompts);
   const LengthControlled controlled = length_controlled_accuracy(won, longer, prompts);
   result.length_controlled = controlled.accuracy;
   result.length_controlled_ci95 = controlled.ci95;

@@ -26,7 +26,6 @@ struct WinRate {
 };
 
 /// @param prompts  [n]; replies to one prompt have the same number
-WinRate win_rate(const JudgedTexts& texts, const JudgedTexts& others, std::span<const std::int64_t> prompts,
-                 std::uint64_t seed);
+WinRate win_rate(const JudgedTexts& texts, const JudgedTexts& others, std::span<const std::int64_t> prompts);
 
 }  // namespace coala

@@ -87,7 +87,7 @@ AlpacaEvalScore score_of(const std::string& model, Rows& rows, const AlpacaEvalB
   }
   if (judged.empty()) throw Error(ErrorCode::BadInput, fmt::format("no preference of {} is known", model));
   score.without_preference = score.rows - judged.size();
-  score.wins = win_rates(judged, prompts, seed);
+  score.wins = win_rates(judged, prompts);
   if (!rows.lengths) {
     score.why_not_controlled = "the annotations have no lengths";
     return score;

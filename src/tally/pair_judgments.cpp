@@ -84,17 +84,16 @@ void add_marks(const Columns& columns, std::span<const std::int64_t> prompts, st
   result.mark_difference = estimate(differences);
 }
 
-void add_weighted(const Columns& columns, std::span<const std::int64_t> prompts, std::uint64_t seed,
-                  JudgedSources& result) {
+void add_weighted(const Columns& columns, std::span<const std::int64_t> prompts, JudgedSources& result) {
   std::vector<double> preferences;
   for (const JudgedPair* pair : columns.pairs) {
     if (!pair->weighted[0] || !pair->weighted[1]) return;
     preferences.push_back((*pair->weighted[0] + *pair->weighted[1]) / 2);
   }
-  result.weighted = {mean_with_error(preferences).mean, bootstrap_mean(preferences, prompts, seed)};
+  result.weighted = {mean_with_error(preferences).mean, rate_interval(preferences, prompts)};
 }
 
-void add_turns(const Columns& columns, std::uint64_t seed, JudgedSources& result) {
+void add_turns(const Columns& columns, JudgedSources& result) {
   std::map<int, Columns> by_turn;
   for (std::size_t i = 0; i < columns.pairs.size(); ++i) {
     Columns& of = by_turn[columns.pairs[i]->turn];
@@ -103,7 +102,7 @@ void add_turns(const Columns& columns, std::uint64_t seed, JudgedSources& result
   }
   if (by_turn.size() < 2) return;
   for (const auto& [turn, of] : by_turn) {
-    const Interval interval = bootstrap_mean(of.preference, numbered(of.prompts), seed);
+    const Interval interval = rate_interval(of.preference, numbered(of.prompts));
     result.turns.push_back({turn, of.preference.size(), {mean_with_error(of.preference).mean, interval}});
   }
 }
@@ -127,12 +126,12 @@ JudgedSources compare(const std::string& judge, std::span<const JudgedPair* cons
   }
   if (columns.pairs.empty()) return result;
   const std::vector<std::int64_t> prompts = numbered(columns.prompts);
-  result.wins = win_rates(columns.preference, prompts, seed);
+  result.wins = win_rates(columns.preference, prompts);
   add_length_bias(columns, prompts, result);
   add_position_bias(columns, result);
   add_marks(columns, prompts, seed, result);
-  add_weighted(columns, prompts, seed, result);
-  add_turns(columns, seed, result);
+  add_weighted(columns, prompts, result);
+  add_turns(columns, result);
   return result;
 }
 

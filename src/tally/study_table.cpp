@@ -35,8 +35,12 @@ struct Answers {
     return result;
   }
 
-  Estimate mean(std::span<const double> values) const {
-    return {mean_with_error(values).mean, two_way_mean(values, prompts, raters)};
+  /// Of values from `low` to `high`, whose ends an interval keeps to; where all are alike it is no point.
+  Estimate mean(std::span<const double> values, double low, double high) const {
+    std::vector<double> shares;
+    for (const double value : values) shares.push_back((value - low) / (high - low));
+    const Interval share = two_way_rate(shares, prompts, raters);
+    return {mean_with_error(values).mean, {low + share.low * (high - low), low + share.high * (high - low)}};
   }
 };
 
@@ -163,13 +167,13 @@ StudyShares study_shares(std::span<const StudyRater> raters, std::size_t sources
   for (std::size_t s = 0; s < sources; ++s) result.shares.push_back(share_of(answers, static_cast<int>(s)));
   result.shares.push_back(share_of(answers, kNoDifference));
   for (std::size_t s = 1; s < sources; ++s) {
-    result.differences.push_back(answers.mean(signs(answers, 0, static_cast<int>(s))));
+    result.differences.push_back(answers.mean(signs(answers, 0, static_cast<int>(s)), -1, 1));
   }
   if (sources == 2) {
     const std::vector<double> wins = answers.values([](const StudyAnswer& answer) {
       return answer.choice == kNoDifference ? 0.5 : answer.choice == 0 ? 1.0 : 0.0;
     });
-    result.win_rate = answers.mean(wins);
+    result.win_rate = answers.mean(wins, 0, 1);
   }
   return result;
 }

@@ -7,12 +7,12 @@
 
 namespace coala {
 
-WinRates win_rates(std::span<const double> preference, std::span<const std::int64_t> prompts, std::uint64_t seed) {
+WinRates win_rates(std::span<const double> preference, std::span<const std::int64_t> prompts) {
   WinRates result;
   const MeanWithError mean = mean_with_error(preference);
   result.rate = mean.mean;
   result.standard_error = mean.standard_error;
-  result.clustered95 = bootstrap_mean(preference, prompts, seed);
+  result.clustered95 = rate_interval(preference, prompts);
   std::vector<double> decided;
   std::vector<std::int64_t> decided_prompts;
   for (std::size_t i = 0; i < preference.size(); ++i) {

@@ -21,6 +21,6 @@ struct WinRates {
 
 /// @param preference  [n], 0 to 1, 1/2 for a tie; not empty
 /// @param prompts     [n], the same number for the same prompt
-WinRates win_rates(std::span<const double> preference, std::span<const std::int64_t> prompts, std::uint64_t seed);
+WinRates win_rates(std::span<const double> preference, std::span<const std::int64_t> prompts);
 
 }  // namespace coala
