@@ -279,6 +279,11 @@ class AddingUp(WithStudies):
         files = [study.write(f"{said}.json", study.answers(1, lambda places: said)) for said in (0, 1)]
         self.refused(study.add_up(*files), "gone different ways", "0.json", "1.json")
         self.assertEqual(study.add_up(files[0], files[0]).returncode, 0)
+        # Saved later, and yet without what the other has answered: another device.
+        whole = study.write("phone.json", study.answers(2, lambda places: 1, changes=8))
+        part = study.answers(2, lambda places: 1, changes=9)
+        del part["comparisons"][0]["choice"]
+        self.refused(study.add_up(whole, study.write("laptop.json", part)), "gone different ways", "phone.json", "laptop.json")
 
     def test_hostile_files_end_in_one_message(self):
         study = self.made

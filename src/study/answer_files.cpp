@@ -173,16 +173,25 @@ FileContent content_of(const AnswerFile& file, const StudyKey& key, const std::m
   return content;
 }
 
-/// Two files of one rater: keeps the one that was saved later.
+/// Two files of one rater: keeps the one that was saved later. Answers are changed and not taken back, so a later file
+/// has all comparisons of an earlier one.
 /// @return the name of the other
 std::string keep_later(FileContent& kept, FileContent&& other) {
-  if (kept.changes == other.changes && kept.choices != other.choices) {
+  if (other.changes > kept.changes) std::swap(kept, other);
+  const auto answered = [](const FileContent& file, std::int64_t comparison) {
+    return std::ranges::find(file.counted.answers, comparison, &StudyAnswer::comparison) != file.counted.answers.end();
+  };
+  const bool apart = kept.changes == other.changes
+                         ? kept.choices != other.choices
+                         : std::ranges::any_of(other.counted.answers, [&](const StudyAnswer& answer) {
+                             return !answered(kept, answer.comparison);
+                           });
+  if (apart) {
     throw Error(ErrorCode::Mismatch,
                 fmt::format("{} and {} are of the same rater and have gone different ways", kept.counted.name,
                             other.counted.name),
                 "ask which one counts, and leave the other one out");
   }
-  if (other.changes > kept.changes) std::swap(kept, other);
   return other.counted.name;
 }
 
