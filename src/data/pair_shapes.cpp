@@ -244,6 +244,11 @@ std::optional<Pair> read_hh_texts(const Row& row, const std::string& chosen_text
   return pair;
 }
 
+/// Question and answer, and not an answer that merely begins with "Human:".
+bool is_whole_dialogue(std::string_view text) {
+  return trimmed(text).starts_with("Human:") && text.find("\n\nAssistant:") != text.npos;
+}
+
 /// Whether a dialogue has the last question of a prompt in it, which may be a dialogue or the question alone.
 bool asks(std::string_view dialogue, std::string_view prompt) {
   const auto words_of = [](std::string_view text) {
@@ -281,7 +286,7 @@ std::optional<Pair> read_hh(const Row& row, ReaderCounts& counts) {
   if (trimmed(chosen).starts_with(start) && trimmed(rejected).starts_with(start)) {  // the whole dialogues
     return read_hh_texts(row, chosen, rejected, counts);
   }
-  if (looks_like_hh(chosen) && looks_like_hh(rejected)) {
+  if (is_whole_dialogue(chosen) && is_whole_dialogue(rejected)) {
     if (asks(chosen, prompt) && asks(rejected, prompt)) return read_hh_texts(row, chosen, rejected, counts);
     row.fail("\"prompt\" is neither where the two dialogues begin nor a question in them",
              "--ignore-columns prompt if the dialogues are whole");
@@ -491,8 +496,14 @@ bool is_hh_pair(const Row& row) {
   const auto is_dialogue = [&](const char* column) {
     return row.has_text(column) && looks_like_hh(row.object().at(column).get_ref<const std::string&>());
   };
-  // Two whole dialogues are no answers to any prompt; what else the record holds is then not their beginning.
-  if (is_dialogue(names->chosen) && is_dialogue(names->rejected)) return true;
+  // Two whole dialogues are no answers to the text of a prompt; what else the record holds is then not their beginning.
+  constexpr std::array kLists{"prompt", "messages", "conversations", "conversation", "context", "history", "dialogue"};
+  const bool has_turns = row.has_key("prefix") || std::any_of(kLists.begin(), kLists.end(),
+                                                              [&](const char* name) { return row.has_list(name); });
+  const auto is_whole = [&](const char* column) {
+    return row.has_text(column) && is_whole_dialogue(row.object().at(column).get_ref<const std::string&>());
+  };
+  if (!has_turns && is_whole(names->chosen) && is_whole(names->rejected)) return true;
   if (row.has_text("prompt")) return is_hh_dialogue(row.object().at("prompt").get_ref<const std::string&>());
   return !has_prompt(row) && is_dialogue(names->chosen);
 }
