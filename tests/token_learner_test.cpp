@@ -147,11 +147,32 @@ TokenHead random_head(std::uint64_t seed) {
   return head;
 }
 
+/// A head without a bias of its own, in the columns of the sums.
+std::vector<double> columns_of(const TokenHead& head) {
+  std::vector<double> w0(head.weights.values().begin(), head.weights.values().end());
+  w0.resize(kWidth);
+  return w0;
+}
+
+/// New sums in the columns of the plain program; with a prior the last one is what that says of them.
+std::vector<double> columns_of(const Plain& plain, const std::vector<Lesson>& lessons, const std::vector<float>& asked,
+                               const std::vector<double>& w0) {
+  std::vector<double> x(plain.x.cols());
+  double foretold = 0;
+  double own = 0;
+  for (std::size_t j = 0; j < kWidth; ++j) {
+    x[j] = static_cast<double>(asked[j]) * plain.x(0, j) / static_cast<double>(lessons[0].sums[j]);
+    foretold += static_cast<double>(asked[j]) * w0[j];
+    own += static_cast<double>(lessons[0].sums[j]) * w0[j];
+  }
+  if (x.size() > kWidth) x[kWidth] = foretold / own * plain.offsets[0];
+  return x;
+}
+
 TEST(TokenLearner, SolvesTheProgramAndForeseesAsRefitsDo) {
   const TokenBasis basis = random_basis(1);
   const TokenHead head = random_head(2);
-  std::vector<double> w0(head.weights.values().begin(), head.weights.values().end());
-  w0.resize(kWidth);
+  const std::vector<double> w0 = columns_of(head);
   for (const bool has_prior : {false, true}) {
     for (const std::uint64_t seed : {3u, 4u, 5u}) {
       const std::vector<Lesson> lessons = lessons_of(60, 6, seed);
@@ -268,8 +289,7 @@ TEST(NextLesson, InformationIsThatOfPlainDraws) {
 /// In the weights of scaled columns: mean x'w, variance x'H^-1 x, H the Hessian of the program.
 TEST(NextLesson, OutlookIsThatOfTheWeights) {
   const TokenHead head = random_head(2);
-  std::vector<double> w0(head.weights.values().begin(), head.weights.values().end());
-  w0.resize(kWidth);
+  const std::vector<double> w0 = columns_of(head);
   for (const bool has_prior : {false, true}) {
     const std::vector<Lesson> all = lessons_of(50, 6, 7);
     const std::vector<Lesson> lessons(all.begin(), all.begin() + 40);
@@ -295,20 +315,8 @@ TEST(NextLesson, OutlookIsThatOfTheWeights) {
       const auto factor = Cholesky::factor(std::move(h));
       double worst = 0;
       for (std::size_t a = 0; a < asked.size(); ++a) {
-        std::vector<double> x(w.size());
-        double offset = 0;
-        for (std::size_t j = 0; j < kWidth; ++j) {
-          x[j] = static_cast<double>(asked[a][j]) * plain.x(0, j) / static_cast<double>(lessons[0].sums[j]);
-        }
-        if (has_prior) {
-          double foretold = 0;
-          double own = 0;
-          for (std::size_t j = 0; j < kWidth; ++j) {
-            foretold += static_cast<double>(asked[a][j]) * w0[j];
-            own += static_cast<double>(lessons[0].sums[j]) * w0[j];
-          }
-          offset = x[kWidth] = foretold / own * plain.offsets[0];
-        }
+        const std::vector<double> x = columns_of(plain, lessons, asked[a], w0);
+        const double offset = has_prior ? x[kWidth] : 0;
         double mean = offset;
         for (std::size_t j = 0; j < w.size(); ++j) mean += x[j] * w[j];
         std::vector<double> solved = x;
@@ -327,8 +335,7 @@ TEST(NextLesson, OutlookIsThatOfTheWeights) {
 /// Against the program solved again without each lesson, and against one Newton step in the weights without it.
 TEST(LessonInfluence, IsWhatARefitWithoutTheLessonChanges) {
   const TokenHead head = random_head(2);
-  std::vector<double> w0(head.weights.values().begin(), head.weights.values().end());
-  w0.resize(kWidth);
+  const std::vector<double> w0 = columns_of(head);
   for (const bool has_prior : {false, true}) {
     const std::vector<Lesson> all = lessons_of(41, 6, 9);
     const std::vector<Lesson> lessons(all.begin(), all.begin() + 40);
@@ -345,15 +352,7 @@ TEST(LessonInfluence, IsWhatARefitWithoutTheLessonChanges) {
     for (const double bias_length : {1.0, 4.0}) {  // whichever was chosen
       const Plain plain = plain_of(lessons, bias_length, penalty, has_prior ? w0 : std::vector<double>());
       const std::vector<double> w = plain.solve({});
-      std::vector<double> x(w.size());
-      double foretold = 0;
-      double own = 0;
-      for (std::size_t j = 0; j < kWidth; ++j) {
-        x[j] = static_cast<double>(asked[j]) * plain.x(0, j) / static_cast<double>(lessons[0].sums[j]);
-        foretold += static_cast<double>(asked[j]) * w0[j];
-        own += static_cast<double>(lessons[0].sums[j]) * w0[j];
-      }
-      if (has_prior) x[kWidth] = foretold / own * plain.offsets[0];
+      const std::vector<double> x = columns_of(plain, lessons, asked, w0);
       double worst_step = 0;
       double worst_refit = 0;
       double largest = 0;
