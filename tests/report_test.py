@@ -139,7 +139,7 @@ class ReportTest(unittest.TestCase):
         self.assertLessEqual(guidance["divergence"], 1.05 * guidance["budget"])
         self.assertIn(guidance["scale"], [one["scale"] for one in within] or [guidance["scale"]])
         reliability = self.pairs.metrics["token_head"]["reliability"]
-        self.assertAlmostEqual(guidance["budget"], 0.1 * guidance["unguided"]["entropy"] * (1 + reliability) / 2)
+        self.assertAlmostEqual(guidance["budget"], 0.1 * guidance["unguided"]["entropy"] * max(0.25, reliability))
 
     def test_a_judge_may_ask_for_less(self):
         """A program that likes the replies of its first call alone, those without guidance."""
@@ -147,7 +147,8 @@ class ReportTest(unittest.TestCase):
             file.write("import json, os, sys\nfirst = not os.path.exists('asked')\nopen('asked', 'w').close()\n"
                        "for line in sys.stdin:\n    print(json.dumps({'score': int(first)}))\n")
         judged = self.report("judged/report.html", "align", "--model", MODEL, "--data", "pairs.jsonl", "--eval-fraction", "0.4",
-                             "--json", "--out", "judged", "--judge-command", f"{sys.executable} strict.py")
+                             "--json", "--out", "judged", "--judge-command", f"{sys.executable} strict.py",
+                             "--wish", "Be brief.")
         guidance = judged.metrics["guidance"]
         self.assertEqual(guidance["unguided"]["judge_mean"], 1)
         self.assertEqual([one["judge_mean"] for one in guidance["tried"]], [0] * 3)
@@ -155,6 +156,22 @@ class ReportTest(unittest.TestCase):
         for weaker, stronger in zip(scales[1:], scales):
             self.assertLessEqual(weaker, 0.5 * stronger)
         self.assertIn("The judge gives these replies 0.00 in the mean, 1.00 without guidance.", judged.source)
+        # The replies to the wish as a system prompt came after those of the first call.
+        self.assertEqual(guidance["asked"]["judge_mean"], 0)
+        self.assertEqual((guidance["ahead_of_asked"]["by"], guidance["ahead_of_asked"]["mean"]), ("judge", 0))
+        self.assertIn("Your wish as a system prompt may do as well: the judge gives guided replies", judged.source)
+
+    def test_a_wish_without_a_judge_is_for_the_reward_head(self):
+        wished = self.report("wished/report.html", "align", "--model", MODEL, "--data", "pairs.jsonl", "--eval-fraction", "0.4",
+                             "--json", "--out", "wished", "--wish", "Be brief.")
+        guidance = wished.metrics["guidance"]
+        ahead = guidance["ahead_of_asked"]
+        self.assertEqual(ahead["by"], "reward head")
+        self.assertLess(ahead["ci95"][0], ahead["mean"])
+        self.assertLess(ahead["mean"], ahead["ci95"][1])
+        self.assertRegex(wished.source, "Your wish as a system prompt (would not do|may do as well|does better than the head)")
+        # What is written without the wish is as before.
+        self.assertNotIn("asked", self.pairs.metrics["guidance"])
 
     def test_figures_have_names(self):
         for report in self.all:

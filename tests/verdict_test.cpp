@@ -53,5 +53,22 @@ TEST(Verdict, SaysWhatElseMatters) {
   EXPECT_NE(verdict.remarks[1].find("0.10 nats per token (budget 0.12)"), std::string::npos);
 }
 
+TEST(Verdict, SaysWhetherASystemPromptWouldDo) {
+  Json metrics = metrics_of(0.8, 0.7, 0.87, 90);
+  metrics["guidance"] = {
+      {"divergence", 0.1}, {"budget", 0.12}, {"repetition", 0.02}, {"unguided", {{"repetition", 0.01}}}};
+  const auto last_remark = [&metrics](double mean, double low, double high, const char* by) {
+    metrics["guidance"]["ahead_of_asked"] = {{"by", by}, {"mean", mean}, {"ci95", {low, high}}, {"prompts", 15}};
+    return verdict_of(metrics).remarks.back();
+  };
+  EXPECT_EQ(last_remark(0.4, 0.1, 0.7, "judge"),
+            "Your wish as a system prompt would not do: the judge gives guided replies +0.40 over those with it (95 %: "
+            "+0.10 to +0.70; 15 prompts).");
+  EXPECT_NE(last_remark(0.4, -0.1, 0.9, "judge").find("may do as well"), std::string::npos);
+  const std::string better = last_remark(-0.4, -0.7, -0.1, "reward head");
+  EXPECT_NE(better.find("does better than the head"), std::string::npos);
+  EXPECT_NE(better.find("which learnt from the same data"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace coala

@@ -150,6 +150,15 @@ Json adopt_scale(const GuidanceTrial& trial, TokenHead& head) {
             {"lowered", trial.lowered},
             {"unguided", described(trial.unguided)}};
   if (!chosen.marks.empty()) json["judge_mean"] = described(chosen)["judge_mean"];
+  if (trial.asked) {
+    json["asked"] = described(*trial.asked);
+    if (const std::optional<Ahead> ahead = ahead_of(chosen, *trial.asked)) {
+      json["ahead_of_asked"] = {{"by", chosen.marks.empty() ? "reward head" : "judge"},
+                                {"mean", ahead->mean},
+                                {"ci95", {ahead->low, ahead->high}},
+                                {"prompts", trial.prompts.size()}};
+    }
+  }
   for (const GuidedReplies& tried : trial.tried) json["tried"].push_back(described(tried));
   return json;
 }
@@ -238,6 +247,8 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
     trial.seed = options.fit.seed;
     trial.threads = pool.size();
     trial.judge = options.judge;
+    trial.wish = options.wish;
+    if (!options.wish.empty()) trial.reward = RewardHead{&run.head, options.features};
     const GuidanceTrial tried = try_guidance(backbone, *run.head.token, *extract.output, mean_state(*train.token_basis),
                                              held_out_prompts(run.evaluated, evaluated, left_out), trial);
     if (tried.tried.empty()) {

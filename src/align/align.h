@@ -24,6 +24,7 @@ struct AlignOptions {
   std::size_t token_rank = 32;               ///< of the token head; 0: none. A model that cannot have one goes without
   double guidance_budget = kGuidanceBudget;  ///< how far the token head may move the model, see try_guidance()
   ReplyMarks judge;                          ///< of the replies of try_guidance(); or none
+  std::string wish;                          ///< that is tried as a system prompt, see there; "": none
   FitSettings fit;
   int seeds = 1;        ///< training runs, see train_over_seeds()
   std::string command;  ///< what reproduces the run, for the report

@@ -11,6 +11,7 @@
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/progress.h"
+#include "data/instruction.h"
 #include "decode/diversity.h"
 #include "decode/named_words.h"
 #include "decode/parallel_generator.h"
@@ -53,20 +54,9 @@ std::vector<EncodedPrompt> encode(const Backbone& backbone, std::span<const Prom
   return encoded;
 }
 
-/// Are these replies clearly worse than the model's own: is Student's interval of the prompts' differences below 0?
+/// Are these replies clearly worse than the model's own by the judge?
 bool marked_down(const GuidedReplies& guided, const GuidedReplies& unguided) {
-  const auto n = static_cast<double>(guided.marks.size());
-  if (n < 2) return false;
-  double sum = 0;
-  double squares = 0;
-  for (std::size_t i = 0; i < guided.marks.size(); ++i) {
-    const double gain = guided.marks[i] - unguided.marks[i];
-    sum += gain;
-    squares += gain * gain;
-  }
-  const double mean = sum / n;
-  const double variance = std::max(0.0, squares / n - mean * mean) / (n - 1);
-  return mean + student_quantile(n - 1) * std::sqrt(variance) < 0;
+  return !guided.marks.empty() && ahead_of(guided, unguided).value_or(Ahead{}).high < 0;
 }
 
 class Trial {
@@ -80,26 +70,51 @@ class Trial {
         prompts_(std::move(prompts)),
         asked_(asked),
         judge_(settings.judge),
+        wish_(settings.wish),
+        mode_(settings.template_mode),
         threads_(settings.threads) {
     generation_.max_tokens = kTokens;
     generation_.candidates = static_cast<int>(std::max<std::size_t>(1, kReplies / prompts_.size()));
     generation_.seed = settings.seed;
+    generation_.reward = settings.reward;
   }
 
-  GuidedReplies write(double scale) const {
+  GuidedReplies unguided() const { return write(prompts_, 0, "replies without guidance"); }
+  GuidedReplies guided(double scale) const {
+    return write(prompts_, scale, fmt::format("replies at scale {:.2f}", scale));
+  }
+  /// With the wish in the system message; nothing where a prompt or the model's template takes none.
+  std::optional<GuidedReplies> asked() const {
+    std::vector<EncodedPrompt> prompts;
+    try {
+      for (const Prompt& prompt : asked_) {
+        prompts.push_back(backbone_.encode_prompt(instructed(prompt, wish_), mode_, Thinking::Off));
+        if (prompts.back().tokens.size() + kTokens <= backbone_.identity().context_tokens) continue;
+        throw Error(ErrorCode::BadInput, "a prompt with it does not fit into the model's context");
+      }
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::BadInput) throw;
+      log_warning(fmt::format("the wish could not be tried as a system prompt: {}", error.what()));
+      return std::nullopt;
+    }
+    return write(prompts, 0, "replies with the wish as a system prompt");
+  }
+
+ private:
+  GuidedReplies write(const std::vector<EncodedPrompt>& prompts, double scale, const std::string& what) const {
     GuidedReplies replies;
     replies.scale = scale;
     GenerationSettings generation = generation_;
     std::optional<TokenTilt> tilt;
     if (scale != 0) generation.tilt = &tilt.emplace(head_, output_, scale);
-    Progress progress(scale != 0 ? fmt::format("replies at scale {:.2f}", scale) : "replies without guidance",
-                      prompts_.size(), "prompts");
+    Progress progress(what, prompts.size(), "prompts");
     double drawn = 0;
     std::vector<std::string> to_judge;
-    ParallelGenerator generator(backbone_, generation, prompts_, threads_);
+    ParallelGenerator generator(backbone_, generation, prompts, threads_);
     generator.generate([&](std::size_t, std::vector<Reply>&& candidates) {
       const bool cut = candidates.front().finish == Finish::Length;
       to_judge.push_back(candidates.front().text);
+      if (generation.reward) replies.scores.push_back(candidates.front().score.value_or(0));
       replies.texts.push_back(candidates.front().text + (cut ? " …" : ""));
       for (Reply& reply : candidates) {
         replies.divergence += reply.divergence;
@@ -116,13 +131,14 @@ class Trial {
     return replies;
   }
 
- private:
   const Backbone& backbone_;
   const TokenHead& head_;
   const OutputMatrix& output_;
   std::vector<EncodedPrompt> prompts_;
   std::span<const Prompt> asked_;
   ReplyMarks judge_;
+  std::string wish_;
+  TemplateMode mode_;
   GenerationSettings generation_;
   int threads_;
 };
@@ -140,6 +156,25 @@ std::map<Token, std::size_t> occurrences_in(const GuidanceTrial& trial) {
 
 }  // namespace
 
+std::optional<Ahead> ahead_of(const GuidedReplies& replies, const GuidedReplies& others) {
+  const bool judged = !replies.marks.empty() && !others.marks.empty();
+  const std::vector<double>& better = judged ? replies.marks : replies.scores;
+  const std::vector<double>& worse = judged ? others.marks : others.scores;
+  if (better.size() < 2 || better.size() != worse.size()) return std::nullopt;
+  const auto n = static_cast<double>(better.size());
+  double sum = 0;
+  double squares = 0;
+  for (std::size_t i = 0; i < better.size(); ++i) {
+    const double gain = better[i] - worse[i];
+    sum += gain;
+    squares += gain * gain;
+  }
+  const double mean = sum / n;
+  const double variance = std::max(0.0, squares / n - mean * mean) / (n - 1);
+  const double half = student_quantile(n - 1) * std::sqrt(variance);
+  return Ahead{mean, mean - half, mean + half};
+}
+
 GuidanceTrial try_guidance(const Backbone& backbone, const TokenHead& head, const OutputMatrix& output,
                            std::span<const double> mean_state, std::span<const Prompt> prompts,
                            const GuidanceTrialSettings& settings) {
@@ -147,14 +182,15 @@ GuidanceTrial try_guidance(const Backbone& backbone, const TokenHead& head, cons
   std::vector<EncodedPrompt> encoded = encode(backbone, prompts, settings.template_mode, result.prompts);
   if (encoded.empty()) return result;
   const Trial trial(backbone, head, output, std::move(encoded), result.prompts, settings);
-  result.unguided = trial.write(0);
-  result.budget = settings.budget * result.unguided.entropy * (1 + settings.reliability) / 2;
+  result.unguided = trial.unguided();
+  if (!settings.wish.empty()) result.asked = trial.asked();
+  result.budget = settings.budget * budget_share(settings.reliability) * result.unguided.entropy;
   if (!(result.budget > 0)) return result;
   const double allowed = kRepetitionRatio * result.unguided.repetition + kRepetitionChance;
   // To the second order the divergence is the variance of what the head says, over two.
   double scale = std::sqrt(2 * kAim * result.budget) / kTokenUnit;
   for (int k = 0; k < kTrials; ++k) {
-    result.tried.push_back(trial.write(scale));
+    result.tried.push_back(trial.guided(scale));
     const GuidedReplies& tried = result.tried.back();
     const bool down = marked_down(tried, result.unguided);
     const bool within = tried.divergence <= result.budget && tried.repetition <= allowed && !down;

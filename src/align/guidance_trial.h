@@ -2,11 +2,13 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "data/record.h"
+#include "decode/reward_head.h"
 #include "extract/feature_settings.h"
 #include "head/token_head.h"
 #include "head/token_weights.h"
@@ -21,11 +23,15 @@ using ReplyMarks =
 
 struct GuidanceTrialSettings {
   double budget = kGuidanceBudget;  ///< share of the model's entropy
-  double reliability = 1;           ///< of the head; at 0 half of the budget is used
+  double reliability = 1;           ///< of the head, see budget_share()
   TemplateMode template_mode = TemplateMode::Model;
   std::uint64_t seed = 0;
   int threads = 0;
   ReplyMarks judge = {};  ///< a scale whose replies it clearly likes less than the model's own is too strong; or none
+  /// What is wanted, in words: replies are written as well with that in the system message instead of the head. "":
+  /// none
+  std::string wish = {};
+  std::optional<RewardHead> reward = {};  ///< says how good replies are where there is no judge; or none
 };
 
 /// Replies that were written at one scale.
@@ -37,7 +43,17 @@ struct GuidedReplies {
   std::vector<std::string> texts;          ///< one of each prompt, with an ellipsis where the trial's limit cut it
   std::vector<std::vector<Token>> tokens;  ///< of all replies
   std::vector<double> marks;               ///< of the texts; empty where there is no judge
+  std::vector<double> scores;              ///< of the texts by the reward head; empty where there is none
 };
+
+/// How much better replies to the same prompts are than others: by the judge, or where there is none by the reward
+/// head.
+struct Ahead {
+  double mean = 0;
+  double low = 0, high = 0;  ///< Student's 95 % interval over the prompts
+};
+/// @return  nothing where neither has an opinion of both
+std::optional<Ahead> ahead_of(const GuidedReplies& replies, const GuidedReplies& others);
 
 /// How strongly a token head may guide, found out by writing.
 struct GuidanceTrial {
@@ -45,6 +61,7 @@ struct GuidanceTrial {
   double scale = 0;             ///< the largest one within it, of those that were tried or computed from them
   std::vector<Prompt> prompts;  ///< that replies were written to, in their order
   GuidedReplies unguided;
+  std::optional<GuidedReplies> asked;  ///< unguided too, with the wish in the system message
   std::vector<GuidedReplies> tried;
   std::size_t chosen = 0;            ///< among those: at this scale, or the last, which was stronger
   std::vector<std::string> raised;   ///< words of the replies that the head raises, the most first

@@ -129,6 +129,10 @@ void add_align_command(CLI::App& app) {
       ->needs(judge)
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
+  command.add_option(
+      "--wish", options->align.wish,
+      "what is wanted, in words: replies are written with that as a system prompt too, and the report says "
+      "whether it would do without a head");
   add_feature_options(command, options->align.features);
   add_seeds_option(command, options->align.seeds);
   add_fit_options(command, options->align.fit);

@@ -18,6 +18,7 @@
 #include "core/error.h"
 #include "core/progress.h"
 #include "core/version.h"
+#include "data/instruction.h"
 #include "decode/parallel_generator.h"
 
 namespace coala {
@@ -34,19 +35,14 @@ struct SampleCommand {
   GenerationOptions generation;
 };
 
-/// The prompt with the instruction at the end of its system message.
+/// The record with the instruction in its prompt.
 PromptRecord instructed(const PromptRecord& record, const std::string& instruction) {
   PromptRecord result = record;
   if (instruction.empty()) return result;
-  std::vector<Message>& messages = result.prompt.messages;
-  if (messages.empty()) {
-    throw Error(ErrorCode::BadInput, fmt::format("record '{}' is a text to be continued", record.id),
-                "an --instruction needs prompts that are questions or messages");
-  }
-  if (messages.front().role == "system") {
-    messages.front().content += "\n" + instruction;
-  } else {
-    messages.insert(messages.begin(), Message{"system", instruction});
+  try {
+    result.prompt = coala::instructed(record.prompt, instruction);
+  } catch (const Error& error) {
+    throw Error(error.code(), fmt::format("record '{}': {}", record.id, error.what()), error.hint());
   }
   return result;
 }

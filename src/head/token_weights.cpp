@@ -41,9 +41,14 @@ std::vector<double> constant_direction(const TokenBasis& basis) {
 }  // namespace
 
 double reliability_of(double accuracy, std::size_t prompts) {
-  constexpr double kPriorPrompts = 10;
+  constexpr double kPriorPrompts = 50;
   const auto count = static_cast<double>(prompts);
   return std::max(0.0, (2 * accuracy - 1) * count / (count + kPriorPrompts));
+}
+
+double budget_share(double reliability) {
+  constexpr double kLeast = 0.25;
+  return std::max(kLeast, reliability);
 }
 
 double sample_strength(const TokenBasis& basis, std::span<const double> weights) {

@@ -24,8 +24,12 @@ inline constexpr double kGuidanceBudget = 0.1;
 inline constexpr std::array kBiasLengths{1.0, 4.0};
 
 /// How far a head can be relied on, 0 to 1: 2 a - 1 for its accuracy a on prompts that it has not seen, pulled towards
-/// a coin's by as much as ten prompts weigh, since few may be right by chance.
+/// a coin's by as much as fifty prompts weigh: of what so few say half is chance.
 double reliability_of(double accuracy, std::size_t prompts);
+
+/// What a head gets of the budget: as much of it as the head can be relied on, and a quarter in any case. Chance moves a
+/// model as far as what was meant, and leads to loops (docs/benchmarks.md, Eight rules).
+double budget_share(double reliability);
 
 /// The root mean square of what weights say of the tokens of the basis' sample, without what the model expects of it.
 /// @param weights  [r r + r] of both kinds of sums, or [r] of tokens alone

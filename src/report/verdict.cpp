@@ -22,6 +22,19 @@ std::uint64_t prompts_needed(double accuracy, double rival) {
   return static_cast<std::uint64_t>(std::ceil(kNormal * kNormal * rival * (1 - rival) / (ahead * ahead))) + 1;
 }
 
+/// Would a system prompt do?
+std::string against_a_prompt(const Json& ahead) {
+  const double low = ahead.at("ci95").at(0).get<double>();
+  const double high = ahead.at("ci95").at(1).get<double>();
+  const char* answer = low > 0    ? "Your wish as a system prompt would not do"
+                       : high < 0 ? "Your wish as a system prompt does better than the head"
+                                  : "Your wish as a system prompt may do as well";
+  const bool judged = ahead.at("by") == "judge";
+  return fmt::format("{}: {} gives guided replies {:+.2f} over those with it (95 %: {:+.2f} to {:+.2f}; {} prompts).",
+                     answer, judged ? "the judge" : "the reward head, which learnt from the same data,",
+                     ahead.at("mean").get<double>(), low, high, ahead.at("prompts").get<std::size_t>());
+}
+
 }  // namespace
 
 Verdict verdict_of(const Json& metrics) {
@@ -74,6 +87,7 @@ Verdict verdict_of(const Json& metrics) {
           fmt::format("The judge gives these replies {:.2f} in the mean, {:.2f} without guidance.",
                       guidance.at("judge_mean").get<double>(), guidance.at("unguided").at("judge_mean").get<double>()));
     }
+    if (guidance.contains("ahead_of_asked")) verdict.remarks.push_back(against_a_prompt(guidance.at("ahead_of_asked")));
   }
   return verdict;
 }
