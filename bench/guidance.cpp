@@ -2,8 +2,8 @@
 // guidance at N = 5 and N = 1, and of a rival that keeps no cache. With PRUNED = 0 there are 15 candidates of which
 // none is pruned (top-k 15, top-p 1, all of them scored), else those that the defaults leave. Every round runs all of
 // them in turn, after a text of the model's own; printed are medians over the rounds, and of the ratios within a round.
-// Usage: bench_guidance MODEL [ROUNDS = 5] [NEW_TOKENS = 64] [PROMPT_TOKENS = 192] [THREADS = 1] [PRUNED = 0]. MODEL:
-// for example the random Llama of 187 million parameters that bench/random_llama.py makes.
+// Usage: bench_guidance MODEL [ROUNDS = 5] [NEW_TOKENS = 64] [PROMPT_TOKENS = 192] [THREADS = 1] [PRUNED = 0]
+// [DEVICE = cpu]. MODEL: for example the random Llama of 187 million parameters that bench/random_llama.py makes.
 
 #include <fmt/format.h>
 
@@ -75,10 +75,12 @@ std::size_t number(int count, char** arguments, int index, std::size_t standard)
 
 int main(int count, char** arguments) {
   if (count < 2) {
-    fmt::print(stderr, "usage: bench_guidance MODEL [ROUNDS] [NEW_TOKENS] [PROMPT_TOKENS] [THREADS] [PRUNED]\n");
+    fmt::print(stderr, "usage: bench_guidance MODEL [ROUNDS] [NEW_TOKENS] [PROMPT_TOKENS] [THREADS] [PRUNED] [DEVICE]\n");
     return 2;
   }
-  const Backbone backbone{std::filesystem::path(arguments[1])};
+  ModelFile model{std::filesystem::path(arguments[1])};
+  model.device.device = count > 7 ? arguments[7] : "cpu";
+  const Backbone backbone(model);
   const std::size_t rounds = number(count, arguments, 2, 5);
   const std::size_t new_tokens = number(count, arguments, 3, 64);
   const auto threads = static_cast<int>(number(count, arguments, 5, 1));

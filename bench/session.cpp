@@ -1,7 +1,7 @@
 // coala's side of bench/speed.py: the same work as bench_plain_llama does, through a Session and a StateEvaluator.
 // Reads PROMPT_TOKENS tokens for their states and writes NEW_TOKENS greedily in SEQUENCES texts at once, and prints
 // tokens per second of both.
-// Usage: bench_session MODEL [PROMPT_TOKENS = 256] [NEW_TOKENS = 96] [SEQUENCES = 1] [THREADS = 1]
+// Usage: bench_session MODEL [PROMPT_TOKENS = 256] [NEW_TOKENS = 96] [SEQUENCES = 1] [THREADS = 1] [DEVICE = cpu]
 
 #include "lm/session.h"
 
@@ -54,10 +54,12 @@ double seconds_to_write(const Backbone& backbone, const std::vector<Token>& prom
 
 int main(int count, char** arguments) {
   if (count < 2) {
-    fmt::print(stderr, "usage: bench_session MODEL [PROMPT_TOKENS] [NEW_TOKENS] [SEQUENCES] [THREADS]\n");
+    fmt::print(stderr, "usage: bench_session MODEL [PROMPT_TOKENS] [NEW_TOKENS] [SEQUENCES] [THREADS] [DEVICE]\n");
     return 2;
   }
-  const Backbone backbone{std::filesystem::path(arguments[1])};
+  ModelFile model{std::filesystem::path(arguments[1])};
+  model.device.device = count > 6 ? arguments[6] : "cpu";
+  const Backbone backbone(model);
   const std::size_t new_tokens = number(count, arguments, 3, 96);
   const auto sequences = static_cast<int>(number(count, arguments, 4, 1));
   const auto threads = static_cast<int>(number(count, arguments, 5, 1));
