@@ -12,6 +12,7 @@
 #include "core/error.h"
 #include "core/setting_json.h"
 #include "decode/branch_settings.h"
+#include "head/fit.h"
 #include "lm/sampler.h"
 #include "serve/schema.h"
 #include "serve/setting_fields.h"
@@ -118,7 +119,7 @@ void parse_options(Settings& settings, std::vector<std::string> words) {
 
 template <class Settings>
 struct SettingsList : ::testing::Test {};
-using All = ::testing::Types<SamplerOptions, BranchSettings>;
+using All = ::testing::Types<SamplerOptions, BranchSettings, CronosSettings, PhaseTwoSettings, FitSettings>;
 TYPED_TEST_SUITE(SettingsList, All);
 
 TYPED_TEST(SettingsList, HasEveryMemberOnce) {

@@ -1,5 +1,8 @@
 #include "core/setting.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <cmath>
 
 #include "core/error.h"
@@ -33,6 +36,10 @@ std::string Setting::option_name() const {
 void refuse_setting(std::string_view name, std::string_view value, std::string_view range) {
   throw Error(ErrorCode::BadUsage,
               fmt::format("{} is {}; it must be {}", name, value, range.empty() ? "a finite number" : range));
+}
+
+void check_setting(const Setting& setting, double value, std::string_view name) {
+  if (!setting.range.holds(value)) refuse_setting(name, fmt::format("{}", value), setting.range.in_words());
 }
 
 }  // namespace coala

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <limits>
 #include <optional>
@@ -97,25 +95,20 @@ void for_each_setting(Settings& settings, const Visit& visit, std::string_view g
   });
 }
 
+/// @param name  what who is told knows it by
 /// @throws Error{BadUsage}: "top-p is 2; it must be above 0 and at most 1"
 [[noreturn]] void refuse_setting(std::string_view name, std::string_view value, std::string_view range);
-
-/// @param name  what who is told knows it by
-/// @throws Error{BadUsage} when a number is out of range
-template <class T>
-void check_setting(const Setting& setting, const T& value, std::string_view name) {
-  if constexpr (std::is_arithmetic_v<T> && !std::is_same_v<T, bool>) {
-    if (setting.range.holds(static_cast<double>(value))) return;
-    refuse_setting(name, fmt::format("{}", value), setting.range.in_words());
-  }
-}
+void check_setting(const Setting& setting, double value, std::string_view name);
 
 /// @param owner  "FitSettings::" names members of it; "": settings are known by their options
 /// @throws Error{BadUsage} naming the first that is out of range, its value and its range
 template <class Settings>
 void check_settings(const Settings& settings, std::string_view owner = {}) {
-  for_each_setting(settings, [&](const Setting& setting, const auto& value) {
-    check_setting(setting, value, owner.empty() ? setting.option_name() : fmt::format("{}{}", owner, setting.name));
+  for_each_setting(settings, [&]<class T>(const Setting& setting, const T& value) {
+    if constexpr (std::is_arithmetic_v<T> && !std::is_same_v<T, bool>) {
+      const std::string name = owner.empty() ? setting.option_name() : std::string(owner).append(setting.name);
+      check_setting(setting, static_cast<double>(value), name);
+    }
   });
 }
 

@@ -115,12 +115,12 @@ Head make_head(const FitResult& fit, const FeatureSet& trained_on) {
   m["binding"] = trained_on.bound() ? "bound" : "unbound";
   m["features.fingerprint"] = trained_on.metadata_value("fingerprint");
   if (const std::string control = trained_on.metadata_value("control"); !control.empty()) m["control"] = control;
-  m["model_class"] = model_class_name(fit.model_class);
+  m["model_class"] = name_of(fit.model_class);
   m["activation"] = fit.network.gated() ? "gated" : "relu";
   m["loss"] = loss_name(fit.loss);
   m["penalty"] = fit.chosen.linear ? "ridge" : "group";
   m["beta"] = number(fit.chosen.penalty);
-  m["phase2.objective"] = objective_name(fit.phase_two_settings.objective);
+  m["phase2.objective"] = name_of(fit.phase_two_settings.objective);
   m["phase2.beta_r"] = number(fit.phase_two_settings.beta_r);
   m["phase2.gamma"] = number(fit.phase_two_settings.gamma);
   m["probability.slope"] =
