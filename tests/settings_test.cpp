@@ -12,6 +12,8 @@
 #include "core/error.h"
 #include "core/setting_json.h"
 #include "decode/branch_settings.h"
+#include "extract/feature_settings.h"
+#include "features/provenance_keys.h"
 #include "head/fit.h"
 #include "lm/sampler.h"
 #include "serve/schema.h"
@@ -119,7 +121,8 @@ void parse_options(Settings& settings, std::vector<std::string> words) {
 
 template <class Settings>
 struct SettingsList : ::testing::Test {};
-using All = ::testing::Types<SamplerOptions, BranchSettings, CronosSettings, PhaseTwoSettings, FitSettings>;
+using All =
+    ::testing::Types<SamplerOptions, BranchSettings, CronosSettings, PhaseTwoSettings, FitSettings, FeatureSettings>;
 TYPED_TEST_SUITE(SettingsList, All);
 
 TYPED_TEST(SettingsList, HasEveryMemberOnce) {
@@ -229,6 +232,15 @@ TYPED_TEST(SettingsList, IsReadFromRequests) {
     TypeParam read;
     read_request(body, read);
     EXPECT_EQ(settings_json(read), settings_json(changed)) << body;
+  }
+}
+
+/// What decides a feature is a part of the fingerprint.
+TEST(FeatureSettings, AreInTheFingerprint) {
+  for (const Setting& setting : listed<FeatureSettings>()) {
+    const auto entry = std::ranges::find(kProvenanceKeys, setting.json_key(), &ProvenanceKey::key);
+    ASSERT_NE(entry, kProvenanceKeys.end()) << setting.name;
+    EXPECT_TRUE(entry->decides) << setting.name;
   }
 }
 
