@@ -65,7 +65,7 @@ TEST(Fit, LinearTruthComesCloseToBayes) {
     settings.model_class = model_class;
     const FitResult result = fit(train, settings);
     // 5,000 rows: two standard errors are 1.2 %; learning 9 numbers from 1,500 rows costs less than 1 %.
-    EXPECT_GE(accuracy(result.transform, result.network, unseen), best - 0.022) << model_class_name(model_class);
+    EXPECT_GE(accuracy(result.transform, result.network, unseen), best - 0.022) << name_of(model_class);
     EXPECT_GE(accuracy(result.baseline_transform, result.baseline, unseen), best - 0.022);
     expect_certified(result, settings.tolerance);
     EXPECT_EQ(result.loss, Loss::Logistic);
@@ -135,8 +135,8 @@ TEST(Fit, EveryCombinationGivesAWorkingHead) {
         for (const PhaseTwoObjective objective :
              {PhaseTwoObjective::Preference, PhaseTwoObjective::Pairwise, PhaseTwoObjective::Pointwise}) {
           if (set == &labelled && objective == PhaseTwoObjective::Pairwise) continue;
-          SCOPED_TRACE(set->path + " " + std::string(model_class_name(model_class)) + " " +
-                       std::string(objective_name(objective)) + (loss ? " squared" : ""));
+          SCOPED_TRACE(set->path + " " + std::string(name_of(model_class)) + " " + std::string(name_of(objective)) +
+                       (loss ? " squared" : ""));
           FitSettings settings;
           settings.model_class = model_class;
           settings.loss = loss;
@@ -175,10 +175,10 @@ TEST(Fit, SameSeedSameBytes) {
       files.insert(read_file(path));
       EXPECT_EQ(load_head(path).dimension(), 5u);
     }
-    EXPECT_EQ(files.size(), 1u) << model_class_name(model_class);
+    EXPECT_EQ(files.size(), 1u) << name_of(model_class);
     settings.seed = 1;
     save_head(make_head(fit(set, settings, 2), set), folder / "other");
-    EXPECT_FALSE(files.contains(read_file(folder / "other"))) << model_class_name(model_class);
+    EXPECT_FALSE(files.contains(read_file(folder / "other"))) << name_of(model_class);
   }
 }
 
@@ -196,7 +196,7 @@ TEST(Fit, TheNumberOfThreadsDoesNotMatter) {
         save_head(make_head(fit(set, settings, threads), set), folder / "head");
         files.insert(read_file(folder / "head"));
       }
-      EXPECT_EQ(files.size(), 1u) << model_class_name(model_class);
+      EXPECT_EQ(files.size(), 1u) << name_of(model_class);
     }
   }
 }
@@ -206,7 +206,7 @@ TEST(Fit, ATimeLimitTakesTheBestSoFar) {
   const FeatureSet pairs = pair_set(400, 6, bent_truth, 24);
   for (const ModelClass model_class : {ModelClass::Gated, ModelClass::Linear, ModelClass::Cronos, ModelClass::Relu}) {
     for (const FeatureSet* set : {&labelled, &pairs}) {
-      SCOPED_TRACE(::testing::Message() << model_class_name(model_class) << (set == &pairs ? " pairs" : ""));
+      SCOPED_TRACE(::testing::Message() << name_of(model_class) << (set == &pairs ? " pairs" : ""));
       FitSettings settings;
       settings.model_class = model_class;
       settings.gates = 4;
@@ -260,7 +260,7 @@ TEST(Fit, ATimeLimitThatIsNotReachedChangesNothing) {
       save_head(make_head(result, set), folder / "head");
       files.insert(read_file(folder / "head"));
     }
-    EXPECT_EQ(files.size(), 1u) << model_class_name(model_class);
+    EXPECT_EQ(files.size(), 1u) << name_of(model_class);
   }
 }
 
@@ -461,7 +461,7 @@ TEST(Fit, OddFeatures) {
     settings.model_class = model_class;
     for (const double scale : {0.0, 1e-44, 1e-30, 1e-6, 1e6, 1e20, 1e38}) {
       for (const bool pairs : {false, true}) {
-        SCOPED_TRACE(::testing::Message() << model_class_name(model_class) << " " << scale << " pairs " << pairs);
+        SCOPED_TRACE(::testing::Message() << name_of(model_class) << " " << scale << " pairs " << pairs);
         FeatureSet set = pairs ? pair_set(80, 4, linear_truth, 15) : labelled_set(80, 4, linear_truth, 15);
         for (StoredRows* rows : {&set.features, &set.chosen, &set.rejected}) {
           Matrix<float> scaled = rows->matrix();

@@ -46,17 +46,17 @@ TEST(GateDraws, EverySourceGivesUnitGatesThatDifferOnTheSample) {
   const GateSample sample = random_sample(200, 20, 1);
   for (const GateSource source : kSources) {
     const Matrix<float> gates = draw_gates_with_linear(source, 15, sample, 3);
-    ASSERT_EQ(gates.rows(), 16u) << gate_source_name(source);
+    ASSERT_EQ(gates.rows(), 16u) << name_of(source);
     std::set<std::string> seen;
     for (std::size_t p = 0; p < gates.rows(); ++p) {
-      EXPECT_TRUE(seen.insert(sides(gates.row(p), sample.x)).second) << gate_source_name(source) << " " << p;
+      EXPECT_TRUE(seen.insert(sides(gates.row(p), sample.x)).second) << name_of(source) << " " << p;
       // 20 entries, each rounded to 2^-24 of itself.
       const double square = product(gates.row(p), gates.row(p));
       EXPECT_NEAR(square, p == 0 ? 0.0 : 1.0, 2 * 0x1p-24);
     }
     EXPECT_TRUE(same_bits(gates.values(), draw_gates_with_linear(source, 15, sample, 3).values()));
     const bool other = same_bits(gates.values(), draw_gates_with_linear(source, 15, sample, 4).values());
-    EXPECT_EQ(other, source == GateSource::Principal) << gate_source_name(source);
+    EXPECT_EQ(other, source == GateSource::Principal) << name_of(source);
   }
 }
 
@@ -76,11 +76,11 @@ TEST(GateDraws, AllPatternsOfAPentagonAndNoMore) {
 TEST(GateDraws, SourcesThatRunDryGiveFewer) {
   const GateSample line = random_sample(50, 1, 5);  // one column: a gate or its opposite
   for (const GateSource source : kSources) {
-    EXPECT_EQ(draw_gates_with_linear(source, 15, line, 1).rows(), 2u) << gate_source_name(source);
+    EXPECT_EQ(draw_gates_with_linear(source, 15, line, 1).rows(), 2u) << name_of(source);
   }
   GateSample same{Matrix<float>(4, 3, AlignedVector<float>(12, 1.0f)), {1, -1, 1, -1}};  // nothing to tell apart
   for (const GateSource source : kSources) {
-    EXPECT_EQ(draw_gates_with_linear(source, 15, same, 1).rows(), 1u) << gate_source_name(source);
+    EXPECT_EQ(draw_gates_with_linear(source, 15, same, 1).rows(), 1u) << name_of(source);
   }
 }
 

@@ -194,7 +194,7 @@ TEST_P(PhaseTwoTest, SeparableRowsStayFinite) {
     const PhaseTwoResult result = fit_phase_two(rows, {1, 1}, 0.0, other);
     EXPECT_TRUE(std::isfinite(result.theta2[0]) && std::isfinite(result.theta2[1]) && std::isfinite(result.bias));
     EXPECT_TRUE(std::isfinite(result.objective));
-    EXPECT_LT(std::abs(result.theta2[0]), 1e3) << solver_name(solver);
+    EXPECT_LT(std::abs(result.theta2[0]), 1e3) << name_of(solver);
     if (solver == PhaseTwoSolver::Newton) {
       EXPECT_EQ(result.status, SolveStatus::Solved);
     }
@@ -202,7 +202,7 @@ TEST_P(PhaseTwoTest, SeparableRowsStayFinite) {
 }
 
 std::string case_name(const ::testing::TestParamInfo<std::tuple<PhaseTwoObjective, bool>>& info) {
-  return std::string(objective_name(std::get<0>(info.param))) + (std::get<1>(info.param) ? "_pairs" : "_labelled");
+  return std::string(name_of(std::get<0>(info.param))) + (std::get<1>(info.param) ? "_pairs" : "_labelled");
 }
 INSTANTIATE_TEST_SUITE_P(Objectives, PhaseTwoTest,
                          ::testing::Values(std::tuple(PhaseTwoObjective::Preference, true),

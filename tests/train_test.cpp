@@ -90,8 +90,8 @@ TEST(Training, MetricsOfEveryPlanAndClass) {
       plans[1].folds = 3;
       plans[2].held_out = pair_rows ? pairs(120, 2) : test::labelled_set(120, 4, linear_truth, 2);
       for (const EvaluationPlan& plan : plans) {
-        SCOPED_TRACE(::testing::Message() << model_class_name(model_class) << " pairs " << pair_rows << " folds "
-                                          << plan.folds << " own " << plan.held_out.has_value());
+        SCOPED_TRACE(::testing::Message() << name_of(model_class) << " pairs " << pair_rows << " folds " << plan.folds
+                                          << " own " << plan.held_out.has_value());
         const TrainingRun result = run(set, plan, settings);
         expect_contract(result.metrics, pair_rows);
         const auto rows = result.metrics.at("eval_rows").get<std::size_t>();
@@ -317,33 +317,6 @@ TEST(Training, ControlPermutesLabels) {
   shuffle_preferences(set, 1);
   EXPECT_NE(set.labels, before);
   EXPECT_EQ(std::ranges::count(set.labels, 1), std::ranges::count(before, 1));
-}
-
-TEST(Training, DescriptionTellsSettingsApart) {
-  const auto text = [](const std::function<void(FitSettings&)>& change) {
-    FitSettings settings;
-    change(settings);
-    return describe(settings).dump();
-  };
-  std::vector<std::string> all{text([](FitSettings&) {})};
-  EXPECT_EQ(all.front(), text([](FitSettings&) {}));
-  all.push_back(text([](FitSettings& s) { s.model_class = ModelClass::Linear; }));
-  all.push_back(text([](FitSettings& s) { s.loss = Loss::Squared; }));
-  all.push_back(text([](FitSettings& s) { s.gates = 3; }));
-  all.push_back(text([](FitSettings& s) { s.gates_from = GateSource::Pairs; }));
-  all.push_back(text([](FitSettings& s) { s.path_length = 3; }));
-  all.push_back(text([](FitSettings& s) { s.folds = 3; }));
-  all.push_back(text([](FitSettings& s) { s.tolerance = 1e-3; }));
-  all.push_back(text([](FitSettings& s) { s.seed = 3; }));
-  all.push_back(text([](FitSettings& s) { s.phase_two.objective = PhaseTwoObjective::Pointwise; }));
-  all.push_back(text([](FitSettings& s) { s.phase_two.solver = PhaseTwoSolver::AdamW; }));
-  all.push_back(text([](FitSettings& s) { s.phase_two.beta_r = 3; }));
-  all.push_back(text([](FitSettings& s) { s.phase_two.gamma = 3; }));
-  all.push_back(text([](FitSettings& s) { s.length_control = LengthControl::Covariate; }));
-  all.push_back(text([](FitSettings& s) { s.length_control = LengthControl::Weights; }));
-  for (std::size_t a = 0; a < all.size(); ++a) {
-    for (std::size_t b = 0; b < a; ++b) EXPECT_NE(all[a], all[b]) << a << " " << b;
-  }
 }
 
 }  // namespace

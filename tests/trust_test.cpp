@@ -264,11 +264,11 @@ TEST(LengthControl, TrainingForgetsTheLength) {
   const auto plain = metrics(LengthControl::None);
   EXPECT_GT(correlation_of(plain), 0.7);
   for (const LengthControl control : {LengthControl::Covariate, LengthControl::Weights}) {
-    SCOPED_TRACE(length_control_name(control));
+    SCOPED_TRACE(name_of(control));
     const auto controlled = metrics(control);
     EXPECT_LT(std::abs(correlation_of(controlled)), 0.3);
     EXPECT_NEAR(controlled_of(controlled), controlled_of(plain), 0.04);  // at equal lengths both know the quality
-    EXPECT_EQ(controlled.at("solver").at("length_control"), length_control_name(control));
+    EXPECT_EQ(controlled.at("solver").at("length_control"), name_of(control));
   }
   EXPECT_GT(metrics(LengthControl::Covariate).at("solver").at("length_slope").get<double>(), 1);
 }

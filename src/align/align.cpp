@@ -14,6 +14,7 @@
 #include "core/interrupt.h"
 #include "core/progress.h"
 #include "core/resources.h"
+#include "core/setting_json.h"
 #include "core/version.h"
 #include "data/reading_report.h"
 #include "report/report.h"
@@ -214,7 +215,7 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
     plan.held_out = load_features(paths.eval_features);
     key.add(plan.held_out->metadata_value("fingerprint"));
   }
-  const Json settings = describe(options.fit);
+  const Json settings = settings_json(options.fit);
   key.add(settings.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace))
       .add(std::to_string(options.eval_fraction))
       .add(std::to_string(options.seeds))

@@ -1,29 +1,12 @@
 #include "coala/fit.h"
 
-#include <fmt/format.h>
-
 #include "api/fit_settings.h"
 #include "api/state.h"
-#include "coala/error.h"
 #include "head/fit.h"
 
 namespace coala::v1 {
-namespace {
-
-template <class Number>
-void check_range(const char* name, Number value, Number low, Number high) {
-  if (value >= low && value <= high) return;
-  throw Error(ErrorCode::BadUsage, fmt::format("FitSettings::{} is {}; expected {} to {}", name, value, low, high));
-}
-
-}  // namespace
 
 coala::FitSettings internal_settings(const FitSettings& settings) {
-  check_range("gates", settings.gates, 0, 4096);
-  check_range("path_length", settings.path_length, 1, 1000);
-  check_range("folds", settings.folds, 2, 100);
-  check_range("tolerance", settings.tolerance, 1e-7, 1.0);
-  check_range("time_limit_s", settings.time_limit_s, 0.0, 1e9);
   coala::FitSettings result;
   result.model_class = settings.model_class;
   result.loss = settings.loss;
@@ -37,6 +20,7 @@ coala::FitSettings internal_settings(const FitSettings& settings) {
   result.phase_two.seed = settings.seed;
   result.length_control = settings.length_control;
   result.as_relu = settings.as_relu;
+  check_settings(result, "FitSettings::");
   return result;
 }
 

@@ -61,6 +61,7 @@ SamplerOptions sampler_options(const Sampling& sampling, const Tokenizer& tokeni
   options.presence_penalty = sampling.presence_penalty;
   options.frequency_penalty = sampling.frequency_penalty;
   options.repeat_last_tokens = sampling.repeat_last_tokens;
+  check_settings(options, "Sampling::");
   for (const auto& [token, bias] : sampling.logit_bias) {
     if (token < 0 || static_cast<std::size_t>(token) >= tokenizer.size()) {
       throw Error(ErrorCode::BadUsage,

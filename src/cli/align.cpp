@@ -11,8 +11,9 @@
 #include "cli/command.h"
 #include "cli/data_options.h"
 #include "cli/feature_options.h"
-#include "cli/fit_options.h"
 #include "cli/model_options.h"
+#include "cli/seeds_option.h"
+#include "cli/setting_options.h"
 #include "core/progress.h"
 #include "data/data_files.h"
 #include "judge/judge.h"
@@ -135,7 +136,7 @@ void add_align_command(CLI::App& app) {
       "whether it would do without a head");
   add_feature_options(command, options->align.features);
   add_seeds_option(command, options->align.seeds);
-  add_fit_options(command, options->align.fit);
+  add_setting_options(command, options->align.fit);
   add_common_options(command, options->common);
   command.callback([options, &command] { run_align(*options, command); });
 }

@@ -9,26 +9,16 @@
 #include <map>
 
 #include "cli/check_options.h"
-#include "cli/choice.h"
+#include "cli/setting_options.h"
 #include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/hash.h"
+#include "core/setting_json.h"
 
 namespace coala {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-const std::map<std::string, Normalisation> kNormalisations{
-    {"minmax", Normalisation::MinMax}, {"zscore", Normalisation::ZScore}, {"raw", Normalisation::Raw}};
-
-template <class Enum>
-std::string name_of(const std::map<std::string, Enum>& names, Enum value) {
-  for (const auto& [name, other] : names) {
-    if (other == value) return name;
-  }
-  throw Error(ErrorCode::Internal, "a choice without a name");
-}
 
 /// "TOKEN+VALUE" or "TOKEN-VALUE"; the value may be inf.
 std::pair<Token, double> parse_bias(const std::string& text) {
@@ -62,7 +52,6 @@ void add_guidance_options(CLI::App& command, GenerationOptions& options) {
                               "and bias, {} for branch",
                               BranchSettings{}.scale))
       ->check(CLI::Range(-1e6, 1e6));
-  command.add_option("--guide-every", options.branch.every, "guide every so many tokens")->capture_default_str();
   command
       .add_option(
           "--num-candidates", options.num_candidates,
@@ -70,18 +59,7 @@ void add_guidance_options(CLI::App& command, GenerationOptions& options) {
                       "sentence: ways to go on, {} by default; branch: tokens to score, {} by default",
                       kBestOf, kBestOf, BranchSettings{}.candidates))
       ->check(CLI::Range(1, 256));
-  command
-      .add_option("--guide-top-p", options.branch.top_p,
-                  "branch: of these, score the most probable that have this mass at the temperature; 1: all")
-      ->capture_default_str();
-  command.add_flag("--score-all", options.branch.score_all,
-                   "branch: of these, also those that the draw can no longer choose whatever their scores are");
-  add_choice(command, "--guidance-normalise", options.branch.normalisation, "what makes scores comparable",
-             kNormalisations);
-  command
-      .add_option("--look-ahead", options.branch.look_ahead,
-                  "score a token with this many tokens, it and the most probable ones after it")
-      ->capture_default_str();
+  add_setting_options(command, options.branch);
   command.add_option("--guidance-preset", options.preset, "published: the rule of the published program")
       ->check(CLI::IsMember({"published"}));
   command.add_option("--samples", options.samples, "independent replies to each prompt, without best-of-n")
@@ -113,29 +91,7 @@ void add_sampling_options(CLI::App& command, GenerationOptions& options) {
   command.add_flag("--thinking", options.thinks,
                    "let a model think before it answers, where its template knows that; else the prompt ends behind "
                    "thoughts that are empty");
-  SamplerOptions& sampling = options.settings.sampling;
-  command
-      .add_option("--temperature", sampling.temperature, "randomness of the draw; 0: always the most probable token")
-      ->capture_default_str();
-  command.add_option("--top-p", sampling.top_p, "draw from the most probable tokens that have this mass; 1: all")
-      ->capture_default_str();
-  command.add_option("--top-k", sampling.top_k, "draw from that many most probable tokens; 0: all")
-      ->capture_default_str();
-  command
-      .add_option("--min-p", sampling.min_p,
-                  "draw from tokens at least this share as probable as the most probable one; 0: all")
-      ->capture_default_str();
-  command.add_option("--repeat-penalty", sampling.repeat_penalty, "makes recent tokens less probable; 1: does not")
-      ->capture_default_str();
-  command.add_option("--presence-penalty", sampling.presence_penalty, "taken off the logits of recent tokens")
-      ->capture_default_str();
-  command
-      .add_option("--frequency-penalty", sampling.frequency_penalty,
-                  "taken off the logits of recent tokens for each time they occurred")
-      ->capture_default_str();
-  command.add_option("--repeat-last-n", sampling.repeat_last_tokens, "how many tokens are recent; the prompt's count")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
+  add_setting_options(command, options.settings.sampling);
   command
       .add_option("--logit-bias", options.logit_bias,
                   "TOKEN+VALUE or TOKEN-VALUE, added to the token's logit; repeatable")
@@ -185,8 +141,11 @@ Guidance guidance_of(const GenerationOptions& options, const CLI::App& command, 
     throw Error(ErrorCode::BadUsage, fmt::format("--guidance-scale does not go with the guidance {}", name),
                 "add --guidance token or branch");
   }
-  for (const char* option :
-       {"--guide-every", "--guide-top-p", "--score-all", "--guidance-normalise", "--look-ahead", "--guidance-preset"}) {
+  std::vector<std::string> of_branches{"--guidance-preset"};
+  for_each_setting(options.branch, [&](const Setting& setting, const auto&) {
+    if (setting.has_option) of_branches.push_back("--" + setting.option_name());
+  });
+  for (const std::string& option : of_branches) {
     if (guidance == Guidance::Branch || command.count(option) == 0) continue;
     throw Error(ErrorCode::BadUsage, fmt::format("{} does not go with the guidance {}", option, name),
                 "add --guidance branch");
@@ -201,7 +160,7 @@ void complete_settings(GenerationOptions& options, Guidance guidance, const CLI:
     if (options.num_candidates) options.branch.candidates = *options.num_candidates;
     if (options.scale) options.branch.scale = *options.scale;
     if (!options.preset.empty()) apply_published_preset(options, command);
-    options.branch.validate();
+    check_settings(options.branch);
   }
   for (const std::string& text : options.logit_bias) {
     const auto [token, bias] = parse_bias(text);
@@ -244,37 +203,21 @@ void bind_to_model(GenerationOptions& options, Guidance guidance, const Backbone
 
 Json settings_fields(const GenerationOptions& options, Guidance guidance) {
   const GenerationSettings& settings = options.settings;
-  const SamplerOptions& sampling = settings.sampling;
   Json fields{{"guidance", guidance_name(guidance)},
               {"candidates", settings.candidates},
               {"chooses_best", chooses_best(options, guidance)},  // of as many candidates, one line or all
               {"max_tokens", settings.max_tokens},
-              {"seed", settings.seed},
-              {"temperature", sampling.temperature},
-              {"top_p", sampling.top_p},
-              {"top_k", sampling.top_k},
-              {"min_p", sampling.min_p},
-              {"repeat_penalty", sampling.repeat_penalty},
-              {"presence_penalty", sampling.presence_penalty},
-              {"frequency_penalty", sampling.frequency_penalty},
-              {"repeat_last_n", sampling.repeat_last_tokens},
-              {"preset", options.preset},
-              {"logit_bias", options.logit_bias},
-              {"ignore_eos", options.ignore_end},
-              {"thinking", options.thinks},
-              {"stop", settings.stops},
-              {"grammar", options.grammar_file.empty() ? "" : hash_file(options.grammar_file)}};
+              {"seed", settings.seed}};
+  fields.update(settings_json(settings.sampling));
+  fields.update({{"preset", options.preset},
+                 {"logit_bias", options.logit_bias},
+                 {"ignore_eos", options.ignore_end},
+                 {"thinking", options.thinks},
+                 {"stop", settings.stops},
+                 {"grammar", options.grammar_file.empty() ? "" : hash_file(options.grammar_file)}});
   if (goes_by_token(guidance)) fields["guidance_scale"] = options.token_scale();
   if (settings.sentence_candidates > 0) fields["sentence_candidates"] = settings.sentence_candidates;
-  if (settings.branch) {
-    fields["guidance_scale"] = settings.branch->scale;
-    fields["guide_every"] = settings.branch->every;
-    fields["branches"] = settings.branch->candidates;
-    fields["branch_top_p"] = settings.branch->top_p;
-    fields["score_all"] = settings.branch->score_all;
-    fields["normalise"] = name_of(kNormalisations, settings.branch->normalisation);
-    fields["look_ahead"] = settings.branch->look_ahead;
-  }
+  if (settings.branch) fields.update(settings_json(*settings.branch));
   return fields;
 }
 

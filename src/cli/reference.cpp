@@ -41,7 +41,8 @@ std::string values(const CLI::Option& option) {
   if (limit == "POSITIVE") return noun + " above 0";
   if (limit == "NONNEGATIVE") return noun + ", 0 or more";
   if (limit.starts_with("SIZE")) return "bytes, or with a unit";
-  return noun;
+  if (limit.empty()) return noun;
+  return noun + (limit.starts_with("above") ? " " : ", ") + limit;
 }
 
 std::string name_list(const std::set<CLI::Option*>& options) {

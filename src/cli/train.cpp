@@ -5,7 +5,8 @@
 
 #include "cli/check_options.h"
 #include "cli/command.h"
-#include "cli/fit_options.h"
+#include "cli/seeds_option.h"
+#include "cli/setting_options.h"
 #include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/progress.h"
@@ -90,7 +91,7 @@ void add_train_command(CLI::App& app) {
   command.add_option("--report", options->report, "HTML page about the run to write (docs/report.md)")
       ->type_name(kOutput);
   add_seeds_option(command, options->seeds);
-  add_fit_options(command, options->fit);
+  add_setting_options(command, options->fit);
   add_common_options(command, options->common);
   command.callback([options, &command] { run_train(*options, command); });
 }

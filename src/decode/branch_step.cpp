@@ -69,7 +69,7 @@ BranchStep::BranchStep(const Backbone& backbone, Session& session, const RewardH
       sequences_(std::move(branches)),
       tilt_(tilt),
       slope_(slope_of(*reward.head)) {
-  settings.validate();
+  check_settings(settings);
 }
 
 int BranchStep::branches(const Backbone& backbone, const BranchSettings& settings) {

@@ -32,7 +32,7 @@ void GenerationSettings::validate() const {
   if (branch && !reward) {
     throw Error(ErrorCode::BadUsage, "branch guidance asks a head, and there is none", "name a head file with --head");
   }
-  if (branch) branch->validate();
+  if (branch) check_settings(*branch);
   if (sentence_candidates > 0 && !reward) {
     throw Error(ErrorCode::BadUsage, "a head chooses the sentences, and there is none", "name a head file with --head");
   }

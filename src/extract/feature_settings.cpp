@@ -9,22 +9,6 @@
 
 namespace coala {
 
-const char* pooling_name(Pooling pooling) {
-  switch (pooling) {
-    case Pooling::Mean:
-      return "mean";
-    case Pooling::Last:
-      return "last";
-    case Pooling::MeanAndLast:
-      return "mean+last";
-  }
-  return "";
-}
-
-const char* pool_over_name(PoolOver over) {
-  return over == PoolOver::Response ? "response" : "all";
-}
-
 std::string layers_name(const std::vector<std::size_t>& layers) {
   std::string text;
   for (const std::size_t layer : layers) {

@@ -2,49 +2,46 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
+#include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include "core/hash.h"
+#include "core/setting_json.h"
 #include "core/version.h"
+#include "features/provenance_keys.h"
 
 namespace coala {
 namespace {
 
-struct Decisive {
-  const char* key;
-  const char* what;  ///< for people
-};
+/// Settings that every file tells. Another is told where it is not the default, so that the fingerprints of files
+/// from before there was that setting stay as they are.
+constexpr std::array<std::string_view, 3> kAlwaysTold{"pooling", "pooling.over", "max_length"};
 
-/// Everything that decides the numbers or the layout of a feature file.
-constexpr std::array<Decisive, 27> kDecisive{{{"coala.format", "file format"},
-                                              {"backbone.hash", "backbone"},
-                                              {"adapter.hash", "adapter"},
-                                              {"adapter.scale", "adapter's scale"},
-                                              {"backbone.engine", "engine"},
-                                              {"backbone.states", "version of the states"},
-                                              {"tokenizer.hash", "tokenizer"},
-                                              {"template", "template"},
-                                              {"template.hash", "template text"},
-                                              {"bos", "BOS policy"},
-                                              {"feature.tensor", "feature tensor"},
-                                              {"feature.layer", "feature layer"},
-                                              {"feature.precision", "precision of products"},
-                                              {"feature.device", "device"},
-                                              {"pooling", "pooling"},
-                                              {"pooling.over", "pooled tokens"},
-                                              {"pooling.prefix_every", "prefix rows"},
-                                              {"max_length", "maximum length"},
-                                              {"data.hash", "data"},
-                                              {"data.kind", "kind of data"},
-                                              {"data.groups", "grouping of prompts"},
-                                              {"extract.dtype", "number type"},
-                                              {"extract.truncation", "truncation"},
-                                              {"extract.packing", "packing"},
-                                              {"token.rank", "rank of the token head"},
-                                              {"token.share", "share of tokens for the token head"},
-                                              {"token.basis", "basis of the token head"}}};
+/// Settings as a file tells them.
+Metadata texts_of(const FeatureSettings& settings) {
+  const nlohmann::ordered_json standard = settings_json(FeatureSettings{});
+  const nlohmann::ordered_json own = settings_json(settings);
+  Metadata texts;
+  for (const auto& [key, value] : own.items()) {
+    if (std::ranges::find(kAlwaysTold, key) == kAlwaysTold.end() && value == standard.at(key)) continue;
+    texts[key] = value.is_string() ? value.get<std::string>() : value.dump();
+  }
+  return texts;
+}
+
+/// What is no value of its kind leaves the default.
+template <class T>
+void read_text(const std::string& text, T& value) {
+  if constexpr (std::is_enum_v<T>) {
+    value = value_named<T>(text).value_or(value);
+  } else {
+    std::from_chars(text.data(), text.data() + text.size(), value);
+  }
+}
 
 constexpr const char* kLeftOut = "extract.left_out";
 
@@ -71,8 +68,8 @@ constexpr std::array<Field, 12> kCounts{{{"extract.records", &FeatureCounts::rec
                                          {"extract.dropped_response_tokens", &FeatureCounts::dropped_response_tokens},
                                          {"extract.marked_records", &FeatureCounts::marked_records}}};
 
-std::string value_of(const Metadata& metadata, const char* key) {
-  const auto found = metadata.find(key);
+std::string value_of(const Metadata& metadata, std::string_view key) {
+  const auto found = metadata.find(std::string(key));
   return found == metadata.end() ? std::string() : found->second;
 }
 
@@ -101,9 +98,6 @@ Metadata describe_features(const FeatureExtractor& extractor, FeatureKind kind, 
                     {"bos", extractor.backbone().tokenizer().adds_bos() ? "added" : "none"},
                     {"feature.tensor", backbone.short_positions ? "final_norm, short positions" : "final_norm"},
                     {"feature.layer", layers_name(settings.layers)},
-                    {"pooling", pooling_name(settings.pooling)},
-                    {"pooling.over", pool_over_name(settings.over)},
-                    {"max_length", std::to_string(extractor.max_length_tokens())},
                     {"data.name", data.name},
                     {"data.hash", data.hash},
                     {"data.kind", kind == FeatureKind::Pairs ? "pairs" : "labelled"},
@@ -111,11 +105,9 @@ Metadata describe_features(const FeatureExtractor& extractor, FeatureKind kind, 
                     {"extract.dtype", std::string(dtype_name(dtype))},
                     {"extract.truncation", "prompt left to 1/4, then response right"},
                     {"extract.packing", fmt::format("prefix tree, {} rows", extractor.evaluator().batch_rows())}};
-  if (settings.precision != Precision::F32) metadata["feature.precision"] = precision_name(settings.precision);
+  metadata.merge(texts_of(settings));
+  metadata["max_length"] = std::to_string(extractor.max_length_tokens());
   if (!backbone.device.empty()) metadata["feature.device"] = backbone.device;
-  if (settings.prefix_every_tokens > 0) {
-    metadata["pooling.prefix_every"] = std::to_string(settings.prefix_every_tokens);
-  }
   if (const TokenProjection* projection = extractor.projection()) {
     metadata["token.rank"] = std::to_string(projection->basis.rank());
     metadata["token.share"] = fmt::format("{}", projection->share);
@@ -128,12 +120,24 @@ Metadata describe_features(const FeatureExtractor& extractor, FeatureKind kind, 
     metadata["adapter.scale"] = backbone.adapter_scale;
   }
   Hasher hasher;
-  for (const Decisive& decisive : kDecisive) {
-    const auto found = metadata.find(decisive.key);
-    if (found != metadata.end()) hasher.add(decisive.key).add(found->second);  // no adapter, no entry
+  for (const ProvenanceKey& entry : kProvenanceKeys) {
+    const auto found = metadata.find(std::string(entry.key));
+    if (entry.decides && found != metadata.end()) hasher.add(entry.key).add(found->second);  // no adapter, no entry
   }
   metadata["fingerprint"] = hasher.hex();
   return metadata;
+}
+
+FeatureSettings settings_of(const Metadata& metadata) {
+  FeatureSettings settings;
+  for_each_setting(
+      settings, [&](const Setting& setting, auto& value) { read_text(value_of(metadata, setting.json_key()), value); });
+  settings.prefix_every_tokens = 0;
+  if (const std::string layers = value_of(metadata, "feature.layer"); !layers.empty()) {
+    settings.layers = parse_layers(layers);
+  }
+  settings.template_mode = parse_template_mode(value_of(metadata, "template"));
+  return settings;
 }
 
 Metadata with_counts(Metadata metadata, const FeatureCounts& counts) {
@@ -170,12 +174,12 @@ FeatureCounts counts_of(const Metadata& metadata) {
 
 std::string describe_difference(const Metadata& found, const Metadata& expected) {
   std::string text;
-  for (const Decisive& decisive : kDecisive) {
-    const std::string before = value_of(found, decisive.key);
-    const std::string now = value_of(expected, decisive.key);
-    if (before == now) continue;
-    text += fmt::format("{}{} ({} instead of {})", text.empty() ? "" : ", ", decisive.what, shortened(before),
-                        shortened(now));
+  for (const ProvenanceKey& entry : kProvenanceKeys) {
+    const std::string before = value_of(found, entry.key);
+    const std::string now = value_of(expected, entry.key);
+    if (!entry.decides || before == now) continue;
+    text +=
+        fmt::format("{}{} ({} instead of {})", text.empty() ? "" : ", ", entry.what, shortened(before), shortened(now));
   }
   return text.empty() ? "nothing that is recorded" : text;
 }

@@ -23,6 +23,11 @@ struct DataIdentity {
 /// it "fingerprint", a hash of all that decides the numbers (names do not).
 Metadata describe_features(const FeatureExtractor& extractor, FeatureKind kind, Dtype dtype, const DataIdentity& data);
 
+/// The settings that features of a whole response were made with, from their metadata or that of a head that was
+/// trained on them; the defaults where it does not say.
+/// @throws Error{BadUsage} for layers that are none
+FeatureSettings settings_of(const Metadata& metadata);
+
 /// The same completed by what was counted.
 Metadata with_counts(Metadata metadata, const FeatureCounts& counts);
 

@@ -58,21 +58,6 @@ std::vector<std::size_t> nonzero_groups(const Matrix<float>& w) {
   return kept;
 }
 
-void check_settings(const FitSettings& settings) {
-  const auto at_least = [](const char* name, int value, int least) {
-    if (value >= least) return;
-    throw Error(ErrorCode::BadUsage, fmt::format("{} is {}, it must be at least {}", name, value, least));
-  };
-  at_least("the number of selection folds", settings.folds, 2);
-  at_least("the number of gates", settings.gates, 0);
-  at_least("the number of cronos gates", settings.cronos_gates, 1);
-  at_least("the path length", settings.path_length, 1);
-  if (!(settings.time_limit_s >= 0)) {
-    throw Error(ErrorCode::BadUsage,
-                fmt::format("the time limit is {} s, it must not be negative", settings.time_limit_s));
-  }
-}
-
 void check_learnable(const FeatureSet& set) {
   if (set.kind != FeatureKind::Labelled) return;
   const bool positive = std::find(set.labels.begin(), set.labels.end(), 1) != set.labels.end();
@@ -111,7 +96,7 @@ void check_rows_and_settings(const FeatureSet& set, const FitSettings& settings)
   check_unweighted(set);
   if (settings.as_relu) {
     throw Error(ErrorCode::BadUsage,
-                fmt::format("the {} class makes a ReLU network anyway", model_class_name(settings.model_class)),
+                fmt::format("the {} class makes a ReLU network anyway", name_of(settings.model_class)),
                 "leave --as-relu out");
   }
 }
@@ -331,7 +316,7 @@ void fit_published(const TrainingRows& rows, const FitSettings& settings, const 
     throw Error(
         ErrorCode::BadUsage,
         fmt::format("the time limit of {:g} s is over before the {} program has its first point: nothing is written",
-                    settings.time_limit_s, model_class_name(settings.model_class)),
+                    settings.time_limit_s, name_of(settings.model_class)),
         "raise --time-limit or lower --cronos-gates; the gated and linear classes give their best within any "
         "limit");
   }
@@ -379,20 +364,6 @@ void fit_second_layer(const TrainingRows& rows, std::vector<Network> fold_networ
 }
 
 }  // namespace
-
-std::string_view model_class_name(ModelClass model_class) noexcept {
-  switch (model_class) {
-    case ModelClass::Gated:
-      return "gated";
-    case ModelClass::Linear:
-      return "linear";
-    case ModelClass::Cronos:
-      return "cronos";
-    case ModelClass::Relu:
-      return "relu";
-  }
-  return "";
-}
 
 void check_fit(const FeatureSet& outline, const FitSettings& settings) {
   check_rows_and_settings(outline, settings);

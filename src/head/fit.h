@@ -1,11 +1,14 @@
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "coala/fit_choices.h"
 #include "core/parallel.h"
+#include "core/setting.h"
 #include "features/feature_set.h"
 #include "head/network.h"
 #include "head/phase_two.h"
@@ -19,7 +22,17 @@
 
 namespace coala {
 
-std::string_view model_class_name(ModelClass model_class) noexcept;
+inline constexpr std::array kModelClasses{Named{"gated", ModelClass::Gated}, Named{"linear", ModelClass::Linear},
+                                          Named{"cronos", ModelClass::Cronos}, Named{"relu", ModelClass::Relu}};
+constexpr const auto& names_of(ModelClass) {
+  return kModelClasses;
+}
+
+inline auto names_of(Loss) {
+  std::array<Named<Loss>, kLosses.size()> names{};
+  std::ranges::transform(kLosses, names.begin(), [](Loss loss) { return Named{loss_name(loss), loss}; });
+  return names;
+}
 
 /// Which candidate of a path is taken.
 enum class SelectionRule {
@@ -27,18 +40,29 @@ enum class SelectionRule {
   OneStandardError,  ///< the strongest penalty within one standard error of it (Breiman et al. 1984): simpler, as good
 };
 
-std::string_view length_control_name(LengthControl control) noexcept;
+inline constexpr std::array kSelectionRules{Named{"lowest-loss", SelectionRule::LowestLoss},
+                                            Named{"one-standard-error", SelectionRule::OneStandardError}};
+constexpr const auto& names_of(SelectionRule) {
+  return kSelectionRules;
+}
+
+inline constexpr std::array kLengthControls{Named{"none", LengthControl::None},
+                                            Named{"covariate", LengthControl::Covariate},
+                                            Named{"weights", LengthControl::Weights}};
+constexpr const auto& names_of(LengthControl) {
+  return kLengthControls;
+}
 
 struct FitSettings {
   ModelClass model_class = ModelClass::Gated;
-  std::optional<Loss> loss;  ///< default: Bradley-Terry for pairs, logistic for labelled rows
-  int gates = 10;            ///< first gates P of the gated class, as many as the paper has: two tables of five
-  GateSource gates_from = GateSource::Principal;  ///< where they are drawn first
-  int path_length = 20;                           ///< penalties on the path, geometric from the largest useful one
-  double path_end = 1e-3;                         ///< smallest penalty / beta_max
+  std::optional<Loss> loss;
+  int gates = 10;  ///< as many as the paper has: two tables of five
+  GateSource gates_from = GateSource::Principal;
+  int path_length = 20;    ///< geometric from the largest useful penalty
+  double path_end = 1e-3;  ///< smallest penalty / beta_max
   SelectionRule rule = SelectionRule::LowestLoss;
-  int folds = 5;            ///< selection and Phase II folds, by prompt
-  double tolerance = 1e-4;  ///< relative duality gap of the final fit
+  int folds = 5;
+  double tolerance = 1e-4;
   /// Wall clock of Phase I, 0 for none. It then takes the best it has: of the penalties that it got to, the best on
   /// held-out prompts; of the final fit, the point with the smallest gap. What comes out depends on the machine.
   double time_limit_s = 0;
@@ -49,6 +73,57 @@ struct FitSettings {
   PhaseTwoSettings phase_two;
   LengthControl length_control = LengthControl::None;
   bool as_relu = false;  ///< turn the gated network into a ReLU network at the end (head/relu_form.h)
+
+  /// What each is and may be, in the order of metrics.json and of the command line.
+  template <class Self, class List>
+  static void list(Self& self, const List& add) {
+    add(Setting{.name = "model_class", .about = "Phase I program"}, self.model_class);
+    add(Setting{.name = "loss", .about = "Phase I loss", .absent = "bt for pairs, logistic for labelled rows"},
+        self.loss);
+    add(Setting{.name = "gates", .about = "gates of the gated class: drawn, then refined", .range = {0, 4096}},
+        self.gates);
+    add(Setting{.name = "gates_from", .about = "where the first gates of the gated class are drawn"}, self.gates_from);
+    add(Setting{.name = "path_length", .about = "penalties on the regularisation path", .range = {1, 1000}},
+        self.path_length);
+    add(Setting{.name = "path_end", .range = {.least = 0, .most = 1, .above = true}, .has_option = false},
+        self.path_end);
+    add(Setting{.name = "folds",
+                .about = "folds by prompt for selection and Phase II",
+                .range = {2, 100},
+                .key = "selection_folds"},
+        self.folds);
+    add(Setting{.name = "rule", .about = "which candidate of a path is taken", .key = "selection_rule"}, self.rule);
+    add(Setting{.name = "tolerance", .about = "relative duality gap of the final fit", .range = {1e-7, 1}},
+        self.tolerance);
+    add(Setting{.name = "time_limit_s",
+                .about = "seconds of the fit, after which it takes the best it has; 0 for none. The token head, and "
+                         "each fold of an evaluation by cross-validation, have their own",
+                .range = {.least = 0},
+                .key = "time_limit"},
+        self.time_limit_s);
+    add(Setting{.name = "seed", .has_option = false}, self.seed);  // every command has one
+    add(SettingGroup{"cronos"}, self.cronos);
+    add(Setting{.name = "cronos_gates",
+                .about = "gates of the cronos and relu classes",
+                .range = {1, 4096},
+                .key = "gates",
+                .group = "cronos"},
+        self.cronos_gates);
+    add(Setting{.name = "length_control",
+                .about = "what is done about lengths that predict the preferences: the length difference as a "
+                         "covariate in training that is dropped when scoring, or length-balanced weights"},
+        self.length_control);
+    add(Setting{.name = "as_relu",
+                .about = "write the gated head as a ReLU network that gives the training rows the same scores (cone "
+                         "decomposition); elsewhere the scores differ"},
+        self.as_relu);
+    add(Setting{.name = "relu_beta_ratio",
+                .about = "penalty of the relu class as a share of the largest one",
+                .range = {1e-4, 1},
+                .option = "relu-beta"},
+        self.relu_beta_ratio);
+    add(SettingGroup{"phase2"}, self.phase_two);
+  }
 };
 
 /// One candidate of the selection: a penalty and what it scored on held-out prompts.

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstdlib>
 #include <set>
@@ -12,6 +11,7 @@
 #include "core/progress.h"
 #include "core/safetensors.h"
 #include "core/version.h"
+#include "features/provenance_keys.h"
 #include "features/states_version.h"
 #include "solver/loss.h"
 
@@ -19,43 +19,6 @@ namespace coala {
 namespace {
 
 constexpr std::string_view kFormat = "head-1";
-
-/// What must agree between the head and the features it scores: key and name for people.
-constexpr std::array<std::pair<const char*, const char*>, 12> kBinding{{{"backbone.hash", "backbone"},
-                                                                        {"adapter.hash", "adapter"},
-                                                                        {"adapter.scale", "adapter scale"},
-                                                                        {"tokenizer.hash", "tokenizer"},
-                                                                        {"template.hash", "chat template"},
-                                                                        {"bos", "BOS policy"},
-                                                                        {"feature.tensor", "feature tensor"},
-                                                                        {"feature.layer", "feature layer"},
-                                                                        {"feature.precision", "precision of products"},
-                                                                        {"pooling", "pooling"},
-                                                                        {"pooling.over", "pooled tokens"},
-                                                                        {"max_length", "maximum length"}}};
-
-/// Metadata that a head takes over from the feature file.
-constexpr std::array<const char*, 21> kInherited{"backbone.name",
-                                                 "backbone.architecture",
-                                                 "backbone.quantization",
-                                                 "backbone.hash",
-                                                 "backbone.states",
-                                                 "adapter.name",
-                                                 "adapter.hash",
-                                                 "adapter.scale",
-                                                 "tokenizer.hash",
-                                                 "template.hash",
-                                                 "template",
-                                                 "bos",
-                                                 "feature.tensor",
-                                                 "feature.layer",
-                                                 "feature.precision",
-                                                 "feature.device",
-                                                 "pooling",
-                                                 "pooling.over",
-                                                 "max_length",
-                                                 "data.hash",
-                                                 "data.name"};
 
 std::string number(double value) {
   return fmt::format("{:.17g}", value);
@@ -106,8 +69,9 @@ std::string Head::value(const std::string& key) const {
 Head make_head(const FitResult& fit, const FeatureSet& trained_on) {
   Head head{fit.transform, fit.network, {}};
   auto& m = head.metadata;
-  for (const char* key : kInherited) {
-    const std::string value = trained_on.metadata_value(key);
+  for (const ProvenanceKey& entry : kProvenanceKeys) {
+    const std::string key(entry.key);
+    const std::string value = entry.inherited ? trained_on.metadata_value(key) : std::string();
     if (!value.empty()) m[key] = value;
   }
   m["coala.format"] = kFormat;
@@ -115,12 +79,12 @@ Head make_head(const FitResult& fit, const FeatureSet& trained_on) {
   m["binding"] = trained_on.bound() ? "bound" : "unbound";
   m["features.fingerprint"] = trained_on.metadata_value("fingerprint");
   if (const std::string control = trained_on.metadata_value("control"); !control.empty()) m["control"] = control;
-  m["model_class"] = model_class_name(fit.model_class);
+  m["model_class"] = name_of(fit.model_class);
   m["activation"] = fit.network.gated() ? "gated" : "relu";
   m["loss"] = loss_name(fit.loss);
   m["penalty"] = fit.chosen.linear ? "ridge" : "group";
   m["beta"] = number(fit.chosen.penalty);
-  m["phase2.objective"] = objective_name(fit.phase_two_settings.objective);
+  m["phase2.objective"] = name_of(fit.phase_two_settings.objective);
   m["phase2.beta_r"] = number(fit.phase_two_settings.beta_r);
   m["phase2.gamma"] = number(fit.phase_two_settings.gamma);
   m["probability.slope"] =
@@ -258,19 +222,20 @@ void check_head_matches(const Head& head, const std::filesystem::path& head_path
   }
   check_states_version(head.metadata, head_path.string(), "head");
   check_states_version(metadata, other_name, "file");
-  for (const auto& [key, name] : kBinding) {
+  for (const ProvenanceKey& entry : kProvenanceKeys) {
+    const std::string key(entry.key);
     const auto found = metadata.find(key);
     const std::string other = found == metadata.end() ? "" : found->second;
     const std::string own = head.value(key);
-    if (own == other) continue;
-    if (std::string_view(key).starts_with("adapter.")) {
+    if (!entry.binds || own == other) continue;
+    if (key.starts_with("adapter.")) {
       throw Error(ErrorCode::Mismatch,
                   fmt::format("{} was trained {}, {} is used {}", head_path.string(), describe_adapter(head.metadata),
                               other_name, describe_adapter(metadata)),
                   "use the adapter that the head was trained with (--lora, --lora-scale), or train it again");
     }
     std::string detail;
-    if (std::string_view(key) == "backbone.hash") {
+    if (key == "backbone.hash") {
       const auto describe = [](const std::map<std::string, std::string>& from) {
         const auto get = [&](const char* k) { return from.contains(k) ? from.at(k) : std::string("?"); };
         return fmt::format("{} {}", get("backbone.name"), get("backbone.quantization"));
@@ -279,7 +244,7 @@ void check_head_matches(const Head& head, const std::filesystem::path& head_path
     }
     throw Error(ErrorCode::Mismatch,
                 fmt::format("{} was trained with another {}: the head has '{}', {} has '{}'{}", head_path.string(),
-                            name, own, other_name, other, detail),
+                            entry.what, own, other_name, other, detail),
                 "use the model and the settings that the head was trained with, or train it again");
   }
   constexpr const char* kDevice = "feature.device";

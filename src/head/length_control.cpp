@@ -117,16 +117,4 @@ LengthControlledSet length_controlled(const FeatureSet& set, const FitSettings& 
   return settings.length_control == LengthControl::Covariate ? with_covariate(set, settings, pool) : with_weights(set);
 }
 
-std::string_view length_control_name(LengthControl control) noexcept {
-  switch (control) {
-    case LengthControl::None:
-      return "none";
-    case LengthControl::Covariate:
-      return "covariate";
-    case LengthControl::Weights:
-      return "weights";
-  }
-  return "";
-}
-
 }  // namespace coala

@@ -357,30 +357,6 @@ void adamw(const Problem& problem, const PhaseTwoSettings& settings, const Deadl
 
 }  // namespace
 
-std::string_view objective_name(PhaseTwoObjective objective) noexcept {
-  switch (objective) {
-    case PhaseTwoObjective::Preference:
-      return "preference";
-    case PhaseTwoObjective::Pairwise:
-      return "pairwise";
-    case PhaseTwoObjective::Pointwise:
-      return "pointwise";
-  }
-  return "";
-}
-
-std::string_view solver_name(PhaseTwoSolver solver) noexcept {
-  switch (solver) {
-    case PhaseTwoSolver::Newton:
-      return "newton";
-    case PhaseTwoSolver::Accelerated:
-      return "accelerated";
-    case PhaseTwoSolver::AdamW:
-      return "adamw";
-  }
-  return "";
-}
-
 PhaseTwoResult fit_phase_two(const PhaseTwoRows& rows, const std::vector<double>& theta2, double bias,
                              const PhaseTwoSettings& settings, const Deadline& deadline) {
   if (settings.objective == PhaseTwoObjective::Pairwise && !rows.pairwise) {

@@ -1,11 +1,12 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
-#include <string_view>
 #include <vector>
 
 #include "core/deadline.h"
 #include "core/matrix.h"
+#include "core/setting.h"
 #include "solver/solve_info.h"
 
 namespace coala {
@@ -23,17 +24,42 @@ enum class PhaseTwoSolver {
   AdamW,        ///< the published schedule
 };
 
-std::string_view objective_name(PhaseTwoObjective objective) noexcept;
-std::string_view solver_name(PhaseTwoSolver solver) noexcept;
+inline constexpr std::array kPhaseTwoObjectives{Named{"preference", PhaseTwoObjective::Preference},
+                                                Named{"pairwise", PhaseTwoObjective::Pairwise},
+                                                Named{"pointwise", PhaseTwoObjective::Pointwise}};
+constexpr const auto& names_of(PhaseTwoObjective) {
+  return kPhaseTwoObjectives;
+}
+inline constexpr std::array kPhaseTwoSolvers{Named{"newton", PhaseTwoSolver::Newton},
+                                             Named{"accelerated", PhaseTwoSolver::Accelerated},
+                                             Named{"adamw", PhaseTwoSolver::AdamW}};
+constexpr const auto& names_of(PhaseTwoSolver) {
+  return kPhaseTwoSolvers;
+}
 
 struct PhaseTwoSettings {
   PhaseTwoObjective objective = PhaseTwoObjective::Preference;
   PhaseTwoSolver solver = PhaseTwoSolver::Newton;
-  double beta_r = 2.5;  ///< slope of the published objectives
-  double gamma = 0.5;   ///< offset of the published objectives
+  double beta_r = 2.5;
+  double gamma = 0.5;
   double ridge = 1e-3;  ///< pull towards Phase I's theta2, relative to the activations' mean square
   int epochs = 500;     ///< AdamW; learning rate 1e-4, weight decay 1e-4, batch 128, best epoch kept
   std::uint64_t seed = 0;
+
+  template <class Self, class List>
+  static void list(Self& self, const List& add) {
+    add(Setting{.name = "objective", .about = "Phase II objective"}, self.objective);
+    add(Setting{.name = "solver", .about = "Phase II method"}, self.solver);
+    add(Setting{.name = "beta_r",
+                .about = "slope of the published Phase II objectives",
+                .range = {.least = 0, .above = true},
+                .option = "beta"},
+        self.beta_r);
+    add(Setting{.name = "gamma", .about = "offset of the published Phase II objectives"}, self.gamma);
+    add(Setting{.name = "ridge", .range = {.least = 0}, .has_option = false}, self.ridge);
+    add(Setting{.name = "epochs", .range = {.least = 1}, .has_option = false}, self.epochs);
+    add(NoSetting{"the fit's"}, self.seed);
+  }
 };
 
 /// Rows for Phase II: activations of single responses, or differences for pairs, made by networks that have not seen

@@ -261,10 +261,6 @@ void* function_of_registry(ggml_backend_reg_t, const char* name) {
 
 }  // namespace
 
-const char* precision_name(Precision precision) {
-  return precision == Precision::F32 ? "f32" : "bf16";
-}
-
 ThreadPool* last_threads() {
   return t_threads;
 }

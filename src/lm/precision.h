@@ -1,6 +1,8 @@
 #pragma once
 
-#include <string>
+#include <array>
+
+#include "core/setting.h"
 
 namespace coala {
 
@@ -11,6 +13,9 @@ enum class Precision {
   /// instructions for it, for states that are off by some thousandths.
   BF16,
 };
-const char* precision_name(Precision precision);  ///< "f32", "bf16"
+inline constexpr std::array kPrecisions{Named{"f32", Precision::F32}, Named{"bf16", Precision::BF16}};
+constexpr const auto& names_of(Precision) {
+  return kPrecisions;
+}
 
 }  // namespace coala

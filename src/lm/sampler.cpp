@@ -14,11 +14,6 @@
 namespace coala {
 namespace {
 
-void check_range(const char* option, double value, bool good, const char* range) {
-  if (good) return;
-  throw Error(ErrorCode::BadUsage, fmt::format("{} is {}; it must be {}", option, value, range));
-}
-
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 /// Higher logits first, then lower tokens: an order without ties.
@@ -63,19 +58,13 @@ std::uint32_t fold(std::uint64_t seed) {
 }  // namespace
 
 void SamplerOptions::validate() const {
-  check_range("temperature", temperature, temperature == 0 || (temperature >= 1e-3 && temperature <= 1e3),
-              "0, or 0.001 to 1000");
-  check_range("top-p", top_p, top_p > 0 && top_p <= 1, "above 0 and at most 1");
-  check_range("top-k", top_k, top_k >= 0, "0 (all tokens) or more");
-  check_range("min-p", min_p, min_p >= 0 && min_p <= 1, "0 to 1");
-  check_range("repeat-penalty", repeat_penalty, repeat_penalty >= 0.1 && repeat_penalty <= 10, "0.1 to 10");
-  check_range("presence-penalty", presence_penalty, std::abs(presence_penalty) <= 10, "-10 to 10");
-  check_range("frequency-penalty", frequency_penalty, std::abs(frequency_penalty) <= 10, "-10 to 10");
+  check_settings(*this);
   for (const auto& [token, bias] : logit_bias) {
-    check_range("logit-bias", bias, bias < std::numeric_limits<double>::infinity(), "a number or -inf");
-    check_range("logit-bias's token", token, token >= 0, "0 or more");
+    if (!(bias < std::numeric_limits<double>::infinity())) {
+      refuse_setting("logit-bias", fmt::format("{}", bias), "a number or -inf");
+    }
+    if (token < 0) refuse_setting("logit-bias's token", fmt::format("{}", token), "0 or more");
   }
-  check_range("repeat-last-n", static_cast<double>(repeat_last_tokens), repeat_last_tokens <= 65536, "0 to 65536");
 }
 
 /// What comes after top-k, and the tokens that it is applied to.

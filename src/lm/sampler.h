@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/random.h"
+#include "core/setting.h"
 #include "lm/grammar.h"
 #include "lm/tokenizer.h"
 
@@ -16,18 +17,65 @@ namespace coala {
 /// How a token is drawn. The order: biases, penalties, grammar, top-k, top-p, min-p, temperature, draw; so the
 /// temperature does not change which tokens are kept.
 struct SamplerOptions {
-  double temperature = 0.7;                 ///< 0: always the most probable token; else 0.001 to 1000
-  double top_p = 0.9;                       ///< keep the most probable tokens that have this mass; in (0, 1], 1: all
-  int top_k = 40;                           ///< keep that many; 0: all
-  double min_p = 0;                         ///< keep those above this share of the most probable one; in [0, 1], 0: all
-  double repeat_penalty = 1;                ///< divides positive and multiplies negative logits; 0.1 to 10, 1: none
-  double presence_penalty = 0;              ///< taken off the logits of tokens that occurred; -10 to 10
-  double frequency_penalty = 0;             ///< taken off for each time that they did; -10 to 10
-  std::size_t repeat_last_tokens = 64;      ///< how far back the penalties look
+  double temperature = 0.7;
+  double top_p = 0.9;
+  int top_k = 40;
+  double min_p = 0;
+  double repeat_penalty = 1;  ///< divides positive and multiplies negative logits
+  double presence_penalty = 0;
+  double frequency_penalty = 0;
+  std::size_t repeat_last_tokens = 64;
   std::map<Token, double> logit_bias = {};  ///< added to logits; -infinity rules the token out
   /// The rule of the published sampler: the repeat penalty divides negative logits too, and the temperature comes
   /// before top-p and min-p, behind whatever is done to the candidates between filter() and draw().
   bool published_order = false;
+
+  /// What each is and may be; over HTTP no more than OpenAI's API knows.
+  template <class Self, class List>
+  static void list(Self& self, const List& add) {
+    add(Setting{.name = "temperature",
+                .about = "randomness of the draw; 0: always the most probable token",
+                .range = {.least = 1e-3, .most = 1e3, .or_zero = true},
+                .request = Range{0, 2}},
+        self.temperature);
+    add(Setting{.name = "top_p",
+                .about = "draw from the most probable tokens that have this mass; 1: all",
+                .range = {.least = 0, .most = 1, .above = true},
+                .request = Range{}},
+        self.top_p);
+    add(Setting{.name = "top_k",
+                .about = "draw from that many most probable tokens; 0: all",
+                .range = {.least = 0},
+                .request = Range{.most = 1e6}},
+        self.top_k);
+    add(Setting{.name = "min_p",
+                .about = "draw from tokens at least this share as probable as the most probable one; 0: all",
+                .range = {0, 1},
+                .request = Range{}},
+        self.min_p);
+    add(Setting{.name = "repeat_penalty",
+                .about = "makes recent tokens less probable; 1: does not",
+                .range = {0.1, 10},
+                .request = Range{}},
+        self.repeat_penalty);
+    add(Setting{.name = "presence_penalty",
+                .about = "taken off the logits of recent tokens",
+                .range = {-10, 10},
+                .request = Range{-2, 2}},
+        self.presence_penalty);
+    add(Setting{.name = "frequency_penalty",
+                .about = "taken off the logits of recent tokens for each time they occurred",
+                .range = {-10, 10},
+                .request = Range{-2, 2}},
+        self.frequency_penalty);
+    add(Setting{.name = "repeat_last_tokens",
+                .about = "how many tokens are recent; the prompt's count",
+                .range = {0, 65536},
+                .key = "repeat_last_n"},
+        self.repeat_last_tokens);
+    add(NoSetting{"each way has a spelling of its own"}, self.logit_bias);
+    add(NoSetting{"a part of the published preset"}, self.published_order);
+  }
 
   /// @throws Error{BadUsage} naming the option, its value and its range
   void validate() const;

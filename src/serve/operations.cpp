@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "decode/guidance.h"
+#include "serve/setting_fields.h"
 
 namespace coala {
 namespace {
@@ -81,25 +82,25 @@ Field model_field() {
   return {"model", text(), "a name from /v1/models, or base, or base+HEAD"};
 }
 
+Fields with(Fields fields, const Fields& more) {
+  fields.insert(fields.end(), more.begin(), more.end());
+  return fields;
+}
+
 /// What both kinds of completion know.
 Fields sampling() {
   const Json stops =
       any({{{"type", "string"}, {"minLength", 1}}, list({{"type", "string"}, {"minLength", 1}}, 0, kMostStops)});
   const Json biases{{"type", "object"}, {"maxProperties", kMostBiases}, {"additionalProperties", number(-100, 100)}};
   constexpr std::int64_t kLargest = std::numeric_limits<std::int64_t>::max();
-  return {
+  const Fields before{
       model_field(),
       {"stream", flag(), "server-sent events instead of one answer"},
       {"stream_options", object({{"include_usage", flag()}, {"include_obfuscation", flag()}}),
        "include_usage: the usage in a last event"},
       {"max_tokens", whole(1, 1 << 20), "of a reply; at most the server's --max-tokens"},
-      {"temperature", number(0, 2), "0: the likeliest token"},
-      {"top_p", number(0, 1), ""},
-      {"top_k", whole(0, 1'000'000), "0: all"},
-      {"min_p", number(0, 1), ""},
-      {"repeat_penalty", number(0.1, 10), ""},
-      {"presence_penalty", number(-2, 2), ""},
-      {"frequency_penalty", number(-2, 2), ""},
+  };
+  const Fields behind{
       {"logit_bias", biases, "by token number; -100 bans a token"},
       {"n", whole(1, kMostChoices), "replies, with seeds that follow each other"},
       {"stop", stops, "a reply ends before the first of these"},
@@ -108,7 +109,6 @@ Fields sampling() {
       {"guidance_scale", number(-10, 10),
        "multiplies the scales of all heads; of branches the scale itself, in place of 1.5"},
       {"guidance", guidances(), "how a head takes part; token, or best-of-n by one without a token head"},
-      {"guide_every", whole(1, 1 << 20), "branch: every so many tokens"},
       {"num_candidates", whole(1, kMostCandidates), "best-of-n, sentence, branch: to choose from"},
       {"user", text(), "", Standing::NoEffect},
       {"store", flag(), "nothing is stored", Standing::NoEffect},
@@ -126,11 +126,7 @@ Fields sampling() {
       {"stop_token_ids", none_of_them(), "", Standing::Neutral},
       {"repetition_penalty", only({1}), "", Standing::Neutral},
   };
-}
-
-Fields with(Fields fields, const Fields& more) {
-  fields.insert(fields.end(), more.begin(), more.end());
-  return fields;
+  return with(with(with(before, request_fields<SamplerOptions>()), request_fields<BranchSettings>()), behind);
 }
 
 Fields chat() {

@@ -14,6 +14,7 @@
 #include "decode/guide_kinds.h"
 #include "decode/tilt_mixture.h"
 #include "serve/request_error.h"
+#include "serve/setting_fields.h"
 
 namespace coala {
 namespace {
@@ -109,14 +110,10 @@ GenerationSettings RequestParser::settings_of(const Json& body, Asked& asked) co
         "ask for fewer");
   }
   SamplerOptions& sampling = settings.sampling;
-  sampling.temperature = number(body, "temperature", sampling.temperature);
+  read_request(body, sampling);
+  // Clients ask for these, and mean the nearest that there is.
   if (sampling.temperature < 0.001) sampling.temperature = 0;
-  sampling.top_p = std::max(1e-6, number(body, "top_p", sampling.top_p));
-  if (const Json* top_k = field(body, "top_k")) sampling.top_k = top_k->get<int>();
-  sampling.min_p = number(body, "min_p", sampling.min_p);
-  sampling.repeat_penalty = number(body, "repeat_penalty", sampling.repeat_penalty);
-  sampling.presence_penalty = number(body, "presence_penalty", 0);
-  sampling.frequency_penalty = number(body, "frequency_penalty", 0);
+  sampling.top_p = std::max(1e-6, sampling.top_p);
   sampling.logit_bias = biases_of(body, model_.backbone.identity().vocabulary);
   settings.stops = stops_of(body);
   // One that was not asked for is drawn, and part of the answer.
@@ -205,17 +202,19 @@ void RequestParser::choose_guidance(const Json& body, Asked& asked, GenerationSe
   // What heads do unless told otherwise.
   if (options.guidance == Guidance::EachToken && asked.heads.empty()) options.guidance = Guidance::None;
   asked.guidance = guidance_name(options.guidance);
-  const auto wrong = [&](const std::string& what, const char* param) {
-    return RequestError(400, "unsupported_parameter", what, param);
+  const auto wrong = [&](const std::string& what, std::string_view param) {
+    return RequestError(400, "unsupported_parameter", what, std::string(param));
   };
   const bool branches = options.guidance == Guidance::Branch;
   const bool chooses = branches || options.guidance == Guidance::Sentence || chooses_best(options);
-  for (const char* parameter : {"num_candidates", "guide_every"}) {
-    const bool is_for = branches || (chooses && parameter == std::string_view("num_candidates"));
-    if (!is_for && whole(body, parameter, 1) != 1) {
-      throw wrong(fmt::format("\"{}\" does not go with the guidance {}", parameter, asked.guidance), parameter);
-    }
-  }
+  const auto refuse = [&](std::string_view parameter) {
+    throw wrong(fmt::format("\"{}\" does not go with the guidance {}", parameter, asked.guidance), parameter);
+  };
+  if (!chooses && whole(body, "num_candidates", 1) != 1) refuse("num_candidates");
+  for_each_setting(options.branch, [&](const Setting& setting, const auto&) {
+    const Json* found = branches ? nullptr : asked_of(body, setting);
+    if (found != nullptr && *found != 1) refuse(setting.json_key());
+  });
   if (options.guidance == Guidance::None) asked.heads.clear();
   if (options.guidance != Guidance::None && asked.heads.empty()) {
     throw wrong(fmt::format("the guidance {} goes by a head, and none is named", asked.guidance), "guidance");
@@ -237,8 +236,8 @@ void RequestParser::choose_guidance(const Json& body, Asked& asked, GenerationSe
   const ServedReward& reward = model_.rewards.at(name);
   settings.reward = RewardHead{&reward.head, reward.scorer->extractor().settings()};
   settings.measures = true;
+  read_request(body, options.branch);
   options.branch.scale = field(body, "guidance_scale") != nullptr ? scale : options.branch.scale * scale;
-  options.branch.every = static_cast<int>(whole(body, "guide_every", static_cast<std::size_t>(options.branch.every)));
   if (field(body, "num_candidates") != nullptr) options.candidates = static_cast<int>(whole(body, "num_candidates", 1));
   if (options.candidates) options.branch.candidates = *options.candidates;
   set_choices(settings, options);

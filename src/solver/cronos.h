@@ -7,6 +7,7 @@
 #include "core/deadline.h"
 #include "core/matrix.h"
 #include "core/parallel.h"
+#include "core/setting.h"
 #include "solver/normal_operator.h"
 #include "solver/nystrom.h"
 #include "solver/solve_info.h"
@@ -27,6 +28,23 @@ struct CronosSettings {
   int nystrom_rank = 20;
   std::uint64_t seed = 0;                        ///< of the preconditioner's sketch
   NormalMethod normal = NormalMethod::Cheapest;  ///< how F'F is applied; the iterates agree up to rounding
+
+  template <class Self, class List>
+  static void list(Self& self, const List& add) {
+    add(Setting{.name = "beta", .about = "group-norm weight of the cronos class", .range = {.least = 0}}, self.beta);
+    add(Setting{.name = "rho", .about = "ADMM penalty of the cronos class", .range = {.least = 0, .above = true}},
+        self.rho);
+    add(Setting{.name = "admm_iterations",
+                .about = "ADMM iterations of the cronos class",
+                .range = {1, 100000},
+                .option = "iterations"},
+        self.admm_iterations);
+    add(Setting{.name = "pcg_max_iterations", .range = {.least = 1}, .has_option = false}, self.pcg_max_iterations);
+    add(Setting{.name = "pcg_tolerance", .range = {.least = 0}, .has_option = false}, self.pcg_tolerance);
+    add(Setting{.name = "nystrom_rank", .range = {.least = 0}, .has_option = false}, self.nystrom_rank);
+    add(NoSetting{"the fit's"}, self.seed);
+    add(NoSetting{"decides no result"}, self.normal);
+  }
 };
 
 /// The ADMM iterates; u, v, lambda are [P, d] each, s, nu [n, P].

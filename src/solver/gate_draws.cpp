@@ -100,20 +100,6 @@ std::vector<bool> pattern_of(std::span<const float> gate, const Matrix<float>& x
 
 }  // namespace
 
-std::string_view gate_source_name(GateSource source) noexcept {
-  switch (source) {
-    case GateSource::Gaussian:
-      return "gaussian";
-    case GateSource::ClassMeans:
-      return "class-means";
-    case GateSource::Pairs:
-      return "pairs";
-    case GateSource::Principal:
-      return "principal";
-  }
-  return "";
-}
-
 Matrix<float> draw_gates_with_linear(GateSource source, std::size_t count, const GateSample& sample,
                                      std::uint64_t seed) {
   const std::size_t d = sample.x.cols();

@@ -1,10 +1,11 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
-#include <string_view>
 #include <vector>
 
 #include "core/matrix.h"
+#include "core/setting.h"
 
 namespace coala {
 
@@ -16,7 +17,12 @@ enum class GateSource {
   Principal,   ///< the leading eigenvectors of the rows' second moments, in order; when there are no more, pairs
 };
 
-std::string_view gate_source_name(GateSource source) noexcept;
+inline constexpr std::array kGateSources{Named{"gaussian", GateSource::Gaussian},
+                                         Named{"class-means", GateSource::ClassMeans},
+                                         Named{"pairs", GateSource::Pairs}, Named{"principal", GateSource::Principal}};
+constexpr const auto& names_of(GateSource) {
+  return kGateSources;
+}
 
 /// Rows that gates are drawn from and told apart on: a few thousand are enough.
 struct GateSample {

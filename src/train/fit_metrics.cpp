@@ -28,7 +28,7 @@ Json phase_two_curve(const PhaseTwoResult& result) {
 Json solver_metrics(const FitResult& fit) {
   const SolveInfo& info = fit.phase_one;
   Json json;
-  json["model_class"] = model_class_name(fit.model_class);
+  json["model_class"] = name_of(fit.model_class);
   json["loss"] = loss_name(fit.loss);
   json["selected"] = fit.model_class == ModelClass::Cronos ? "cronos"
                      : fit.model_class == ModelClass::Relu ? "relu"
@@ -53,7 +53,7 @@ Json solver_metrics(const FitResult& fit) {
   json["beta"] = fit.chosen.penalty;
   json["gate_refinements"] = fit.chosen.refinements;
   json["linear_weight"] = fit.chosen.linear_weight;
-  json["length_control"] = length_control_name(fit.length_control);
+  json["length_control"] = name_of(fit.length_control);
   if (fit.length_control == LengthControl::Covariate) json["length_slope"] = fit.length_slope;
   Json path = Json::array();
   for (const Candidate& candidate : fit.path) {
@@ -78,8 +78,8 @@ Json solver_metrics(const FitResult& fit) {
 Json phase_two_metrics(const FitResult& fit) {
   const PhaseTwoResult& result = fit.phase_two;
   Json json;
-  json["objective_name"] = objective_name(fit.phase_two_settings.objective);
-  json["solver"] = solver_name(fit.phase_two_settings.solver);
+  json["objective_name"] = name_of(fit.phase_two_settings.objective);
+  json["solver"] = name_of(fit.phase_two_settings.solver);
   json["status"] = status_name(result.status);
   json["iterations"] = result.iterations;
   json["objective_before"] = result.objective_before;

@@ -10,6 +10,7 @@
 #include "core/hash.h"
 #include "core/progress.h"
 #include "core/resources.h"
+#include "core/setting_json.h"
 #include "core/version.h"
 #include "eval/discrimination.h"
 #include "eval/leaks.h"
@@ -208,38 +209,6 @@ TrainedRows rows_trained_on(const Head& head, const FeatureSet& features) {
   return {std::move(set), std::move(rows)};
 }
 
-Json describe(const FitSettings& settings) {
-  Json json;
-  json["model_class"] = model_class_name(settings.model_class);
-  json["loss"] = settings.loss ? loss_name(*settings.loss) : "default";
-  json["gates"] = settings.gates;
-  json["gates_from"] = gate_source_name(settings.gates_from);
-  json["path_length"] = settings.path_length;
-  json["path_end"] = settings.path_end;
-  json["selection_folds"] = settings.folds;
-  json["selection_rule"] = settings.rule == SelectionRule::LowestLoss ? "lowest-loss" : "one-standard-error";
-  json["tolerance"] = settings.tolerance;
-  json["time_limit"] = settings.time_limit_s;
-  json["seed"] = settings.seed;
-  json["cronos"] = {{"beta", settings.cronos.beta},
-                    {"rho", settings.cronos.rho},
-                    {"admm_iterations", settings.cronos.admm_iterations},
-                    {"pcg_max_iterations", settings.cronos.pcg_max_iterations},
-                    {"pcg_tolerance", settings.cronos.pcg_tolerance},
-                    {"nystrom_rank", settings.cronos.nystrom_rank},
-                    {"gates", settings.cronos_gates}};
-  json["length_control"] = length_control_name(settings.length_control);
-  json["as_relu"] = settings.as_relu;
-  json["relu_beta_ratio"] = settings.relu_beta_ratio;
-  json["phase2"] = {{"objective", objective_name(settings.phase_two.objective)},
-                    {"solver", solver_name(settings.phase_two.solver)},
-                    {"beta_r", settings.phase_two.beta_r},
-                    {"gamma", settings.phase_two.gamma},
-                    {"ridge", settings.phase_two.ridge},
-                    {"epochs", settings.phase_two.epochs}};
-  return json;
-}
-
 void check_training(const FeatureSet& train, const EvaluationPlan& plan, const FitSettings& settings, int seeds) {
   if (plan.held_out) check_same_kind(train, *plan.held_out);
   for (int k = 0; k < seeds; ++k) {
@@ -324,7 +293,7 @@ TrainingRun train_and_evaluate(FeatureSet train, EvaluationPlan plan, const FitS
                           {"total", phase_one + run.fit.phase_two.flops + token_flops}};
   run.metrics["seconds"] = monotonic_s() - start_s;
   run.metrics["peak_rss_bytes"] = peak_rss_bytes();
-  run.metrics["settings"] = describe(settings);
+  run.metrics["settings"] = settings_json(settings);
   run.metrics["seed"] = settings.seed;
   run.metrics["version"] = kVersion;
   return run;

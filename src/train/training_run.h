@@ -48,7 +48,4 @@ TrainedRows rows_trained_on(const Head& head, const FeatureSet& features);
 /// @throws Error{BadInput, BadUsage, Mismatch} as the training would
 void check_training(const FeatureSet& train, const EvaluationPlan& plan, const FitSettings& settings, int seeds);
 
-/// Everything that decides a fit beside its data, for metrics.json and to tell whether a run is up to date.
-nlohmann::ordered_json describe(const FitSettings& settings);
-
 }  // namespace coala
