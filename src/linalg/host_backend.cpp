@@ -129,18 +129,19 @@ void HostBackend::gated_pass(PassRows& rows, const GatedPass& pass) {
     sums.ahead_slope += at.slope;
   };
   const double factor = sums_.step.factor;
-  const auto accelerated = [&](std::size_t chunk, std::size_t first, std::span<float> z) {
+  const auto accelerated = [&, factor](std::size_t chunk, std::size_t first, std::span<float> z) {
     const PassAhead& ahead = *pass.ahead;
     const float* const y = numbers(*ahead.y).data();
     const float* const y_r = numbers(*ahead.y_r).data();
     const float* const last = numbers(*ahead.last).data();
     float* const z_ahead = numbers(*ahead.z).data();
-    PassSums& sums = partials[chunk].sums;
+    const double from_y = ahead.from_y;
+    PassSums sums = partials[chunk].sums;  // a copy: it stays in registers
     for (std::size_t k = 0; k < z.size(); ++k) {
       const std::size_t i = first + k;
       const double value = z[k];
       const double before = y[i];
-      const double term = static_cast<double>(y_r[i]) * (value - before + ahead.from_y);
+      const double term = static_cast<double>(y_r[i]) * (value - before + from_y);
       sums.rise += term;
       sums.absolute += std::abs(term);
       sums.largest = std::max({sums.largest, std::abs(before), std::abs(value)});
@@ -153,6 +154,7 @@ void HostBackend::gated_pass(PassRows& rows, const GatedPass& pass) {
     store(z, pass.r, first);
     sums.ahead_loss += at.loss;
     sums.ahead_slope += at.slope;
+    partials[chunk].sums = sums;
   };
   const HostRows<float>::BlockMap map =
       pass.ahead != nullptr ? HostRows<float>::BlockMap(accelerated) : HostRows<float>::BlockMap(plain);
