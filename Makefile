@@ -65,7 +65,8 @@ test: setup
 	@COALA_PYTHON="$$(tools/python_env.sh)" ctest --test-dir $(BUILD) --output-on-failure --schedule-random -j 2 \
 	  --output-junit tests.xml -LE real; status=$$?; python3 tests/skipped.py $(BUILD)/tests.xml; exit $$status
 
-device-test: build
+device-test: setup
+	$(call configure_and_build,$(DEVICE),coala $(if $(filter-out cpu,$(DEVICE)),device_test backend_test))
 	@ctest --test-dir $(BUILD) --output-on-failure --no-tests=error -L device
 
 real: setup

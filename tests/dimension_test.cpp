@@ -16,6 +16,7 @@
 #include "head/linear_selection.h"
 #include "linalg/blas.h"
 #include "linalg/factorisation.h"
+#include "solver/backend_metric.h"
 #include "solver/certificate.h"
 #include "solver/gated.h"
 #include "solver/gates.h"
@@ -104,12 +105,19 @@ TEST(BlockReflector, IsOrthogonalAndBeginsWithTheVectors) {
   Random random(1);
   Matrix<float> vectors = test::normal_matrix(kRank, kDimension, random);
   orthonormalise_rows(vectors);
-  const BlockReflector reflector(vectors);
+  GatedMetric metric = identity_metric(kDimension);
+  metric.leading = BlockReflector(vectors);
   const Matrix<float> w = test::normal_matrix(5, kDimension, random);
-  Matrix<float> inside(5, kDimension);
-  Matrix<float> back(5, kDimension);
-  reflector.multiply(w.view(), false, inside.view());
-  reflector.multiply(inside.view(), true, back.view());
+  ThreadPool pool(1);
+  const auto backend = open_backend("cpu", pool);
+  BackendMetric turned(metric, 5, *backend);
+  const Buffer from = backend->constant(w.values());
+  Buffer there = backend->allocate(w.values().size());
+  Buffer again = backend->allocate(w.values().size());
+  turned.rotate(from, there);
+  turned.rotate_back(there, again);
+  const MatrixView<const float> inside(backend->read(there).data(), 5, kDimension);
+  const MatrixView<const float> back(backend->read(again).data(), 5, kDimension);
   const double bound = test::rounding_bound(kDimension * kRank) * 10;
   for (std::size_t i = 0; i < 5; ++i) {
     EXPECT_NEAR(dot(inside.row(i), inside.row(i)), dot(w.row(i), w.row(i)), bound * dot(w.row(i), w.row(i)));

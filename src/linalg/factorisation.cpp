@@ -65,16 +65,6 @@ BlockReflector::BlockReflector(Matrix<float> vectors) : v_(std::move(vectors)), 
   }
 }
 
-void BlockReflector::multiply(MatrixView<const float> from, bool transposed, MatrixView<float> to) const {
-  Matrix<float> inside(from.rows, rank());
-  Matrix<float> turned(from.rows, rank());
-  gemm(false, true, 1.0f, from, v_.view(), 0.0f, inside.view());
-  // In LAPACK's columns T is upper triangular, so t_ is its transpose: from Q = from - (from V') T V.
-  gemm(false, !transposed, 1.0f, inside.view(), t_.view(), 0.0f, turned.view());
-  for (std::size_t i = 0; i < from.rows; ++i) std::ranges::copy(from.row(i), to.row(i).begin());
-  gemm(false, false, -1.0f, turned.view(), v_.view(), 1.0f, to);
-}
-
 double symmetric_eigen_s(std::size_t n) {
   constexpr double kSecondsPerCube = 0.4e-9;
   const auto size = static_cast<double>(n);

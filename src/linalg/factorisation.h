@@ -45,8 +45,8 @@ class BlockReflector {
   explicit BlockReflector(Matrix<float> vectors);
 
   std::size_t rank() const { return v_.rows(); }
-  /// to := from Q, or from Q', row by row; both [m, d].
-  void multiply(MatrixView<const float> from, bool transposed, MatrixView<float> to) const;
+  const Matrix<float>& vectors() const { return v_; }   ///< V [r, d]
+  const Matrix<float>& triangle() const { return t_; }  ///< T' [r, r]: LAPACK's columns are our rows
 
  private:
   Matrix<float> v_;  ///< [r, d]

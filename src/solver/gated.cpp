@@ -23,99 +23,75 @@ double norm(std::span<const float> x) {
   return std::sqrt(dot(x, x));
 }
 
-/// The group step in the metric: argmin_w 1/2 sum_j m_j (w_j - v_j)^2 + beta ||w||, with q_j = m_j v_j given. Zero when
-/// ||q|| <= beta; else w_j = q_j s / (m_j s + beta), s = ||w|| the root of the decreasing
-/// phi(s) = sum_j q_j^2 / (m_j s + beta)^2 = 1. Newton on 1/sqrt(phi), which is concave: from the left it never
-/// overshoots.
-void shrink_group(std::span<const double> q, std::span<const double> m, double beta, std::span<float> w) {
-  double square = 0;
-  for (const double value : q) square += value * value;
-  if (!(square > beta * beta)) {
-    std::ranges::fill(w, 0.0f);
-    return;
-  }
-  double s = 0;
-  if (beta > 0) {
-    constexpr int kMostSteps = 60;
-    for (int step = 0; step < kMostSteps; ++step) {
-      double phi = 0;
-      double slope = 0;  // -phi'/2
-      for (std::size_t j = 0; j < q.size(); ++j) {
-        const double inverse = 1 / (m[j] * s + beta);
-        const double term = q[j] * inverse * (q[j] * inverse);
-        phi += term;
-        slope += term * inverse * m[j];
-      }
-      const double root = std::sqrt(phi);
-      const double move = (root - 1) * phi / slope;
-      s += move;
-      if (!(move > 1e-9 * s)) break;
-    }
-  }
-  for (std::size_t j = 0; j < q.size(); ++j) {
-    w[j] = static_cast<float>(beta > 0 ? q[j] * s / (m[j] * s + beta) : q[j] / m[j]);
-  }
-}
-
 }  // namespace
 
 /// A point with what a pass over X tells of it. Weights and gradient are in the metric's basis.
 struct GatedSolver::Point {
-  Matrix<float> w;
+  Buffer w;
   double bias = 0;
-  std::vector<float> z;
-  std::vector<float> r;  ///< derivatives of the loss
+  Buffer z;
+  Buffer r;  ///< derivatives of the loss
   double loss = 0;
-  Matrix<float> gradient;
+  Buffer gradient;
   double bias_gradient = 0;
 
-  Point(std::size_t n, std::size_t groups, std::size_t d) : w(groups, d), z(n), r(n), gradient(groups, d) {}
-};
-
-/// Of the step from y to `next`. It is measured in the predictions, not in the weights: their rounding then enters the
-/// loss and the tangent alike, and what it leaves is of second order. Of first order it would outweigh the loss where
-/// that is near zero (separable rows), and no step, however short, would look short enough.
-struct GatedSolver::Sums {
-  double loss = 0;      ///< at `next`
-  double rise = 0;      ///< of the loss's tangent at y
-  double absolute = 0;  ///< the same with all terms positive
-  double largest = 0;   ///< prediction
+  Point(Backend& backend, std::size_t n, std::size_t weights)
+      : w(backend.allocate(weights)),
+        z(backend.allocate(n)),
+        r(backend.allocate(n)),
+        gradient(backend.allocate(weights)) {}
 };
 
 GatedSolver::GatedSolver(GatedOperator<float>& f, const Targets& targets, const GatedMetric& metric,
                          GatedSettings settings)
-    : f_(&f), targets_(&targets), metric_(&metric), settings_(std::move(settings)) {
+    : f_(&f),
+      targets_(&targets),
+      metric_(&metric),
+      settings_(std::move(settings)),
+      cpu_(settings_.backend == nullptr ? open_backend("cpu", f.pool()) : nullptr),
+      backend_(cpu_ ? cpu_.get() : settings_.backend),
+      rows_(&f.on(*backend_)),
+      turned_(metric, f.groups(), *backend_),
+      labels_(backend_->constant(targets.labels)),
+      weights_(backend_->constant(targets.weights)),
+      rotated_(backend_->allocate(f.groups() * f.dimension())),
+      z_(backend_->allocate(f.rows())),
+      direction_(backend_->allocate(f.groups() * f.dimension())),
+      gradient_(backend_->allocate(f.groups() * f.dimension())),
+      theta_(f.rows()) {
+  if (!targets.margins.empty()) margins_ = backend_->constant(targets.margins);
   current_.w = Matrix<float>(f.groups(), f.dimension());
-  rotated_ = current_.w;
+  backend_->upload(current_.w.values(), rotated_);
   current_.z.assign(f.rows(), 0.0f);
+  backend_->upload(current_.z, z_);
   current_.bias = bias_for(current_.z, 0.0);
 }
 
-void GatedSolver::turn(const Matrix<float>& from, Matrix<float>& to) const {
-  metric_->rotate(from, to, f_->pool());
-  f_->add_flops(metric_->flops(from.rows()));
+void GatedSolver::turn(const Buffer& from, Buffer& to) {
+  turned_.rotate(from, to);
+  rows_->add_flops(metric_->flops(f_->groups()));
 }
 
-void GatedSolver::turn_back(const Matrix<float>& from, Matrix<float>& to) const {
-  metric_->rotate_back(from, to, f_->pool());
-  f_->add_flops(metric_->flops(from.rows()));
+void GatedSolver::turn_back(const Buffer& from, Buffer& to) {
+  turned_.rotate_back(from, to);
+  rows_->add_flops(metric_->flops(f_->groups()));
 }
 
 double GatedSolver::group_weight(std::size_t p) const {
   return settings_.group_weights.empty() ? 1.0 : settings_.group_weights[p];
 }
 
-double GatedSolver::penalty(const Matrix<float>& w) const {
+double GatedSolver::penalty(const Buffer& w) {
   double sum = 0;
-  for (std::size_t p = 0; p < w.rows(); ++p) sum += group_weight(p) * norm(w.row(p));
+  const std::vector<double> squares = backend_->dots(w, w, f_->groups());
+  for (std::size_t p = 0; p < squares.size(); ++p) sum += group_weight(p) * std::sqrt(squares[p]);
   return sum;
 }
 
-double GatedSolver::largest_norm(const Matrix<float>& gradient) const {
+double GatedSolver::largest_norm(const Buffer& gradient) {
   double largest = 0;
-  for (std::size_t p = 0; p < gradient.rows(); ++p) {
-    largest = std::max(largest, norm(gradient.row(p)) / group_weight(p));
-  }
+  const std::vector<double> squares = backend_->dots(gradient, gradient, f_->groups());
+  for (std::size_t p = 0; p < squares.size(); ++p) largest = std::max(largest, std::sqrt(squares[p]) / group_weight(p));
   return largest;
 }
 
@@ -123,31 +99,40 @@ double GatedSolver::bias_for(std::span<const float> z, double start) const {
   return settings_.bias ? optimal_bias(*targets_, z, start, f_->pool()) : 0.0;
 }
 
-Matrix<float> GatedSolver::gradient_at(std::span<const float> z, double bias) {
-  std::vector<float> theta(f_->rows());
-  loss_derivatives(*targets_, z, bias, theta, f_->pool());
-  Matrix<float> gradient(f_->groups(), f_->dimension());
-  f_->adjoint(theta, gradient.view());
-  return gradient;
+LossData GatedSolver::losses() const {
+  return {&targets_->function(), &labels_, &weights_, margins_.size() > 0 ? &margins_ : nullptr};
+}
+
+void GatedSolver::gradient_at(std::span<const float> z, double bias, Buffer& r) {
+  loss_derivatives(*targets_, z, bias, theta_, f_->pool());
+  backend_->upload(theta_, r);
+  backend_->gated_pass(*rows_, {.r = &r, .gradient = &gradient_});
 }
 
 double GatedSolver::beta_max() {
   const std::vector<float> zero(f_->rows(), 0.0f);
-  return largest_norm(gradient_at(zero, bias_for(zero, 0.0)));
+  Buffer r = backend_->allocate(f_->rows());
+  gradient_at(zero, bias_for(zero, 0.0), r);
+  return largest_norm(gradient_);
 }
 
 double GatedSolver::opening_beta() {
-  Matrix<float> gradient = gradient_at(current_.z, current_.bias);
-  for (std::size_t p = 0; p < f_->groups(); ++p) {
-    if (norm(current_.w.row(p)) > 0) std::ranges::fill(gradient.row(p), 0.0f);
+  Buffer r = backend_->allocate(f_->rows());
+  gradient_at(current_.z, current_.bias, r);
+  const std::vector<double> squares = backend_->dots(gradient_, gradient_, f_->groups());
+  double largest = 0;
+  for (std::size_t p = 0; p < squares.size(); ++p) {
+    if (!(norm(current_.w.row(p)) > 0)) largest = std::max(largest, std::sqrt(squares[p]) / group_weight(p));
   }
-  return largest_norm(gradient);
+  return largest;
 }
 
 void GatedSolver::start_from(const Matrix<float>& w, double curvature) {
   current_.w = w;
-  turn(w, rotated_);
-  f_->forward(w.view(), current_.z);
+  backend_->upload(w.values(), direction_);
+  turn(direction_, rotated_);
+  backend_->gated_pass(*rows_, {.w = &direction_, .z = &z_});
+  std::ranges::copy(backend_->read(z_), current_.z.begin());
   current_.bias = bias_for(current_.z, current_.bias);
   if (curvature > 0) set_scale(curvature);
 }
@@ -162,20 +147,22 @@ void GatedSolver::find_scale() {
   for (std::size_t k = 0; k < v.values().size(); ++k) {
     v.values()[k] = 1.0f + static_cast<float>(k % 7) / 7;  // no symmetry with the data is likely; any start will do
   }
-  Matrix<float> direction = v;
-  Matrix<float> product = v;
+  const std::vector<float> none(f_->rows(), 0.0f);
+  const Buffer no_labels = backend_->constant(none);
+  // The derivatives of half of the squared predictions are the predictions.
+  const LossData squares{&squared_loss(), &no_labels, &weights_, nullptr};
+  Buffer turned = backend_->allocate(v.values().size());
   double curvature = 0;
   constexpr int kPowerIterations = 5;
   for (int k = 0; k < kPowerIterations; ++k) {
     const double size = norm(v.values());
     if (!(size > 0)) break;
     for (float& value : v.values()) value = static_cast<float>(value / size);
-    turn_back(v, direction);
-    const auto weighted = [&](std::size_t, std::size_t first, std::span<float> z) {
-      for (std::size_t i = 0; i < z.size(); ++i) z[i] *= targets_->weights[first + i];
-    };
-    f_->fused_blocks(direction.view(), weighted, product.view());
-    turn(product, v);
+    backend_->upload(v.values(), turned);
+    turn_back(turned, direction_);
+    backend_->gated_pass(*rows_, {.w = &direction_, .gradient = &gradient_, .loss = squares});
+    turn(gradient_, turned);
+    std::ranges::copy(backend_->read(turned), v.values().begin());
     for (std::size_t p = 0; p < v.rows(); ++p) {
       for (std::size_t j = 0; j < v.cols(); ++j) v(p, j) /= metric_->scale[j];
     }
@@ -196,108 +183,84 @@ void GatedSolver::set_scale(double curvature) {
 }
 
 double GatedSolver::evaluate_gap(double beta, Point& at, SolveInfo& info) {
-  at.w = rotated_;
-  at.z = current_.z;
-  at.bias = bias_for(at.z, current_.bias);
-  at.loss = total_loss(*targets_, at.z, at.bias, f_->pool());
-  loss_derivatives(*targets_, at.z, at.bias, at.r, f_->pool());
+  backend_->copy(rotated_, at.w);
+  backend_->copy(z_, at.z);
+  const std::span<const float> z = backend_->read(z_);
+  at.bias = bias_for(z, current_.bias);
+  at.loss = total_loss(*targets_, z, at.bias, f_->pool());
+  gradient_at(z, at.bias, at.r);
   at.bias_gradient = 0;  // at the optimum
-  Matrix<float> gradient(f_->groups(), f_->dimension());
-  f_->adjoint(at.r, gradient.view());
-  turn(gradient, at.gradient);
-  return gap_at(beta, at, info);
+  turn(gradient_, at.gradient);
+  return gap_at(beta, at, theta_, info);
 }
 
-double GatedSolver::gap_at(double beta, const Point& at, SolveInfo& info) const {
+double GatedSolver::gap_at(double beta, const Point& at, std::span<const float> theta, SolveInfo& info) {
   const double largest = largest_norm(at.gradient);
   info.objective = at.loss + beta * penalty(at.w);
-  info.dual_objective = dual_value(*targets_, at.r, largest > 0 ? beta / largest : HUGE_VAL, f_->pool());
+  if (theta.empty()) theta = backend_->read(at.r);
+  info.dual_objective = dual_value(*targets_, theta, largest > 0 ? beta / largest : HUGE_VAL, f_->pool());
   return info.relative_gap();
 }
 
-void GatedSolver::proximal_step(const Point& y, double beta, Matrix<float>& next) const {
-  const std::size_t d = f_->dimension();
-  std::vector<double> m(d);
-  for (std::size_t j = 0; j < d; ++j) m[j] = curvature_ * static_cast<double>(metric_->scale[j]);
-  const std::size_t grain = std::max<std::size_t>(1, 2048 / d);  // a few short groups are not worth a thread
-  f_->pool().for_parts(f_->groups(), grain, [&](int, std::size_t begin, std::size_t end) {
-    std::vector<double> q(d);
-    for (std::size_t p = begin; p < end; ++p) {
-      for (std::size_t j = 0; j < d; ++j) {
-        q[j] = m[j] * static_cast<double>(y.w(p, j)) - static_cast<double>(y.gradient(p, j));
-      }
-      shrink_group(q, m, beta * group_weight(p), next.row(p));
-    }
-  });
-}
-
-GatedSolver::Sums GatedSolver::pass(const Point& y, double factor, Point& next, Point& ahead) {
-  struct alignas(64) Partial {
-    Sums sums;
-    LossSums ahead;
-  };
-  std::vector<Partial> partials(f_->chunks());
-  const auto map = [&](std::size_t chunk, std::size_t first, std::span<float> z) {
-    Partial& partial = partials[chunk];
-    Sums& sums = partial.sums;
-    const double bias_step = next.bias - y.bias;
-    for (std::size_t k = 0; k < z.size(); ++k) {
-      const std::size_t i = first + k;
-      const double value = z[k];
-      const double before = y.z[i];
-      const double term = static_cast<double>(y.r[i]) * (value - before + bias_step);
-      sums.rise += term;
-      sums.absolute += std::abs(term);
-      sums.largest = std::max({sums.largest, std::abs(before), std::abs(value)});
-      ahead.z[i] = static_cast<float>(value + factor * (value - current_.z[i]));
-    }
-    std::ranges::copy(z, next.z.begin() + static_cast<long>(first));
-    const TargetRows rows = targets_->rows(first, z.size());
-    sums.loss += targets_->function().sums(rows, z.data(), next.bias, nullptr).loss;
-    const LossSums loss = targets_->function().sums(rows, ahead.z.data() + first, ahead.bias, z.data());
-    std::ranges::copy(z, ahead.r.begin() + static_cast<long>(first));
-    partial.ahead.loss += loss.loss;
-    partial.ahead.slope += loss.slope;
-  };
-  Matrix<float> direction(f_->groups(), f_->dimension());
-  turn_back(next.w, direction);
-  Matrix<float> gradient(f_->groups(), f_->dimension());
-  f_->fused_blocks(direction.view(), map, gradient.view());
-  turn(gradient, ahead.gradient);
-
-  Sums total;
-  ahead.loss = 0;
-  ahead.bias_gradient = 0;
-  for (const Partial& partial : partials) {
-    total.loss += partial.sums.loss;
-    total.rise += partial.sums.rise;
-    total.absolute += partial.sums.absolute;
-    total.largest = std::max(total.largest, partial.sums.largest);
-    ahead.loss += partial.ahead.loss;
-    ahead.bias_gradient += partial.ahead.slope;
-  }
-  return total;
+BackendSums GatedSolver::step(const Point& y, double beta, double momentum, Point& next, Point& ahead) {
+  std::vector<double> thresholds(f_->groups());
+  for (std::size_t p = 0; p < thresholds.size(); ++p) thresholds[p] = beta * group_weight(p);
+  next.bias = settings_.bias ? y.bias - y.bias_gradient / (curvature_ * bias_scale_) : 0.0;
+  const double bias_move = next.bias - y.bias;
+  backend_->proximal_step({.y = &y.w,
+                           .gradient = &y.gradient,
+                           .last = &rotated_,
+                           .metric = &turned_.scale(),
+                           .next = &next.w,
+                           .ahead = &ahead.w,
+                           .thresholds = thresholds,
+                           .curvature = curvature_,
+                           .momentum = momentum,
+                           .uphill = -bias_scale_ * bias_move * (next.bias - current_.bias),
+                           .square = bias_scale_ * bias_move * bias_move});
+  turn_back(next.w, direction_);
+  const PassAhead pass_ahead{&y.z, &y.r, &z_, &ahead.z, next.bias - y.bias, next.bias - current_.bias};
+  backend_->gated_pass(*rows_, {.w = &direction_,
+                                .z = &next.z,
+                                .r = &ahead.r,
+                                .gradient = &gradient_,
+                                .loss = losses(),
+                                .bias = next.bias,
+                                .ahead = &pass_ahead});
+  turn(gradient_, ahead.gradient);
+  const BackendSums sums = backend_->sums();
+  ahead.bias = next.bias + sums.step.factor * (next.bias - current_.bias);
+  ahead.loss = sums.pass.ahead_loss;
+  ahead.bias_gradient = sums.pass.ahead_slope;
+  return sums;
 }
 
 SolveInfo GatedSolver::solve(double beta, double tolerance, const Deadline& deadline) {
   const double start_s = monotonic_s();
-  const std::uint64_t first_pass = f_->passes();
-  const double first_flops = f_->flops();
+  const std::uint64_t first_pass = rows_->passes();
+  const double first_flops = rows_->flops();
   if (curvature_ == 0) find_scale();
 
   SolveInfo info;
-  const std::size_t groups = f_->groups();
-  const std::size_t d = f_->dimension();
-  Point y(f_->rows(), groups, d);
-  Point next = y;
-  Point ahead = y;
-  Point checked = y;
+  const std::size_t weights = f_->groups() * f_->dimension();
+  Point y(*backend_, f_->rows(), weights);
+  Point next(*backend_, f_->rows(), weights);
+  Point ahead(*backend_, f_->rows(), weights);
+  Point checked(*backend_, f_->rows(), weights);
   double weight = 0;
   for (const float value : targets_->weights) weight += static_cast<double>(value);
   double best_gap = evaluate_gap(beta, y, info);
   current_.bias = y.bias;
   SolveInfo best_info = info;
-  GatedWeights best{rotated_, current_.bias, current_.z};
+  Buffer best_w = backend_->allocate(weights);
+  Buffer best_z = backend_->allocate(f_->rows());
+  double best_bias = 0;
+  const auto keep = [&](const Buffer& w, double bias, const Buffer& z) {
+    backend_->copy(w, best_w);
+    best_bias = bias;
+    backend_->copy(z, best_z);
+  };
+  keep(rotated_, current_.bias, z_);
   double momentum = 1;
   std::int64_t check_at = kFirstCheck;
   double gap_at_check = best_gap;
@@ -314,56 +277,43 @@ SolveInfo GatedSolver::solve(double beta, double tolerance, const Deadline& dead
     double uphill = 0;
     curvature_ *= 0.97;  // the estimate may only have been needed elsewhere on the path: let it sink, slowly
     for (;;) {
-      proximal_step(y, beta, next.w);
-      next.bias = settings_.bias ? y.bias - y.bias_gradient / (curvature_ * bias_scale_) : 0.0;
-      // Restart when the momentum points uphill.
-      const double bias_move = next.bias - y.bias;
-      uphill = -bias_scale_ * bias_move * (next.bias - current_.bias);
-      double square = bias_scale_ * bias_move * bias_move;
-      double size = 0;
-      for (std::size_t p = 0; p < groups; ++p) {
-        for (std::size_t j = 0; j < d; ++j) {
-          const double scale = metric_->scale[j];
-          const double move = static_cast<double>(next.w(p, j)) - y.w(p, j);
-          uphill -= scale * move * (static_cast<double>(next.w(p, j)) - rotated_(p, j));
-          square += scale * move * move;
-          size += scale * static_cast<double>(y.w(p, j)) * y.w(p, j);
-        }
-      }
-      const double factor = uphill > 0 ? 0.0 : (momentum - 1) / grown;
-      for (std::size_t k = 0; k < next.w.values().size(); ++k) {
-        const double value = next.w.values()[k];
-        ahead.w.values()[k] = static_cast<float>(value + factor * (value - rotated_.values()[k]));
-      }
-      ahead.bias = next.bias + factor * (next.bias - current_.bias);
-      const Sums sums = pass(y, factor, next, ahead);
+      const auto [step_sums, sums] = step(y, beta, (momentum - 1) / grown, next, ahead);
+      uphill = step_sums.uphill;  // restart when the momentum points there
       if (!std::isfinite(sums.loss) || !std::isfinite(ahead.loss)) {
         throw Error(ErrorCode::BadInput, "the objective is not finite: the features are too large", "scale them down");
       }
-      // Rounding of the losses and predictions must not be mistaken for curvature.
+      // The step is measured in the predictions, not in the weights: their rounding then enters the loss and the
+      // tangent alike, and what it leaves is of second order. Of first order it would outweigh the loss where that is
+      // near zero (separable rows), and no step, however short, would look short enough. Rounding of the losses and
+      // predictions must not be mistaken for curvature.
       const double error = 0x1p-21 * sums.largest;  // of a prediction, a few units in the last place
       const double slack =
           0.5 * loss_curvature_bound(targets_->loss) * weight * error * error + 0x1p-24 * sums.absolute + 1e-7 * y.loss;
-      if (sums.loss <= y.loss + sums.rise + 0.5 * curvature_ * square + slack) break;
+      if (sums.loss <= y.loss + sums.rise + 0.5 * curvature_ * step_sums.square + slack) break;
       // A step of the size of the weights' own rounding: shorter ones tell nothing.
-      if (square <= 0x1p-44 * size) break;
+      if (step_sums.square <= 0x1p-44 * step_sums.size) break;
       curvature_ *= 1.6;
     }
     momentum = uphill > 0 ? 1 : grown;
     std::swap(rotated_, next.w);
-    std::swap(current_.z, next.z);
+    std::swap(z_, next.z);
     current_.bias = next.bias;
     std::swap(y, ahead);
 
     const bool late = deadline.passed();
     const bool check = info.iterations >= check_at || info.iterations >= settings_.max_iterations || late;
-    if (settings_.bias && !check) continue;
-    // Without a bias all that a gap needs is known of the point ahead; with one its best bias takes a pass.
-    const double gap = settings_.bias ? evaluate_gap(beta, checked, info) : gap_at(beta, y, info);
+    // Without a bias all that a gap needs is known of the point ahead, and on the CPU costs nothing to look at; with
+    // one its best bias takes a pass.
+    if ((settings_.bias || !backend_->on_host()) && !check) continue;
+    const double gap = settings_.bias ? evaluate_gap(beta, checked, info) : gap_at(beta, y, {}, info);
     if (gap < best_gap) {
       best_gap = gap;
       best_info = info;
-      best = settings_.bias ? GatedWeights{rotated_, checked.bias, current_.z} : GatedWeights{y.w, 0.0, y.z};
+      if (settings_.bias) {
+        keep(rotated_, checked.bias, z_);
+      } else {
+        keep(y.w, 0.0, y.z);
+      }
     }
     if (gap <= tolerance) {
       info.status = SolveStatus::Solved;
@@ -379,14 +329,18 @@ SolveInfo GatedSolver::solve(double beta, double tolerance, const Deadline& dead
     }
   }
   // The best point that was checked; without an iteration it is the start, as it was.
-  rotated_ = std::move(best.w);
-  current_.z = std::move(best.z);
-  current_.bias = best.bias;
-  if (info.iterations > 0) turn_back(rotated_, current_.w);
+  rotated_ = std::move(best_w);
+  z_ = std::move(best_z);
+  current_.bias = best_bias;
+  if (info.iterations > 0) {
+    turn_back(rotated_, direction_);
+    std::ranges::copy(backend_->read(direction_), current_.w.values().begin());
+    std::ranges::copy(backend_->read(z_), current_.z.begin());
+  }
   info.objective = best_info.objective;
   info.dual_objective = best_info.dual_objective;
-  info.passes_over_x = f_->passes() - first_pass;
-  info.flops = f_->flops() - first_flops;
+  info.passes_over_x = rows_->passes() - first_pass;
+  info.flops = rows_->flops() - first_flops;
   info.seconds = monotonic_s() - start_s;
   return info;
 }

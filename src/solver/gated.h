@@ -1,10 +1,13 @@
 #pragma once
 
+#include <memory>
 #include <span>
 #include <vector>
 
 #include "core/deadline.h"
 #include "core/matrix.h"
+#include "linalg/backend.h"
+#include "solver/backend_metric.h"
 #include "solver/gated_operator.h"
 #include "solver/loss.h"
 #include "solver/metric.h"
@@ -24,6 +27,7 @@ struct GatedSettings {
   double tolerance = 1e-4;              ///< relative duality gap at which the solve stops
   int max_iterations = 3000;            ///< proximal gradient iterations
   std::vector<double> group_weights{};  ///< [P] c_p > 0, factors of the groups' penalties; empty: 1 each
+  Backend* backend = nullptr;           ///< where it is computed, outlives the solver; null: on the CPU
 };
 
 /// The gated ReLU program (docs/math.md, program (G); Mishkin, Sahiner & Pilanci 2022)
@@ -31,6 +35,10 @@ struct GatedSettings {
 /// by accelerated proximal gradient with backtracking and adaptive restart (O'Donoghue & Candes 2015), its steps scaled
 /// by a metric, stopped by the duality gap. An iteration is one pass over X. One object serves a whole regularisation
 /// path: successive calls start from the last solution.
+///
+/// All vectors are in the memory of a backend (linalg/backend.h). Of a device the host reads a few sums after each
+/// iteration, which tell it the length of the next step, and at a check of the gap, which it computes in double, the
+/// predictions.
 class GatedSolver {
  public:
   /// @param metric  outlives the solver; of the operator's dimension
@@ -55,36 +63,47 @@ class GatedSolver {
 
  private:
   struct Point;
-  struct Sums;
 
   /// Into the metric's basis, and back.
-  void turn(const Matrix<float>& from, Matrix<float>& to) const;
-  void turn_back(const Matrix<float>& from, Matrix<float>& to) const;
+  void turn(const Buffer& from, Buffer& to);
+  void turn_back(const Buffer& from, Buffer& to);
   double group_weight(std::size_t p) const;
-  double penalty(const Matrix<float>& w) const;              ///< sum_p c_p ||w_p||
-  double largest_norm(const Matrix<float>& gradient) const;  ///< max_p ||gradient_p|| / c_p
+  double penalty(const Buffer& w);              ///< sum_p c_p ||w_p||
+  double largest_norm(const Buffer& gradient);  ///< max_p ||gradient_p|| / c_p
   double bias_for(std::span<const float> z, double start) const;
-  Matrix<float> gradient_at(std::span<const float> z, double bias);  ///< [P, d]; one pass
+  LossData losses() const;
+  /// gradient_ := F' loss'(z + bias), in the basis of the features, and theta_ := the derivatives; `r` receives them
+  /// too. One pass.
+  void gradient_at(std::span<const float> z, double bias, Buffer& r);
   /// Gap at the current point with its bias at the optimum; leaves gradient and derivatives there in `at`. One pass.
   double evaluate_gap(double beta, Point& at, SolveInfo& info);
   /// Gap of a point whose loss, derivatives and gradient are known, at its best bias. No pass.
-  double gap_at(double beta, const Point& at, SolveInfo& info) const;
+  /// @param theta  its derivatives, or empty: they are read
+  double gap_at(double beta, const Point& at, std::span<const float> theta, SolveInfo& info);
   void find_scale();
   /// Takes a curvature, and scales the bias to it.
   void set_scale(double curvature);
-  /// next := prox(y - gradient / curvature) in the metric.
-  void proximal_step(const Point& y, double beta, Matrix<float>& next) const;
-  /// One pass: predictions of `next`, and derivatives, gradient and loss at next + factor (next - current).
-  Sums pass(const Point& y, double factor, Point& next, Point& ahead);
+  /// next := prox(y - gradient / curvature) in the metric, and one pass: predictions of `next`, and derivatives,
+  /// gradient and loss at next + factor (next - current), with the momentum as factor, or 0 where it points uphill.
+  BackendSums step(const Point& y, double beta, double momentum, Point& next, Point& ahead);
 
   GatedOperator<float>* f_;
   const Targets* targets_;
   const GatedMetric* metric_;
   GatedSettings settings_;
+  std::unique_ptr<Backend> cpu_;  ///< when no other is given
+  Backend* backend_;
+  PassRows* rows_;
+  BackendMetric turned_;
+  Buffer labels_, weights_, margins_;
   GatedWeights current_;
-  Matrix<float> rotated_;  ///< current_.w in the metric's basis
-  double bias_scale_ = 1;  ///< the metric's entry for the bias
-  double curvature_ = 0;   ///< running estimate of the largest eigenvalue of F' diag(loss'') F in the metric
+  Buffer rotated_;            ///< current_.w in the metric's basis
+  Buffer z_;                  ///< current_.z
+  Buffer direction_;          ///< [P, d] weights of a pass, in the basis of the features
+  Buffer gradient_;           ///< [P, d] of a pass
+  std::vector<float> theta_;  ///< [n] derivatives on the host
+  double bias_scale_ = 1;     ///< the metric's entry for the bias
+  double curvature_ = 0;      ///< running estimate of the largest eigenvalue of F' diag(loss'') F in the metric
 };
 
 }  // namespace coala

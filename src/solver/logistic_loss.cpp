@@ -21,6 +21,7 @@ class LogisticLoss : public LossFunction {
   std::string_view name() const noexcept override { return name_; }
   RowStructure rows() const noexcept override { return rows_; }
   bool is_quadratic() const noexcept override { return false; }
+  LossForm form() const noexcept override { return LossForm::Logistic; }
 
   double value(const Target& target, double z) const noexcept override {
     return target.weight * softplus(target.margin - target.label * z);

@@ -4,7 +4,7 @@
 #include <span>
 #include <string_view>
 
-#include "linalg/loss_sums.h"
+#include "linalg/row_loss.h"
 
 namespace coala {
 
@@ -14,31 +14,10 @@ enum class RowStructure {
   Pairs,      ///< one for each pair: the difference of its responses, y = +1, with a margin
 };
 
-/// What a prediction is held against.
-struct Target {
-  double label = 1;   ///< y, -1 or +1
-  double weight = 1;  ///< >= 0
-  double margin = 0;
-};
-
-/// The same of many rows, [n] each.
-struct TargetRows {
-  const float* labels = nullptr;
-  const float* weights = nullptr;
-  const float* margins = nullptr;  ///< null: 0
-  std::size_t count = 0;
-
-  Target operator[](std::size_t i) const {
-    return {labels[i], weights[i], margins != nullptr ? static_cast<double>(margins[i]) : 0.0};
-  }
-};
-
 /// A convex loss of a prediction z, with all that solver, selection and certificate ask of it (docs/math.md, Losses).
 /// A loss has one file and a line in loss.cpp.
-class LossFunction {
+class LossFunction : public RowLoss {
  public:
-  virtual ~LossFunction() = default;
-
   virtual std::string_view name() const noexcept = 0;  ///< on the command line and in files
   virtual RowStructure rows() const noexcept = 0;
   /// Is it weight * (z - y)^2 / 2, so that the best bias and the best dual point have closed forms?
@@ -55,9 +34,7 @@ class LossFunction {
   /// The point of the conjugate's domain that is nearest to s: rounding may leave the domain a little.
   virtual double in_domain(const Target& target, double s) const noexcept = 0;
 
-  /// Sums over rows at z_i + bias.
-  /// @param derivatives  [n], receives the derivatives, or null
-  virtual LossSums sums(const TargetRows& rows, const float* z, double bias, float* derivatives) const noexcept;
+  LossSums sums(const TargetRows& rows, const float* z, double bias, float* derivatives) const noexcept override;
 };
 
 /// 1/2 (z - y)^2, a row for each response.

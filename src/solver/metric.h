@@ -3,7 +3,6 @@
 #include <vector>
 
 #include "core/matrix.h"
-#include "core/parallel.h"
 #include "linalg/factorisation.h"
 #include "solver/moment_spectrum.h"
 
@@ -21,10 +20,7 @@ struct GatedMetric {
   double largest = 1;        ///< the largest eigenvalue
 
   std::size_t dimension() const { return scale.size(); }
-  /// Weights or gradients [P, d] in the basis, and back.
-  void rotate(const Matrix<float>& from, Matrix<float>& to, ThreadPool& pool) const;
-  void rotate_back(const Matrix<float>& from, Matrix<float>& to, ThreadPool& pool) const;
-  /// Operations of one of them.
+  /// Operations of turning [P, d] into the basis, or back (solver/backend_metric.h).
   double flops(std::size_t groups) const;
 };
 

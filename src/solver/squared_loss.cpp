@@ -10,6 +10,7 @@ class SquaredLoss : public LossFunction {
   std::string_view name() const noexcept override { return "squared"; }
   RowStructure rows() const noexcept override { return RowStructure::Responses; }
   bool is_quadratic() const noexcept override { return true; }
+  LossForm form() const noexcept override { return LossForm::Squared; }
 
   double value(const Target& target, double z) const noexcept override {
     return target.weight * 0.5 * (z - target.label) * (z - target.label);
