@@ -198,7 +198,8 @@ void HostBackend::proximal_step(const ProximalStep& step) {
   const auto next = matrix(*step.next, groups, d);
   std::vector<double> m(d);
   for (std::size_t j = 0; j < d; ++j) m[j] = step.curvature * static_cast<double>(metric[j]);
-  const std::size_t grain = std::max<std::size_t>(1, 2048 / d);  // a few short groups are not worth a thread
+  const std::size_t grain =
+      std::max<std::size_t>(1, 2048 / std::max<std::size_t>(1, d));  // a few short groups are not worth a thread
   pool_->for_parts(groups, grain, [&](int, std::size_t begin, std::size_t end) {
     std::vector<double> q(d);
     for (std::size_t p = begin; p < end; ++p) {

@@ -195,7 +195,7 @@ void HostRows<T>::collect(MatrixView<T> g) {
   const std::size_t width = layout_.block_columns;
   const std::size_t table_size = layout_.entries * width;
   // One table of one block of columns at a time: their sums do not meet. A few small ones are not worth a thread.
-  const std::size_t grain = std::max<std::size_t>(1, 64 * 1024 / (table_size * chunks_));
+  const std::size_t grain = std::max<std::size_t>(1, 64 * 1024 / std::max<std::size_t>(1, table_size * chunks_));
   pool_->for_parts(layout_.blocks * layout_.tables, grain, [&](int, std::size_t begin, std::size_t end) {
     for (std::size_t at = begin; at < end; ++at) {
       const std::size_t first = at / layout_.tables * width;

@@ -67,8 +67,8 @@ std::vector<Found> devices_of(VkInstance instance) {
     vkGetPhysicalDeviceProperties(device, &one.properties);
     if (one.properties.apiVersion >= VK_API_VERSION_1_1 && !computing_family(device).empty()) found.push_back(one);
   }
-  std::ranges::stable_partition(
-      found, [](const Found& one) { return one.properties.deviceType != VK_PHYSICAL_DEVICE_TYPE_CPU; });
+  std::stable_partition(found.begin(), found.end(),
+                        [](const Found& one) { return one.properties.deviceType != VK_PHYSICAL_DEVICE_TYPE_CPU; });
   return found;
 }
 
