@@ -88,15 +88,33 @@ def make_pairs(rule, replies, seed):
             for _, _, row, (chosen, rejected) in ranked[:PAIRS]]
 
 
+def repeated_runs(row):
+    """(runs of four words of a reply that stood in it before, all runs)"""
+    text = row["text"].split()
+    runs = [tuple(text[i:i + 4]) for i in range(len(text) - 3)]
+    return len(runs) - len(set(runs)), len(runs)
+
+
+def share_of(counts):
+    return sum(repeated for repeated, _ in counts) / max(1, sum(runs for _, runs in counts))
+
+
 def repetition(rows):
     """Share of runs of four words that stood in the same reply before."""
-    runs = repeated = 0
-    for row in rows:
-        text = row["text"].split()
-        all_runs = [tuple(text[i:i + 4]) for i in range(len(text) - 3)]
-        runs += len(all_runs)
-        repeated += len(all_runs) - len(set(all_runs))
-    return repeated / max(1, runs)
+    return share_of([repeated_runs(row) for row in rows])
+
+
+def ratio_interval(guided, plain, draws=2000):
+    """Of two repetitions, each a list of counts by prompt: the ratio, with a 95 % interval by a bootstrap of prompts."""
+    draw = random.Random(1)
+    ratios = []
+    for _ in range(draws):
+        chosen = [draw.randrange(len(plain)) for _ in plain]
+        below = share_of([counts for i in chosen for counts in plain[i]])
+        ratios.append(share_of([counts for i in chosen for counts in guided[i]]) / below if below else math.inf)
+    ratios.sort()
+    flat = lambda lists: [counts for one in lists for counts in one]
+    return share_of(flat(guided)) / share_of(flat(plain)), ratios[draws // 40], ratios[-draws // 40]
 
 
 class Bench:
@@ -166,12 +184,13 @@ def difference(a, b):
     return 100 * mean, 100 * (mean - half), 100 * (mean + half)
 
 
-def table(results):
-    print("| rule | plain | system prompt | **coala** | fixed bias | coala - plain | coala - system | repetition, coala / "
-          "plain | nats per token |\n|---|---|---|---|---|---|---|---|---|")
+def table(results, work):
+    print("| rule | plain | system prompt | **coala** | fixed bias | coala - plain | coala - system | coala - bias | "
+          "repetition, coala / plain | nats per token, coala / bias |\n|---|---|---|---|---|---|---|---|---|---|")
     by_rule = collections.defaultdict(list)
     for result in results:
         by_rule[result["rule"]].append(result)
+    counts = {way: collections.defaultdict(list) for way in ("plain", "token", "bias", "system")}
     for rule, runs in by_rule.items():
         all_of = lambda way: [one for run in runs for one in run["followed"][way]]
         share = lambda way: 100 * statistics.mean(all_of(way))
@@ -180,8 +199,18 @@ def table(results):
         print(f"| {rule} | {share('plain'):.0f} % | {share('system prompt'):.0f} % | **{share('coala'):.0f} %** | "
               f"{share('fixed bias'):.0f} % | {text(difference(all_of('coala'), all_of('plain')))} | "
               f"{text(difference(all_of('coala'), all_of('system prompt')))} | "
+              f"{text(difference(all_of('coala'), all_of('fixed bias')))} | "
               f"{mean('repetition', 'coala'):.3f} / {mean('repetition', 'plain'):.3f} | "
-              f"{mean('divergence', 'coala'):.2f} |")
+              f"{mean('divergence', 'coala'):.2f} / {mean('divergence', 'fixed bias'):.2f} |")
+        for run in runs:
+            for way, own in counts.items():
+                name = "plain" if way == "plain" else f"{rule.replace(' ', '-')}-{way}"
+                for i, row in enumerate(read(pathlib.Path(work) / f"seed{run['seed']}" / f"{name}.jsonl")):
+                    own[run["seed"], i].append(repeated_runs(row))
+    plain = list(counts.pop("plain").values())
+    for way, own in counts.items():
+        ratio, low, high = ratio_interval(list(own.values()), plain)
+        print(f"repetition of all rules together, {way} over plain: {ratio:.2f} [{low:.2f}, {high:.2f}]")
 
 
 def main():
@@ -205,7 +234,7 @@ def main():
                 with path.open("a") as file:
                     file.write(json.dumps(result) + "\n")
                 print(rule, seed, {way: sum(rows) for way, rows in result["followed"].items()}, flush=True)
-    table(read(path))
+    table(read(path), options.work)
 
 
 if __name__ == "__main__":
