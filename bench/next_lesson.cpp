@@ -19,6 +19,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/error.h"
 #include "core/random.h"
 #include "features/feature_set.h"
 #include "head/token_learner.h"
@@ -87,10 +88,11 @@ class RealReplies : public Source {
   std::vector<Pair> offer() override {
     std::vector<std::vector<std::size_t>> round(replies_.begin(), replies_.begin() + asked_);
     std::vector<Pair> pairs;
-    while (pairs.empty()) {
+    for (std::size_t tried = 0; pairs.empty() && tried < 1000; ++tried) {
       shuffle(round);
       for (std::size_t p = 0; p < std::min(prompts_, round.size()); ++p) add_pairs(round[p], pairs);
     }
+    if (pairs.empty()) throw Error(ErrorCode::BadInput, "no two replies to the same prompt are told apart by the rule");
     return pairs;
   }
   std::vector<Pair> unseen() override {
@@ -205,8 +207,15 @@ void real_replies(const std::filesystem::path& features, const std::filesystem::
       rules[rule].push_back(follows != 0);
     }
   }
+  if (!set.token_basis || set.kind != FeatureKind::Labelled) {
+    throw Error(ErrorCode::BadInput, fmt::format("{} has no token sums of single responses", features.string()));
+  }
   std::map<std::string, std::vector<double>> accuracy;
   for (const std::vector<bool>& rule : rules) {
+    if (rule.size() != set.rows()) {
+      throw Error(ErrorCode::BadInput, fmt::format("{} has {} lines; expected {}, one for each response",
+                                                   labels.string(), rule.size(), set.rows()));
+    }
     for (std::uint64_t seed = 0; seed < orders; ++seed) {
       for (const auto& [name, prompts, choose] : {std::tuple("by chance", 1, false),
                                                   {"the best of 1 prompt's", 1, true},
@@ -223,10 +232,16 @@ void real_replies(const std::filesystem::path& features, const std::filesystem::
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc == 4) {
-    real_replies(argv[1], argv[2], std::strtoull(argv[3], nullptr, 10));
-  } else {
-    made_up(argc == 2 ? std::strtoull(argv[1], nullptr, 10) : 120);
+  const std::uint64_t runs = argc == 1 ? 120 : std::strtoull(argv[argc - 1], nullptr, 10);
+  if (runs == 0 || argc == 3 || argc > 4) {
+    fmt::print(stderr, "usage: bench_next_lesson [TASTES], or bench_next_lesson FEATURES LABELS ORDERS\n");
+    return 2;
+  }
+  try {
+    argc == 4 ? real_replies(argv[1], argv[2], runs) : made_up(runs);
+  } catch (const Error& error) {
+    fmt::print(stderr, "{}\n", error.what());
+    return 2;
   }
   return 0;
 }

@@ -158,8 +158,20 @@ class ReportTest(unittest.TestCase):
         self.assertIn("The judge gives these replies 0.00 in the mean, 1.00 without guidance.", judged.source)
         # The replies to the wish as a system prompt came after those of the first call.
         self.assertEqual(guidance["asked"]["judge_mean"], 0)
-        self.assertEqual((guidance["ahead_of_asked"]["by"], guidance["ahead_of_asked"]["mean"]), ("judge", 0))
-        self.assertIn("Your wish as a system prompt may do as well: the judge gives guided replies", judged.source)
+        # All scales are too strong, so the one that is taken was not written at.
+        self.assertNotIn("ahead_of_asked", guidance)
+
+    def test_a_wish_is_compared_by_the_judge(self):
+        with open(os.path.join(self.folder, "length.py"), "w", encoding="utf-8") as file:
+            file.write("import json, sys\nfor line in sys.stdin:\n"
+                       "    print(json.dumps({'score': len(json.loads(line)['response'])}))\n")
+        wished = self.report("long/report.html", "align", "--model", MODEL, "--data", "pairs.jsonl", "--eval-fraction", "0.4",
+                             "--json", "--out", "long", "--judge-command", f"{sys.executable} length.py", "--wish", "Be brief.")
+        guidance = wished.metrics["guidance"]
+        ahead = guidance["ahead_of_asked"]
+        self.assertEqual(ahead["by"], "judge")
+        self.assertAlmostEqual(ahead["mean"], guidance["judge_mean"] - guidance["asked"]["judge_mean"])
+        self.assertIn(f"the judge gives guided replies {ahead['mean']:+.2f} over those with it", wished.source)
 
     def test_a_wish_without_a_judge_is_for_the_reward_head(self):
         wished = self.report("wished/report.html", "align", "--model", MODEL, "--data", "pairs.jsonl", "--eval-fraction", "0.4",

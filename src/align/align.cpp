@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <limits>
 #include <numeric>
 #include <optional>
 #include <set>
@@ -17,6 +18,7 @@
 #include "core/setting_json.h"
 #include "core/version.h"
 #include "data/reading_report.h"
+#include "extract/feature_extractor.h"
 #include "report/report.h"
 #include "train/seeds.h"
 
@@ -136,6 +138,23 @@ Json described(const GuidedReplies& replies) {
   return json;
 }
 
+/// Scores of replies by the reward head, each behind its prompt as it stands; NaN for a reply without a text.
+std::vector<double> rewards_of(const Backbone& backbone, const FeatureSettings& features, const Head& head, int threads,
+                               std::span<const Prompt> prompts, std::span<const std::string> replies) {
+  FeatureExtractor extractor(backbone, features, threads);
+  std::vector<double> rewards;
+  for (std::size_t i = 0; i < replies.size(); ++i) {
+    rewards.push_back(std::numeric_limits<double>::quiet_NaN());
+    if (replies[i].empty()) continue;
+    FeatureCounts counts;
+    const std::string_view text = replies[i];
+    const std::vector<EncodedResponse> encoded = extractor.encode(prompts[i], std::span(&text, 1), counts);
+    const EncodedResponse* const response = &encoded.front();
+    rewards.back() = head.score(extractor.pool_apart(std::span(&response, 1)).row(0));
+  }
+  return rewards;
+}
+
 /// Makes scale 1 of the head the one that was found.
 Json adopt_scale(const GuidanceTrial& trial, TokenHead& head) {
   for (float& weight : head.weights.values()) weight *= static_cast<float>(trial.scale);
@@ -153,11 +172,16 @@ Json adopt_scale(const GuidanceTrial& trial, TokenHead& head) {
   if (!chosen.marks.empty()) json["judge_mean"] = described(chosen)["judge_mean"];
   if (trial.asked) {
     json["asked"] = described(*trial.asked);
-    if (const std::optional<Ahead> ahead = ahead_of(chosen, *trial.asked)) {
+    const std::optional<Ahead> ahead = ahead_of(chosen, *trial.asked);
+    if (chosen.scale != trial.scale) {
+      log_warning("the wish as a system prompt was not compared: nothing was written at the scale that was taken");
+    } else if (!ahead) {
+      log_warning("the wish as a system prompt was not compared: there are not two prompts with replies to compare");
+    } else {
       json["ahead_of_asked"] = {{"by", chosen.marks.empty() ? "reward head" : "judge"},
                                 {"mean", ahead->mean},
                                 {"ci95", {ahead->low, ahead->high}},
-                                {"prompts", trial.prompts.size()}};
+                                {"prompts", ahead->prompts}};
     }
   }
   for (const GuidedReplies& tried : trial.tried) json["tried"].push_back(described(tried));
@@ -240,6 +264,9 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
   const RecordStore& evaluated = eval_data ? *eval_data : data;
   const std::vector<LeftOutRecord>& left_out = (eval_totals ? *eval_totals : train_extraction.totals).left_out;
   std::vector<GuidedExample> guided;
+  if (!options.wish.empty() && !run.head.token) {
+    log_warning("the wish was not tried as a system prompt: there is no token head to compare with");
+  }
   if (run.head.token) {
     GuidanceTrialSettings trial;
     trial.budget = options.guidance_budget;
@@ -249,7 +276,9 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
     trial.threads = pool.size();
     trial.judge = options.judge;
     trial.wish = options.wish;
-    if (!options.wish.empty()) trial.reward = RewardHead{&run.head, options.features};
+    trial.reward = [&](std::span<const Prompt> prompts, std::span<const std::string> replies) {
+      return rewards_of(backbone, options.features, run.head, pool.size(), prompts, replies);
+    };
     const GuidanceTrial tried = try_guidance(backbone, *run.head.token, *extract.output, mean_state(*train.token_basis),
                                              held_out_prompts(run.evaluated, evaluated, left_out), trial);
     if (tried.tried.empty()) {

@@ -70,13 +70,13 @@ class Trial {
         prompts_(std::move(prompts)),
         asked_(asked),
         judge_(settings.judge),
+        reward_(settings.wish.empty() ? ReplyMarks() : settings.reward),
         wish_(settings.wish),
         mode_(settings.template_mode),
         threads_(settings.threads) {
     generation_.max_tokens = kTokens;
     generation_.candidates = static_cast<int>(std::max<std::size_t>(1, kReplies / prompts_.size()));
     generation_.seed = settings.seed;
-    generation_.reward = settings.reward;
   }
 
   GuidedReplies unguided() const { return write(prompts_, 0, "replies without guidance"); }
@@ -114,7 +114,6 @@ class Trial {
     generator.generate([&](std::size_t, std::vector<Reply>&& candidates) {
       const bool cut = candidates.front().finish == Finish::Length;
       to_judge.push_back(candidates.front().text);
-      if (generation.reward) replies.scores.push_back(candidates.front().score.value_or(0));
       replies.texts.push_back(candidates.front().text + (cut ? " …" : ""));
       for (Reply& reply : candidates) {
         replies.divergence += reply.divergence;
@@ -128,6 +127,7 @@ class Trial {
     replies.entropy /= drawn;
     replies.repetition = diversity(replies.tokens).repetition;
     if (judge_) replies.marks = judge_(asked_, to_judge);
+    if (reward_ && !judge_) replies.scores = reward_(asked_, to_judge);
     return replies;
   }
 
@@ -137,6 +137,7 @@ class Trial {
   std::vector<EncodedPrompt> prompts_;
   std::span<const Prompt> asked_;
   ReplyMarks judge_;
+  ReplyMarks reward_;
   std::string wish_;
   TemplateMode mode_;
   GenerationSettings generation_;
@@ -160,19 +161,21 @@ std::optional<Ahead> ahead_of(const GuidedReplies& replies, const GuidedReplies&
   const bool judged = !replies.marks.empty() && !others.marks.empty();
   const std::vector<double>& better = judged ? replies.marks : replies.scores;
   const std::vector<double>& worse = judged ? others.marks : others.scores;
-  if (better.size() < 2 || better.size() != worse.size()) return std::nullopt;
-  const auto n = static_cast<double>(better.size());
+  double count = 0;
   double sum = 0;
   double squares = 0;
-  for (std::size_t i = 0; i < better.size(); ++i) {
+  for (std::size_t i = 0; i < better.size() && i < worse.size(); ++i) {
     const double gain = better[i] - worse[i];
+    if (std::isnan(gain)) continue;
+    count += 1;
     sum += gain;
     squares += gain * gain;
   }
-  const double mean = sum / n;
-  const double variance = std::max(0.0, squares / n - mean * mean) / (n - 1);
-  const double half = student_quantile(n - 1) * std::sqrt(variance);
-  return Ahead{mean, mean - half, mean + half};
+  if (count < 2) return std::nullopt;
+  const double mean = sum / count;
+  const double variance = std::max(0.0, squares / count - mean * mean) / (count - 1);
+  const double half = student_quantile(count - 1) * std::sqrt(variance);
+  return Ahead{mean, mean - half, mean + half, static_cast<std::size_t>(count)};
 }
 
 GuidanceTrial try_guidance(const Backbone& backbone, const TokenHead& head, const OutputMatrix& output,

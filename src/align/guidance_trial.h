@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "data/record.h"
-#include "decode/reward_head.h"
 #include "extract/feature_settings.h"
 #include "head/token_head.h"
 #include "head/token_weights.h"
@@ -17,7 +16,7 @@
 
 namespace coala {
 
-/// Says how good replies to these prompts are, a mark for each; more is better.
+/// Says how good replies to these prompts are, a mark for each; more is better, and NaN no opinion.
 using ReplyMarks =
     std::function<std::vector<double>(std::span<const Prompt> prompts, std::span<const std::string> replies)>;
 
@@ -31,7 +30,7 @@ struct GuidanceTrialSettings {
   /// What is wanted, in words: replies are written as well with that in the system message instead of the head. "":
   /// none
   std::string wish = {};
-  std::optional<RewardHead> reward = {};  ///< says how good replies are where there is no judge; or none
+  ReplyMarks reward = {};  ///< the reward head, which compares those with it and the head's where there is no judge
 };
 
 /// Replies that were written at one scale.
@@ -43,7 +42,7 @@ struct GuidedReplies {
   std::vector<std::string> texts;          ///< one of each prompt, with an ellipsis where the trial's limit cut it
   std::vector<std::vector<Token>> tokens;  ///< of all replies
   std::vector<double> marks;               ///< of the texts; empty where there is no judge
-  std::vector<double> scores;              ///< of the texts by the reward head; empty where there is none
+  std::vector<double> scores;              ///< of the texts by the reward head; empty where it was not asked
 };
 
 /// How much better replies to the same prompts are than others: by the judge, or where there is none by the reward
@@ -51,8 +50,9 @@ struct GuidedReplies {
 struct Ahead {
   double mean = 0;
   double low = 0, high = 0;  ///< Student's 95 % interval over the prompts
+  std::size_t prompts = 0;
 };
-/// @return  nothing where neither has an opinion of both
+/// @return  nothing where there are not two prompts of whose replies one of them has an opinion
 std::optional<Ahead> ahead_of(const GuidedReplies& replies, const GuidedReplies& others);
 
 /// How strongly a token head may guide, found out by writing.
