@@ -13,6 +13,9 @@
 #include "solver/certificate.h"
 #include "solver/gated.h"
 #include "support.h"
+#ifdef COALA_VULKAN
+#include "linalg/vulkan/vulkan_rows.h"
+#endif
 
 namespace coala {
 namespace {
@@ -711,6 +714,60 @@ TEST_P(BackendTest, WhatIsNotThereIsRefused) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, BackendTest, ::testing::ValuesIn(built_backends()), name_of);
+
+#ifdef COALA_VULKAN
+/// What a device has too little of is refused by numbers, before a kernel meets it.
+class VulkanLimits : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (vulkan_devices().empty()) GTEST_SKIP() << "no such device is here";
+    device = std::make_unique<VulkanDevice>(0, traffic);
+  }
+
+  static void expect_refused(const std::function<void()>& call, const std::vector<std::string>& parts) {
+    try {
+      call();
+      ADD_FAILURE() << "nothing was thrown";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::BadUsage) << error.what();
+      for (const std::string& part : parts) {
+        EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what() << ", expected " << part;
+      }
+    }
+  }
+
+  Traffic traffic;
+  std::unique_ptr<VulkanDevice> device;
+};
+
+TEST_F(VulkanLimits, ADeviceThatIsNotThereIsAnsweredWithThoseThatAre) {
+  expect_refused([&] { VulkanDevice(999, traffic); }, {"vulkan:999", "vulkan:0 (" + device->description() + ")"});
+}
+
+TEST_F(VulkanLimits, AVectorIsSeenWhole) {
+  const std::uint64_t most = device->limits().maxStorageBufferRange;
+  expect_refused([&] { device->allocate(most + 1); }, {std::to_string(most + 1), std::to_string(most)});
+}
+
+TEST_F(VulkanLimits, WeightsHaveWorkgroups) {
+  constexpr std::size_t kGroups = 1024;
+  const std::size_t most = device->limits().maxComputeWorkGroupCount[0];
+  if (most > 1u << 17) GTEST_SKIP() << device->description() << " has more workgroups than weights fill here";
+  const std::size_t columns = (most - 1) * 128 / kGroups;
+  const Problem largest = make_problem(Kind::Pointwise, 1, columns, kGroups, Dtype::F32, false);
+  EXPECT_NO_THROW(VulkanRows(largest.data(), *device));
+  const Problem larger = make_problem(Kind::Pointwise, 1, columns + 1, kGroups, Dtype::F32, false);
+  const std::size_t needed = (kGroups * (columns + 1) + 127) / 128 + 1;
+  expect_refused([&] { VulkanRows(larger.data(), *device); }, {std::to_string(needed), std::to_string(most)});
+}
+
+TEST(VulkanPieces, KeepFeaturesAndGatesInSight) {
+  constexpr std::uint32_t kRange = 1u << 20;
+  const VulkanRows::Shape pairs{.sides = 2, .row_words = 10};
+  EXPECT_EQ(VulkanRows::rows_of_piece(pairs, 320, kRange), kRange / (2 * 10 * 4));
+  EXPECT_EQ(VulkanRows::rows_of_piece(pairs, 321, kRange), kRange / (2 * 11 * 4));  // a word of gates more
+}
+#endif
 
 /// The gated solver, whole, on a backend, judged by the certificate in double.
 class BackendSolverTest : public BackendTest {};

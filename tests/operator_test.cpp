@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/half.h"
+#include "linalg/backend.h"
 #include "reference.h"
 #include "solver/gated_operator.h"
 #include "solver/gates.h"
@@ -154,6 +155,61 @@ std::string case_name(const ::testing::TestParamInfo<Case>& info) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, GatedOperatorTest, ::testing::ValuesIn(cases()), case_name);
+
+/// The CPU, but rows are loaded as a device loads them.
+class CpuDevice : public Backend {
+ public:
+  explicit CpuDevice(ThreadPool& pool)
+      : Backend("device", "the CPU", /*on_host=*/false), cpu_(open_backend("cpu", pool)) {}
+
+  Buffer allocate(std::size_t size) override { return cpu_->allocate(size); }
+  Buffer constant(std::span<const float> values) override { return cpu_->constant(values); }
+  void upload(std::span<const float> values, Buffer& to) override { cpu_->upload(values, to); }
+  std::span<const float> read(const Buffer& from) override { return cpu_->read(from); }
+  void copy(const Buffer& from, Buffer& to) override { cpu_->copy(from, to); }
+  std::unique_ptr<PassRows> load_rows(GatedData data) override {
+    ++loads;
+    return cpu_->load_rows(std::move(data));
+  }
+  void gated_pass(PassRows& rows, const GatedPass& pass) override { cpu_->gated_pass(rows, pass); }
+  void product(const Product& product) override { cpu_->product(product); }
+  void proximal_step(const ProximalStep& step) override { cpu_->proximal_step(step); }
+  std::vector<double> dots(const Buffer& a, const Buffer& b, std::size_t rows) override {
+    return cpu_->dots(a, b, rows);
+  }
+  BackendSums sums() override { return cpu_->sums(); }
+
+  int loads = 0;
+
+ private:
+  std::unique_ptr<Backend> cpu_;
+};
+
+TEST(GatedOperator, DevicesKeepTheirRowsBesideEachOther) {
+  ThreadPool pool(1);
+  CpuDevice first(pool);
+  CpuDevice second(pool);
+  const Plain plain = make(Shape::Pointwise, 40, 6, 3, 4);
+  GatedOperator<float> f(plain.rows(), plain.gates.view(), pool);
+  Random random(9);
+  const Matrix<float> w = test::normal_matrix(3, 6, random);
+  std::vector<float> expected(40);
+  f.forward(w.view(), expected);
+
+  // As two solvers hold them: the second's rows do not take the place of the first's.
+  PassRows& of_first = f.on(first);
+  PassRows& of_second = f.on(second);
+  EXPECT_NE(&of_first, &of_second);
+  for (const auto& [device, rows] : {std::pair(&first, &of_first), {&second, &of_second}, {&first, &of_first}}) {
+    const Buffer weights = device->constant(w.values());
+    Buffer z = device->allocate(40);
+    device->gated_pass(*rows, {.w = &weights, .z = &z});
+    EXPECT_TRUE(same_bits(device->read(z), expected));
+    EXPECT_EQ(&f.on(*device), rows);
+    EXPECT_EQ(device->loads, 1);
+  }
+  EXPECT_EQ(f.passes(), 4u);
+}
 
 TEST(GatedOperator, OneMovedEntryIsSeen) {
   // The comparison itself must be able to fail: four times the bound is outside.

@@ -15,7 +15,7 @@ namespace coala {
 inline CLI::Validator range_check(const Range& range, const std::string& flag) {
   const auto check = [range, flag](const std::string& text) {
     double value = 0;
-    if (CLI::detail::lexical_cast(text, value) && !range.holds(value)) refuse_setting(flag, text, range.in_words());
+    if (CLI::detail::lexical_cast(text, value)) check_range(range, value, flag, text);
     return std::string();  // what is no number is refused by CLI11
   };
   return CLI::Validator(check, range.in_words());

@@ -34,12 +34,18 @@ std::string Setting::option_name() const {
 }
 
 void refuse_setting(std::string_view name, std::string_view value, std::string_view range) {
-  throw Error(ErrorCode::BadUsage,
-              fmt::format("{} is {}; it must be {}", name, value, range.empty() ? "a finite number" : range));
+  throw Error(ErrorCode::BadUsage, fmt::format("{} is {}; it must be {}", name, value, range));
+}
+
+void check_range(const Range& range, double value, std::string_view name, std::string_view text) {
+  if (range.holds(value)) return;
+  const std::string words = range.in_words();
+  if (std::isfinite(value)) refuse_setting(name, text, words);
+  refuse_setting(name, text, words.empty() ? "a finite number" : "a finite number, " + words);
 }
 
 void check_setting(const Setting& setting, double value, std::string_view name) {
-  if (!setting.range.holds(value)) refuse_setting(name, fmt::format("{}", value), setting.range.in_words());
+  check_range(setting.range, value, name, fmt::format("{}", value));
 }
 
 }  // namespace coala

@@ -98,6 +98,8 @@ void for_each_setting(Settings& settings, const Visit& visit, std::string_view g
 /// @param name  what who is told knows it by
 /// @throws Error{BadUsage}: "top-p is 2; it must be above 0 and at most 1"
 [[noreturn]] void refuse_setting(std::string_view name, std::string_view value, std::string_view range);
+/// @param text  the value as it was written
+void check_range(const Range& range, double value, std::string_view name, std::string_view text);
 void check_setting(const Setting& setting, double value, std::string_view name);
 
 /// @param owner  "FitSettings::" names members of it; "": settings are known by their options

@@ -50,7 +50,7 @@ struct FeatureSettings {
     add(Setting{.name = "max_length_tokens",
                 .about = "longest prompt and response in tokens; 0: " + std::to_string(kDefaultMaxLength_tokens) +
                          ", or the model's context when that is less",
-                .range = {.least = 0},
+                .range = {.least = kSmallestMaxLength_tokens, .or_zero = true},
                 .key = "max_length"},
         self.max_length_tokens);
     add(NoSetting{"--template, which may be a file"}, self.template_mode);

@@ -189,7 +189,7 @@ class Backend {
   bool on_host() const { return on_host_; }
   const Traffic& traffic() const { return traffic_; }
 
-  /// `size` numbers, which are anything at first.
+  /// `size` numbers, which are anything at first. Error{BadUsage}: more than kernels of this device see.
   virtual Buffer allocate(std::size_t size) = 0;
   /// These numbers, which the caller leaves as and where they are for as long as the buffer lives.
   virtual Buffer constant(std::span<const float> values) = 0;

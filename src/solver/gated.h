@@ -27,7 +27,7 @@ struct GatedSettings {
   double tolerance = 1e-4;              ///< relative duality gap at which the solve stops
   int max_iterations = 3000;            ///< proximal gradient iterations
   std::vector<double> group_weights{};  ///< [P] c_p > 0, factors of the groups' penalties; empty: 1 each
-  Backend* backend = nullptr;           ///< where it is computed, outlives the solver; null: on the CPU
+  Backend* backend = nullptr;           ///< where it is computed, outlives the operator; null: on the CPU
 };
 
 /// The gated ReLU program (docs/math.md, program (G); Mishkin, Sahiner & Pilanci 2022)

@@ -1,5 +1,6 @@
 #include "solver/gated_operator.h"
 
+#include <algorithm>
 #include <cassert>
 
 #include "solver/gates.h"
@@ -48,11 +49,10 @@ GatedOperator<T>::GatedOperator(DesignRows<T> rows, const Matrix<std::uint8_t>& 
 template <class T>
 PassRows& GatedOperator<T>::on(Backend& backend) requires std::same_as<T, float> {
   if (backend.on_host()) return host_;
-  if (device_ != &backend) {
-    on_device_ = backend.load_rows(host_.data());
-    device_ = &backend;
-  }
-  return *on_device_;
+  const auto there = std::ranges::find(loaded_, &backend, &Loaded::backend);
+  if (there != loaded_.end()) return *there->rows;
+  loaded_.push_back({&backend, backend.load_rows(host_.data())});
+  return *loaded_.back().rows;
 }
 
 template <class T>

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "core/matrix.h"
 #include "core/parallel.h"
@@ -30,7 +31,8 @@ class GatedOperator {
   std::size_t dimension() const { return host_.dimension(); }
   const DesignRows<T>& design() const { return rows_; }
   std::size_t chunks() const { return host_.chunks(); }
-  /// Its rows where a backend has them: on a device they are loaded once. The backend outlives the operator.
+  /// Its rows where a backend has them: each device loads them once, and keeps them as long as the operator lives. The
+  /// backend outlives the operator.
   PassRows& on(Backend& backend) requires std::same_as<T, float>;
 
   /// z := F w, [n].
@@ -46,19 +48,30 @@ class GatedOperator {
   void release_tables() { host_.release_tables(); }
 
   /// Passes over X so far, wherever, and the bytes of X that one pass reads.
-  std::uint64_t passes() const { return host_.passes() + (on_device_ ? on_device_->passes() : 0); }
+  std::uint64_t passes() const { return host_.passes() + on_devices(&PassRows::passes); }
   std::uint64_t bytes_per_pass() const { return host_.bytes(); }
   /// Floating-point operations so far.
-  double flops() const { return host_.flops() + (on_device_ ? on_device_->flops() : 0); }
+  double flops() const { return host_.flops() + on_devices(&PassRows::flops); }
   /// Counts operations that solvers spend beside the passes.
   void add_flops(double flops) { host_.add_flops(flops); }
 
  private:
+  struct Loaded {
+    const Backend* backend;
+    std::unique_ptr<PassRows> rows;
+  };
+
+  template <class Count>
+  Count on_devices(Count (PassRows::*count)() const) const {
+    Count sum = 0;
+    for (const Loaded& loaded : loaded_) sum += (*loaded.rows.*count)();
+    return sum;
+  }
+
   DesignRows<T> rows_;
   ThreadPool* pool_;
   HostRows<T> host_;
-  std::unique_ptr<PassRows> on_device_;
-  const Backend* device_ = nullptr;  ///< whose these are
+  std::vector<Loaded> loaded_;  ///< on devices
 };
 
 }  // namespace coala

@@ -99,9 +99,14 @@ void VulkanDevice::open(std::size_t number) {
   instance_ = make_instance();
   const std::vector<Found> found = devices_of(instance_);
   if (number >= found.size()) {
+    std::string names;
+    for (std::size_t k = 0; k < found.size(); ++k) {
+      names += (k > 0 ? ", vulkan:" : "vulkan:") + std::to_string(k) + " (" + found[k].properties.deviceName + ")";
+    }
     throw Error(ErrorCode::BadUsage,
-                "there is no Vulkan device " + std::to_string(number) + "; there are " + std::to_string(found.size()),
-                "`coala devices` lists them");
+                "there is no vulkan:" + std::to_string(number) + " for the solver; there is " +
+                    (names.empty() ? "no device with a driver of Vulkan 1.1" : names),
+                names.empty() ? "use the CPU" : "use one of these, or the CPU");
   }
   physical_ = found[number].device;
   description_ = found[number].properties.deviceName;
@@ -191,6 +196,24 @@ void VulkanDevice::close() noexcept {
   if (instance_ != VK_NULL_HANDLE) vkDestroyInstance(instance_, nullptr);
 }
 
+VkResult VulkanDevice::find_memory(const VkMemoryRequirements& needs, VkMemoryPropertyFlags wanted,
+                                   VkMemoryPropertyFlags liked, VkDeviceMemory& memory) {
+  VkResult result = VK_ERROR_OUT_OF_DEVICE_MEMORY;
+  for (const VkMemoryPropertyFlags flags : {wanted | liked, wanted}) {
+    for (std::uint32_t k = 0; k < kinds_.memoryTypeCount; ++k) {
+      if ((needs.memoryTypeBits >> k & 1) == 0 || (kinds_.memoryTypes[k].propertyFlags & flags) != flags) continue;
+      VkMemoryAllocateInfo allocation{};
+      allocation.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO;
+      allocation.allocationSize = needs.size;
+      allocation.memoryTypeIndex = k;
+      result = vkAllocateMemory(device_, &allocation, nullptr, &memory);
+      if (result == VK_SUCCESS) return result;
+    }
+  }
+  memory = VK_NULL_HANDLE;  // a driver that refuses may have left anything there
+  return result;
+}
+
 std::unique_ptr<VulkanMemory> VulkanDevice::make(std::uint64_t bytes, VkMemoryPropertyFlags wanted,
                                                  VkMemoryPropertyFlags liked) {
   VkBufferCreateInfo info{};
@@ -202,34 +225,29 @@ std::unique_ptr<VulkanMemory> VulkanDevice::make(std::uint64_t bytes, VkMemoryPr
   check(vkCreateBuffer(device_, &info, nullptr, &buffer), "make a buffer");
   VkMemoryRequirements needs{};
   vkGetBufferMemoryRequirements(device_, buffer, &needs);
-  // First a kind of memory that has what is liked too, then any that has what is wanted.
-  VkResult result = VK_ERROR_OUT_OF_DEVICE_MEMORY;
-  for (const VkMemoryPropertyFlags flags : {wanted | liked, wanted}) {
-    for (std::uint32_t k = 0; k < kinds_.memoryTypeCount; ++k) {
-      if ((needs.memoryTypeBits >> k & 1) == 0 || (kinds_.memoryTypes[k].propertyFlags & flags) != flags) continue;
-      VkMemoryAllocateInfo allocation{};
-      allocation.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO;
-      allocation.allocationSize = needs.size;
-      allocation.memoryTypeIndex = k;
-      VkDeviceMemory memory = VK_NULL_HANDLE;
-      result = vkAllocateMemory(device_, &allocation, nullptr, &memory);
-      if (result != VK_SUCCESS) continue;
-      auto made = std::make_unique<VulkanMemory>(*this, buffer, memory, bytes);
-      check(vkBindBufferMemory(device_, buffer, memory, 0), "bind memory");
-      return made;
-    }
+  VkDeviceMemory memory = VK_NULL_HANDLE;
+  VkResult result = find_memory(needs, wanted, liked, memory);
+  if (result == VK_SUCCESS) result = vkBindBufferMemory(device_, buffer, memory, 0);
+  if (result != VK_SUCCESS) {
+    free(buffer, memory);
+    check(result, ("allocate " + std::to_string(bytes) + " bytes").c_str());
   }
-  vkDestroyBuffer(device_, buffer, nullptr);
-  check(result, ("allocate " + std::to_string(bytes) + " bytes").c_str());
-  return nullptr;
+  const bool staging = (wanted & VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT) != 0;
+  return std::make_unique<VulkanMemory>(*this, buffer, memory, bytes, staging);
 }
 
 std::unique_ptr<VulkanMemory> VulkanDevice::allocate(std::uint64_t bytes) {
   bytes = std::max<std::uint64_t>(bytes, sizeof(float));
+  if (bytes > limits_.maxStorageBufferRange) {
+    throw Error(ErrorCode::BadUsage,
+                "the solver asks for a vector of " + std::to_string(bytes) + " bytes; kernels on " + description_ +
+                    " see " + std::to_string(limits_.maxStorageBufferRange) + " or less",
+                "use the CPU, or fewer rows, gates or columns");
+  }
   if (const auto unused = unused_.find(bytes); unused != unused_.end()) {
     const auto [buffer, memory] = unused->second;
     unused_.erase(unused);
-    return std::make_unique<VulkanMemory>(*this, buffer, memory, bytes);
+    return std::make_unique<VulkanMemory>(*this, buffer, memory, bytes, /*staging=*/false);
   }
   try {
     return make(bytes, 0, VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT);
@@ -250,6 +268,8 @@ VulkanDevice::Mapped VulkanDevice::map(std::uint64_t bytes, VkMemoryPropertyFlag
 }
 
 void VulkanDevice::give_back(VulkanMemory& memory) noexcept {
+  // Staging memory is given up where nothing is noted that uses it: before a read, and at the end.
+  if (memory.staging()) return free(memory.buffer(), memory.memory());
   try {
     // Orders that use it come before those that will use it again.
     unused_.emplace(memory.bytes(), std::pair(memory.buffer(), memory.memory()));
@@ -260,11 +280,13 @@ void VulkanDevice::give_back(VulkanMemory& memory) noexcept {
   free_unused();
 }
 
+void VulkanDevice::free(VkBuffer buffer, VkDeviceMemory memory) noexcept {
+  vkDestroyBuffer(device_, buffer, nullptr);
+  vkFreeMemory(device_, memory, nullptr);
+}
+
 void VulkanDevice::free_unused() noexcept {
-  for (const auto& [bytes, memory] : unused_) {
-    vkDestroyBuffer(device_, memory.first, nullptr);
-    vkFreeMemory(device_, memory.second, nullptr);
-  }
+  for (const auto& [bytes, memory] : unused_) free(memory.first, memory.second);
   unused_.clear();
 }
 

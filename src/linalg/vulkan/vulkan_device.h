@@ -21,8 +21,9 @@ class VulkanDevice;
 /// Memory of a device; goes back to it.
 class VulkanMemory : public BackendMemory {
  public:
-  VulkanMemory(VulkanDevice& device, VkBuffer buffer, VkDeviceMemory memory, std::uint64_t bytes)
-      : device_(&device), buffer_(buffer), memory_(memory), bytes_(bytes) {}
+  /// @param staging  memory that the host sees: never handed out for vectors, which would be slow in it
+  VulkanMemory(VulkanDevice& device, VkBuffer buffer, VkDeviceMemory memory, std::uint64_t bytes, bool staging)
+      : device_(&device), buffer_(buffer), memory_(memory), bytes_(bytes), staging_(staging) {}
   ~VulkanMemory() override;
   VulkanMemory(const VulkanMemory&) = delete;
   VulkanMemory& operator=(const VulkanMemory&) = delete;
@@ -30,12 +31,14 @@ class VulkanMemory : public BackendMemory {
   VkBuffer buffer() const { return buffer_; }
   VkDeviceMemory memory() const { return memory_; }
   std::uint64_t bytes() const { return bytes_; }
+  bool staging() const { return staging_; }
 
  private:
   VulkanDevice* device_;
   VkBuffer buffer_;
   VkDeviceMemory memory_;
   std::uint64_t bytes_;
+  bool staging_;
 };
 
 /// Devices with a queue that computes, hardware first.
@@ -56,7 +59,7 @@ class VulkanDevice {
   const std::string& description() const { return description_; }
   const VkPhysicalDeviceLimits& limits() const { return limits_; }
 
-  /// @throws Error{OutOfMemory}
+  /// @throws Error{BadUsage} for more than a kernel may see, Error{OutOfMemory}
   std::unique_ptr<VulkanMemory> allocate(std::uint64_t bytes);
   /// Bytes from host memory, which may be changed afterwards.
   void write(const VulkanMemory& to, std::uint64_t offset, std::span<const std::byte> bytes);
@@ -80,9 +83,13 @@ class VulkanDevice {
   };
 
   void open(std::size_t number);
+  /// Memory for a buffer with these needs: of a kind that has what is wanted, and what is liked where there is one.
+  VkResult find_memory(const VkMemoryRequirements& needs, VkMemoryPropertyFlags wanted, VkMemoryPropertyFlags liked,
+                       VkDeviceMemory& memory);
   std::unique_ptr<VulkanMemory> make(std::uint64_t bytes, VkMemoryPropertyFlags wanted, VkMemoryPropertyFlags liked);
   Mapped map(std::uint64_t bytes, VkMemoryPropertyFlags liked);
   void give_back(VulkanMemory& memory) noexcept;
+  void free(VkBuffer buffer, VkDeviceMemory memory) noexcept;
   void free_unused() noexcept;
   VkCommandBuffer orders();
   /// What comes next sees what came before.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string>
 
 #include "core/error.h"
 
@@ -10,6 +11,10 @@ namespace {
 
 std::size_t ceil_div(std::size_t a, std::size_t b) {
   return (a + b - 1) / b;
+}
+
+std::size_t mask_words(std::size_t groups) {
+  return ceil_div(groups, 32);
 }
 
 std::uint32_t narrow(std::size_t value) {
@@ -69,6 +74,18 @@ VulkanRows::Shape shape_of(const GatedData::Segment& segment, std::size_t column
   return shape;
 }
 
+/// Kernels of weights have a workgroup for as many, or for a group, and one beside them.
+void check_workgroups(std::size_t groups, std::size_t columns, const VulkanDevice& device) {
+  constexpr std::size_t kWeights = 128;
+  const std::size_t needed = std::max(groups, ceil_div(groups * columns, kWeights) + 1);
+  const std::size_t most = device.limits().maxComputeWorkGroupCount[0];
+  if (needed <= most) return;
+  throw Error(ErrorCode::BadUsage,
+              std::to_string(groups) + " gates of " + std::to_string(columns) + " columns need " +
+                  std::to_string(needed) + " workgroups; " + device.description() + " has " + std::to_string(most),
+              "use the CPU, or fewer gates or columns");
+}
+
 std::unique_ptr<VulkanMemory> filled(VulkanDevice& device, std::span<const float> values) {
   auto memory = device.allocate(values.size_bytes());
   device.write(*memory, 0, std::as_bytes(values));
@@ -86,6 +103,7 @@ std::uint32_t one_of(std::uint32_t type) {
 VulkanRows::VulkanRows(const GatedData& data, VulkanDevice& device)
     : PassRows(rows_of(data), data.segments.empty() ? 0 : data.segments.front().plus_open.cols(),
                data.segments.empty() ? 0 : data.segments.front().plus.cols(), bytes_of(data)) {
+  check_workgroups(groups(), dimension(), device);
   if (!data.scale.empty()) {
     scale_ = filled(device, data.scale);
     mean_ = filled(device, data.mean);
@@ -103,10 +121,14 @@ VulkanRows::VulkanRows(const GatedData& data, VulkanDevice& device)
   if (shifted()) folded_ = device.allocate(weights * sizeof(float));
 }
 
+std::size_t VulkanRows::rows_of_piece(const Shape& shape, std::size_t groups, std::uint32_t range) {
+  const std::size_t words = std::max<std::size_t>(shape.row_words, mask_words(groups));
+  return std::max<std::size_t>(1, range / (sizeof(std::uint32_t) * words * shape.sides));
+}
+
 void VulkanRows::load(const GatedData::Segment& segment, VulkanDevice& device) {
   const Shape shape = shape_of(segment, columns(), groups(), device.limits());
-  const std::size_t row_bytes = std::size_t{4} * shape.row_words * shape.sides;
-  const std::size_t fitting = std::max<std::size_t>(1, device.limits().maxStorageBufferRange / row_bytes);
+  const std::size_t fitting = rows_of_piece(shape, groups(), device.limits().maxStorageBufferRange);
   for (std::size_t at = 0; at < segment.plus.rows(); at += fitting) {
     load_piece(segment, at, std::min(fitting, segment.plus.rows() - at), shape, device);
   }
@@ -115,11 +137,11 @@ void VulkanRows::load(const GatedData::Segment& segment, VulkanDevice& device) {
 void VulkanRows::load_piece(const GatedData::Segment& segment, std::size_t begin, std::size_t count, const Shape& shape,
                             VulkanDevice& device) {
   const std::size_t words = shape.row_words;
-  const std::size_t mask_words = ceil_div(groups(), 32);
+  const std::size_t words_of_mask = mask_words(groups());
   const std::size_t number_bytes = dtype_bytes(segment.plus.dtype());
   Piece piece{shape, loaded_, narrow(count), chunks_, narrow(ceil_div(count, chunk_rows_)), nullptr, nullptr};
   piece.x = device.allocate(piece.x_bytes());
-  std::vector<std::uint32_t> masks(count * shape.sides * mask_words);
+  std::vector<std::uint32_t> masks(count * shape.sides * words_of_mask);
   const std::size_t block = std::max<std::size_t>(1, (1u << 18) / (words * shape.sides));
   std::vector<std::uint32_t> numbers;
   for (std::size_t at = 0; at < count; at += block) {
@@ -133,7 +155,7 @@ void VulkanRows::load_piece(const GatedData::Segment& segment, std::size_t begin
         std::memcpy(row, x.pointers()[begin + i], dimension() * number_bytes);
         const std::uint32_t one = one_of(shape.type);
         if (shifted()) std::memcpy(row + dimension() * number_bytes, &one, number_bytes);  // the lower bytes come first
-        std::uint32_t* const mask = masks.data() + (i * shape.sides + side) * mask_words;
+        std::uint32_t* const mask = masks.data() + (i * shape.sides + side) * words_of_mask;
         for (std::size_t p = 0; p < groups(); ++p) {
           mask[p / 32] |= std::uint32_t{open(begin + i, p) != 0} << (p % 32);
         }

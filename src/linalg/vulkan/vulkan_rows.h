@@ -34,7 +34,11 @@ class VulkanRows : public PassRows {
     std::uint64_t x_bytes() const { return std::uint64_t{count} * shape.sides * shape.row_words * 4; }
   };
 
-  /// @throws Error{BadUsage} for numbers of another type
+  /// Rows of a piece, of which a kernel sees the features whole, and the gates.
+  /// @param range  bytes of a buffer that it sees
+  static std::size_t rows_of_piece(const Shape& shape, std::size_t groups, std::uint32_t range);
+
+  /// @throws Error{BadUsage} for numbers of another type, and for more of them than the device's kernels can take
   VulkanRows(const GatedData& data, VulkanDevice& device);
 
   const std::vector<Piece>& pieces() const { return pieces_; }
