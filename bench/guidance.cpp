@@ -75,7 +75,8 @@ std::size_t number(int count, char** arguments, int index, std::size_t standard)
 
 int main(int count, char** arguments) {
   if (count < 2) {
-    fmt::print(stderr, "usage: bench_guidance MODEL [ROUNDS] [NEW_TOKENS] [PROMPT_TOKENS] [THREADS] [PRUNED] [DEVICE]\n");
+    fmt::print(stderr,
+               "usage: bench_guidance MODEL [ROUNDS] [NEW_TOKENS] [PROMPT_TOKENS] [THREADS] [PRUNED] [DEVICE]\n");
     return 2;
   }
   ModelFile model{std::filesystem::path(arguments[1])};

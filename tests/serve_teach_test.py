@@ -7,6 +7,7 @@ import concurrent.futures
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import socket
@@ -83,7 +84,9 @@ class Kinds(unittest.TestCase):
         ended = answer["choices"][0]["finish_reason"] == "stop"
         self.assertEqual(len(content), usage - (1 if ended else 0))
         text = bytes(byte for one in content for byte in one["bytes"]).decode("utf-8", "replace")
-        self.assertEqual(text.strip(), text_of(answer).strip())
+        # How many signs stand for a run of bytes that are no text is not said anywhere.
+        as_one = [re.sub("\ufffd+", "\ufffd", one.strip()) for one in (text, text_of(answer))]
+        self.assertEqual(*as_one)
         moved = 0
         for one in content:
             top = one["top_logprobs"]

@@ -194,7 +194,8 @@ TEST(TokenLearner, SolvesTheProgramAndForeseesAsRefitsDo) {
           }
           for (std::size_t j = 0; j < kWidth; ++j) weights[j] += (1 + w[kWidth]) / std::sqrt(size) * w0[j];
         }
-        const double strength = has_prior ? sample_strength(basis, w0) : 0.4 * std::sqrt(std::max(0.25, learned.reliability));
+        const double strength =
+            has_prior ? sample_strength(basis, w0) : 0.4 * std::sqrt(std::max(0.25, learned.reliability));
         const Matrix<float> expected = head_weights(basis, weights, strength);
         double worst = 0;
         for (std::size_t k = 0; k < expected.values().size(); ++k) {

@@ -368,7 +368,8 @@ Learned TokenLearner::learn() {
   }
   const std::set<std::int64_t> prompts(prompts_.begin(), prompts_.end());
   learned.reliability = reliability_of(best->accuracy, prompts.size());
-  const double strength = prior_.empty() ? certain * strength_ * std::sqrt(budget_share(learned.reliability)) : strength_;
+  const double strength =
+      prior_.empty() ? certain * strength_ * std::sqrt(budget_share(learned.reliability)) : strength_;
   learned.head.weights = head_weights(basis_, best_weights, strength);
   const std::span<const double> alone = std::span<const double>(best_weights).last(r);
   const double own = sample_strength(basis_, alone);

@@ -27,8 +27,8 @@ inline constexpr std::array kBiasLengths{1.0, 4.0};
 /// a coin's by as much as fifty prompts weigh: of what so few say half is chance.
 double reliability_of(double accuracy, std::size_t prompts);
 
-/// What a head gets of the budget: as much of it as the head can be relied on, and a quarter in any case. Chance moves a
-/// model as far as what was meant, and leads to loops (docs/benchmarks.md, Eight rules).
+/// What a head gets of the budget: as much of it as the head can be relied on, and a quarter in any case. Chance moves
+/// a model as far as what was meant, and leads to loops (docs/benchmarks.md, Eight rules).
 double budget_share(double reliability);
 
 /// The root mean square of what weights say of the tokens of the basis' sample, without what the model expects of it.
