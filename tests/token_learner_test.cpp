@@ -257,7 +257,7 @@ TEST(TokenLearner, SaysNothingWithoutLessonsAndLittleWithFew) {
   EXPECT_EQ(one.accuracy, 0.5);
   std::vector<double> weights(one.head.weights.values().begin(), one.head.weights.values().end());
   weights.resize(kWidth);
-  EXPECT_NEAR(sample_strength(random_basis(1), weights), 0.4 * std::sqrt(0.5), 1e-5);
+  EXPECT_NEAR(sample_strength(random_basis(1), weights), 0.4 * std::sqrt(0.25), 1e-5);
   // The same prompt twice tells nothing of others.
   Lesson second = lessons_of(1, 0, 3).front();
   learner.add(second);
