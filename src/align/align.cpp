@@ -139,9 +139,8 @@ Json described(const GuidedReplies& replies) {
 }
 
 /// Scores of replies by the reward head, each behind its prompt as it stands; NaN for a reply without a text.
-std::vector<double> rewards_of(const Backbone& backbone, const FeatureSettings& features, const Head& head, int threads,
-                               std::span<const Prompt> prompts, std::span<const std::string> replies) {
-  FeatureExtractor extractor(backbone, features, threads);
+std::vector<double> rewards_of(FeatureExtractor& extractor, const Head& head, std::span<const Prompt> prompts,
+                               std::span<const std::string> replies) {
   std::vector<double> rewards;
   for (std::size_t i = 0; i < replies.size(); ++i) {
     rewards.push_back(std::numeric_limits<double>::quiet_NaN());
@@ -276,9 +275,13 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
     trial.threads = pool.size();
     trial.judge = options.judge;
     trial.wish = options.wish;
-    trial.reward = [&](std::span<const Prompt> prompts, std::span<const std::string> replies) {
-      return rewards_of(backbone, options.features, run.head, pool.size(), prompts, replies);
-    };
+    std::optional<FeatureExtractor> extractor;
+    if (!options.wish.empty() && !options.judge) {
+      extractor.emplace(backbone, options.features, pool.size());
+      trial.reward = [&](std::span<const Prompt> prompts, std::span<const std::string> replies) {
+        return rewards_of(*extractor, run.head, prompts, replies);
+      };
+    }
     const GuidanceTrial tried = try_guidance(backbone, *run.head.token, *extract.output, mean_state(*train.token_basis),
                                              held_out_prompts(run.evaluated, evaluated, left_out), trial);
     if (tried.tried.empty()) {

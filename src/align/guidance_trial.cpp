@@ -32,6 +32,11 @@ constexpr double kNear = 0.72;
 constexpr double kRepetitionRatio = 1.2;
 constexpr double kRepetitionChance = 0.02;
 
+/// Does a reply fit behind it?
+bool leaves_room(const Backbone& backbone, const EncodedPrompt& prompt) {
+  return prompt.tokens.size() + kTokens <= backbone.identity().context_tokens;
+}
+
 /// Prompts that can be answered, spread evenly over those that are given.
 /// @param kept  gets them
 std::vector<EncodedPrompt> encode(const Backbone& backbone, std::span<const Prompt> prompts, TemplateMode mode,
@@ -43,8 +48,7 @@ std::vector<EncodedPrompt> encode(const Backbone& backbone, std::span<const Prom
     try {
       const Prompt& prompt = prompts[i * prompts.size() / wanted];
       EncodedPrompt tokens = backbone.encode_prompt(prompt, mode, Thinking::Off);
-      const std::size_t count = tokens.tokens.size();
-      if (count == 0 || count + kTokens > backbone.identity().context_tokens) continue;
+      if (tokens.tokens.empty() || !leaves_room(backbone, tokens)) continue;
       encoded.push_back(std::move(tokens));
       kept.push_back(prompt);
     } catch (const Error& error) {
@@ -70,7 +74,7 @@ class Trial {
         prompts_(std::move(prompts)),
         asked_(asked),
         judge_(settings.judge),
-        reward_(settings.wish.empty() ? ReplyMarks() : settings.reward),
+        reward_(settings.reward),
         wish_(settings.wish),
         mode_(settings.template_mode),
         threads_(settings.threads) {
@@ -79,9 +83,9 @@ class Trial {
     generation_.seed = settings.seed;
   }
 
-  GuidedReplies unguided() const { return write(prompts_, 0, "replies without guidance"); }
+  GuidedReplies unguided() const { return write(prompts_, 0, "replies without guidance", {}); }
   GuidedReplies guided(double scale) const {
-    return write(prompts_, scale, fmt::format("replies at scale {:.2f}", scale));
+    return write(prompts_, scale, fmt::format("replies at scale {:.2f}", scale), reward_);
   }
   /// With the wish in the system message; nothing where a prompt or the model's template takes none.
   std::optional<GuidedReplies> asked() const {
@@ -89,7 +93,7 @@ class Trial {
     try {
       for (const Prompt& prompt : asked_) {
         prompts.push_back(backbone_.encode_prompt(instructed(prompt, wish_), mode_, Thinking::Off));
-        if (prompts.back().tokens.size() + kTokens <= backbone_.identity().context_tokens) continue;
+        if (leaves_room(backbone_, prompts.back())) continue;
         throw Error(ErrorCode::BadInput, "a prompt with it does not fit into the model's context");
       }
     } catch (const Error& error) {
@@ -97,11 +101,13 @@ class Trial {
       log_warning(fmt::format("the wish could not be tried as a system prompt: {}", error.what()));
       return std::nullopt;
     }
-    return write(prompts, 0, "replies with the wish as a system prompt");
+    return write(prompts, 0, "replies with the wish as a system prompt", reward_);
   }
 
  private:
-  GuidedReplies write(const std::vector<EncodedPrompt>& prompts, double scale, const std::string& what) const {
+  /// @param reward  scores the replies, or none
+  GuidedReplies write(const std::vector<EncodedPrompt>& prompts, double scale, const std::string& what,
+                      const ReplyMarks& reward) const {
     GuidedReplies replies;
     replies.scale = scale;
     GenerationSettings generation = generation_;
@@ -127,7 +133,7 @@ class Trial {
     replies.entropy /= drawn;
     replies.repetition = diversity(replies.tokens).repetition;
     if (judge_) replies.marks = judge_(asked_, to_judge);
-    if (reward_ && !judge_) replies.scores = reward_(asked_, to_judge);
+    if (reward) replies.scores = reward(asked_, to_judge);
     return replies;
   }
 
