@@ -36,11 +36,9 @@ def prompt(draw):
 
 
 class Server:
-    def __init__(self, options):
-        self.process = subprocess.Popen([options.coala, "serve", "--model", options.model, "--port", "0", "--parallel",
-                                         str(options.parallel), "--threads", str(options.threads), "--queue",
-                                         str(options.queue)], text=True,
-                                        stderr=subprocess.PIPE,
+    def __init__(self, options, *more):
+        self.process = subprocess.Popen([options.coala, "serve", "--model", options.model, "--port", "0", "--threads",
+                                         str(options.threads), *more], text=True, stderr=subprocess.PIPE,
                                         # Of a shell's background job Ctrl-C is ignored, and what it starts inherits that.
                                         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
         for line in self.process.stderr:
@@ -53,6 +51,11 @@ class Server:
     def get(self, path):
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=STUCK_S) as answer:
             return answer.read().decode()
+
+    def post(self, path, body):
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", json.dumps(body).encode())
+        with urllib.request.urlopen(request, timeout=STUCK_S) as answer:
+            return json.load(answer)
 
     def metrics(self):
         lines = [line.rsplit(" ", 1) for line in self.get("/metrics").splitlines() if not line.startswith("#")]
@@ -207,7 +210,7 @@ def main():
     options = parser.parse_args()
 
     batch = [batch_speed(options)]
-    server = Server(options)
+    server = Server(options, "--parallel", str(options.parallel), "--queue", str(options.queue))
     clients = Clients(server, options)
     memory, health = [], []
     while time.monotonic() < clients.ends:

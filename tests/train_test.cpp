@@ -260,6 +260,21 @@ TEST(Training, RefusesSetsThatDoNotBelongTogether) {
   EXPECT_EQ(code(two, std::nullopt, 3), ErrorCode::BadInput);
 }
 
+TEST(Training, OfFewPromptsOneIsHeldOutWhateverTheHashSays) {
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    FeatureSet set = pairs(40, 4);
+    for (std::size_t i = 0; i < 40; ++i) set.prompt_id[i] = static_cast<std::int64_t>(i % 4);
+    FitSettings settings = quick();
+    settings.seed = seed;
+    EvaluationPlan plan;
+    plan.fraction = 0.1;  // of four prompts the hash holds out none in two cases of three
+    const TrainingRun trained = run(std::move(set), plan, settings);
+    const auto held_out = trained.metrics.at("eval_prompts").get<int>();
+    EXPECT_GE(held_out, 1) << seed;
+    EXPECT_EQ(held_out + trained.metrics.at("train_prompts").get<int>(), 4) << seed;
+  }
+}
+
 TEST(Training, SubsetTakesRowsOfEveryColumn) {
   FeatureSet set = pairs(10, 8);
   set.weight.assign(10, 1.0f);

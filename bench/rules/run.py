@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Eight exact rules, 50 pairs each of a model's own replies: how often replies to unseen prompts follow the rule as the
-model is, with the wish in a system prompt, guided by the token head at its stored scale, and with its fixed bias.
+model is, with the wish in a system prompt, guided by the token head at its stored scale, and by its fixed bias: at that
+scale, and at the one at which it moves the model as far as the head does.
 
     bench/rules/run.py --coala build/bin/coala --model smollm2.gguf --work DIR [--seeds 2,3] [--rules "casual,..."]
     bench/rules/run.py --work DIR --table
 
-A seed decides which 60 of the 160 prompts are unseen, and all draws. Finished steps in DIR are not done again.
+A seed decides which 60 of the 160 prompts are unseen, and all draws. Finished steps in DIR are not done again. The
+model as it is writes PLAIN_DRAWS times as many replies, for a repetition that is known as well as that of all rules.
 """
 
 import argparse
@@ -24,6 +26,7 @@ UNSEEN = 15  # of each kind
 PAIRS = 50
 TOKENS = 80
 SAMPLES = 6
+PLAIN_DRAWS = 4
 QUESTIONS = ["Would you like to know more?", "What else would you like to know?", "Does that help you?",
              "Would you like an example?", "Have you tried that before?", "What do you think of it?", "Shall I go on?"]
 
@@ -117,6 +120,11 @@ def ratio_interval(guided, plain, draws=2000):
     return share_of(flat(guided)) / share_of(flat(plain)), ratios[draws // 40], ratios[-draws // 40]
 
 
+def divergence(rows):
+    """From the model's own distributions, in nats per token."""
+    return sum(row.get("divergence", 0) for row in rows) / sum(row["log_probability_tokens"] for row in rows)
+
+
 class Bench:
     def __init__(self, options, seed):
         self.coala, self.model, self.seed = options.coala, options.model, seed
@@ -135,14 +143,14 @@ class Bench:
             write(self.folder / f"{name}.jsonl",
                   [{"id": f"{kind}-{i}", "prompt": question} for i, (kind, question) in enumerate(prompts)])
 
-    def run(self, *arguments):
-        subprocess.run([self.coala, *map(str, arguments), "--model", self.model, "--seed", str(self.seed), "--quiet"],
-                       check=True, stdout=subprocess.DEVNULL)
+    def run(self, *arguments, draw=0):
+        subprocess.run([self.coala, *map(str, arguments), "--model", self.model, "--seed", str(self.seed + 1000 * draw),
+                        "--quiet"], check=True, stdout=subprocess.DEVNULL)
 
-    def replies(self, name, *arguments, data="unseen.jsonl"):
+    def replies(self, name, *arguments, data="unseen.jsonl", draw=0):
         out = self.folder / f"{name}.jsonl"
         if not out.exists():
-            self.run("generate", "--data", self.folder / data, "--max-tokens", TOKENS, "--out", out, *arguments)
+            self.run("generate", "--data", self.folder / data, "--max-tokens", TOKENS, "--out", out, *arguments, draw=draw)
         return read(out)
 
     def trained(self, rule, slug):
@@ -159,6 +167,8 @@ class Bench:
     def measure(self, rule):
         slug = rule.replace(" ", "-")
         head, metrics = self.trained(rule, slug)
+        for draw in range(1, PLAIN_DRAWS):
+            self.replies(f"plain-{draw}", draw=draw)
         wish = RULES[rule][0]
         asked = self.folder / f"{slug}-asked.jsonl"
         write(asked, [{"id": row["id"], "prompt": [{"role": "system", "content": wish},
@@ -168,12 +178,15 @@ class Bench:
                 "system prompt": self.replies(f"{slug}-system", data=asked.name),
                 "coala": self.replies(f"{slug}-token", "--head", head),
                 "fixed bias": self.replies(f"{slug}-bias", "--head", head, "--guidance", "bias")}
+        # To the second order the divergence goes by the square of the scale.
+        scale = math.sqrt(divergence(ways["coala"]) / divergence(ways["fixed bias"]))
+        ways["bias as far"] = self.replies(f"{slug}-bias-as-far", "--head", head, "--guidance", "bias",
+                                           "--guidance-scale", round(scale, 3))
         return {"rule": rule, "seed": self.seed, "pairs": metrics["reading"]["train"]["records"],
                 "scale": metrics["guidance"]["scale"], "held_out_accuracy": metrics["token_head"]["accuracy"],
                 "followed": {way: [follows(rule, row) for row in rows] for way, rows in ways.items()},
                 "repetition": {way: repetition(rows) for way, rows in ways.items()},
-                "divergence": {way: sum(row.get("divergence", 0) for row in rows) /
-                               sum(row["log_probability_tokens"] for row in rows) for way, rows in ways.items()}}
+                "divergence": {way: divergence(rows) for way, rows in ways.items()}}
 
 
 def difference(a, b):
@@ -186,11 +199,17 @@ def difference(a, b):
 
 def table(results, work):
     print("| rule | plain | system prompt | **coala** | fixed bias | coala - plain | coala - system | coala - bias | "
-          "repetition, coala / plain | nats per token, coala / bias |\n|---|---|---|---|---|---|---|---|---|---|")
+          "coala - bias as far | nats per token, coala / bias / as far |\n|---|---|---|---|---|---|---|---|---|---|")
     by_rule = collections.defaultdict(list)
     for result in results:
         by_rule[result["rule"]].append(result)
-    counts = {way: collections.defaultdict(list) for way in ("plain", "token", "bias", "system")}
+    counts = {way: collections.defaultdict(list) for way in ("token", "bias", "system")}
+    plain = collections.defaultdict(list)
+
+    def add(counts, seed, name):
+        for i, row in enumerate(read(pathlib.Path(work) / f"seed{seed}" / f"{name}.jsonl")):
+            counts[seed, i].append(repeated_runs(row))
+
     for rule, runs in by_rule.items():
         all_of = lambda way: [one for run in runs for one in run["followed"][way]]
         share = lambda way: 100 * statistics.mean(all_of(way))
@@ -200,16 +219,21 @@ def table(results, work):
               f"{share('fixed bias'):.0f} % | {text(difference(all_of('coala'), all_of('plain')))} | "
               f"{text(difference(all_of('coala'), all_of('system prompt')))} | "
               f"{text(difference(all_of('coala'), all_of('fixed bias')))} | "
-              f"{mean('repetition', 'coala'):.3f} / {mean('repetition', 'plain'):.3f} | "
-              f"{mean('divergence', 'coala'):.2f} / {mean('divergence', 'fixed bias'):.2f} |")
+              f"{text(difference(all_of('coala'), all_of('bias as far')))} | "
+              f"{mean('divergence', 'coala'):.3f} / {mean('divergence', 'fixed bias'):.3f} / "
+              f"{mean('divergence', 'bias as far'):.3f} |")
         for run in runs:
             for way, own in counts.items():
-                name = "plain" if way == "plain" else f"{rule.replace(' ', '-')}-{way}"
-                for i, row in enumerate(read(pathlib.Path(work) / f"seed{run['seed']}" / f"{name}.jsonl")):
-                    own[run["seed"], i].append(repeated_runs(row))
-    plain = list(counts.pop("plain").values())
+                add(own, run["seed"], f"{rule.replace(' ', '-')}-{way}")
+    every = lambda way: [one for result in results for one in result["followed"][way]]
+    for way in ("plain", "system prompt", "fixed bias", "bias as far"):
+        mean, low, high = difference(every("coala"), every(way))
+        print(f"followed, all rules together, coala less {way}: {mean:+.1f} [{low:+.1f}, {high:+.1f}] points")
+    for seed in sorted({run["seed"] for run in results}):
+        for draw in range(PLAIN_DRAWS):
+            add(plain, seed, f"plain-{draw}" if draw else "plain")
     for way, own in counts.items():
-        ratio, low, high = ratio_interval(list(own.values()), plain)
+        ratio, low, high = ratio_interval([own[prompt] for prompt in plain], list(plain.values()))
         print(f"repetition of all rules together, {way} over plain: {ratio:.2f} [{low:.2f}, {high:.2f}]")
 
 

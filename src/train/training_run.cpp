@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <numeric>
 #include <set>
@@ -137,18 +138,24 @@ struct HeldOutSplit {
   std::vector<std::size_t> in, out;
 };
 
+/// By a hash of each prompt, so that it stays put when data are added. Of few prompts the hash may hold out none, or
+/// all: then the first by it is held out, or the last trained on.
 HeldOutSplit split_by_prompt(const FeatureSet& set, double fraction, std::uint64_t seed) {
+  const std::set<std::int64_t> prompts(set.prompt_id.begin(), set.prompt_id.end());
+  if (prompts.size() < 2) {
+    throw Error(ErrorCode::BadInput,
+                fmt::format("{} has too few prompts: one, where some are trained on and others held out", set.path),
+                "add data, or name a set of its own to evaluate on");
+  }
+  const auto position = [seed](std::int64_t prompt) { return position_of(prompt, seed); };
+  const auto [first, last] = std::ranges::minmax_element(prompts, {}, position);
   HeldOutSplit split;
   for (std::size_t i = 0; i < set.rows(); ++i) {
-    (position_of(set.prompt_id[i], seed) < fraction ? split.out : split.in).push_back(i);
+    const std::int64_t prompt = set.prompt_id[i];
+    const bool is_out = prompt == *first || (prompt != *last && position(prompt) < fraction);
+    (is_out ? split.out : split.in).push_back(i);
   }
-  if (!split.in.empty() && !split.out.empty()) return split;
-  throw Error(
-      ErrorCode::BadInput,
-      fmt::format("{} has too few prompts to hold {:.0f} % of them out: {} of them, by a hash of each, would {}",
-                  set.path, 100 * fraction, count_different(set.prompt_id),
-                  split.out.empty() ? "all be trained on" : "all be held out"),
-      "add data, or name a set of its own to evaluate on");
+  return split;
 }
 
 Evaluation cross_validate(const FeatureSet& set, int folds, const FitSettings& settings, ThreadPool& pool) {
