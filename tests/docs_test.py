@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Runs every coala command that README.md and docs/*.md show, as they are written, in a folder that has the files
-they name, and compares docs/cli.md with what the program says of itself. Usage: docs_test.py BINARY"""
+they name, and compares docs/cli.md and docs/metrics.md with what the program says of itself. Usage: docs_test.py BINARY"""
 
 import glob
 import gzip
@@ -87,15 +87,20 @@ def answer_study(folder):
                        "changes": len(comparisons), "comparisons": comparisons}, file)
 
 
-def check_reference(binary):
-    """Whether docs/cli.md is what the program prints."""
-    printed = subprocess.run([binary, "--help-markdown"], capture_output=True, text=True, check=True).stdout
-    with open(os.path.join(ROOT, "docs", "cli.md"), encoding="utf-8") as file:
+def check_page(binary, option, page):
+    """Whether a page is what the program prints."""
+    printed = subprocess.run([binary, option], capture_output=True, text=True, check=True).stdout
+    with open(os.path.join(ROOT, page), encoding="utf-8") as file:
         if file.read() == printed:
             return True
-    print("FAILED: docs/cli.md is not what the program prints; write it again: "
-          "build/bin/coala --help-markdown >docs/cli.md")
+    print(f"FAILED: {page} is not what the program prints; write it again: build/bin/coala {option} >{page}")
     return False
+
+
+def check_pages(binary):
+    """How many of the pages that the program prints are not what it prints."""
+    pages = {"--help-markdown": "docs/cli.md", "--metrics-markdown": "docs/metrics.md"}
+    return sum(not check_page(binary, option, page) for option, page in pages.items())
 
 
 def main():
@@ -103,7 +108,7 @@ def main():
     shown = list(commands())
     if len(shown) < 4:
         sys.exit("found hardly any command in the docs: has their form changed?")
-    failed = 0 if check_reference(binary) else 1
+    failed = check_pages(binary)
     with tempfile.TemporaryDirectory() as folder:
         write_inputs(folder, binary)
         path = os.path.join(folder, "build", "bin") + os.pathsep + os.environ["PATH"]

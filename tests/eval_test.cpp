@@ -8,6 +8,7 @@
 
 #include "core/atomic_file.h"
 #include "core/error.h"
+#include "core/metric_json.h"
 #include "core/random.h"
 #include "core/safetensors.h"
 #include "eval/intervals.h"
@@ -158,7 +159,7 @@ TEST(Metrics, PairsHaveTheKeysOfTheContract) {
   BaselineScores baseline;
   baseline.logistic.chosen = {0, 1, 1, 0};
   baseline.logistic.rejected = {1, 0, 0, 0};
-  const nlohmann::ordered_json json = evaluation_metrics(set, scores, baseline, 0);
+  const nlohmann::ordered_json json = metrics_json(evaluation_metrics(set, scores, baseline, 0));
   EXPECT_EQ(json.at("eval_rewards/accuracies"), 0.5);  // the tie of row 1 is no win
   EXPECT_EQ(json.at("eval_ties"), 1);
   EXPECT_NEAR(json.at("eval_rewards/margins").get<double>(), (1 + 0 - 1 + 4) / 4.0, 1e-12);
@@ -192,7 +193,7 @@ TEST(Metrics, PairsHaveTheKeysOfTheContract) {
   const Interval wilson = wilson_interval(2, 4);
   EXPECT_EQ(json.at("eval_rewards/accuracies_ci95")[0], wilson.low);
   set.prompt_id = {0, 0, 1, 1};
-  const nlohmann::ordered_json clustered = evaluation_metrics(set, scores, baseline, 0);
+  const nlohmann::ordered_json clustered = metrics_json(evaluation_metrics(set, scores, baseline, 0));
   EXPECT_NE(clustered.at("eval_rewards/accuracies_ci95")[0], wilson.low);
 }
 
@@ -201,7 +202,7 @@ TEST(Metrics, AbsentIsAbsent) {
   Scores scores;
   scores.chosen = {1, 1, 1};
   scores.rejected = {0, 0, 0};
-  nlohmann::ordered_json json = evaluation_metrics(set, scores, {}, 0);
+  nlohmann::ordered_json json = metrics_json(evaluation_metrics(set, scores, {}, 0));
   for (const char* key : {"baseline/logistic_accuracy", "baseline/length_accuracy", "score_length_correlation",
                           "comparison/p_value", "eval_accuracy"}) {
     EXPECT_FALSE(json.contains(key)) << key;
@@ -210,7 +211,7 @@ TEST(Metrics, AbsentIsAbsent) {
   // A correlation with a constant does not exist.
   set.length_chosen = {1, 2, 3};
   set.length_rejected = {1, 1, 1};
-  json = evaluation_metrics(set, scores, {}, 0);
+  json = metrics_json(evaluation_metrics(set, scores, {}, 0));
   EXPECT_FALSE(json.contains("score_length_correlation"));
   EXPECT_EQ(json.at("baseline/length_accuracy"), 2.5 / 3);
   EXPECT_EQ(json.dump().find("null"), std::string::npos);
@@ -225,7 +226,7 @@ TEST(Metrics, LabelledRowsHaveNoPairKeys) {
   scores.single = {1, 0, -2, 3};
   BaselineScores baseline;
   baseline.logistic.single = {1, 1, -1, -1};
-  const nlohmann::ordered_json json = evaluation_metrics(set, scores, baseline, 0);
+  const nlohmann::ordered_json json = metrics_json(evaluation_metrics(set, scores, baseline, 0));
   EXPECT_EQ(json.at("eval_accuracy"), 0.5);  // a score of 0 is not on the right side
   EXPECT_EQ(json.at("eval_ties"), 1);
   EXPECT_EQ(json.at("baseline/logistic_accuracy"), 1.0);

@@ -1,8 +1,6 @@
 // Real features beside the checkout: the figures that design notes and papers give must come out.
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
-
 #include "eval/metrics.h"
 #include "features/feature_set.h"
 #include "features/feature_subset.h"
@@ -28,17 +26,18 @@ TEST(RealFeatures, ReviewsAreToldApart) {
   settings.gates = 8;
   ThreadPool pool;
   const TrainingRun run = train_and_evaluate(subset(all, every(6, 0, 4000)), plan, settings, pool);
-  const auto& metrics = run.metrics;
+  const double accuracy = run.metrics.evaluation.accuracy().value;
+  const LogisticMetrics& logistic = run.metrics.evaluation.logistic.value();
   // Logistic regression on all 20,000 rows has 81.7; a sixth of them costs two to three points.
-  EXPECT_GE(metrics.at("eval_accuracy").get<double>(), 0.78);
-  EXPECT_GE(metrics.at("baseline/logistic_accuracy").get<double>(), 0.78);
+  EXPECT_GE(accuracy, 0.78);
+  EXPECT_GE(logistic.accuracy.value, 0.78);
   // Not significantly worse than the baseline.
-  const bool behind =
-      metrics.at("comparison/head_only_right").get<int>() < metrics.at("comparison/logistic_only_right").get<int>();
-  EXPECT_TRUE(!behind || metrics.at("comparison/p_value").get<double>() > 0.05) << metrics.dump(1);
-  EXPECT_LE(metrics.at("solver").at("relative_gap").get<double>(), 2 * settings.tolerance);
-  RecordProperty("accuracy", metrics.at("eval_accuracy").dump());
-  RecordProperty("logistic", metrics.at("baseline/logistic_accuracy").dump());
+  const bool behind = logistic.head_only_right < logistic.logistic_only_right;
+  EXPECT_TRUE(!behind || logistic.p_value > 0.05)
+      << logistic.head_only_right << " " << logistic.logistic_only_right << " " << logistic.p_value;
+  EXPECT_LE(run.metrics.solver.relative_gap.value(), 2 * settings.tolerance);
+  RecordProperty("accuracy", std::to_string(accuracy));
+  RecordProperty("logistic", std::to_string(logistic.accuracy.value));
 }
 
 TEST(RealFeatures, LongerAnswersWin) {
@@ -50,14 +49,14 @@ TEST(RealFeatures, LongerAnswersWin) {
     scores.chosen.push_back(static_cast<double>(set.length_chosen[i]));
     scores.rejected.push_back(static_cast<double>(set.length_rejected[i]));
   }
-  const nlohmann::ordered_json metrics = evaluation_metrics(set, scores, {}, 0);
-  const auto length = metrics.at("baseline/length_accuracy").get<double>();
+  const EvaluationMetrics metrics = evaluation_metrics(set, scores, {}, 0);
+  const double length = metrics.length.longer_accuracy.value().value;
   EXPECT_NEAR(length, 0.779, 0.0005);
   // Scored by length itself: a strict win counts ties as lost, the rule counts them half.
-  const double ties = metrics.at("eval_ties").get<double>() / 8000;
+  const double ties = static_cast<double>(metrics.ties) / 8000;
   EXPECT_GT(ties, 0);
-  EXPECT_NEAR(metrics.at("eval_rewards/accuracies").get<double>(), length - ties / 2, 1e-12);
-  EXPECT_NEAR(metrics.at("score_length_correlation").get<double>(), 1, 1e-12);
+  EXPECT_NEAR(metrics.accuracy().value, length - ties / 2, 1e-12);
+  EXPECT_NEAR(metrics.length.correlation.value(), 1, 1e-12);
 }
 
 }  // namespace

@@ -18,34 +18,12 @@
 #include "features/provenance_keys.h"
 #include "head/fit.h"
 #include "lm/sampler.h"
+#include "members.h"
 #include "serve/schema.h"
 #include "serve/setting_fields.h"
 
 namespace coala {
 namespace {
-
-/// Becomes whatever a member is.
-struct Anything {
-  template <class T>
-  operator T() const;  // NOLINT(google-explicit-constructor)
-};
-
-template <class Settings, std::size_t... I>
-constexpr bool takes(std::index_sequence<I...>) {
-  return requires {
-    Settings{(static_cast<void>(I), Anything{})...};
-  };
-}
-
-/// How many members an aggregate has.
-template <class Settings, std::size_t N = 0>
-constexpr std::size_t members() {
-  if constexpr (takes<Settings>(std::make_index_sequence<N + 1>{})) {
-    return members<Settings, N + 1>();
-  } else {
-    return N;
-  }
-}
 
 /// Calls change(setting, value) for one of the settings.
 template <class Settings, class Change>
@@ -139,7 +117,7 @@ TYPED_TEST(SettingsList, HasEveryMemberOnce) {
     addresses.insert(&value);
     ++entries;
   });
-  EXPECT_EQ(entries, members<TypeParam>());
+  EXPECT_EQ(entries, test::members<TypeParam>());
   EXPECT_EQ(addresses.size(), entries);
 }
 

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "core/error.h"
+#include "core/metric_json.h"
 #include "core/progress.h"
 #include "features/feature_subset.h"
 #include "support.h"
@@ -46,7 +47,8 @@ FeatureSet pairs(std::size_t n, std::uint64_t seed) {
   return set;
 }
 
-void expect_contract(const nlohmann::ordered_json& metrics, bool pair_rows) {
+void expect_contract(const RunMetrics& run, bool pair_rows) {
+  const nlohmann::ordered_json metrics = metrics_json(run);
   for (const char* key :
        {"eval_rows", "eval_prompts", "evaluation", "train_rows", "train_prompts", "dimension", "data", "settings",
         "solver", "phase2", "flops", "seconds", "peak_rss_bytes", "eval_loss", "loss", "baseline/random_accuracy",
@@ -76,7 +78,7 @@ void expect_contract(const nlohmann::ordered_json& metrics, bool pair_rows) {
             metrics.at("flops").at("phase1").get<double>() + metrics.at("flops").at("phase2").get<double>());
   EXPECT_GT(metrics.at("flops").at("phase1").get<double>(), 0);
   EXPECT_EQ(metrics.dump().find("null"), std::string::npos) << metrics.dump(1);
-  EXPECT_FALSE(summary(metrics).empty());
+  EXPECT_FALSE(summary(run).empty());
 }
 
 TEST(Training, MetricsOfEveryPlanAndClass) {
@@ -94,8 +96,8 @@ TEST(Training, MetricsOfEveryPlanAndClass) {
                                           << " own " << plan.held_out.has_value());
         const TrainingRun result = run(set, plan, settings);
         expect_contract(result.metrics, pair_rows);
-        const auto rows = result.metrics.at("eval_rows").get<std::size_t>();
-        const auto trained = result.metrics.at("train_rows").get<std::size_t>();
+        const auto rows = result.metrics.evaluation.rows;
+        const auto trained = result.metrics.train_rows;
         if (plan.folds > 0) {
           EXPECT_EQ(rows, 240u);  // every row is held out once, and the head is trained on all
           EXPECT_EQ(trained, 240u);
@@ -106,8 +108,7 @@ TEST(Training, MetricsOfEveryPlanAndClass) {
           EXPECT_EQ(rows + trained, 240u);
           EXPECT_NEAR(static_cast<double>(rows), 48, 30);
         }
-        const char* key = pair_rows ? "eval_rewards/accuracies" : "eval_accuracy";
-        EXPECT_GE(result.metrics.at(key).get<double>(), 0.5);  // a few dozen rows: better than a coin
+        EXPECT_GE(result.metrics.evaluation.accuracy().value, 0.5);  // a few dozen rows: better than a coin
         EXPECT_EQ(result.head.network.neurons(), result.fit.network.neurons());
       }
     }
@@ -126,7 +127,7 @@ TEST(Training, EvaluatedRowsAreThoseOfTheMetrics) {
     const TrainingRun result = run(set, plan);
     const EvaluatedRows& rows = result.evaluated;
     const std::size_t n = rows.margins.size();
-    ASSERT_EQ(result.metrics.at("eval_rows"), n);
+    ASSERT_EQ(result.metrics.evaluation.rows, n);
     ASSERT_EQ(rows.record.size(), n);
     double sum = 0;
     for (std::size_t i = 0; i < n; ++i) {
@@ -140,9 +141,9 @@ TEST(Training, EvaluatedRowsAreThoseOfTheMetrics) {
       }
       sum += rows.margins[i];
     }
-    EXPECT_NEAR(sum / static_cast<double>(n), result.metrics.at("eval_rewards/margins").get<double>(), 1e-9);
+    EXPECT_NEAR(sum / static_cast<double>(n), result.metrics.evaluation.pairs->margin.value, 1e-9);
     const double right = static_cast<double>(std::ranges::count_if(rows.margins, [](double m) { return m > 0; }));
-    EXPECT_NEAR(right / static_cast<double>(n), result.metrics.at("eval_rewards/accuracies").get<double>(), 1e-12);
+    EXPECT_NEAR(right / static_cast<double>(n), result.metrics.evaluation.pairs->accuracy.value, 1e-12);
 
     const Examples examples = surest_rows(rows, 4);
     EXPECT_LE(examples.right.size(), 4u);
@@ -165,10 +166,10 @@ TEST(Training, ThePathHasOneChosenPoint) {
     settings.model_class = model_class;
     const TrainingRun result = run(test::labelled_set(300, 4, linear_truth, 3), {}, settings);
     std::size_t chosen = 0;
-    for (const auto& point : result.metrics.at("solver").at("path")) {
-      if (!point.at("chosen").get<bool>()) continue;
+    for (const CandidateMetrics& point : result.metrics.solver.path) {
+      if (!point.chosen) continue;
       ++chosen;
-      EXPECT_EQ(point.at("penalty"), result.metrics.at("solver").at("beta"));
+      EXPECT_EQ(point.penalty, result.metrics.solver.beta);
     }
     EXPECT_EQ(chosen, 1u);
   }
@@ -181,16 +182,16 @@ TEST(Training, PhaseTwoCurveIsShortAndWhole) {
     settings.phase_two.solver = solver;
     settings.phase_two.epochs = 250;
     const TrainingRun result = run(pairs(240, 1), {}, settings);
-    const auto& phase_two = result.metrics.at("phase2");
-    const auto& curve = phase_two.at("curve");
-    const std::size_t points = curve.at("loss").size();
+    const PhaseTwoMetrics& phase_two = result.metrics.phase_two;
+    const CurveMetrics& curve = phase_two.curve;
+    const std::size_t points = curve.loss.size();
     EXPECT_LE(points, 101u);
-    EXPECT_EQ(curve.at("margin").size(), points);
-    ASSERT_EQ(curve.at("iteration").size(), points);
-    EXPECT_EQ(curve.at("iteration").front(), 0);
-    EXPECT_EQ(curve.at("iteration").back(), phase_two.at("iterations"));
-    EXPECT_EQ(curve.at("loss").front(), phase_two.at("objective_before"));
-    for (std::size_t k = 1; k < points; ++k) EXPECT_GT(curve.at("iteration")[k], curve.at("iteration")[k - 1]);
+    EXPECT_EQ(curve.margin.size(), points);
+    ASSERT_EQ(curve.iteration.size(), points);
+    EXPECT_EQ(curve.iteration.front(), 0u);
+    EXPECT_EQ(curve.iteration.back(), static_cast<std::uint64_t>(phase_two.iterations));
+    EXPECT_EQ(curve.loss.front(), phase_two.objective_before);
+    for (std::size_t k = 1; k < points; ++k) EXPECT_GT(curve.iteration[k], curve.iteration[k - 1]);
   }
 }
 
@@ -209,12 +210,12 @@ TEST(Training, HeldOutPromptsAreNotTrainedOn) {
   set.features = std::move(features);
   EvaluationPlan folds;
   folds.folds = 4;
-  EXPECT_LE(run(set, folds).metrics.at("eval_accuracy").get<double>(), 0.67);
+  EXPECT_LE(run(set, folds).metrics.evaluation.accuracy().value, 0.67);
   EvaluationPlan half;
   half.fraction = 0.5;
   const TrainingRun split = run(set, half);
-  EXPECT_LE(split.metrics.at("eval_accuracy").get<double>(), 0.73);     // 40 prompts
-  EXPECT_EQ(split.metrics.at("eval_rows").get<std::size_t>() % 5, 0u);  // whole prompts
+  EXPECT_LE(split.metrics.evaluation.accuracy().value, 0.73);  // 40 prompts
+  EXPECT_EQ(split.metrics.evaluation.rows % 5, 0u);            // whole prompts
 }
 
 TEST(Training, SharedPromptsAreCounted) {
@@ -230,7 +231,7 @@ TEST(Training, SharedPromptsAreCounted) {
   plan.held_out = pairs(60, 1);  // the first prompts of the training data
   const TrainingRun result = run(pairs(240, 1), plan);
   EXPECT_NE(warnings.all.find("60 of 60"), std::string::npos) << warnings.all;
-  EXPECT_EQ(result.metrics.at("leak/shared_prompt_rows"), 60);
+  EXPECT_EQ(result.metrics.evaluation.leaks.value().shared_prompt_rows, 60u);
 }
 
 TEST(Training, RefusesSetsThatDoNotBelongTogether) {

@@ -1,7 +1,6 @@
 // Whether the numbers may be believed: simulations with a known truth.
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
 #include <numeric>
 #include <tuple>
 
@@ -259,8 +258,8 @@ TEST(LengthControl, TrainingForgetsTheLength) {
     settings.length_control = control;
     return train_and_evaluate(pairs_with_length(2000, 1), plan, settings, pool).metrics;
   };
-  const auto correlation_of = [](const auto& m) { return m.at("score_length_correlation").template get<double>(); };
-  const auto controlled_of = [](const auto& m) { return m.at("length_controlled_accuracy").template get<double>(); };
+  const auto correlation_of = [](const RunMetrics& m) { return m.evaluation.length.correlation.value(); };
+  const auto controlled_of = [](const RunMetrics& m) { return m.evaluation.length.controlled_accuracy.value().value; };
   const auto plain = metrics(LengthControl::None);
   EXPECT_GT(correlation_of(plain), 0.7);
   for (const LengthControl control : {LengthControl::Covariate, LengthControl::Weights}) {
@@ -268,9 +267,9 @@ TEST(LengthControl, TrainingForgetsTheLength) {
     const auto controlled = metrics(control);
     EXPECT_LT(std::abs(correlation_of(controlled)), 0.3);
     EXPECT_NEAR(controlled_of(controlled), controlled_of(plain), 0.04);  // at equal lengths both know the quality
-    EXPECT_EQ(controlled.at("solver").at("length_control"), name_of(control));
+    EXPECT_EQ(controlled.solver.length_control, control);
   }
-  EXPECT_GT(metrics(LengthControl::Covariate).at("solver").at("length_slope").get<double>(), 1);
+  EXPECT_GT(metrics(LengthControl::Covariate).solver.length_slope.value(), 1);
 }
 
 TEST(LengthControl, RefusesWhatHasNoPlaceForIt) {
@@ -343,12 +342,12 @@ TEST(Comparison, ShuffledPreferencesAreChance) {
     settings.cronos_gates = 2;
     settings.path_length = 2;
     settings.folds = 2;
-    const auto metrics = train_and_evaluate(train, plan, settings, pool).metrics;
-    const auto& interval = metrics.at("eval_rewards/accuracies_ci95");
-    within += interval[0].get<double>() <= 0.5 && interval[1].get<double>() >= 0.5 ? 1 : 0;
-    const bool ahead = metrics.at("comparison/difference").get<double>() > 0;
-    better += ahead && metrics.at("comparison/p_value").get<double>() < 0.05 ? 1 : 0;
-    differ += metrics.at("comparison/head_only_right").get<int>() > 0 ? 1 : 0;
+    const EvaluationMetrics metrics = train_and_evaluate(train, plan, settings, pool).metrics.evaluation;
+    const Interval& interval = metrics.accuracy().ci95;
+    within += interval.low <= 0.5 && interval.high >= 0.5 ? 1 : 0;
+    const LogisticMetrics& logistic = metrics.logistic.value();
+    better += logistic.difference.value > 0 && logistic.p_value < 0.05 ? 1 : 0;
+    differ += logistic.head_only_right > 0 ? 1 : 0;
   }
   EXPECT_GE(within, 0.95 * kRuns - 3 * std::sqrt(kRuns * 0.05 * 0.95));
   EXPECT_LE(better, kRuns * 0.025 + 3 * std::sqrt(kRuns * 0.025 * 0.975));
@@ -364,19 +363,19 @@ TEST(Comparison, NamesTheRowsThatDiffer) {
   Scores second;
   second.chosen = {10, 10, -30, 20};  // another scale: what counts is the spread of each
   second.rejected = {0, 0, 0, 0};
-  const auto json = compare_heads(set, first, second, {"a", "b", "c", "d"}, 0);
-  EXPECT_EQ(json.at("first/accuracy"), 0.75);
-  EXPECT_EQ(json.at("second/accuracy"), 0.75);
-  EXPECT_EQ(json.at("comparison/first_only_right"), 1);
-  EXPECT_EQ(json.at("comparison/second_only_right"), 1);
-  EXPECT_EQ(json.at("comparison/difference"), 0.0);
-  EXPECT_EQ(json.at("comparison/p_value"), 1.0);
-  ASSERT_EQ(json.at("disagreements").size(), 2u);
-  EXPECT_EQ(json.at("disagreements")[0].at("id"), "c");
-  EXPECT_EQ(json.at("disagreements")[0].at("right"), "first");
-  EXPECT_EQ(json.at("disagreements")[1].at("row"), 1);
-  EXPECT_NE(comparison_summary(json).find("c: first is right"), std::string::npos);
-  EXPECT_FALSE(compare_heads(set, first, second, {}, 0).at("disagreements")[0].contains("id"));
+  const HeadComparison result = compare_heads(set, first, second, {"a", "b", "c", "d"}, 0);
+  EXPECT_EQ(result.first_accuracy.value, 0.75);
+  EXPECT_EQ(result.second_accuracy.value, 0.75);
+  EXPECT_EQ(result.first_only_right, 1u);
+  EXPECT_EQ(result.second_only_right, 1u);
+  EXPECT_EQ(result.difference.value, 0);
+  EXPECT_EQ(result.p_value, 1);
+  ASSERT_EQ(result.disagreements.size(), 2u);
+  EXPECT_EQ(result.disagreements[0].id, "c");
+  EXPECT_EQ(result.disagreements[0].right, ComparedHead::First);
+  EXPECT_EQ(result.disagreements[1].row, 1u);
+  EXPECT_NE(comparison_summary(result).find("c: first is right"), std::string::npos);
+  EXPECT_FALSE(compare_heads(set, first, second, {}, 0).disagreements[0].id);
 }
 
 TEST(Calibration, FindsTheTemperatureAndItsError) {
@@ -396,9 +395,9 @@ TEST(Calibration, FindsTheTemperatureAndItsError) {
   std::uint64_t rows = 0;
   for (const ReliabilityBin& bin : calibration.scaled.bins) {
     rows += bin.rows;
-    EXPECT_GE(bin.confidence, bin.low);
-    EXPECT_LE(bin.confidence, bin.high);
-    EXPECT_NEAR(bin.confidence, bin.accuracy, 0.05);
+    EXPECT_GE(bin.confidence.value(), bin.low);
+    EXPECT_LE(bin.confidence.value(), bin.high);
+    EXPECT_NEAR(bin.confidence.value(), bin.accuracy.value(), 0.05);
   }
   EXPECT_EQ(rows, margins.size());
   // Ends of the range, and ties.
@@ -423,22 +422,22 @@ TEST(Subsets, PartTheRows) {
   set.length_chosen = {0, 10, 10, 10, 30, 0};
   set.length_rejected = {10, 12, 10, 8, 10, 0};
   set.margin = {1, 2, 3, 4, 5, 6};
-  const auto json = accuracy_by_subset(set, {1, 0, 1, 0, 1, 1});
-  ASSERT_EQ(json.at("length_ratio").size(), 5u);
-  EXPECT_EQ(json.at("length_ratio")[0].at("rows"), 1);
-  EXPECT_EQ(json.at("length_ratio")[2].at("rows"), 2);  // equal, and both empty
-  EXPECT_EQ(json.at("length_ratio")[4].at("accuracy"), 1.0);
-  ASSERT_EQ(json.at("margin").size(), 3u);
-  EXPECT_EQ(json.at("margin")[0].at("accuracy"), 0.5);
+  const SubsetMetrics subsets = accuracy_by_subset(set, {1, 0, 1, 0, 1, 1}).value();
+  ASSERT_EQ(subsets.length_ratio.value().size(), 5u);
+  EXPECT_EQ(subsets.length_ratio.value()[0].rows, 1u);
+  EXPECT_EQ(subsets.length_ratio.value()[2].rows, 2u);  // equal, and both empty
+  EXPECT_EQ(subsets.length_ratio.value()[4].accuracy.value, 1.0);
+  ASSERT_EQ(subsets.margin.value().size(), 3u);
+  EXPECT_EQ(subsets.margin.value()[0].accuracy.value, 0.5);
   set.margin.assign(6, 1.0f);
-  EXPECT_FALSE(accuracy_by_subset(set, {1, 0, 1, 0, 1, 1}).contains("margin"));
-  EXPECT_FALSE(json.contains("subset"));
+  EXPECT_FALSE(accuracy_by_subset(set, {1, 0, 1, 0, 1, 1}).value().margin);
+  EXPECT_FALSE(subsets.named);
   set.subset = {"chat", "", "chat", "safety", "safety", "safety"};
-  const auto named = accuracy_by_subset(set, {1, 0, 1, 0, 1, 1}).at("subset");
+  const std::vector<SubsetAccuracy> named = accuracy_by_subset(set, {1, 0, 1, 0, 1, 1}).value().named.value();
   ASSERT_EQ(named.size(), 3u);
-  EXPECT_EQ(named[1].at("subset"), "chat");
-  EXPECT_EQ(named[1].at("accuracy"), 1.0);
-  EXPECT_EQ(named[2].at("rows"), 3);
+  EXPECT_EQ(named[1].subset, "chat");
+  EXPECT_EQ(named[1].accuracy.value, 1.0);
+  EXPECT_EQ(named[2].rows, 3u);
 }
 
 /// Worked by the published calculate_scores_per_section (allenai/reward-bench, commit 05a9005) on these accuracies.
@@ -563,11 +562,11 @@ TEST(Discrimination, RandomLabelsAreNoGoodHead) {
     scores.single.push_back(3 + 0.1 * random.normal());
   }
   set.features = Matrix<float>(400, 1);
-  const auto metrics = evaluation_metrics(set, scores, {}, 1);
-  EXPECT_EQ(metrics.at("eval_accuracy"), metrics.at("baseline/majority_accuracy"));
-  EXPECT_EQ(metrics.at("balanced_accuracy"), 0.5);
-  EXPECT_LT(metrics.at("auc_ci95").at(0), 0.5);
-  EXPECT_GT(metrics.at("auc_ci95").at(1), 0.5);
+  const LabelledMetrics metrics = evaluation_metrics(set, scores, {}, 1).labelled.value();
+  EXPECT_EQ(metrics.accuracy.value, metrics.majority_accuracy.value().value);
+  EXPECT_EQ(metrics.balanced_accuracy.value().value, 0.5);
+  EXPECT_LT(metrics.area.value().ci95.low, 0.5);
+  EXPECT_GT(metrics.area.value().ci95.high, 0.5);
 }
 
 }  // namespace

@@ -5,12 +5,22 @@
 namespace coala {
 namespace {
 
-Json metrics_of(double accuracy, double low, double high, int prompts) {
-  return {{"eval_rewards/accuracies", 0.5},
-          {"eval_rewards/accuracies_ci95", {0.4, 0.6}},
-          {"eval_rows", prompts},
-          {"eval_prompts", prompts},
-          {"token_head", {{"accuracy", accuracy}, {"accuracy_ci95", {low, high}}, {"bias_does", false}}}};
+RunMetrics metrics_of(double accuracy, double low, double high, std::uint64_t prompts) {
+  RunMetrics metrics;
+  metrics.evaluation.pairs.emplace().accuracy = {0.5, {0.4, 0.6}};
+  metrics.evaluation.rows = prompts;
+  metrics.evaluation.prompts = prompts;
+  metrics.token_head.emplace().accuracy = {accuracy, {low, high}};
+  return metrics;
+}
+
+GuidanceMetrics some_guidance() {
+  GuidanceMetrics guidance;
+  guidance.divergence = 0.1;
+  guidance.budget = 0.12;
+  guidance.repetition = 0.02;
+  guidance.unguided.repetition = 0.01;
+  return guidance;
 }
 
 TEST(Verdict, GoesByTheIntervalOfTheHeadThatGuides) {
@@ -31,22 +41,22 @@ TEST(Verdict, GoesByTheIntervalOfTheHeadThatGuides) {
 }
 
 TEST(Verdict, OfLabelledResponsesIsMeasuredAgainstAConstant) {
-  Json metrics{{"eval_accuracy", 0.8},
-               {"eval_accuracy_ci95", {0.75, 0.85}},
-               {"eval_rows", 300},
-               {"eval_prompts", 300},
-               {"baseline/majority_accuracy", 0.8}};
+  RunMetrics metrics;
+  LabelledMetrics& labelled = metrics.evaluation.labelled.emplace();
+  labelled.accuracy = {0.8, {0.75, 0.85}};
+  labelled.majority_accuracy = {0.8, {0.75, 0.84}};
+  metrics.evaluation.rows = 300;
+  metrics.evaluation.prompts = 300;
   EXPECT_EQ(verdict_of(metrics).kind, Verdict::Kind::DidNot) << "as often right as whoever says the frequent label";
-  metrics["baseline/majority_accuracy"] = 0.6;
+  labelled.majority_accuracy->value = 0.6;
   EXPECT_EQ(verdict_of(metrics).kind, Verdict::Kind::Worked);
   EXPECT_NE(verdict_of(metrics).sentence.find("the head puts 240 of 300 held-out responses right"), std::string::npos);
 }
 
 TEST(Verdict, SaysWhatElseMatters) {
-  Json metrics = metrics_of(0.8, 0.7, 0.87, 90);
-  metrics["token_head"]["bias_does"] = true;
-  metrics["guidance"] = {
-      {"divergence", 0.1}, {"budget", 0.12}, {"repetition", 0.02}, {"unguided", {{"repetition", 0.01}}}};
+  RunMetrics metrics = metrics_of(0.8, 0.7, 0.87, 90);
+  metrics.token_head->bias_does = true;
+  metrics.guidance = some_guidance();
   const Verdict verdict = verdict_of(metrics);
   ASSERT_EQ(verdict.remarks.size(), 2u);
   EXPECT_NE(verdict.remarks[0].find("fixed bias"), std::string::npos);
@@ -54,18 +64,17 @@ TEST(Verdict, SaysWhatElseMatters) {
 }
 
 TEST(Verdict, SaysWhetherASystemPromptWouldDo) {
-  Json metrics = metrics_of(0.8, 0.7, 0.87, 90);
-  metrics["guidance"] = {
-      {"divergence", 0.1}, {"budget", 0.12}, {"repetition", 0.02}, {"unguided", {{"repetition", 0.01}}}};
-  const auto last_remark = [&metrics](double mean, double low, double high, const char* by) {
-    metrics["guidance"]["ahead_of_asked"] = {{"by", by}, {"mean", mean}, {"ci95", {low, high}}, {"prompts", 15}};
+  RunMetrics metrics = metrics_of(0.8, 0.7, 0.87, 90);
+  metrics.guidance = some_guidance();
+  const auto last_remark = [&metrics](double mean, double low, double high, Comparer by) {
+    metrics.guidance->ahead_of_asked = AheadMetrics{by, mean, {low, high}, 15};
     return verdict_of(metrics).remarks.back();
   };
-  EXPECT_EQ(last_remark(0.4, 0.1, 0.7, "judge"),
+  EXPECT_EQ(last_remark(0.4, 0.1, 0.7, Comparer::Judge),
             "Your wish as a system prompt would not do: the judge gives guided replies +0.40 over those with it (95 %: "
             "+0.10 to +0.70; 15 prompts).");
-  EXPECT_NE(last_remark(0.4, -0.1, 0.9, "judge").find("may do as well"), std::string::npos);
-  const std::string better = last_remark(-0.4, -0.7, -0.1, "reward head");
+  EXPECT_NE(last_remark(0.4, -0.1, 0.9, Comparer::Judge).find("may do as well"), std::string::npos);
+  const std::string better = last_remark(-0.4, -0.7, -0.1, Comparer::RewardHead);
   EXPECT_NE(better.find("does better than the head"), std::string::npos);
   EXPECT_NE(better.find("which learnt from the same data"), std::string::npos);
 }

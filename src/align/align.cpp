@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <limits>
+#include <nlohmann/json.hpp>
 #include <numeric>
 #include <optional>
 #include <set>
@@ -13,10 +14,12 @@
 #include "core/error.h"
 #include "core/hash.h"
 #include "core/interrupt.h"
+#include "core/metric_json.h"
 #include "core/progress.h"
 #include "core/resources.h"
 #include "core/setting_json.h"
 #include "core/version.h"
+#include "data/reading_metrics.h"
 #include "data/reading_report.h"
 #include "extract/feature_extractor.h"
 #include "report/report.h"
@@ -24,8 +27,6 @@
 
 namespace coala {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 struct Paths {
   std::filesystem::path train_features;
@@ -51,22 +52,35 @@ void make_folder(const std::filesystem::path& folder) {
   }
 }
 
-/// metrics.json of a finished run with this key whose outputs are still what that run wrote.
-std::optional<Json> finished_run(const Paths& paths, const std::string& key) {
+std::string text_of(const nlohmann::ordered_json& metrics) {
+  return metrics.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+/// The metrics of a finished run with this key whose outputs are still what that run wrote.
+std::optional<RunMetrics> finished_run(const Paths& paths, const std::string& key) {
   std::error_code ignored;
   if (!std::filesystem::exists(paths.metrics, ignored) || !std::filesystem::exists(paths.head, ignored) ||
       !std::filesystem::exists(paths.report, ignored)) {
     return std::nullopt;
   }
-  const Json metrics = Json::parse(read_file(paths.metrics), nullptr, /*allow_exceptions=*/false);
-  if (!metrics.is_object() || !metrics.contains("run")) return std::nullopt;
-  const Json& run = metrics["run"];
-  if (run.value("key", "") != key || run.value("head_hash", "") != hash_file(paths.head)) return std::nullopt;
-  return metrics;
+  const std::string text = read_file(paths.metrics);
+  const auto json = nlohmann::ordered_json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (json.is_discarded()) return std::nullopt;
+  try {
+    RunMetrics metrics = read_metrics<RunMetrics>(json, paths.metrics.string());
+    if (!metrics.run || metrics.run->key != key || metrics.run->head_hash != hash_file(paths.head)) return std::nullopt;
+    // Of a file that another version wrote, or somebody, it cannot be said again what it says.
+    if (text_of(metrics_json(metrics)) != text) return std::nullopt;
+    return metrics;
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::BadInput) throw;
+    log_warning(fmt::format("{}: the run is done again", error.what()));
+    return std::nullopt;
+  }
 }
 
 /// Totals of both extractions: what the run as a whole evaluated.
-Json combined(const ExtractTotals& train, const std::optional<ExtractTotals>& eval) {
+ExtractionMetrics combined(const ExtractTotals& train, const std::optional<ExtractTotals>& eval) {
   ExtractTotals both = train;
   if (eval) {
     both.counts += eval->counts;
@@ -75,7 +89,7 @@ Json combined(const ExtractTotals& train, const std::optional<ExtractTotals>& ev
     both.resumed_tokens += eval->resumed_tokens;
     both.up_to_date = both.up_to_date && eval->up_to_date;
   }
-  return extract_metrics(both);
+  return extraction_metrics(both);
 }
 
 /// What a token head needs of the model; null where it cannot have one, or none is asked for.
@@ -91,23 +105,27 @@ std::shared_ptr<const OutputMatrix> output_matrix(const Backbone& backbone, cons
   }
 }
 
-FeatureSet described_outline(const RecordStore& data, const char* name, Json& reading) {
+/// Says what was read.
+ReadingMetrics reading_of(const RecordStore& data) {
   const char* what = data.kind() == RecordKind::Pair ? "pairs" : "labelled responses";
   const std::string file = std::filesystem::path(data.name()).filename().string();
   for (const std::string& line : reading_lines(data.counts(), what)) log_line(fmt::format("{}: {}", file, line));
-  reading[name] = reading_metrics(data.counts());
-  return outline_of(data);
+  return reading_metrics(data.counts());
 }
 
 /// What the training would say of the data only when all of it has been evaluated.
-/// @return what was read, and what was left out: the object "reading" of metrics.json
-Json check_data(const RecordStore& train_data, const std::optional<RecordStore>& eval_data,
-                const AlignOptions& options) {
-  Json reading;
+/// @return what was read, and what was left out
+RunReading check_data(const RecordStore& train_data, const std::optional<RecordStore>& eval_data,
+                      const AlignOptions& options) {
+  RunReading reading;
   EvaluationPlan plan;
   plan.fraction = options.eval_fraction;
-  const FeatureSet train = described_outline(train_data, "train", reading);
-  if (eval_data) plan.held_out = described_outline(*eval_data, "eval", reading);
+  reading.train = reading_of(train_data);
+  const FeatureSet train = outline_of(train_data);
+  if (eval_data) {
+    reading.eval = reading_of(*eval_data);
+    plan.held_out = outline_of(*eval_data);
+  }
   check_training(train, plan, options.fit, options.seeds);
   return reading;
 }
@@ -126,16 +144,13 @@ std::vector<Prompt> held_out_prompts(const EvaluatedRows& rows, const RecordStor
   return prompts;
 }
 
-Json described(const GuidedReplies& replies) {
-  Json json{{"scale", replies.scale},
-            {"divergence", replies.divergence},
-            {"entropy", replies.entropy},
-            {"repetition", replies.repetition}};
+ReplyMetrics reply_metrics(const GuidedReplies& replies) {
+  ReplyMetrics metrics{replies.scale, replies.divergence, replies.entropy, replies.repetition, {}};
   if (!replies.marks.empty()) {
     const double sum = std::accumulate(replies.marks.begin(), replies.marks.end(), 0.0);
-    json["judge_mean"] = sum / static_cast<double>(replies.marks.size());
+    metrics.judge_mean = sum / static_cast<double>(replies.marks.size());
   }
-  return json;
+  return metrics;
 }
 
 /// Scores of replies by the reward head, each behind its prompt as it stands; NaN for a reply without a text.
@@ -154,37 +169,44 @@ std::vector<double> rewards_of(FeatureExtractor& extractor, const Head& head, st
   return rewards;
 }
 
+/// Guided replies beside those with the wish as a system prompt; nothing where they cannot be compared, which is said.
+std::optional<AheadMetrics> ahead_of_asked(const GuidanceTrial& trial) {
+  const GuidedReplies& chosen = trial.tried[trial.chosen];
+  const std::optional<Ahead> ahead = ahead_of(chosen, *trial.asked);
+  if (chosen.scale != trial.scale) {
+    log_warning("the wish as a system prompt was not compared: nothing was written at the scale that was taken");
+    return std::nullopt;
+  }
+  if (!ahead) {
+    log_warning("the wish as a system prompt was not compared: there are not two prompts with replies to compare");
+    return std::nullopt;
+  }
+  const Comparer by = chosen.marks.empty() ? Comparer::RewardHead : Comparer::Judge;
+  return AheadMetrics{by, ahead->mean, {ahead->low, ahead->high}, ahead->prompts};
+}
+
 /// Makes scale 1 of the head the one that was found.
-Json adopt_scale(const GuidanceTrial& trial, TokenHead& head) {
+GuidanceMetrics adopt_scale(const GuidanceTrial& trial, TokenHead& head) {
   for (float& weight : head.weights.values()) weight *= static_cast<float>(trial.scale);
   for (float& weight : head.bias) weight *= static_cast<float>(trial.scale);
   const GuidedReplies& chosen = trial.tried[trial.chosen];
   // Of a scale that was not written at: to the second order.
   const double ratio = trial.scale / chosen.scale;
-  Json json{{"budget", trial.budget},
-            {"scale", trial.scale},
-            {"divergence", chosen.divergence * ratio * ratio},
-            {"repetition", chosen.repetition},
-            {"raised", trial.raised},
-            {"lowered", trial.lowered},
-            {"unguided", described(trial.unguided)}};
-  if (!chosen.marks.empty()) json["judge_mean"] = described(chosen)["judge_mean"];
+  GuidanceMetrics metrics;
+  metrics.budget = trial.budget;
+  metrics.scale = trial.scale;
+  metrics.divergence = chosen.divergence * ratio * ratio;
+  metrics.repetition = chosen.repetition;
+  metrics.raised = trial.raised;
+  metrics.lowered = trial.lowered;
+  metrics.unguided = reply_metrics(trial.unguided);
+  metrics.judge_mean = reply_metrics(chosen).judge_mean;
   if (trial.asked) {
-    json["asked"] = described(*trial.asked);
-    const std::optional<Ahead> ahead = ahead_of(chosen, *trial.asked);
-    if (chosen.scale != trial.scale) {
-      log_warning("the wish as a system prompt was not compared: nothing was written at the scale that was taken");
-    } else if (!ahead) {
-      log_warning("the wish as a system prompt was not compared: there are not two prompts with replies to compare");
-    } else {
-      json["ahead_of_asked"] = {{"by", chosen.marks.empty() ? "reward head" : "judge"},
-                                {"mean", ahead->mean},
-                                {"ci95", {ahead->low, ahead->high}},
-                                {"prompts", ahead->prompts}};
-    }
+    metrics.asked = reply_metrics(*trial.asked);
+    metrics.ahead_of_asked = ahead_of_asked(trial);
   }
-  for (const GuidedReplies& tried : trial.tried) json["tried"].push_back(described(tried));
-  return json;
+  for (const GuidedReplies& tried : trial.tried) metrics.tried.push_back(reply_metrics(tried));
+  return metrics;
 }
 
 /// Says what was cut to the maximum length.
@@ -207,7 +229,7 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
   const RecordStore data(options.data, options.out);
   std::optional<RecordStore> eval_data;
   if (!options.eval_data.empty()) eval_data.emplace(DataFiles{options.eval_data, options.data.reader}, options.out);
-  const Json reading = check_data(data, eval_data, options);
+  const RunReading reading = check_data(data, eval_data, options);
   log_line(fmt::format("stage 1 of 3: features of {}", data.name()));
   const Backbone backbone(options.model);
   for (const std::string& warning : backbone.warnings(options.features.template_mode)) log_warning(warning);
@@ -238,13 +260,13 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
     plan.held_out = load_features(paths.eval_features);
     key.add(plan.held_out->metadata_value("fingerprint"));
   }
-  const Json settings = settings_json(options.fit);
+  const nlohmann::ordered_json settings = settings_json(options.fit);
   key.add(settings.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace))
       .add(std::to_string(options.eval_fraction))
       .add(std::to_string(options.seeds))
       .add(kVersion)
       .add(options.command);
-  if (std::optional<Json> metrics = finished_run(paths, key.hex())) {
+  if (std::optional<RunMetrics> metrics = finished_run(paths, key.hex())) {
     log_line(fmt::format("nothing has changed: {} is up to date", options.out.string()));
     return {std::move(*metrics), true};
   }
@@ -257,7 +279,7 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
   TrainingRun run = train_over_seeds(train, plan, options.fit, options.seeds, pool);
   throw_if_interrupted();
 
-  Json& metrics = run.metrics;
+  RunMetrics& metrics = run.metrics;
   const std::optional<ExtractTotals> eval_totals =
       eval_extraction ? std::optional(eval_extraction->totals) : std::nullopt;
   const RecordStore& evaluated = eval_data ? *eval_data : data;
@@ -269,7 +291,7 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
   if (run.head.token) {
     GuidanceTrialSettings trial;
     trial.budget = options.guidance_budget;
-    trial.reliability = metrics["token_head"]["reliability"].get<double>();
+    trial.reliability = metrics.token_head.value().reliability;
     trial.template_mode = options.features.template_mode;
     trial.seed = options.fit.seed;
     trial.threads = pool.size();
@@ -287,8 +309,8 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
     if (tried.tried.empty()) {
       log_warning("no held-out prompt can be answered, so the scale of guidance could not be tried: 1 is a guess");
     } else {
-      metrics["guidance"] = adopt_scale(tried, *run.head.token);
-      run.head.metadata["guidance.divergence"] = fmt::format("{:.4f}", metrics["guidance"]["divergence"].get<double>());
+      metrics.guidance = adopt_scale(tried, *run.head.token);
+      run.head.metadata["guidance.divergence"] = fmt::format("{:.4f}", metrics.guidance->divergence);
       for (std::size_t i = 0; i < tried.prompts.size(); ++i) {
         guided.push_back({text_of(tried.prompts[i]), tried.unguided.texts[i], tried.tried[tried.chosen].texts[i]});
       }
@@ -297,17 +319,16 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
 
   log_line("stage 3 of 3: head, report and metrics");
   save_head(run.head, paths.head);
-  metrics["reading"] = reading;
-  metrics["extract"] = combined(train_extraction.totals, eval_totals);
-  const double extraction = train_extraction.totals.flops + (eval_totals ? eval_totals->flops : 0.0);
-  metrics["flops"]["extraction"] = extraction;
-  metrics["flops"]["total"] = metrics["flops"]["total"].get<double>() + extraction;
+  metrics.reading = reading;
+  metrics.extraction = combined(train_extraction.totals, eval_totals);
+  metrics.flops.extraction = train_extraction.totals.flops + (eval_totals ? eval_totals->flops : 0.0);
+  metrics.flops.total += *metrics.flops.extraction;
   // As arXiv 2605.23244 counts: seconds of training times the peak of its GPU, without extraction.
   constexpr double kPaperFlopsPerSecond = 231e12;
-  metrics["flops"]["paper_formula"] = kPaperFlopsPerSecond * metrics["solver"]["seconds"].get<double>();
-  metrics["peak_rss_bytes"] = peak_rss_bytes();
-  metrics["seconds"] = monotonic_s() - start_s;
-  metrics["run"] = {{"key", key.hex()}, {"head_hash", hash_file(paths.head)}, {"command", options.command}};
+  metrics.flops.paper_formula = kPaperFlopsPerSecond * metrics.solver.seconds;
+  metrics.peak_rss_bytes = peak_rss_bytes();
+  metrics.seconds = monotonic_s() - start_s;
+  metrics.run = RunIdentity{key.hex(), hash_file(paths.head), options.command};
   constexpr std::size_t kExamples = 10;  // of each kind
   Examples examples = surest_rows(run.evaluated, kExamples);
   add_texts(examples, evaluated, left_out);
@@ -315,7 +336,7 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
              html_report({metrics, run.evaluated, examples, guided,
                           options.next ? options.next(run.head.token.has_value()) : std::vector<std::string>(),
                           options.command}));
-  write_file(paths.metrics, metrics.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+  write_file(paths.metrics, text_of(metrics_json(metrics)));
   return {std::move(metrics), false};
 }
 

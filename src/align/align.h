@@ -2,7 +2,6 @@
 
 #include <filesystem>
 #include <functional>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -10,6 +9,7 @@
 #include "core/parallel.h"
 #include "extract/extract_file.h"
 #include "head/fit.h"
+#include "train/run_metrics.h"
 
 namespace coala {
 
@@ -33,8 +33,8 @@ struct AlignOptions {
 };
 
 struct AlignResult {
-  nlohmann::ordered_json metrics;  ///< as in OUT/metrics.json
-  bool up_to_date = false;         ///< nothing had changed since the last run
+  RunMetrics metrics;       ///< those of OUT/metrics.json
+  bool up_to_date = false;  ///< nothing had changed since the last run
 };
 
 /// The main job: features of the data (OUT/features/), a head trained and judged on them (OUT/head.safetensors,

@@ -4,39 +4,30 @@
 
 #include "api/estimates.h"
 #include "api/state.h"
-#include "coala/error.h"
+#include "core/metric_json.h"
 #include "eval/metrics.h"
 
 namespace coala::v1 {
-using Json = nlohmann::ordered_json;
 
-std::optional<Estimate> estimate_of(const Json& metrics, const std::string& name) {
-  if (!metrics.contains(name) || !metrics.contains(name + "_ci95")) return std::nullopt;
-  const Json& interval = metrics.at(name + "_ci95");
-  return Estimate{metrics.at(name).get<double>(), interval.at(0).get<double>(), interval.at(1).get<double>()};
-}
-
-Estimate accuracy_of(const Json& metrics) {
-  std::optional<Estimate> accuracy = estimate_of(metrics, "eval_rewards/accuracies");
-  if (!accuracy) accuracy = estimate_of(metrics, "eval_accuracy");
-  if (!accuracy) throw Error(ErrorCode::Internal, "metrics without an accuracy");
-  return *accuracy;
+std::optional<Estimate> estimate_of(const coala::Estimate& figure) {
+  if (!figure.ci95.is_known()) return std::nullopt;
+  return Estimate{figure.value, figure.ci95.low, figure.ci95.high};
 }
 
 Evaluation evaluate(const Head& head, const Features& features, std::uint64_t seed) {
   Scores scores = score(head, features);
   const FeatureSet& set = features.state().set;
-  const Json metrics = evaluation_metrics(
+  const EvaluationMetrics metrics = evaluation_metrics(
       set, {std::move(scores.chosen), std::move(scores.rejected), std::move(scores.single)}, {}, seed);
   Evaluation evaluation;
   evaluation.rows = set.rows();
-  evaluation.ties = metrics.at("eval_ties").get<std::size_t>();
-  evaluation.accuracy = accuracy_of(metrics);
-  evaluation.loss = estimate_of(metrics, "eval_loss").value();
-  evaluation.margin = estimate_of(metrics, "eval_rewards/margins");
-  evaluation.longer = estimate_of(metrics, "baseline/length_accuracy");
-  evaluation.area = estimate_of(metrics, "auc");
-  evaluation.json = metrics.dump(2, ' ', false, Json::error_handler_t::replace);
+  evaluation.ties = metrics.ties;
+  evaluation.accuracy = estimate_of(metrics.accuracy()).value();
+  evaluation.loss = estimate_of(metrics.loss).value();
+  if (metrics.pairs) evaluation.margin = estimate_of(metrics.pairs->margin);
+  if (metrics.length.longer_accuracy) evaluation.longer = estimate_of(*metrics.length.longer_accuracy);
+  if (metrics.labelled && metrics.labelled->area) evaluation.area = estimate_of(*metrics.labelled->area);
+  evaluation.json = metrics_json(metrics).dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
   return evaluation;
 }
 

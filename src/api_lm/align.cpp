@@ -7,6 +7,7 @@
 #include "api/fit_settings.h"
 #include "api_lm/state.h"
 #include "coala/error.h"
+#include "core/metric_json.h"
 #include "data/data_files.h"
 #include "report/verdict.h"
 
@@ -46,10 +47,10 @@ Alignment align(const AlignSettings& settings, const Context& context) {
   alignment.metrics = settings.out / "metrics.json";
   alignment.verdict = verdict.sentence;
   alignment.remarks = verdict.remarks;
-  alignment.accuracy = accuracy_of(result.metrics);
-  alignment.guides = result.metrics.contains("token_head");
+  alignment.accuracy = estimate_of(result.metrics.evaluation.accuracy()).value();
+  alignment.guides = result.metrics.token_head.has_value();
   alignment.up_to_date = result.up_to_date;
-  alignment.json = result.metrics.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  alignment.json = metrics_json(result.metrics).dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
   return alignment;
 }
 

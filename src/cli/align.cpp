@@ -14,6 +14,7 @@
 #include "cli/model_options.h"
 #include "cli/seeds_option.h"
 #include "cli/setting_options.h"
+#include "core/metric_json.h"
 #include "core/progress.h"
 #include "data/data_files.h"
 #include "judge/judge.h"
@@ -78,7 +79,7 @@ void run_align(AlignCommand& command, const CLI::App& app) {
   options.next = [&command](bool guides) { return commands_for(command, guides); };
   const AlignResult result = align(options, pool);
   if (command.common.json) {
-    print_json(result.metrics);
+    print_json(metrics_json(result.metrics));
     return;
   }
   print_out("{}", summary(result.metrics));
@@ -87,7 +88,7 @@ void run_align(AlignCommand& command, const CLI::App& app) {
   const Verdict verdict = verdict_of(result.metrics);
   print_out("{}\n", verdict.sentence);
   for (const std::string& remark : verdict.remarks) print_out("{}\n", remark);
-  for (const std::string& next : options.next(result.metrics.contains("token_head"))) print_out("  {}\n", next);
+  for (const std::string& next : options.next(result.metrics.token_head.has_value())) print_out("  {}\n", next);
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "cli/eval_generate.h"
 #endif
 #include "core/error.h"
+#include "core/metric_json.h"
 #include "core/progress.h"
 #include "core/resources.h"
 #include "eval/head_comparison.h"
@@ -53,7 +54,7 @@ bool warn_of_training_data(const Head& head, const std::string& path, const Feat
   return true;
 }
 
-nlohmann::ordered_json comparison(const EvalOptions& options) {
+HeadComparison comparison(const EvalOptions& options) {
   const Head first = load_head(options.compare[0]);
   const Head second = load_head(options.compare[1]);
   const HeadFeatures rows = rows_for(first, options.compare[0], options);
@@ -69,15 +70,23 @@ nlohmann::ordered_json comparison(const EvalOptions& options) {
                        rows.ids, options.common.seed);
 }
 
-nlohmann::ordered_json evaluation(const EvalOptions& options) {
+EvaluationRun evaluation(const EvalOptions& options) {
   const Head head = load_head(options.head);
   const FeatureSet set = rows_for(head, options.head, options).features;
   const bool trained_on = warn_of_training_data(head, options.head, set);
-  nlohmann::ordered_json metrics = evaluation_metrics(set, score_features(head, set), {}, options.common.seed);
-  metrics["evaluation"] = fmt::format("all rows of {}", set.path);
-  metrics["leak/training_data"] = trained_on;
-  metrics["peak_rss_bytes"] = peak_rss_bytes();
-  return metrics;
+  EvaluationRun run{evaluation_metrics(set, score_features(head, set), {}, options.common.seed), peak_rss_bytes()};
+  run.evaluation.held_out = fmt::format("all rows of {}", set.path);
+  run.evaluation.trained_on = trained_on;
+  return run;
+}
+
+template <IsMetrics Metrics>
+void print(const Metrics& metrics, const std::string& text, bool as_json) {
+  if (as_json) {
+    print_json(metrics_json(metrics));
+  } else {
+    print_out("{}", text);
+  }
 }
 
 void run_eval(EvalOptions& options, [[maybe_unused]] const CLI::App& command) {
@@ -103,12 +112,12 @@ void run_eval(EvalOptions& options, [[maybe_unused]] const CLI::App& command) {
     throw Error(ErrorCode::BadUsage, "name either a feature file or a model and data",
                 "use --features G, or --model M --data D");
   }
-  const bool comparing = !options.compare.empty();
-  const nlohmann::ordered_json result = comparing ? comparison(options) : evaluation(options);
-  if (options.common.json) {
-    print_json(result);
+  if (!options.compare.empty()) {
+    const HeadComparison result = comparison(options);
+    print(result, comparison_summary(result), options.common.json);
   } else {
-    print_out("{}", comparing ? comparison_summary(result) : summary(result));
+    const EvaluationRun result = evaluation(options);
+    print(result, summary(result.evaluation), options.common.json);
   }
 }
 

@@ -21,6 +21,7 @@
 #include "decode/diversity.h"
 #include "decode/parallel_generator.h"
 #include "decode/token_tilt.h"
+#include "eval/intervals.h"
 #include "extract/encoded_record.h"
 #include "judge/judge.h"
 #include "judge/win_rate.h"

@@ -12,8 +12,10 @@
 #include "cli/feature_options.h"
 #include "cli/model_options.h"
 #include "cli/shard_option.h"
+#include "core/metric_json.h"
 #include "core/progress.h"
 #include "core/resources.h"
+#include "data/reading_metrics.h"
 #include "data/reading_report.h"
 #include "extract/extract_file.h"
 
@@ -35,12 +37,12 @@ ordered_json to_json(const ExtractCommand& command, const FileExtraction& result
   ordered_json json;
   json["out"] = command.out;
   json["kind"] = result.kind == FeatureKind::Pairs ? "pairs" : "labelled";
-  json["extract"] = extract_metrics(result.totals);
+  json["extract"] = metrics_json(extraction_metrics(result.totals));
   if (!result.totals.unfinished_shards.empty()) {
     json["unfinished_shards"] = ordered_json::array();
     for (const std::uint32_t s : result.totals.unfinished_shards) json["unfinished_shards"].push_back(s + 1);
   }
-  json["reading"] = reading_metrics(reading);
+  json["reading"] = metrics_json(reading_metrics(reading));
   json["without_features"] = result.totals.left_out.size();
   json["flops"] = {{"extraction", result.totals.flops}};
   json["peak_rss_bytes"] = peak_rss_bytes();

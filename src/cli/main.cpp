@@ -18,6 +18,7 @@
 #include "cli/check_options.h"
 #include "cli/command.h"
 #include "cli/console.h"
+#include "cli/metric_reference.h"
 #include "cli/reference.h"
 #include "cli/words.h"
 #include "core/atomic_file.h"
@@ -103,6 +104,9 @@ int run(int argc, char** argv) {
   app.add_flag_callback(
       "--help-markdown", [&app] { throw CLI::CallForVersion(coala::markdown_reference(app), 0); },
       "print all commands and options as Markdown (docs/cli.md) and exit");
+  app.add_flag_callback(
+      "--metrics-markdown", [] { throw CLI::CallForVersion(coala::markdown_metrics(), 0); },
+      "print every key of metrics.json as Markdown (docs/metrics.md) and exit");
   app.require_subcommand(1);
   app.fallthrough(false);
   coala::add_prepare_command(app);

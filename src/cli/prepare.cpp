@@ -10,8 +10,10 @@
 #include "cli/command.h"
 #include "cli/data_options.h"
 #include "core/error.h"
+#include "core/metric_json.h"
 #include "core/progress.h"
 #include "core/resources.h"
+#include "data/reading_metrics.h"
 #include "data/reading_report.h"
 
 namespace coala {
@@ -36,7 +38,7 @@ ordered_json to_json(const PrepareReport& report) {
   const bool pairs = report.kind == RecordKind::Pair;
   ordered_json json;
   json["kind"] = pairs ? "pairs" : "labelled";
-  json.update(reading_metrics(counts));
+  json.update(metrics_json(reading_metrics(counts)));
   json["written"] = report.written;
   json["written_eval"] = report.written_eval;
   json["prompts"] = report.prompts;

@@ -9,6 +9,7 @@
 #include "cli/setting_options.h"
 #include "core/atomic_file.h"
 #include "core/error.h"
+#include "core/metric_json.h"
 #include "core/progress.h"
 #include "report/report.h"
 #include "train/control.h"
@@ -59,7 +60,7 @@ void run_train(const TrainOptions& options, const CLI::App& command) {
     write_file(options.report, html_report({run.metrics, run.evaluated, examples, {}, {}, command_line(command)}));
   }
   if (options.common.json) {
-    print_json(run.metrics);
+    print_json(metrics_json(run.metrics));
   } else {
     print_out("{}", summary(run.metrics));
     print_out("head: {}\n", options.out);

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "core/utf8.h"
@@ -13,36 +12,6 @@ std::string names_of(const std::map<std::string, std::uint64_t, std::less<>>& co
   std::string names;
   for (const auto& [column, count] : columns) names += (names.empty() ? "" : ", ") + printable(column);
   return names;
-}
-
-nlohmann::ordered_json reading_metrics(const ReaderCounts& counts) {
-  nlohmann::ordered_json json;
-  json["files"] = counts.files;
-  json["lines"] = counts.lines;
-  json["blank_lines"] = counts.blank_lines;
-  json["records"] = counts.records;
-  json["records_used"] = counts.records_used;
-  json["records_left_out"] = counts.records - counts.records_used;
-  json["shapes"] = nlohmann::ordered_json::object();
-  for (const auto& [shape, count] : counts.by_shape) json["shapes"][shape_name(shape)] = count;
-  json["left_out"] = {{"ties", counts.ties},
-                      {"contradictions", counts.contradictions},
-                      {"empty", counts.empty},
-                      {"null", counts.null},
-                      {"identical", counts.identical},
-                      {"no_shared_prompt", counts.no_shared_prompt},
-                      {"weightless", counts.weightless}};
-  json["records_without"] = {{"short_conversations", counts.short_conversations},
-                             {"alone", counts.alone},
-                             {"bad", counts.bad},
-                             {"unrated", counts.unrated}};
-  json["diverged_early"] = counts.diverged_early;
-  if (counts.conversations > 0) {
-    json["conversations"] = counts.conversations;
-    json["triplets"] = counts.triplets;
-  }
-  json["columns"] = {{"read", counts.columns_read}, {"ignored", counts.columns_ignored}};
-  return json;
 }
 
 std::string reasons_of(const ReaderCounts& counts) {

@@ -1,15 +1,11 @@
 #pragma once
 
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
 #include "data/counts.h"
 
 namespace coala {
-
-/// What was read and what was not, for reports: the object "reading" of metrics.json.
-nlohmann::ordered_json reading_metrics(const ReaderCounts& counts);
 
 /// Names of columns, with commas between them, printable.
 std::string names_of(const std::map<std::string, std::uint64_t, std::less<>>& columns);

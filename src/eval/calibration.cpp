@@ -1,6 +1,7 @@
 #include "eval/calibration.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <string>
 
@@ -12,20 +13,26 @@ namespace {
 
 Reliability reliability(std::span<const double> margins) {
   constexpr int kBins = 10;
+  struct Sums {
+    double confidence = 0;
+    double right = 0;
+  };
+  std::array<Sums, kBins> sums;
   Reliability result;
-  for (int k = 0; k < kBins; ++k) result.bins.push_back({0.5 + 0.05 * k, 0.5 + 0.05 * (k + 1), 0, 0, 0});
+  for (int k = 0; k < kBins; ++k) result.bins.push_back({0.5 + 0.05 * k, 0.5 + 0.05 * (k + 1), 0, {}, {}});
   for (const double margin : margins) {
     const double confidence = sigmoid(std::abs(margin));
-    ReliabilityBin& bin = result.bins[static_cast<std::size_t>(std::min((confidence - 0.5) * 2 * kBins, kBins - 1.0))];
-    bin.rows += 1;
-    bin.confidence += confidence;
-    bin.accuracy += margin > 0 ? 1.0 : margin == 0 ? 0.5 : 0.0;
+    const auto bin = static_cast<std::size_t>(std::min((confidence - 0.5) * 2 * kBins, kBins - 1.0));
+    result.bins[bin].rows += 1;
+    sums[bin].confidence += confidence;
+    sums[bin].right += margin > 0 ? 1.0 : margin == 0 ? 0.5 : 0.0;
   }
-  for (ReliabilityBin& bin : result.bins) {
+  for (std::size_t k = 0; k < sums.size(); ++k) {
+    ReliabilityBin& bin = result.bins[k];
     if (bin.rows == 0) continue;
-    result.expected_error += std::abs(bin.confidence - bin.accuracy) / static_cast<double>(margins.size());
-    bin.confidence /= static_cast<double>(bin.rows);
-    bin.accuracy /= static_cast<double>(bin.rows);
+    result.expected_error += std::abs(sums[k].confidence - sums[k].right) / static_cast<double>(margins.size());
+    bin.confidence = sums[k].confidence / static_cast<double>(bin.rows);
+    bin.accuracy = sums[k].right / static_cast<double>(bin.rows);
   }
   return result;
 }

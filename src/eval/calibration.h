@@ -1,8 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
+
+#include "core/metric.h"
 
 namespace coala {
 
@@ -11,8 +14,24 @@ struct ReliabilityBin {
   double low = 0;  ///< confidences [low, high)
   double high = 0;
   std::uint64_t rows = 0;
-  double confidence = 0;  ///< mean of the rows
-  double accuracy = 0;    ///< share of the rows that are right, a tie counting half
+  std::optional<double> confidence;  ///< mean of the rows; absent without any
+  std::optional<double> accuracy;    ///< share of the rows that are right, a tie counting half; absent without any
+
+  static constexpr MetricTable kTable{"Reliability bin", "How often predictions of one confidence are right."};
+  template <class Self, class List>
+  static void list(Self& self, const List& add) {
+    constexpr const char* kWhen = "some row is in the bin";
+    add(Metric{.key = "low", .about = "lowest confidence of the bin", .unit = "probability"}, self.low);
+    add(Metric{.key = "high", .about = "highest, which only the last bin has", .unit = "probability"}, self.high);
+    add(Metric{.key = "rows", .about = "rows with such a confidence", .unit = "rows"}, self.rows);
+    add(Metric{.key = "confidence", .about = "their mean confidence", .unit = "probability", .when = kWhen},
+        self.confidence);
+    add(Metric{.key = "accuracy",
+               .about = "the share of them that is right, a tie counting half",
+               .unit = "share",
+               .when = kWhen},
+        self.accuracy);
+  }
 };
 
 /// Ten bins over [1/2, 1], and the expected calibration error: the mean over rows of |confidence - accuracy| of a bin.

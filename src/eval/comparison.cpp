@@ -3,6 +3,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "eval/intervals.h"
+
 namespace coala {
 
 PairedComparison compare_paired(std::span<const double> first, std::span<const double> second,

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <span>
 
-#include "eval/intervals.h"
+#include "core/estimate.h"
 
 namespace coala {
 

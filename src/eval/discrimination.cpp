@@ -6,6 +6,8 @@
 #include <numeric>
 #include <vector>
 
+#include "eval/intervals.h"
+
 namespace coala {
 namespace {
 

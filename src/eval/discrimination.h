@@ -3,15 +3,9 @@
 #include <cstdint>
 #include <span>
 
-#include "eval/intervals.h"
+#include "core/estimate.h"
 
 namespace coala {
-
-/// A figure with its interval.
-struct Estimate {
-  double value = 0;
-  Interval ci95;
-};
 
 // What labelled rows are judged by when one label is rare: always giving the other one is then often right. All of them
 // need rows of both labels.

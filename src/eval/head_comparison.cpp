@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
-#include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "eval/comparison.h"
@@ -13,8 +12,6 @@
 
 namespace coala {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 constexpr std::size_t kMostExamples = 10;
 
@@ -40,34 +37,31 @@ double spread(const std::vector<double>& margins) {
   return squares > 0 ? std::sqrt(squares / static_cast<double>(margins.size())) : 1;
 }
 
-void add_accuracy(Json& json, const std::string& name, const std::vector<double>& right, const FeatureSet& set) {
-  const Interval interval = proportion_interval(right, set.prompt_id);
-  json[name] = std::accumulate(right.begin(), right.end(), 0.0) / static_cast<double>(right.size());
-  json[name + "_ci95"] = {interval.low, interval.high};
+Estimate accuracy_of(const std::vector<double>& right, const FeatureSet& set) {
+  return {std::accumulate(right.begin(), right.end(), 0.0) / static_cast<double>(right.size()),
+          proportion_interval(right, set.prompt_id)};
 }
 
 }  // namespace
 
-Json compare_heads(const FeatureSet& set, const Scores& first, const Scores& second,
-                   const std::vector<std::string>& ids, std::uint64_t seed) {
+HeadComparison compare_heads(const FeatureSet& set, const Scores& first, const Scores& second,
+                             const std::vector<std::string>& ids, std::uint64_t seed) {
   const std::vector<double> first_margins = margins_of(set, first);
   const std::vector<double> second_margins = margins_of(set, second);
   const std::vector<double> first_right = right_of(first_margins);
   const std::vector<double> second_right = right_of(second_margins);
   const PairedComparison paired = compare_paired(first_right, second_right, set.prompt_id, seed);
 
-  Json json;
-  json["eval_rows"] = set.rows();
-  add_accuracy(json, "first/accuracy", first_right, set);
-  add_accuracy(json, "second/accuracy", second_right, set);
-  json["comparison/first_only_right"] = paired.first_only;
-  json["comparison/second_only_right"] = paired.second_only;
-  json["comparison/difference"] = paired.difference;
-  const Interval& interval = paired.difference_ci95;
-  if (interval.is_known()) json["comparison/difference_ci95"] = {interval.low, interval.high};
-  json["comparison/p_value"] = paired.p_value;
+  HeadComparison result;
+  result.rows = set.rows();
+  result.first_accuracy = accuracy_of(first_right, set);
+  result.second_accuracy = accuracy_of(second_right, set);
+  result.first_only_right = paired.first_only;
+  result.second_only_right = paired.second_only;
+  result.difference = {paired.difference, paired.difference_ci95};
+  result.p_value = paired.p_value;
   const double together = correlation(first_margins, second_margins);
-  if (std::isfinite(together)) json["comparison/margin_correlation"] = together;
+  if (std::isfinite(together)) result.margin_correlation = together;
 
   const double first_spread = spread(first_margins);
   const double second_spread = spread(second_margins);
@@ -80,40 +74,32 @@ Json compare_heads(const FeatureSet& set, const Scores& first, const Scores& sec
   }
   std::ranges::stable_sort(rows, [&](std::size_t a, std::size_t b) { return disagreement(a) > disagreement(b); });
   rows.resize(std::min(rows.size(), kMostExamples));
-  json["disagreements"] = Json::array();
   for (const std::size_t i : rows) {
-    Json example = {{"row", i}};
-    if (!ids.empty()) example["id"] = ids[i];
-    example["right"] = first_right[i] > 0 ? "first" : "second";
-    example["first_margin"] = first_margins[i];
-    example["second_margin"] = second_margins[i];
-    json["disagreements"].push_back(std::move(example));
+    result.disagreements.push_back({i, ids.empty() ? std::nullopt : std::optional(ids[i]),
+                                    first_right[i] > 0 ? ComparedHead::First : ComparedHead::Second, first_margins[i],
+                                    second_margins[i]});
   }
-  return json;
+  return result;
 }
 
-std::string comparison_summary(const Json& comparison) {
-  std::string text = fmt::format("rows: {}\n", comparison.at("eval_rows").get<std::uint64_t>());
+std::string comparison_summary(const HeadComparison& comparison) {
+  std::string text = fmt::format("rows: {}\n", comparison.rows);
   const auto out = std::back_inserter(text);
-  const auto share = [&](const std::string& key, const char* name) {
-    fmt::format_to(out, "  {:<28} {:8.2f} %", name, 100 * comparison.at(key).get<double>());
-    if (const auto interval = comparison.find(key + "_ci95"); interval != comparison.end()) {
-      fmt::format_to(out, "  [{:.2f}, {:.2f}]", 100 * (*interval)[0].get<double>(), 100 * (*interval)[1].get<double>());
-    }
+  const auto share = [&](const Estimate& estimate, const char* name) {
+    fmt::format_to(out, "  {:<28} {:8.2f} %", name, 100 * estimate.value);
+    const auto [low, high] = estimate.ci95;
+    if (estimate.ci95.is_known()) fmt::format_to(out, "  [{:.2f}, {:.2f}]", 100 * low, 100 * high);
     text += "\n";
   };
-  share("first/accuracy", "first head");
-  share("second/accuracy", "second head");
-  share("comparison/difference", "first minus second");
+  share(comparison.first_accuracy, "first head");
+  share(comparison.second_accuracy, "second head");
+  share(comparison.difference, "first minus second");
   fmt::format_to(out, "  only the first is right on {} rows, only the second on {}; p = {:.3g} (exact, paired)\n",
-                 comparison.at("comparison/first_only_right").get<std::uint64_t>(),
-                 comparison.at("comparison/second_only_right").get<std::uint64_t>(),
-                 comparison.at("comparison/p_value").get<double>());
-  for (const Json& example : comparison.at("disagreements")) {
-    const std::string name = example.contains("id") ? example.at("id").get<std::string>()
-                                                    : fmt::format("row {}", example.at("row").get<std::uint64_t>());
-    fmt::format_to(out, "  {}: {} is right, margins {:.3f} and {:.3f}\n", name, example.at("right").get<std::string>(),
-                   example.at("first_margin").get<double>(), example.at("second_margin").get<double>());
+                 comparison.first_only_right, comparison.second_only_right, comparison.p_value);
+  for (const Disagreement& row : comparison.disagreements) {
+    fmt::format_to(out, "  {}: {} is right, margins {:.3f} and {:.3f}\n",
+                   row.id ? *row.id : fmt::format("row {}", row.row), name_of(row.right), row.first_margin,
+                   row.second_margin);
   }
   return text;
 }

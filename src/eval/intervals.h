@@ -1,24 +1,13 @@
 #pragma once
 
-#include <cmath>
 #include <cstdint>
 #include <functional>
-#include <limits>
 #include <span>
 #include <vector>
 
+#include "core/estimate.h"
+
 namespace coala {
-
-/// A 95 % interval.
-struct Interval {
-  double low = 0;
-  double high = 0;
-
-  bool is_known() const { return !std::isnan(low) && !std::isnan(high); }
-};
-/// Of a figure that has none, such as one of a single prompt.
-inline constexpr Interval kNoInterval{std::numeric_limits<double>::quiet_NaN(),
-                                      std::numeric_limits<double>::quiet_NaN()};
 
 /// Student's 97.5 % quantile with so many degrees of freedom, >= 1.
 double student_quantile(double freedom);

@@ -6,6 +6,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "eval/intervals.h"
 #include "solver/loss.h"
 
 namespace coala {

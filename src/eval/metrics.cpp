@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <numeric>
-#include <string>
+#include <optional>
+#include <utility>
 
 #include "core/error.h"
 #include "eval/calibration.h"
@@ -25,89 +25,50 @@ double mean_of(const std::vector<double>& values) {
   return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
 
-class Report {
- public:
-  Report(const std::vector<std::int64_t>& prompts, std::uint64_t seed) : prompts_(prompts), seed_(seed) {}
+std::optional<double> if_finite(double value) {
+  return std::isfinite(value) ? std::optional(value) : std::nullopt;
+}
 
-  void mean(const std::string& name, const std::vector<double>& values) {
-    set(name, values, bootstrap_mean(values, prompts_, seed_));
+/// Means of rows with their intervals.
+class Rows {
+ public:
+  Rows(const std::vector<std::int64_t>& prompts, std::uint64_t seed) : prompts_(prompts), seed_(seed) {}
+
+  Estimate mean(const std::vector<double>& values) const {
+    return {mean_of(values), bootstrap_mean(values, prompts_, seed_)};
   }
 
   /// A share of rows; entries are 0, 1, or 1/2 for a tie that counts half.
-  void proportion(const std::string& name, const std::vector<double>& values) {
-    set(name, values, proportion_interval(values, prompts_));
+  Estimate proportion(const std::vector<double>& values) const {
+    return {mean_of(values), proportion_interval(values, prompts_)};
   }
 
-  void number(const std::string& name, double value) {
-    if (std::isfinite(value)) json_[name] = value;
+  /// The head beside the baseline, with the exact paired test.
+  /// @param head_right, baseline_right  1 for a row that is right, 0 for one that is not
+  LogisticMetrics compare(const std::vector<double>& head_right, const std::vector<double>& baseline_right) const {
+    const PairedComparison comparison = compare_paired(head_right, baseline_right, prompts_, seed_);
+    return {proportion(baseline_right),
+            comparison.first_only,
+            comparison.second_only,
+            {comparison.difference, comparison.difference_ci95},
+            comparison.p_value};
   }
 
-  void number(const std::string& name, double value, Interval interval) {
-    json_[name] = value;
-    if (interval.is_known()) json_[name + "_ci95"] = {interval.low, interval.high};
+  CalibrationMetrics calibration(const std::vector<double>& margins) const {
+    Calibration result = calibrate(margins, prompts_, seed_);
+    return {result.temperature, result.raw.expected_error, result.scaled.expected_error, std::move(result.raw.bins),
+            std::move(result.scaled.bins)};
   }
-
-  void count(const std::string& name, std::uint64_t value) { json_[name] = value; }
-
-  void json(const std::string& name, nlohmann::ordered_json value) { json_[name] = std::move(value); }
 
   const std::vector<std::int64_t>& prompts() const { return prompts_; }
-  std::uint64_t seed() const { return seed_; }
-
-  nlohmann::ordered_json take() { return std::move(json_); }
 
  private:
-  void set(const std::string& name, const std::vector<double>& values, Interval interval) {
-    number(name, mean_of(values), interval);
-  }
-
   const std::vector<std::int64_t>& prompts_;
   std::uint64_t seed_;
-  nlohmann::ordered_json json_ = nlohmann::ordered_json::object();
 };
 
 double tie_is_half(double difference) {
   return difference > 0 ? 1.0 : difference == 0 ? 0.5 : 0.0;
-}
-
-/// The exact paired test of head against baseline.
-void compare(Report& report, const std::vector<double>& head_right, const std::vector<double>& baseline_right) {
-  const PairedComparison comparison = compare_paired(head_right, baseline_right, report.prompts(), report.seed());
-  report.count("comparison/head_only_right", comparison.first_only);
-  report.count("comparison/logistic_only_right", comparison.second_only);
-  report.number("comparison/difference", comparison.difference, comparison.difference_ci95);
-  report.number("comparison/p_value", comparison.p_value);
-}
-
-nlohmann::ordered_json reliability_json(const Reliability& reliability) {
-  nlohmann::ordered_json table = nlohmann::ordered_json::array();
-  for (const ReliabilityBin& bin : reliability.bins) {
-    nlohmann::ordered_json row = {{"low", bin.low}, {"high", bin.high}, {"rows", bin.rows}};
-    if (bin.rows > 0) {
-      row["confidence"] = bin.confidence;
-      row["accuracy"] = bin.accuracy;
-    }
-    table.push_back(std::move(row));
-  }
-  return table;
-}
-
-/// What rows of both kinds have. `margins`: by how much the right answer is ahead.
-void common_metrics(Report& report, const FeatureSet& set, const std::vector<double>& margins,
-                    const std::vector<double>& right) {
-  const auto n = static_cast<double>(margins.size());
-  report.count("eval_ties", static_cast<std::uint64_t>(std::ranges::count(margins, 0.0)));
-  report.json("eval_ties_policy", "a tie is not right");
-  // A coin knows no ties. Its interval is where the accuracy of a coin on these rows would lie.
-  report.number("baseline/random_accuracy", 0.5, wilson_interval(n / 2, n));
-  const Calibration calibration = calibrate(margins, report.prompts(), report.seed());
-  report.number("calibration/temperature", calibration.temperature);
-  report.number("calibration/expected_error", calibration.raw.expected_error);
-  report.number("calibration/expected_error_scaled", calibration.scaled.expected_error);
-  report.json("calibration/reliability", reliability_json(calibration.raw));
-  report.json("calibration/reliability_scaled", reliability_json(calibration.scaled));
-  nlohmann::ordered_json subsets = accuracy_by_subset(set, right);
-  if (!subsets.empty()) report.json("accuracy_by_subset", std::move(subsets));
 }
 
 /// What each row says by itself, [n].
@@ -129,26 +90,35 @@ RowNumbers row_numbers(const FeatureSet& set, const Scores& scores) {
   return numbers;
 }
 
-void pair_metrics(Report& report, const FeatureSet& set, const Scores& scores, const BaselineScores& baseline) {
-  const std::size_t n = set.rows();
-  const auto [margins, right, losses] = row_numbers(set, scores);
-  std::vector<double> reward_margin(n);
-  std::transform(margins.begin(), margins.end(), reward_margin.begin(), sigmoid);
-  report.proportion("eval_rewards/accuracies", right);
-  report.mean("eval_rewards/margins", margins);
-  report.mean("eval_rewards/chosen", scores.chosen);
-  report.mean("eval_rewards/rejected", scores.rejected);
-  report.mean("eval_reward_margin", reward_margin);
-  report.mean("eval_loss", losses);
-  common_metrics(report, set, margins, right);
+/// What rows of both kinds have.
+EvaluationMetrics common_metrics(const Rows& rows, const FeatureSet& set, const RowNumbers& numbers) {
+  const auto n = static_cast<double>(set.rows());
+  EvaluationMetrics metrics;
+  metrics.loss = rows.mean(numbers.losses);
+  metrics.ties = static_cast<std::uint64_t>(std::ranges::count(numbers.margins, 0.0));
+  // A coin knows no ties. Its interval is where the accuracy of a coin on these rows would lie.
+  metrics.coin = {0.5, wilson_interval(n / 2, n)};
+  metrics.calibration = rows.calibration(numbers.margins);
+  metrics.subsets = accuracy_by_subset(set, numbers.right);
+  metrics.rows = set.rows();
+  return metrics;
+}
 
+EvaluationMetrics pair_metrics(const Rows& rows, const FeatureSet& set, const Scores& scores,
+                               const BaselineScores& baseline) {
+  const std::size_t n = set.rows();
+  const RowNumbers numbers = row_numbers(set, scores);
+  std::vector<double> probability(n);
+  std::ranges::transform(numbers.margins, probability.begin(), sigmoid);
+  EvaluationMetrics metrics = common_metrics(rows, set, numbers);
+  metrics.pairs = {rows.proportion(numbers.right), rows.mean(numbers.margins), rows.mean(scores.chosen),
+                   rows.mean(scores.rejected), rows.mean(probability)};
   if (!baseline.logistic.chosen.empty()) {
     std::vector<double> logistic_right(n);
     for (std::size_t i = 0; i < n; ++i) {
       logistic_right[i] = baseline.logistic.chosen[i] > baseline.logistic.rejected[i] ? 1.0 : 0.0;
     }
-    report.proportion("baseline/logistic_accuracy", logistic_right);
-    compare(report, right, logistic_right);
+    metrics.logistic = rows.compare(numbers.right, logistic_right);
   }
   if (!set.length_chosen.empty()) {
     std::vector<double> longer(n);
@@ -157,44 +127,39 @@ void pair_metrics(Report& report, const FeatureSet& set, const Scores& scores, c
       length_difference[i] = static_cast<double>(set.length_chosen[i]) - set.length_rejected[i];
       longer[i] = tie_is_half(length_difference[i]);
     }
-    report.proportion("baseline/length_accuracy", longer);
-    report.number("score_length_correlation", correlation(margins, length_difference));
     const LengthControlled controlled =
-        length_controlled_accuracy(right, bounded_length_difference(set), report.prompts());
-    report.number("length_controlled_accuracy", controlled.accuracy, controlled.ci95);
-    report.number("length_controlled_slope", controlled.slope);
+        length_controlled_accuracy(numbers.right, bounded_length_difference(set), rows.prompts());
+    metrics.length = {rows.proportion(longer), if_finite(correlation(numbers.margins, length_difference)),
+                      Estimate{controlled.accuracy, controlled.ci95}, if_finite(controlled.slope)};
   }
+  return metrics;
 }
 
-void labelled_metrics(Report& report, const FeatureSet& set, const Scores& scores, const BaselineScores& baseline) {
+EvaluationMetrics labelled_metrics(const Rows& rows, const FeatureSet& set, const Scores& scores,
+                                   const BaselineScores& baseline) {
   const std::size_t n = set.rows();
-  const auto agreement = [&](const std::vector<double>& single) {
-    std::vector<double> right(n);
-    for (std::size_t i = 0; i < n; ++i) right[i] = set.labels[i] * single[i] > 0 ? 1.0 : 0.0;
-    return right;
-  };
-  const auto [margins, right, losses] = row_numbers(set, scores);
-  report.proportion("eval_accuracy", right);
+  const RowNumbers numbers = row_numbers(set, scores);
+  EvaluationMetrics metrics = common_metrics(rows, set, numbers);
+  LabelledMetrics& labelled = metrics.labelled.emplace();
+  labelled.accuracy = rows.proportion(numbers.right);
   if (has_both_labels(set.labels)) {
     const double majority = majority_share(set.labels);
-    report.number("baseline/majority_accuracy", majority,
-                  wilson_interval(majority * static_cast<double>(n), static_cast<double>(n)));
-    const Estimate balanced = balanced_accuracy(right, set.labels, set.prompt_id);
-    report.number("balanced_accuracy", balanced.value, balanced.ci95);
-    const Estimate area = area_under_curve(scores.single, set.labels, set.prompt_id);
-    report.number("auc", area.value, area.ci95);
+    labelled.majority_accuracy = {majority, wilson_interval(majority * static_cast<double>(n), static_cast<double>(n))};
+    labelled.balanced_accuracy = balanced_accuracy(numbers.right, set.labels, set.prompt_id);
+    labelled.area = area_under_curve(scores.single, set.labels, set.prompt_id);
   }
-  report.mean("eval_loss", losses);
-  common_metrics(report, set, margins, right);
   if (!baseline.logistic.single.empty()) {
-    const std::vector<double> logistic_right = agreement(baseline.logistic.single);
-    report.proportion("baseline/logistic_accuracy", logistic_right);
-    compare(report, right, logistic_right);
+    std::vector<double> logistic_right(n);
+    for (std::size_t i = 0; i < n; ++i) {
+      logistic_right[i] = set.labels[i] * baseline.logistic.single[i] > 0 ? 1.0 : 0.0;
+    }
+    metrics.logistic = rows.compare(numbers.right, logistic_right);
   }
   if (!set.length.empty()) {
     const std::vector<double> length(set.length.begin(), set.length.end());
-    report.number("score_length_correlation", correlation(scores.single, length));
+    metrics.length.correlation = if_finite(correlation(scores.single, length));
   }
+  return metrics;
 }
 
 }  // namespace
@@ -216,32 +181,27 @@ Scores score_features(const Head& head, const FeatureSet& set) {
   return scores;
 }
 
-nlohmann::ordered_json evaluation_metrics(const FeatureSet& set, const Scores& scores, const BaselineScores& baseline,
-                                          std::uint64_t seed) {
-  Report report(set.prompt_id, seed);
-  if (set.kind == FeatureKind::Pairs) {
-    pair_metrics(report, set, scores, baseline);
-  } else {
-    labelled_metrics(report, set, scores, baseline);
-  }
-  report.count("eval_rows", set.rows());
-  return report.take();
+EvaluationMetrics evaluation_metrics(const FeatureSet& set, const Scores& scores, const BaselineScores& baseline,
+                                     std::uint64_t seed) {
+  const Rows rows(set.prompt_id, seed);
+  return set.kind == FeatureKind::Pairs ? pair_metrics(rows, set, scores, baseline)
+                                        : labelled_metrics(rows, set, scores, baseline);
 }
 
-nlohmann::ordered_json training_metrics(const FeatureSet& set, const Scores& scores) {
-  nlohmann::ordered_json json = nlohmann::ordered_json::object();
-  if (set.rows() == 0) return json;
+TrainedRowMetrics training_metrics(const FeatureSet& set, const Scores& scores) {
+  TrainedRowMetrics metrics;
+  if (set.rows() == 0) return metrics;
   const RowNumbers numbers = row_numbers(set, scores);
   if (set.kind == FeatureKind::Pairs) {
-    json["rewards/accuracies"] = mean_of(numbers.right);
-    json["rewards/margins"] = mean_of(numbers.margins);
-    json["rewards/chosen"] = mean_of(scores.chosen);
-    json["rewards/rejected"] = mean_of(scores.rejected);
+    metrics.pair_accuracy = mean_of(numbers.right);
+    metrics.margin = mean_of(numbers.margins);
+    metrics.chosen = mean_of(scores.chosen);
+    metrics.rejected = mean_of(scores.rejected);
   } else {
-    json["accuracy"] = mean_of(numbers.right);
+    metrics.accuracy = mean_of(numbers.right);
   }
-  json["loss"] = mean_of(numbers.losses);
-  return json;
+  metrics.loss = mean_of(numbers.losses);
+  return metrics;
 }
 
 }  // namespace coala

@@ -1,9 +1,9 @@
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json_fwd.hpp>
 #include <vector>
 
+#include "eval/evaluation_metrics.h"
 #include "features/feature_set.h"
 #include "head/head.h"
 
@@ -24,14 +24,12 @@ struct BaselineScores {
   Scores logistic;
 };
 
-/// The held-out metrics of the contract (design, section 6), each with its 95 % interval: Wilson for proportions (or a
-/// bootstrap by prompt when prompts repeat), bootstrap by prompt for the rest. Keys that the data cannot give are
-/// absent.
-nlohmann::ordered_json evaluation_metrics(const FeatureSet& set, const Scores& scores, const BaselineScores& baseline,
-                                          std::uint64_t seed);
+/// What held-out rows say of a head, each figure with its 95 % interval: Wilson's for proportions (or a bootstrap by
+/// prompt when prompts repeat), a bootstrap by prompt for the rest. What the data cannot give is absent.
+EvaluationMetrics evaluation_metrics(const FeatureSet& set, const Scores& scores, const BaselineScores& baseline,
+                                     std::uint64_t seed);
 
-/// The same of the rows that the head was trained on, without intervals and without "eval_": how much better it knows
-/// them than others.
-nlohmann::ordered_json training_metrics(const FeatureSet& set, const Scores& scores);
+/// The same of the rows that the head was trained on, without intervals: how much better it knows them than others.
+TrainedRowMetrics training_metrics(const FeatureSet& set, const Scores& scores);
 
 }  // namespace coala

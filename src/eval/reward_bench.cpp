@@ -6,6 +6,8 @@
 #include <string_view>
 #include <utility>
 
+#include "eval/intervals.h"
+
 namespace coala {
 namespace {
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "eval/intervals.h"
+#include "core/estimate.h"
 
 namespace coala {
 

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "core/error.h"
 #include "core/progress.h"
@@ -140,20 +139,22 @@ MemoryExtraction extract_to_memory(const Backbone& backbone, const RecordStore& 
   return result;
 }
 
-nlohmann::ordered_json extract_metrics(const ExtractTotals& totals) {
-  return {{"records", totals.counts.records},
-          {"tokens", totals.counts.tokens},
-          {"unique_tokens", totals.counts.unique_tokens},
-          {"evaluated_tokens", totals.counts.evaluated_tokens},
-          {"truncated_prompts", totals.counts.truncated_prompts},
-          {"truncated_responses", totals.counts.truncated_responses},
-          {"dropped_prompt_tokens", totals.counts.dropped_prompt_tokens},
-          {"dropped_response_tokens", totals.counts.dropped_response_tokens},
-          {"marked_records", totals.counts.marked_records},
-          {"up_to_date", totals.up_to_date},
-          {"resumed_tokens", totals.resumed_tokens},
-          {"seconds", totals.seconds},
-          {"tokens_per_second", totals.tokens_per_second}};
+ExtractionMetrics extraction_metrics(const ExtractTotals& totals) {
+  ExtractionMetrics metrics;
+  metrics.records = totals.counts.records;
+  metrics.tokens = totals.counts.tokens;
+  metrics.unique_tokens = totals.counts.unique_tokens;
+  metrics.evaluated_tokens = totals.counts.evaluated_tokens;
+  metrics.truncated_prompts = totals.counts.truncated_prompts;
+  metrics.truncated_responses = totals.counts.truncated_responses;
+  metrics.dropped_prompt_tokens = totals.counts.dropped_prompt_tokens;
+  metrics.dropped_response_tokens = totals.counts.dropped_response_tokens;
+  metrics.marked_records = totals.counts.marked_records;
+  metrics.up_to_date = totals.up_to_date;
+  metrics.resumed_tokens = totals.resumed_tokens;
+  metrics.seconds = totals.seconds;
+  metrics.tokens_per_second = totals.tokens_per_second;
+  return metrics;
 }
 
 }  // namespace coala

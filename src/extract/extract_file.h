@@ -2,12 +2,12 @@
 
 #include <filesystem>
 #include <memory>
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
 #include "data/record_store.h"
 #include "extract/extract.h"
+#include "features/extraction_metrics.h"
 #include "features/feature_set.h"
 
 namespace coala {
@@ -37,7 +37,6 @@ MemoryExtraction extract_to_memory(const Backbone& backbone, const RecordStore& 
 /// Warns of records that have no features, naming the first of them.
 void warn_of_left_out(const std::vector<LeftOutRecord>& left_out, const RecordStore& data);
 
-/// The object "extract" of metrics.json.
-nlohmann::ordered_json extract_metrics(const ExtractTotals& totals);
+ExtractionMetrics extraction_metrics(const ExtractTotals& totals);
 
 }  // namespace coala

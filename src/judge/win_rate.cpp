@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "eval/intervals.h"
 #include "eval/length_control.h"
 
 namespace coala {

@@ -4,7 +4,7 @@
 #include <span>
 #include <vector>
 
-#include "eval/intervals.h"
+#include "core/estimate.h"
 
 namespace coala {
 

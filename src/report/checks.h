@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "report/values.h"
+#include "train/run_metrics.h"
 
 namespace coala {
 
@@ -17,6 +17,6 @@ struct Check {
 };
 
 /// Leaks first, then what the numbers say of the head and of the solution. Only what the metrics can tell.
-std::vector<Check> run_checks(const Json& metrics);
+std::vector<Check> run_checks(const RunMetrics& metrics);
 
 }  // namespace coala

@@ -20,46 +20,40 @@ struct Stage {
   std::string note;
 };
 
-std::vector<Stage> stages(const Json& metrics) {
+std::vector<Stage> stages(const RunMetrics& metrics) {
   std::vector<Stage> result;
-  const Json& flops = metrics.at("flops");
-  const Json& solver = metrics.at("solver");
-  if (metrics.contains("extract")) {
-    const Json& extract = metrics.at("extract");
-    result.push_back({"extraction", extract.at("seconds").get<double>(), flops.at("extraction").get<double>(),
-                      fmt::format("{} tokens, {} evaluated", grouped(extract.at("tokens").get<std::uint64_t>()),
-                                  grouped(extract.at("evaluated_tokens").get<std::uint64_t>()))});
-  }
-  const double selection = solver.at("selection_seconds").get<double>();
-  result.push_back({"Phase I: selection", selection, -1, ""});
-  result.push_back({"Phase I: final fit", solver.at("seconds").get<double>() - selection,
-                    flops.at("phase1").get<double>(),
-                    fmt::format("{} passes over the features with the selection, whose operations are counted here",
-                                grouped(solver.at("passes_over_x").get<std::uint64_t>()))});
-  result.push_back(
-      {"Phase II", metrics.at("phase2").at("seconds").get<double>(), flops.at("phase2").get<double>(), ""});
-  if (metrics.contains("token_head")) {
-    const Json& token = metrics.at("token_head");
-    result.push_back({"token head",
-                      token.at("seconds").get<double>() + token.at("context_free").at("seconds").get<double>() +
-                          token.at("selection_seconds").get<double>(),
-                      flops.at("token_head").get<double>(), "with its selection"});
-  }
-  if (metrics.contains("seeds")) {
+  const FlopMetrics& flops = metrics.flops;
+  const SolverMetrics& solver = metrics.solver;
+  if (metrics.extraction) {
+    const ExtractionMetrics& extraction = *metrics.extraction;
     result.push_back(
-        {"runs with other seeds", metrics.at("seeds").at("seconds").get<double>(), -1, "operations are not counted"});
+        {"extraction", extraction.seconds, flops.extraction.value(),
+         fmt::format("{} tokens, {} evaluated", grouped(extraction.tokens), grouped(extraction.evaluated_tokens))});
   }
-  double rest = metrics.at("seconds").get<double>();
+  result.push_back({"Phase I: selection", solver.selection_seconds, -1, ""});
+  result.push_back({"Phase I: final fit", solver.seconds - solver.selection_seconds, flops.phase_one,
+                    fmt::format("{} passes over the features with the selection, whose operations are counted here",
+                                grouped(solver.passes_over_x))});
+  result.push_back({"Phase II", metrics.phase_two.seconds, flops.phase_two, ""});
+  if (metrics.token_head) {
+    const TokenHeadMetrics& token = *metrics.token_head;
+    result.push_back({"token head",
+                      token.program.seconds + token.context_free.program.seconds + token.selection_seconds,
+                      flops.token_head, "with its selection"});
+  }
+  if (metrics.seeds) {
+    result.push_back({"runs with other seeds", metrics.seeds->seconds, -1, "operations are not counted"});
+  }
+  double rest = metrics.seconds;
   for (const Stage& stage : result) rest -= stage.seconds;
   result.push_back({"the rest", std::max(0.0, rest), -1, "reading, evaluation, intervals"});
   return result;
 }
 
-std::string published_plot(const Json& metrics) {
-  const Json& flops = metrics.at("flops");
-  std::vector<DotRow> rows{{"this run, counted", {{flops.at("total").get<double>() / 1e12, "good"}}}};
-  if (flops.contains("paper_formula")) {
-    rows.push_back({"this run, as the paper counts", {{flops.at("paper_formula").get<double>() / 1e12, "good"}}});
+std::string published_plot(const FlopMetrics& flops) {
+  std::vector<DotRow> rows{{"this run, counted", {{flops.total / 1e12, "good"}}}};
+  if (flops.paper_formula) {
+    rows.push_back({"this run, as the paper counts", {{*flops.paper_formula / 1e12, "good"}}});
   }
   double low = 100;
   for (const DotRow& row : rows) low = std::min(low, row.dots[0].first);
@@ -73,7 +67,7 @@ std::string published_plot(const Json& metrics) {
 
 }  // namespace
 
-void cost_section(Page& page, const Json& metrics) {
+void cost_section(Page& page, const RunMetrics& metrics) {
   page.section("cost", "What it cost");
   std::vector<BarRow> bars;
   std::vector<std::vector<std::string>> table;
@@ -82,19 +76,18 @@ void cost_section(Page& page, const Json& metrics) {
     table.push_back({stage.name, duration(stage.seconds),
                      stage.flops < 0 ? "" : fmt::format("{:.3g}", stage.flops / 1e12), stage.note});
   }
-  table.push_back({"all", duration(metrics.at("seconds").get<double>()),
-                   fmt::format("{:.3g}", metrics.at("flops").at("total").get<double>() / 1e12), ""});
+  table.push_back({"all", duration(metrics.seconds), fmt::format("{:.3g}", metrics.flops.total / 1e12), ""});
   page.start_columns();
   page.figure("fig-time", bar_plot("Seconds of each stage", bars), {}, "Wall-clock time of each stage of this run.");
-  page.figure("fig-flops", published_plot(metrics),
+  page.figure("fig-flops", published_plot(metrics.flops),
               {{"good", "this run"}, {"a", "COALA"}, {"b", "DPO"}, {"bad", "ORPO"}, {"c", "SFT"}},
               "Below the first lines: published, not measured here, with other models, data and machines.");
   page.end_columns();
   page.table({{"Stage", Kind::Text}, {"Time", Kind::Number}, {"TFLOP", Kind::Number}, {"", Kind::Text}}, table);
-  page.facts({{"peak memory", fmt::format("{:.0f} MiB", metrics.at("peak_rss_bytes").get<double>() / 1048576)},
+  page.facts({{"peak memory", fmt::format("{:.0f} MiB", static_cast<double>(metrics.peak_rss_bytes) / 1048576)},
               {"features in the solver",
-               fmt::format("{:.1f} MiB", metrics.at("solver").at("bytes_of_x").get<double>() / 1048576)}});
-  if (metrics.contains("extract") && metrics.at("extract").at("up_to_date").get<bool>()) {
+               fmt::format("{:.1f} MiB", static_cast<double>(metrics.solver.bytes_of_x) / 1048576)}});
+  if (metrics.extraction && metrics.extraction->up_to_date) {
     page.note("The features were there already: the time of their extraction is not in this run.");
   }
 

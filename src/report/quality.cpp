@@ -9,6 +9,7 @@
 #include "report/row_plots.h"
 #include "report/sections.h"
 #include "report/svg_axis.h"
+#include "report/values.h"
 
 namespace coala {
 namespace {
@@ -16,18 +17,11 @@ namespace {
 using Kind = Column::Kind;
 
 /// A share with its interval as a row of an interval plot.
-IntervalRow interval_row(const Json& from, const std::string& key, const std::string& name, const std::string& mark) {
-  IntervalRow row;
-  row.name = name;
-  row.value = 100 * from.at(key).get<double>();
-  row.low = row.high = row.value;
-  if (const auto bounds = from.find(key + "_ci95"); bounds != from.end()) {
-    row.low = 100 * bounds->at(0).get<double>();
-    row.high = 100 * bounds->at(1).get<double>();
-  }
-  row.mark = mark;
-  row.text = percent(row.value / 100);
-  return row;
+IntervalRow interval_row(const Estimate& share, const std::string& name, const std::string& mark) {
+  const double value = 100 * share.value;
+  const auto [low, high] = share.ci95;
+  const bool known = share.ci95.is_known();
+  return {name, value, known ? 100 * low : value, known ? 100 * high : value, mark, percent(value / 100)};
 }
 
 /// Per cent, from what the rows need to what they need, 50 in view.
@@ -79,21 +73,20 @@ std::string margin_histogram(const std::vector<double>& margins, bool pairs) {
   return plot.finish();
 }
 
-std::string reliability_plot(const Json& metrics) {
+std::string reliability_plot(const CalibrationMetrics& calibration) {
   Plot plot("Reliability diagram: share of right rows against confidence", {0.5, 1, "confidence", false},
             {0, 1, "share that is right", false});
   plot.rule({0.5, 0.5}, {1, 1});
-  const auto add = [&](const char* key, const char* mark, const char* shape) {
+  const auto add = [&](const std::vector<ReliabilityBin>& bins, const char* mark, const char* shape) {
     std::vector<Point> points;
-    for (const Json& bin : metrics.at(key)) {
-      if (bin.contains("accuracy"))
-        points.emplace_back(bin.at("confidence").get<double>(), bin.at("accuracy").get<double>());
+    for (const ReliabilityBin& bin : bins) {
+      if (bin.confidence && bin.accuracy) points.emplace_back(*bin.confidence, *bin.accuracy);
     }
     plot.line(points, mark);
     plot.dots(points, mark, shape, 3.5);
   };
-  add("calibration/reliability", "a", "fill");
-  add("calibration/reliability_scaled", "b", "ring");
+  add(calibration.reliability, "a", "fill");
+  add(calibration.reliability_scaled, "b", "ring");
   return plot.finish();
 }
 
@@ -119,86 +112,84 @@ std::string length_plot(const EvaluatedRows& rows, bool pairs) {
   return plot.finish();
 }
 
-std::string subset_title(const std::string& group) {
+/// @param group  its key in SubsetMetrics
+std::string subset_title(std::string_view group) {
   if (group == "length_ratio") return "length of chosen over rejected";
   if (group == "margin") return "stated margin";
   if (group == "subset") return "subset of the data";
-  if (group == "reward_bench") return "section of RewardBench";
-  return group;
+  return "section of RewardBench";
 }
 
 }  // namespace
 
-void accuracy_section(Page& page, const Json& metrics) {
+void accuracy_section(Page& page, const RunMetrics& metrics) {
   page.section("accuracy", "How good is the head?");
-  const bool pairs = has_pairs(metrics);
-  page.paragraph(fmt::format(
-      "On {} rows that the head has not seen ({}). A row is right when the {}; {} ties.",
-      grouped(metrics.at("eval_rows").get<std::uint64_t>()), metrics.at("evaluation").get<std::string>(),
-      pairs ? "chosen response scores strictly higher than the rejected one" : "score has the sign of the label",
-      metrics.at("eval_ties").get<std::uint64_t>()));
+  const EvaluationMetrics& evaluation = metrics.evaluation;
+  page.paragraph(fmt::format("On {} rows that the head has not seen ({}). A row is right when the {}; {} ties.",
+                             grouped(evaluation.rows), evaluation.held_out.value_or(""),
+                             evaluation.pairs ? "chosen response scores strictly higher than the rejected one"
+                                              : "score has the sign of the label",
+                             evaluation.ties));
   std::vector<IntervalRow> shown;
   std::vector<std::vector<std::string>> table;
-  const auto add = [&](const std::string& key, const std::string& name, const char* mark) {
-    if (!metrics.contains(key)) return;
-    shown.push_back(interval_row(metrics, key, name, mark));
-    table.push_back({name, percent(metrics.at(key).get<double>()), interval_text(metrics, key, 100)});
+  const auto add = [&](const std::optional<Estimate>& share, const std::string& name, const char* mark) {
+    if (!share) return;
+    shown.push_back(interval_row(*share, name, mark));
+    table.push_back({name, percent(share->value), interval_text(share->ci95, 100)});
   };
-  add(accuracy_key(metrics), "this head", "a");
-  add("baseline/logistic_accuracy", "logistic regression, same features", "c");
-  add("baseline/length_accuracy", "the longer answer wins", "c");
-  add("baseline/majority_accuracy", "always the more frequent label", "c");
-  add("baseline/random_accuracy", "a coin", "c");
-  add("balanced_accuracy", "this head, mean over both labels", "a");
-  add("auc", "this head, area under the ROC curve", "a");
-  add("length_controlled_accuracy", "this head, at equal lengths", "a");
+  const LabelledMetrics labelled = evaluation.labelled.value_or(LabelledMetrics{});
+  add(evaluation.accuracy(), "this head", "a");
+  if (evaluation.logistic) add(evaluation.logistic->accuracy, "logistic regression, same features", "c");
+  add(evaluation.length.longer_accuracy, "the longer answer wins", "c");
+  add(labelled.majority_accuracy, "always the more frequent label", "c");
+  add(evaluation.coin, "a coin", "c");
+  add(labelled.balanced_accuracy, "this head, mean over both labels", "a");
+  add(labelled.area, "this head, area under the ROC curve", "a");
+  add(evaluation.length.controlled_accuracy, "this head, at equal lengths", "a");
   page.start_columns();
   page.figure("fig-accuracy", interval_plot("Accuracy with 95 % intervals", shown, percent_axis(shown, "per cent"), 50),
               {{"a", "this head"}, {"c", "baselines"}},
               "95 % intervals. That of the coin: where the accuracy of a coin on so many rows would lie.");
-  const char* on_training = pairs ? "rewards/accuracies" : "accuracy";
-  if (metrics.contains(on_training)) {
-    table.push_back({"this head, on its training rows", percent(metrics.at(on_training).get<double>()), ""});
+  if (const std::optional<double> trained =
+          evaluation.pairs ? metrics.trained.pair_accuracy : metrics.trained.accuracy) {
+    table.push_back({"this head, on its training rows", percent(*trained), ""});
   }
   page.table({{"", Kind::Text}, {"Accuracy", Kind::Number}, {"95 % interval", Kind::Number}}, table);
   page.end_columns();
-  if (metrics.contains("comparison/p_value")) {
+  if (evaluation.logistic) {
+    const LogisticMetrics& logistic = *evaluation.logistic;
     page.paragraph(fmt::format(
         "Against logistic regression on the same rows: {:+.2f} points ({}). {} rows only the head gets right, {} only "
         "logistic regression; exact paired test: p = {:.3g}.",
-        100 * metrics.at("comparison/difference").get<double>(), interval_text(metrics, "comparison/difference", 100),
-        grouped(metrics.at("comparison/head_only_right").get<std::uint64_t>()),
-        grouped(metrics.at("comparison/logistic_only_right").get<std::uint64_t>()),
-        metrics.at("comparison/p_value").get<double>()));
+        100 * logistic.difference.value, interval_text(logistic.difference.ci95, 100),
+        grouped(logistic.head_only_right), grouped(logistic.logistic_only_right), logistic.p_value));
   }
 }
 
-void seeds_section(Page& page, const Json& metrics) {
-  if (!metrics.contains("seeds")) return;
-  const Json& seeds = metrics.at("seeds");
+void seeds_section(Page& page, const RunMetrics& metrics) {
+  if (!metrics.seeds) return;
+  const SeedMetrics& seeds = *metrics.seeds;
   page.section("seeds", "Does it depend on the seed?");
   page.paragraph(fmt::format(
       "{} runs. The seed draws gates and folds, and the held-out rows where a share of the training data is held out. "
       "The head that was written, and everything else here, is of the first.",
-      seeds.at("seeds").size()));
+      seeds.seeds.size()));
   std::vector<DotRow> dots;
   std::vector<std::vector<std::string>> table;
   std::vector<double> shown;
-  const auto add = [&](const char* key, const std::string& name, const char* mark) {
-    const Json& values = seeds.at(key);
-    table.push_back({name, fmt::format("{:.2f}", 100 * values.at("mean").get<double>()),
-                     fmt::format("{:.2f}", 100 * values.at("deviation").get<double>())});
+  const auto add = [&](const SpreadMetrics& spread, const std::string& name, const char* mark) {
+    table.push_back({name, fmt::format("{:.2f}", 100 * spread.mean), fmt::format("{:.2f}", 100 * spread.deviation)});
     if (*mark == 0) return;
     DotRow row{name, {}};
-    for (const Json& value : values.at("values")) {
-      shown.push_back(100 * value.get<double>());
+    for (const double value : spread.values) {
+      shown.push_back(100 * value);
       row.dots.emplace_back(shown.back(), mark);
     }
     dots.push_back(std::move(row));
   };
-  add("accuracy", "this head", "a");
-  add("logistic_accuracy", "logistic regression", "c");
-  add("difference", "difference, points", "");
+  add(seeds.accuracy, "this head", "a");
+  add(seeds.logistic_accuracy, "logistic regression", "c");
+  add(seeds.difference, "difference, points", "");
   page.start_columns();
   page.figure("fig-seeds", dot_plot("Accuracy of each seed", dots, Axis::around(shown, "per cent")), {},
               "One dot for each seed.");
@@ -206,56 +197,55 @@ void seeds_section(Page& page, const Json& metrics) {
   page.table({{"", Kind::Text}, {"Mean, %", Kind::Number}, {"Standard deviation", Kind::Number}}, table);
 }
 
-void token_section(Page& page, const Json& metrics) {
+void token_section(Page& page, const RunMetrics& metrics) {
   page.section("token-head", "The token head");
-  if (!metrics.contains("token_head")) {
+  if (!metrics.token_head) {
     page.note("There is none: guidance by token is not possible with this head.");
     return;
   }
-  const Json& token = metrics.at("token_head");
-  const Json& without = token.at("context_free");
-  page.paragraph(token.contains("accuracy_ci95")
+  const TokenHeadMetrics& token = *metrics.token_head;
+  const ContextFreeMetrics& without = token.context_free;
+  page.paragraph(token.accuracy.ci95.is_known()
                      ? "How often the sum of its token scores is right on held-out rows."
                      : "How often the sum of its token scores is right on the folds of its selection.");
-  std::vector<IntervalRow> rows{interval_row(token, "accuracy", "token head", "a"),
-                                interval_row(without, "accuracy", "without context: a fixed bias", "c")};
+  std::vector<IntervalRow> rows{interval_row(token.accuracy, "token head", "a"),
+                                interval_row(without.accuracy, "without context: a fixed bias", "c")};
   page.start_columns();
   page.figure("fig-token", interval_plot("Accuracy of the token head", rows, percent_axis(rows, "per cent"), 50),
               {{"a", "token head"}, {"c", "its baseline"}}, "95 % intervals where rows were held out.");
-  const auto row = [](const std::string& name, const Json& program) {
-    return std::vector<std::string>{name, percent(program.at("accuracy").get<double>()),
-                                    interval_text(program, "accuracy", 100),
-                                    fmt::format("{:.1e}", program.at("relative_gap").get<double>())};
+  const auto row = [](const std::string& name, const Estimate& accuracy, const TokenProgramMetrics& program) {
+    return std::vector<std::string>{name, percent(accuracy.value), interval_text(accuracy.ci95, 100),
+                                    fmt::format("{:.1e}", program.relative_gap)};
   };
   page.table(
       {{"", Kind::Text}, {"Accuracy", Kind::Number}, {"95 % interval", Kind::Number}, {"Duality gap", Kind::Number}},
-      {row("token head", token), row("without context", without)});
+      {row("token head", token.accuracy, token.program), row("without context", without.accuracy, without.program)});
   page.end_columns();
-  const std::string share = token.at("share_of_tokens").get<std::string>();
-  page.note(fmt::format("Rank {}. Fitted to {} of the training responses. Ended: {}, without context {}.",
-                        token.at("rank").get<std::uint64_t>(),
+  const std::string& share = token.share_of_tokens;
+  page.note(fmt::format("Rank {}. Fitted to {} of the training responses. Ended: {}, without context {}.", token.rank,
                         share == "1" ? "all tokens" : "a share of " + share + " of the tokens",
-                        token.at("status").get<std::string>(), without.at("status").get<std::string>()));
+                        name_of(token.program.status), name_of(without.program.status)));
 }
 
-void margin_section(Page& page, const Json& metrics, const EvaluatedRows& rows) {
+void margin_section(Page& page, const RunMetrics& metrics, const EvaluatedRows& rows) {
+  const std::optional<PairMetrics>& pairs = metrics.evaluation.pairs;
+  const TrainedRowMetrics& trained = metrics.trained;
   page.section("margins", "Margins");
   page.start_columns();
-  page.figure("fig-margins", margin_histogram(rows.margins, has_pairs(metrics)), {{"a", "right"}, {"b", "wrong"}},
+  page.figure("fig-margins", margin_histogram(rows.margins, pairs.has_value()), {{"a", "right"}, {"b", "wrong"}},
               "Held-out rows. The outer columns hold everything beyond them.");
   std::vector<std::vector<std::string>> table;
-  const auto add = [&](const std::string& key, const std::string& name) {
-    const std::string held_out = "eval_" + key;
-    if (!metrics.contains(held_out)) return;
-    table.push_back({name, fmt::format("{:.4f}", metrics.at(held_out).get<double>()),
-                     interval_text(metrics, held_out, 1),
-                     metrics.contains(key) ? fmt::format("{:.4f}", metrics.at(key).get<double>()) : ""});
+  const auto add = [&](const std::string& name, const Estimate& held_out, const std::optional<double>& training) {
+    table.push_back({name, fmt::format("{:.4f}", held_out.value), interval_text(held_out.ci95, 1),
+                     training ? fmt::format("{:.4f}", *training) : ""});
   };
-  add("rewards/margins", "margin, chosen minus rejected");
-  add("rewards/chosen", "score of chosen responses");
-  add("rewards/rejected", "score of rejected responses");
-  add("reward_margin", "sigmoid of the margin (the paper's reward margin)");
-  add("loss", "loss, log(1 + exp(-margin))");
+  if (pairs) {
+    add("margin, chosen minus rejected", pairs->margin, trained.margin);
+    add("score of chosen responses", pairs->chosen, trained.chosen);
+    add("score of rejected responses", pairs->rejected, trained.rejected);
+    add("sigmoid of the margin (the paper's reward margin)", pairs->probability, std::nullopt);
+  }
+  add("loss, log(1 + exp(-margin))", metrics.evaluation.loss, trained.loss);
   page.table({{"Mean of", Kind::Text},
               {"Held out", Kind::Number},
               {"95 % interval", Kind::Number},
@@ -264,19 +254,20 @@ void margin_section(Page& page, const Json& metrics, const EvaluatedRows& rows) 
   page.end_columns();
 }
 
-void calibration_section(Page& page, const Json& metrics) {
+void calibration_section(Page& page, const RunMetrics& metrics) {
+  const CalibrationMetrics& calibration = metrics.evaluation.calibration;
   page.section("calibration", "Can its probabilities be believed?");
   page.start_columns();
-  page.figure("fig-reliability", reliability_plot(metrics), {{"a", "sigmoid(margin)"}, {"b", "with a temperature"}},
+  page.figure("fig-reliability", reliability_plot(calibration), {{"a", "sigmoid(margin)"}, {"b", "with a temperature"}},
               "Of all rows with one confidence, the share that is right; on the dashed line both are equal.");
-  page.facts({{"expected calibration error", percent(metrics.at("calibration/expected_error").get<double>())},
-              {"after temperature scaling", percent(metrics.at("calibration/expected_error_scaled").get<double>())},
-              {"temperature", fmt::format("{:.3f}", metrics.at("calibration/temperature").get<double>())}},
+  page.facts({{"expected calibration error", percent(calibration.expected_error)},
+              {"after temperature scaling", percent(calibration.expected_error_scaled)},
+              {"temperature", fmt::format("{:.3f}", calibration.temperature)}},
              Kind::Number);
   page.end_columns();
 }
 
-void length_section(Page& page, const Json& metrics, const EvaluatedRows& rows) {
+void length_section(Page& page, const RunMetrics& metrics, const EvaluatedRows& rows) {
   page.section("length", "Does it reward length?");
   if (rows.lengths.empty()) {
     page.note("The features hold no lengths: this cannot be told.");
@@ -284,45 +275,45 @@ void length_section(Page& page, const Json& metrics, const EvaluatedRows& rows) 
   }
   const std::size_t shown = std::min(rows.scores.size(), kMostDots);
   page.start_columns();
-  page.figure("fig-length", length_plot(rows, has_pairs(metrics)), {{"a", "right"}, {"b", "wrong"}},
+  page.figure("fig-length", length_plot(rows, metrics.evaluation.pairs.has_value()), {{"a", "right"}, {"b", "wrong"}},
               fmt::format("{} of {} held-out rows; what lies outside is drawn on the edge.", grouped(shown),
                           grouped(rows.scores.size())));
   std::vector<std::pair<std::string, std::string>> facts;
-  if (metrics.contains("score_length_correlation")) {
-    facts.emplace_back("correlation of score and length",
-                       fmt::format("{:.3f}", metrics.at("score_length_correlation").get<double>()));
+  const LengthMetrics& length = metrics.evaluation.length;
+  if (length.correlation) {
+    facts.emplace_back("correlation of score and length", fmt::format("{:.3f}", *length.correlation));
   }
-  if (metrics.contains("length_controlled_accuracy")) {
-    facts.emplace_back("accuracy at equal lengths",
-                       fmt::format("{} ({})", percent(metrics.at("length_controlled_accuracy").get<double>()),
-                                   interval_text(metrics, "length_controlled_accuracy", 100)));
+  if (length.controlled_accuracy) {
+    facts.emplace_back("accuracy at equal lengths", fmt::format("{} ({})", percent(length.controlled_accuracy->value),
+                                                                interval_text(length.controlled_accuracy->ci95, 100)));
+  }
+  if (length.controlled_slope) {
     facts.emplace_back("slope of being right on the length difference",
-                       fmt::format("{:.3f}", metrics.at("length_controlled_slope").get<double>()));
+                       fmt::format("{:.3f}", *length.controlled_slope));
   }
-  facts.emplace_back("length control in training", metrics.at("solver").at("length_control").get<std::string>());
+  facts.emplace_back("length control in training", name_of(metrics.solver.length_control));
   page.facts(facts);
   page.end_columns();
 }
 
-void subset_section(Page& page, const Json& metrics) {
+void subset_section(Page& page, const RunMetrics& metrics) {
   page.section("subsets", "Where is it good?");
-  if (!metrics.contains("accuracy_by_subset")) {
+  if (!metrics.evaluation.subsets) {
     page.note("The data have neither lengths of pairs nor margins to divide them by.");
     return;
   }
   page.start_columns();
-  for (const auto& [group, subsets] : metrics.at("accuracy_by_subset").items()) {
+  SubsetMetrics::list(*metrics.evaluation.subsets, [&page](const Metric& group, const auto& subsets) {
+    if (!subsets) return;
     std::vector<IntervalRow> rows;
-    for (const Json& subset : subsets) {
-      rows.push_back(interval_row(subset, "accuracy",
-                                  fmt::format("{} ({} rows)", subset.at("subset").get<std::string>(),
-                                              grouped(subset.at("rows").get<std::uint64_t>())),
-                                  "a"));
+    for (const SubsetAccuracy& part : *subsets) {
+      rows.push_back(interval_row(part.accuracy, fmt::format("{} ({} rows)", part.subset, grouped(part.rows)), "a"));
     }
-    const std::string title = subset_title(group);
-    page.figure("fig-subsets-" + group, interval_plot("Accuracy by " + title, rows, percent_axis(rows, "per cent"), 50),
-                {}, "Accuracy by " + title + ", with 95 % intervals.");
-  }
+    const std::string title = subset_title(group.key);
+    page.figure(fmt::format("fig-subsets-{}", group.key),
+                interval_plot("Accuracy by " + title, rows, percent_axis(rows, "per cent"), 50), {},
+                "Accuracy by " + title + ", with 95 % intervals.");
+  });
   page.end_columns();
 }
 

@@ -6,7 +6,7 @@
 namespace coala {
 
 std::string html_report(const ReportInput& input) {
-  const Json& metrics = input.metrics;
+  const RunMetrics& metrics = input.metrics;
   Page page("Did it work?");
   verdict_section(page, input);
   page.fold("All figures, checks and examples");

@@ -1,10 +1,10 @@
 #pragma once
 
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
 #include "eval/evaluated_rows.h"
+#include "train/run_metrics.h"
 
 namespace coala {
 
@@ -17,7 +17,7 @@ struct GuidedExample {
 
 /// What a report is made of; referred to, not copied.
 struct ReportInput {
-  const nlohmann::ordered_json& metrics;  ///< metrics.json
+  const RunMetrics& metrics;
   const EvaluatedRows& rows;
   const Examples& examples;
   std::vector<GuidedExample> guided;  ///< none without a token head and a model

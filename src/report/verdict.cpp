@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "report/markup.h"
+#include "report/values.h"
 
 namespace coala {
 namespace {
@@ -23,37 +24,48 @@ std::uint64_t prompts_needed(double accuracy, double rival) {
 }
 
 /// Would a system prompt do?
-std::string against_a_prompt(const Json& ahead) {
-  const double low = ahead.at("ci95").at(0).get<double>();
-  const double high = ahead.at("ci95").at(1).get<double>();
+std::string against_a_prompt(const AheadMetrics& ahead) {
+  const auto [low, high] = ahead.ci95;
   const char* answer = low > 0    ? "Your wish as a system prompt would not do"
                        : high < 0 ? "Your wish as a system prompt does better than the head"
                                   : "Your wish as a system prompt may do as well";
-  const bool judged = ahead.at("by") == "judge";
+  const bool judged = ahead.by == Comparer::Judge;
   return fmt::format("{}: {} gives guided replies {:+.2f} over those with it (95 %: {:+.2f} to {:+.2f}; {} prompts).",
-                     answer, judged ? "the judge" : "the reward head, which learnt from the same data,",
-                     ahead.at("mean").get<double>(), low, high, ahead.at("prompts").get<std::size_t>());
+                     answer, judged ? "the judge" : "the reward head, which learnt from the same data,", ahead.mean,
+                     low, high, ahead.prompts);
+}
+
+void add_guidance(const GuidanceMetrics& guidance, std::vector<std::string>& remarks) {
+  remarks.push_back(fmt::format(
+      "At scale 1 guided replies differ from the model's own by {:.2f} nats per token (budget {:.2f}); of "
+      "runs of four tokens {} are repeated, {} without guidance.",
+      guidance.divergence, guidance.budget, percent(guidance.repetition), percent(guidance.unguided.repetition)));
+  if (guidance.judge_mean && guidance.unguided.judge_mean) {
+    remarks.push_back(fmt::format("The judge gives these replies {:.2f} in the mean, {:.2f} without guidance.",
+                                  *guidance.judge_mean, *guidance.unguided.judge_mean));
+  }
+  if (guidance.ahead_of_asked) remarks.push_back(against_a_prompt(*guidance.ahead_of_asked));
 }
 
 }  // namespace
 
-Verdict verdict_of(const Json& metrics) {
-  const bool guides = metrics.contains("token_head");
-  const Json& judged = guides ? metrics.at("token_head") : metrics;
-  const std::string key = guides ? "accuracy" : accuracy_key(metrics);
-  const bool pairs = has_pairs(metrics);
-  const double accuracy = judged.at(key).get<double>();
-  const auto rows = metrics.at("eval_rows").get<std::uint64_t>();
-  const auto prompts = metrics.at("eval_prompts").get<std::uint64_t>();
+Verdict verdict_of(const RunMetrics& metrics) {
+  const EvaluationMetrics& evaluation = metrics.evaluation;
+  const bool guides = metrics.token_head.has_value();
+  const auto& [accuracy, interval] = guides ? metrics.token_head->accuracy : evaluation.accuracy();
+  const bool pairs = evaluation.pairs.has_value();
+  const std::uint64_t rows = evaluation.rows;
+  const std::uint64_t prompts = evaluation.prompts.value();
   const std::string who = guides ? "the head that guides" : "the head";
   const std::string what = pairs ? "pairs" : "responses";
-  const std::string numbers = fmt::format(
-      "{} puts {:.0f} of {} held-out {} right ({}{})", who, accuracy * static_cast<double>(rows), grouped(rows), what,
-      percent(accuracy), judged.contains(key + "_ci95") ? ", 95 %: " + interval_text(judged, key, 100) : "");
+  const std::string numbers = fmt::format("{} puts {:.0f} of {} held-out {} right ({}{})", who,
+                                          accuracy * static_cast<double>(rows), grouped(rows), what, percent(accuracy),
+                                          interval.is_known() ? ", 95 %: " + interval_text(interval, 100) : "");
   Verdict verdict;
-  const double low = judged.contains(key + "_ci95") ? judged.at(key + "_ci95").at(0).get<double>() : 0;
+  const double low = interval.is_known() ? interval.low : 0;
   // Of responses with labels a constant may be right often.
-  const double rival = metrics.value("baseline/majority_accuracy", 0.5);
+  const bool has_majority = evaluation.labelled && evaluation.labelled->majority_accuracy;
+  const double rival = has_majority ? evaluation.labelled->majority_accuracy->value : 0.5;
   if (low > rival) {
     verdict.kind = Verdict::Kind::Worked;
     verdict.sentence = fmt::format("It worked: {}.", numbers);
@@ -69,26 +81,12 @@ Verdict verdict_of(const Json& metrics) {
         "It did not work: {}, and {}. Look at ten of the {} whether they show what is wanted; more of them may help.",
         numbers, pairs ? "a coin gets half of them" : fmt::format("a constant gets {}", percent(rival)), what);
   }
-  if (guides && judged.value("bias_does", false)) {
+  if (guides && metrics.token_head->bias_does) {
     verdict.remarks.emplace_back(
         "Context adds nothing that these pairs show: a fixed bias on words tells held-out pairs apart as well "
         "(--guidance bias).");
   }
-  if (metrics.contains("guidance")) {
-    const Json& guidance = metrics.at("guidance");
-    verdict.remarks.push_back(fmt::format(
-        "At scale 1 guided replies differ from the model's own by {:.2f} nats per token (budget {:.2f}); of "
-        "runs of four tokens {} are repeated, {} without guidance.",
-        guidance.at("divergence").get<double>(), guidance.at("budget").get<double>(),
-        percent(guidance.at("repetition").get<double>()),
-        percent(guidance.at("unguided").at("repetition").get<double>())));
-    if (guidance.contains("judge_mean")) {
-      verdict.remarks.push_back(
-          fmt::format("The judge gives these replies {:.2f} in the mean, {:.2f} without guidance.",
-                      guidance.at("judge_mean").get<double>(), guidance.at("unguided").at("judge_mean").get<double>()));
-    }
-    if (guidance.contains("ahead_of_asked")) verdict.remarks.push_back(against_a_prompt(guidance.at("ahead_of_asked")));
-  }
+  if (metrics.guidance) add_guidance(*metrics.guidance, verdict.remarks);
   return verdict;
 }
 

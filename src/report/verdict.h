@@ -3,11 +3,11 @@
 #include <string>
 #include <vector>
 
-#include "report/values.h"
+#include "train/run_metrics.h"
 
 namespace coala {
 
-/// Did it work? In words, from metrics.json, about the head that guides (the token head where there is one).
+/// Did it work? In words, about the head that guides (the token head where there is one).
 struct Verdict {
   enum class Kind { Worked, TooFew, DidNot };
   Kind kind = Kind::DidNot;
@@ -15,6 +15,6 @@ struct Verdict {
   std::vector<std::string> remarks;  ///< what else matters of it, a sentence each
 };
 
-Verdict verdict_of(const Json& metrics);
+Verdict verdict_of(const RunMetrics& metrics);
 
 }  // namespace coala

@@ -6,8 +6,10 @@
 
 #include "core/atomic_file.h"
 #include "core/error.h"
+#include "core/metric_json.h"
 #include "core/progress.h"
 #include "core/utf8.h"
+#include "train/run_metrics.h"
 
 namespace coala {
 namespace {
@@ -16,31 +18,26 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::size_t kLargestFile_bytes = std::size_t{32} << 20;
 
-/// {"value", "low", "high"} of a number with its 95 % interval; null when it is not there.
-Json estimate(const Json& metrics, const std::string& key) {
-  const auto value = metrics.find(key);
-  if (value == metrics.end() || !value->is_number()) return nullptr;
-  Json json{{"value", *value}};
-  const auto interval = metrics.find(key + "_ci95");
-  if (interval != metrics.end() && interval->is_array() && interval->size() == 2) {
-    json["low"] = (*interval)[0];
-    json["high"] = (*interval)[1];
+Json estimate(const Estimate& figure) {
+  Json json{{"value", figure.value}};
+  if (figure.ci95.is_known()) {
+    json["low"] = figure.ci95.low;
+    json["high"] = figure.ci95.high;
   }
   return json;
 }
 
-Json held_out(const Json& metrics) {
-  const bool pairs = metrics.contains("eval_rewards/accuracies");
-  Json json;
-  for (const auto& [name, key] : {std::pair{"rows", "eval_rows"}, std::pair{"prompts", "eval_prompts"}}) {
-    if (metrics.contains(key) && metrics[key].is_number()) json[name] = metrics[key];
+Json held_out(const EvaluationMetrics& metrics) {
+  if (!metrics.pairs && !metrics.labelled) return {};
+  Json json{{"rows", metrics.rows}};
+  if (metrics.prompts) json["prompts"] = *metrics.prompts;
+  json["accuracy"] = estimate(metrics.accuracy());
+  if (metrics.logistic) json["baselines"]["logistic"] = estimate(metrics.logistic->accuracy);
+  if (metrics.length.longer_accuracy) json["baselines"]["length"] = estimate(*metrics.length.longer_accuracy);
+  if (metrics.labelled && metrics.labelled->majority_accuracy) {
+    json["baselines"]["majority"] = estimate(*metrics.labelled->majority_accuracy);
   }
-  json["accuracy"] = estimate(metrics, pairs ? "eval_rewards/accuracies" : "eval_accuracy");
-  for (const char* name : {"logistic", "length", "majority"}) {
-    Json baseline = estimate(metrics, fmt::format("baseline/{}_accuracy", name));
-    if (!baseline.is_null()) json["baselines"][name] = std::move(baseline);
-  }
-  return json["accuracy"].is_null() ? Json() : json;
+  return json;
 }
 
 }  // namespace
@@ -50,14 +47,15 @@ HeadRecord record_beside(const std::filesystem::path& head, const std::string& d
   const std::filesystem::path report_path = head.parent_path() / "report.html";
   if (!std::filesystem::exists(metrics_path)) return {};
   try {
-    const Json metrics = Json::parse(read_file(metrics_path, kLargestFile_bytes), nullptr, /*allow_exceptions=*/false);
-    const Json run = metrics.is_object() ? metrics.value("run", Json()) : Json();
-    if (!run.is_object() || run.value("head_hash", Json()) != digest) {
+    const Json json = Json::parse(read_file(metrics_path, kLargestFile_bytes), nullptr, /*allow_exceptions=*/false);
+    const RunMetrics metrics =
+        json.is_discarded() ? RunMetrics() : read_metrics<RunMetrics>(json, metrics_path.string());
+    if (!metrics.run || metrics.run->head_hash != digest) {
       log_warning(fmt::format("{} was not written with {}: its numbers and the report are not shown",
                               metrics_path.string(), head.filename().string()));
       return {};
     }
-    HeadRecord record{held_out(metrics), {}};
+    HeadRecord record{held_out(metrics.evaluation), {}};
     if (std::filesystem::exists(report_path)) record.report = read_report(report_path);
     return record;
   } catch (const Error& error) {

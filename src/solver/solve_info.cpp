@@ -6,19 +6,7 @@
 namespace coala {
 
 std::string_view status_name(SolveStatus status) noexcept {
-  switch (status) {
-    case SolveStatus::Solved:
-      return "Solved";
-    case SolveStatus::IterationLimit:
-      return "IterationLimit";
-    case SolveStatus::TimeLimit:
-      return "TimeLimit";
-    case SolveStatus::Interrupted:
-      return "Interrupted";
-    case SolveStatus::Stalled:
-      return "Stalled";
-  }
-  return "";
+  return name_of(status);
 }
 
 double SolveInfo::relative_gap() const noexcept {

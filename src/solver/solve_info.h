@@ -1,11 +1,21 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string_view>
 
 #include "coala/fit_choices.h"
+#include "core/setting.h"
 
 namespace coala {
+
+inline constexpr std::array kSolveStatuses{
+    Named{"Solved", SolveStatus::Solved}, Named{"IterationLimit", SolveStatus::IterationLimit},
+    Named{"TimeLimit", SolveStatus::TimeLimit}, Named{"Interrupted", SolveStatus::Interrupted},
+    Named{"Stalled", SolveStatus::Stalled}};
+constexpr const auto& names_of(SolveStatus) {
+  return kSolveStatuses;
+}
 
 /// What a solve did and how good its result is.
 struct SolveInfo {

@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "eval/discrimination.h"
+#include "core/estimate.h"
 
 namespace coala {
 

@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/random.h"
+#include "eval/intervals.h"
 #include "solver/loss.h"
 #include "tally/annotations.h"
 #include "tally/arena_battles.h"

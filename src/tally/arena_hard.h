@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "eval/intervals.h"
+#include "core/estimate.h"
 
 namespace coala {
 

@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "core/estimate.h"
 #include "core/matrix.h"
-#include "eval/discrimination.h"
 
 namespace coala {
 

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "core/error.h"
+#include "eval/intervals.h"
 #include "tally/annotations.h"
 #include "tally/order_statistics.h"
 

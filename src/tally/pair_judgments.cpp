@@ -5,6 +5,7 @@
 #include <limits>
 #include <map>
 
+#include "eval/intervals.h"
 #include "eval/length_control.h"
 #include "tally/agreement.h"
 #include "tally/annotations.h"

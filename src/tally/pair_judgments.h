@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "eval/discrimination.h"
+#include "core/estimate.h"
 #include "tally/win_rates.h"
 
 namespace coala {

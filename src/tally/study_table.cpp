@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "core/error.h"
+#include "eval/intervals.h"
 #include "tally/agreement.h"
 #include "tally/order_statistics.h"
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "eval/discrimination.h"
+#include "core/estimate.h"
 
 namespace coala {
 

@@ -3,6 +3,7 @@
 #include <limits>
 #include <vector>
 
+#include "eval/intervals.h"
 #include "tally/order_statistics.h"
 
 namespace coala {

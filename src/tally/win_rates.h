@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <span>
 
-#include "eval/discrimination.h"
+#include "core/estimate.h"
 
 namespace coala {
 

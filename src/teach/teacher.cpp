@@ -23,6 +23,7 @@
 #include "data/writer.h"
 #include "decode/named_words.h"
 #include "decode/token_tilt.h"
+#include "eval/intervals.h"
 #include "head/token_weights.h"
 #include "teach/calibration.h"
 #include "teach/lesson_store.h"

@@ -10,9 +10,9 @@
 #include <string_view>
 #include <vector>
 
+#include "core/estimate.h"
 #include "data/record.h"
 #include "decode/logit_tilt.h"
-#include "eval/intervals.h"
 #include "extract/feature_extractor.h"
 #include "head/next_lesson.h"
 #include "head/token_learner.h"

@@ -11,8 +11,6 @@
 namespace coala {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 FitSettings with_seed(FitSettings settings, std::uint64_t seed) {
   settings.seed = seed;
   settings.phase_two.seed = seed;
@@ -26,22 +24,21 @@ struct SeedResults {
   std::vector<double> logistic;
   std::vector<double> difference;
 
-  void add(const Json& metrics) {
-    const bool pairs = metrics.contains("eval_rewards/accuracies");
-    seeds.push_back(metrics.at("seed").get<std::uint64_t>());
-    accuracy.push_back(metrics.at(pairs ? "eval_rewards/accuracies" : "eval_accuracy").get<double>());
-    logistic.push_back(metrics.at("baseline/logistic_accuracy").get<double>());
+  void add(const RunMetrics& metrics) {
+    seeds.push_back(metrics.seed);
+    accuracy.push_back(metrics.evaluation.accuracy().value);
+    logistic.push_back(metrics.evaluation.logistic.value().accuracy.value);
     difference.push_back(accuracy.back() - logistic.back());
   }
 };
 
 /// Values with their mean and standard deviation (of n - 1).
-Json spread(const std::vector<double>& values) {
+SpreadMetrics spread(const std::vector<double>& values) {
   const auto n = static_cast<double>(values.size());
   const double mean = std::accumulate(values.begin(), values.end(), 0.0) / n;
   double squares = 0;
   for (const double value : values) squares += (value - mean) * (value - mean);
-  return {{"mean", mean}, {"deviation", std::sqrt(squares / (n - 1))}, {"values", values}};
+  return {mean, std::sqrt(squares / (n - 1)), values};
 }
 
 }  // namespace
@@ -62,15 +59,11 @@ TrainingRun train_over_seeds(const FeatureSet& train, const EvaluationPlan& plan
     const FitSettings own = with_seed(settings, settings.seed + static_cast<std::uint64_t>(k));
     const TrainingRun run = train_and_evaluate(train, rest, own, pool);
     results.add(run.metrics);
-    seconds += run.metrics.at("seconds").get<double>();
+    seconds += run.metrics.seconds;
   }
-  Json& metrics = first.metrics;
-  metrics["seeds"] = {{"seeds", results.seeds},
-                      {"accuracy", spread(results.accuracy)},
-                      {"logistic_accuracy", spread(results.logistic)},
-                      {"difference", spread(results.difference)},
-                      {"seconds", seconds}};
-  metrics["seconds"] = metrics["seconds"].get<double>() + seconds;
+  first.metrics.seeds = {results.seeds, spread(results.accuracy), spread(results.logistic), spread(results.difference),
+                         seconds};
+  first.metrics.seconds += seconds;
   return first;
 }
 

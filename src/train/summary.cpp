@@ -2,11 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <array>
-#include <cstdint>
 #include <iterator>
-#include <nlohmann/json.hpp>
-#include <utility>
 
 #include "core/utf8.h"
 
@@ -18,85 +14,105 @@ constexpr std::uint64_t kFewPrompts = 30;
 /// With fewer, a coin may look like a good head.
 constexpr std::uint64_t kTooFewPrompts = 10;
 
-std::string few_prompts_text(const nlohmann::ordered_json& metrics) {
-  const auto prompts = metrics.find("eval_prompts");
-  const auto coin = metrics.find("baseline/random_accuracy_ci95");
-  if (prompts == metrics.end() || coin == metrics.end() || prompts->get<std::uint64_t>() >= kFewPrompts) return "";
-  const auto count = prompts->get<std::uint64_t>();
+std::string few_prompts_text(const EvaluationMetrics& metrics) {
+  if (!metrics.prompts || *metrics.prompts >= kFewPrompts) return "";
+  const std::uint64_t count = *metrics.prompts;
+  const Interval& coin = metrics.coin.ci95;
   return fmt::format("  {} held-out prompt{}, where a coin gets {:.0f} to {:.0f} % right: what follows says {}\n",
-                     count, count == 1 ? "" : "s", 100 * (*coin)[0].get<double>(), 100 * (*coin)[1].get<double>(),
+                     count, count == 1 ? "" : "s", 100 * coin.low, 100 * coin.high,
                      count < kTooFewPrompts ? "nothing of the head" : "little of the head");
+}
+
+/// Lines of a name, a figure and its interval.
+class Lines {
+ public:
+  void number(const char* name, double value, const char* unit = "") {
+    fmt::format_to(out(), "  {:<28} {:8.2f}{}\n", name, value, unit);
+  }
+  void number(const char* name, const std::optional<double>& value) {
+    if (value) number(name, *value);
+  }
+  void estimate(const char* name, const Estimate& estimate, double factor = 1, const char* unit = "") {
+    fmt::format_to(out(), "  {:<28} {:8.2f}{}", name, factor * estimate.value, unit);
+    const auto [low, high] = estimate.ci95;
+    if (estimate.ci95.is_known()) fmt::format_to(out(), "  [{:.2f}, {:.2f}]", factor * low, factor * high);
+    text += '\n';
+  }
+  void share(const char* name, const Estimate& share) { estimate(name, share, 100, " %"); }
+  void share(const char* name, const std::optional<Estimate>& value) {
+    if (value) share(name, *value);
+  }
+  void share(const char* name, double value) { number(name, 100 * value, " %"); }
+
+  void subsets(const char* title, const std::optional<std::vector<SubsetAccuracy>>& parts) {
+    if (!parts) return;
+    fmt::format_to(out(), "  {}\n", title);
+    for (const SubsetAccuracy& part : *parts) {
+      const auto& [value, interval] = part.accuracy;
+      fmt::format_to(out(), "    {:<26} {:8.2f} %  [{:.2f}, {:.2f}]  ({} rows)\n", printable(part.subset), 100 * value,
+                     100 * interval.low, 100 * interval.high, part.rows);
+    }
+  }
+
+  std::back_insert_iterator<std::string> out() { return std::back_inserter(text); }
+
+  std::string text;
+};
+
+void add_evaluation(Lines& lines, const EvaluationMetrics& metrics, const std::optional<SeedMetrics>& seeds) {
+  if (metrics.held_out) {
+    fmt::format_to(lines.out(), "held-out rows: {} ({})\n", metrics.rows, *metrics.held_out);
+  }
+  lines.text += few_prompts_text(metrics);
+  if (metrics.pairs) lines.share("pair accuracy", metrics.pairs->accuracy);
+  if (metrics.labelled) lines.share("accuracy", metrics.labelled->accuracy);
+  if (metrics.logistic) lines.share("  logistic regression", metrics.logistic->accuracy);
+  lines.share("  longer answer wins", metrics.length.longer_accuracy);
+  if (metrics.labelled) lines.share("  more frequent label", metrics.labelled->majority_accuracy);
+  if (metrics.logistic) lines.number("  p, head against logistic", metrics.logistic->p_value);
+  if (metrics.labelled) {
+    lines.share("balanced accuracy", metrics.labelled->balanced_accuracy);
+    lines.share("area under the ROC curve", metrics.labelled->area);
+  }
+  if (seeds) {
+    fmt::format_to(lines.out(), "  {:<28} {:8.2f} %  (standard deviation {:.2f}; {} seeds)\n", "  mean over seeds",
+                   100 * seeds->accuracy.mean, 100 * seeds->accuracy.deviation, seeds->accuracy.values.size());
+  }
+  if (metrics.pairs) {
+    lines.estimate("reward margin (raw)", metrics.pairs->margin);
+    lines.estimate("reward margin (0..1)", metrics.pairs->probability);
+  }
+  lines.number("score-length correlation", metrics.length.correlation);
+  lines.share("accuracy at equal lengths", metrics.length.controlled_accuracy);
+  lines.share("calibration error", metrics.calibration.expected_error);
+  lines.share("  after temperature scaling", metrics.calibration.expected_error_scaled);
+  if (metrics.subsets) {
+    lines.subsets("by subset", metrics.subsets->named);
+    lines.subsets("RewardBench (overall: its four sections)", metrics.subsets->reward_bench);
+  }
 }
 
 }  // namespace
 
-std::string summary(const nlohmann::ordered_json& metrics) {
-  std::string text;
-  const auto out = std::back_inserter(text);
-  const auto line = [&](const char* key, const char* name, double factor, const char* unit) {
-    const auto value = metrics.find(key);
-    if (value == metrics.end()) return;
-    fmt::format_to(out, "  {:<28} {:8.2f}{}", name, factor * value->get<double>(), unit);
-    const auto interval = metrics.find(std::string(key) + "_ci95");
-    if (interval != metrics.end()) {
-      fmt::format_to(out, "  [{:.2f}, {:.2f}]", factor * (*interval)[0].get<double>(),
-                     factor * (*interval)[1].get<double>());
-    }
-    text += '\n';
-  };
-  if (metrics.contains("evaluation")) {
-    fmt::format_to(out, "held-out rows: {} ({})\n", metrics.at("eval_rows").get<std::uint64_t>(),
-                   metrics.at("evaluation").get<std::string>());
+std::string summary(const EvaluationMetrics& metrics) {
+  Lines lines;
+  add_evaluation(lines, metrics, std::nullopt);
+  return std::move(lines.text);
+}
+
+std::string summary(const RunMetrics& metrics) {
+  Lines lines;
+  add_evaluation(lines, metrics.evaluation, metrics.seeds);
+  if (metrics.token_head) {
+    fmt::format_to(lines.out(), "  {:<28} {:8.2f} %  (without context {:.2f} %)\n", "token head, accuracy",
+                   100 * metrics.token_head->accuracy.value, 100 * metrics.token_head->context_free.accuracy.value);
   }
-  text += few_prompts_text(metrics);
-  line("eval_rewards/accuracies", "pair accuracy", 100, " %");
-  line("eval_accuracy", "accuracy", 100, " %");
-  line("baseline/logistic_accuracy", "  logistic regression", 100, " %");
-  line("baseline/length_accuracy", "  longer answer wins", 100, " %");
-  line("baseline/majority_accuracy", "  more frequent label", 100, " %");
-  line("comparison/p_value", "  p, head against logistic", 1, "");
-  line("balanced_accuracy", "balanced accuracy", 100, " %");
-  line("auc", "area under the ROC curve", 100, " %");
-  if (metrics.contains("seeds")) {
-    const auto& accuracy = metrics.at("seeds").at("accuracy");
-    fmt::format_to(out, "  {:<28} {:8.2f} %  (standard deviation {:.2f}; {} seeds)\n", "  mean over seeds",
-                   100 * accuracy.at("mean").get<double>(), 100 * accuracy.at("deviation").get<double>(),
-                   accuracy.at("values").size());
-  }
-  line("eval_rewards/margins", "reward margin (raw)", 1, "");
-  line("eval_reward_margin", "reward margin (0..1)", 1, "");
-  line("score_length_correlation", "score-length correlation", 1, "");
-  line("length_controlled_accuracy", "accuracy at equal lengths", 100, " %");
-  line("calibration/expected_error", "calibration error", 100, " %");
-  line("calibration/expected_error_scaled", "  after temperature scaling", 100, " %");
-  for (const auto& [group, title] :
-       {std::pair("subset", "by subset"), std::pair("reward_bench", "RewardBench (overall: its four sections)")}) {
-    if (!metrics.contains("accuracy_by_subset") || !metrics.at("accuracy_by_subset").contains(group)) continue;
-    fmt::format_to(out, "  {}\n", title);
-    for (const auto& subset : metrics.at("accuracy_by_subset").at(group)) {
-      const auto& interval = subset.at("accuracy_ci95");
-      fmt::format_to(out, "    {:<26} {:8.2f} %  [{:.2f}, {:.2f}]  ({} rows)\n",
-                     printable(subset.at("subset").get<std::string>()), 100 * subset.at("accuracy").get<double>(),
-                     100 * interval[0].get<double>(), 100 * interval[1].get<double>(),
-                     subset.at("rows").get<std::uint64_t>());
-    }
-  }
-  if (metrics.contains("token_head")) {
-    const auto& token = metrics.at("token_head");
-    fmt::format_to(out, "  {:<28} {:8.2f} %  (without context {:.2f} %)\n", "token head, accuracy",
-                   100 * token.at("accuracy").get<double>(),
-                   100 * token.at("context_free").at("accuracy").get<double>());
-  }
-  if (metrics.contains("solver")) {
-    const auto& solver = metrics.at("solver");
-    fmt::format_to(out, "  {:<28} {} ({} neurons, {} loss), {}", "Phase I", solver.at("selected").get<std::string>(),
-                   solver.at("neurons").get<std::uint64_t>(), solver.at("loss").get<std::string>(),
-                   solver.at("status").get<std::string>());
-    if (solver.contains("relative_gap"))
-      fmt::format_to(out, ", duality gap {:.1e}", solver.at("relative_gap").get<double>());
-    fmt::format_to(out, ", {:.1f} s\n", solver.at("seconds").get<double>());
-  }
-  return text;
+  const SolverMetrics& solver = metrics.solver;
+  fmt::format_to(lines.out(), "  {:<28} {} ({} neurons, {} loss), {}", "Phase I", name_of(solver.selected),
+                 solver.neurons, loss_name(solver.loss), status_name(solver.status));
+  if (solver.relative_gap) fmt::format_to(lines.out(), ", duality gap {:.1e}", *solver.relative_gap);
+  fmt::format_to(lines.out(), ", {:.1f} s\n", solver.seconds);
+  return std::move(lines.text);
 }
 
 }  // namespace coala

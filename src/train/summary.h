@@ -1,11 +1,13 @@
 #pragma once
 
-#include <nlohmann/json_fwd.hpp>
 #include <string>
+
+#include "train/run_metrics.h"
 
 namespace coala {
 
-/// The numbers of metrics.json that a person wants to see first, as a few lines of text.
-std::string summary(const nlohmann::ordered_json& metrics);
+/// The numbers that a person wants to see first, as a few lines of text.
+std::string summary(const RunMetrics& metrics);
+std::string summary(const EvaluationMetrics& metrics);
 
 }  // namespace coala

@@ -1,14 +1,11 @@
 #include "train/token_evaluation.h"
 
-#include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "eval/intervals.h"
 
 namespace coala {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 /// 1 for rows that the program gets right, strictly.
 std::vector<double> right_rows(const FeatureSet& set, const TokenProgram& program, bool context_free) {
@@ -24,41 +21,32 @@ std::vector<double> right_rows(const FeatureSet& set, const TokenProgram& progra
   return right;
 }
 
-Json program_json(const TokenProgram& program) {
-  return {{"status", status_name(program.info.status)},
-          {"relative_gap", program.certificate.relative_gap},
-          {"penalty", program.chosen.penalty},
-          {"penalty_ratio", program.chosen.penalty_ratio},
-          {"held_out_loss", program.chosen.held_out_loss},
-          {"seconds", program.info.seconds}};
+TokenProgramMetrics program_metrics(const TokenProgram& program) {
+  return {program.info.status,          program.certificate.relative_gap, program.chosen.penalty,
+          program.chosen.penalty_ratio, program.chosen.held_out_loss,     program.info.seconds};
 }
 
 }  // namespace
 
-Json token_metrics(const TokenFit& fit, const FeatureSet& train, const FeatureSet* held_out) {
-  Json json = program_json(fit.token);
-  json["rank"] = fit.head.rank();
-  json["reliability"] = fit.reliability;
-  json["bias_does"] = fit.bias_does;
-  json["bias_length"] = fit.token.bias_length;
-  json["share_of_tokens"] = train.metadata_value("token.share");
-  json["context_free"] = program_json(fit.context_free);
+TokenHeadMetrics token_metrics(const TokenFit& fit, const FeatureSet& train, const FeatureSet* held_out) {
   const bool usable =
       held_out != nullptr && held_out->token_basis && held_out->token_basis->hash() == train.token_basis->hash();
-  if (!usable) {
-    json["accuracy"] = fit.token.chosen.held_out_accuracy;
-    json["context_free"]["accuracy"] = fit.context_free.chosen.held_out_accuracy;
-    return json;
-  }
-  const auto add = [&](Json& to, const TokenProgram& program, bool context_free) {
+  const auto accuracy = [&](const TokenProgram& program, bool context_free) -> Estimate {
+    if (!usable) return {program.chosen.held_out_accuracy, kNoInterval};
     const std::vector<double> right = right_rows(*held_out, program, context_free);
-    const Interval interval = proportion_interval(right, held_out->prompt_id);
-    to["accuracy"] = std::accumulate(right.begin(), right.end(), 0.0) / static_cast<double>(right.size());
-    to["accuracy_ci95"] = {interval.low, interval.high};
+    const double mean = std::accumulate(right.begin(), right.end(), 0.0) / static_cast<double>(right.size());
+    return {mean, proportion_interval(right, held_out->prompt_id)};
   };
-  add(json, fit.token, false);
-  add(json["context_free"], fit.context_free, true);
-  return json;
+  TokenHeadMetrics metrics;
+  metrics.program = program_metrics(fit.token);
+  metrics.rank = fit.head.rank();
+  metrics.reliability = fit.reliability;
+  metrics.bias_does = fit.bias_does;
+  metrics.bias_length = fit.token.bias_length;
+  metrics.share_of_tokens = train.metadata_value("token.share");
+  metrics.context_free = {program_metrics(fit.context_free), accuracy(fit.context_free, true)};
+  metrics.accuracy = accuracy(fit.token, false);
+  return metrics;
 }
 
 }  // namespace coala

@@ -11,7 +11,6 @@
 #include "core/hash.h"
 #include "core/progress.h"
 #include "core/resources.h"
-#include "core/setting_json.h"
 #include "core/version.h"
 #include "eval/discrimination.h"
 #include "eval/leaks.h"
@@ -23,8 +22,6 @@
 
 namespace coala {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 /// A number in [0, 1) that only the prompt and the seed decide, apart from the folds inside a fit.
 double position_of(std::int64_t prompt, std::uint64_t seed) {
@@ -44,16 +41,15 @@ void check_same_kind(const FeatureSet& train, const FeatureSet& held_out) {
   }
 }
 
-/// Rows that training and evaluation share make the held-out numbers too good: said in the metrics, and loudly.
-void report_leaks(const Leaks& leaks, std::size_t rows, Json& metrics) {
-  const auto report = [&](const char* key, std::uint64_t count, const char* what) {
-    metrics[key] = count;
+/// Rows that training and evaluation share make the held-out numbers too good: said loudly.
+void warn_of_leaks(const Leaks& leaks, std::size_t rows) {
+  const auto warn = [rows](std::uint64_t count, const char* what) {
     if (count == 0) return;
     log_warning(fmt::format("{} of {} evaluation rows have {}: their numbers flatter the head", count, rows, what));
   };
-  report("leak/shared_prompt_rows", leaks.shared_prompt_rows, "a prompt that is in the training data");
-  report("leak/identical_rows", leaks.identical_rows, "a response with the features of a training response");
-  report("leak/near_duplicate_rows", leaks.near_duplicate_rows, "a response that is nearly a training response");
+  warn(leaks.shared_prompt_rows, "a prompt that is in the training data");
+  warn(leaks.identical_rows, "a response with the features of a training response");
+  warn(leaks.near_duplicate_rows, "a response that is nearly a training response");
 }
 
 /// What the time limit kept the fit from.
@@ -121,16 +117,25 @@ std::vector<std::size_t> all_rows(const FeatureSet& set) {
 
 /// Metrics of rows that the head has not seen, and what it said of each.
 struct Evaluation {
-  Json metrics;
+  EvaluationMetrics metrics;
   EvaluatedRows rows;
 };
 
-Evaluation evaluate(const JudgedRows& rows, const Scores& scores, const BaselineScores& baseline, std::uint64_t seed) {
-  return {evaluation_metrics(rows.set, scores, baseline, seed), evaluated_rows(rows.set, scores, rows.record)};
-}
-
 std::size_t count_different(const std::vector<std::int64_t>& values) {
   return std::set<std::int64_t>(values.begin(), values.end()).size();
+}
+
+/// @param leaks     of these rows
+/// @param held_out  how they were
+Evaluation evaluate(const JudgedRows& rows, const Scores& scores, const BaselineScores& baseline, const Leaks& leaks,
+                    std::string held_out, std::uint64_t seed) {
+  Evaluation evaluation{evaluation_metrics(rows.set, scores, baseline, seed),
+                        evaluated_rows(rows.set, scores, rows.record)};
+  warn_of_leaks(leaks, rows.set.rows());
+  evaluation.metrics.leaks = leaks;
+  evaluation.metrics.held_out = std::move(held_out);
+  evaluation.metrics.prompts = count_different(rows.set.prompt_id);
+  return evaluation;
 }
 
 /// Rows of a set that are trained on, and those of the prompts that are held out.
@@ -186,10 +191,8 @@ Evaluation cross_validate(const FeatureSet& set, int folds, const FitSettings& s
     order.insert(order.end(), out.begin(), out.end());
     log_line(fmt::format("cross-validation: fold {} of {} done", fold + 1, folds));
   }
-  Evaluation evaluation = evaluate(judged_rows(set, order), scores, baseline, settings.seed);
-  report_leaks(leaks, order.size(), evaluation.metrics);
-  evaluation.metrics["evaluation"] = fmt::format("{}-fold cross-validation by prompt", folds);
-  return evaluation;
+  return evaluate(judged_rows(set, order), scores, baseline, leaks,
+                  fmt::format("{}-fold cross-validation by prompt", folds), settings.seed);
 }
 
 // Metadata of a head whose training left prompts of its feature file out.
@@ -231,7 +234,7 @@ TrainingRun train_and_evaluate(FeatureSet train, EvaluationPlan plan, const FitS
   Evaluation evaluation;
   std::optional<JudgedRows> judged;
   std::string how = "held-out set";
-  const Json inputs = input_metrics(train, plan.held_out ? &*plan.held_out : nullptr);
+  InputMetrics inputs = input_metrics(train, plan.held_out ? &*plan.held_out : nullptr);
   if (plan.held_out) {
     check_same_kind(train, *plan.held_out);
     judged = judged_rows(*plan.held_out, all_rows(*plan.held_out));
@@ -257,16 +260,14 @@ TrainingRun train_and_evaluate(FeatureSet train, EvaluationPlan plan, const FitS
     const FeatureSet& set = judged->set;
     check_head_matches(run.head, "the head", set.dimension(), set.metadata, set.path, /*allow_unbound=*/true);
     const BaselineScores baseline{baseline_scores(run.fit, set)};
-    evaluation = evaluate(*judged, score_features(run.head, set), baseline, settings.seed);
-    report_leaks(find_leaks(train, set), set.rows(), evaluation.metrics);
-    evaluation.metrics["evaluation"] = how;
+    evaluation = evaluate(*judged, score_features(run.head, set), baseline, find_leaks(train, set), how, settings.seed);
   }
-  run.metrics = std::move(evaluation.metrics);
+  RunMetrics& metrics = run.metrics;
+  metrics.evaluation = std::move(evaluation.metrics);
   run.evaluated = std::move(evaluation.rows);
-  run.metrics["eval_prompts"] = count_different(run.evaluated.prompt_id);
   const FeatureSet whole_train = whole_rows(train);
-  run.metrics.update(training_metrics(whole_train, score_features(run.head, whole_train)));
-  run.metrics.update(inputs);
+  metrics.trained = training_metrics(whole_train, score_features(run.head, whole_train));
+  metrics.inputs = std::move(inputs);
   double token_flops = 0;
   if (plan.token_head) {
     TokenFitSettings token;
@@ -282,27 +283,25 @@ TrainingRun train_and_evaluate(FeatureSet train, EvaluationPlan plan, const FitS
                       "{} and {} penalties is taken",
                       settings.time_limit_s, fit.token.path.size(), fit.context_free.path.size()));
     }
-    run.metrics["token_head"] = token_metrics(fit, train, judged ? &judged->set : nullptr);
-    run.metrics["token_head"]["selection_seconds"] = token_s - fit.token.info.seconds - fit.context_free.info.seconds;
+    metrics.token_head = token_metrics(fit, train, judged ? &judged->set : nullptr);
+    metrics.token_head->selection_seconds = token_s - fit.token.info.seconds - fit.context_free.info.seconds;
     token_flops = fit.token.flops + fit.context_free.flops;
     run.head.token = std::move(fit.head);
   }
-  run.metrics["train_rows"] = train.rows();
-  run.metrics["train_prompts"] = count_different(train.prompt_id);
-  run.metrics["dimension"] = train.dimension();
-  run.metrics["solver"] = solver_metrics(run.fit);
-  run.metrics["phase2"] = phase_two_metrics(run.fit);
-  if (run.fit.relu_form) run.metrics["relu_form"] = relu_form_metrics(run.fit);
+  metrics.train_rows = train.rows();
+  metrics.train_prompts = count_different(train.prompt_id);
+  metrics.dimension = train.dimension();
+  metrics.solver = solver_metrics(run.fit);
+  metrics.phase_two = phase_two_metrics(run.fit);
+  if (run.fit.relu_form) metrics.relu_form = relu_form_metrics(run.fit);
   const double phase_one = run.fit.phase_one.flops + run.fit.selection_flops;
-  run.metrics["flops"] = {{"phase1", phase_one},
-                          {"phase2", run.fit.phase_two.flops},
-                          {"token_head", token_flops},
-                          {"total", phase_one + run.fit.phase_two.flops + token_flops}};
-  run.metrics["seconds"] = monotonic_s() - start_s;
-  run.metrics["peak_rss_bytes"] = peak_rss_bytes();
-  run.metrics["settings"] = settings_json(settings);
-  run.metrics["seed"] = settings.seed;
-  run.metrics["version"] = kVersion;
+  const double phase_two = run.fit.phase_two.flops;
+  metrics.flops = {phase_one, phase_two, token_flops, phase_one + phase_two + token_flops, {}, {}};
+  metrics.seconds = monotonic_s() - start_s;
+  metrics.peak_rss_bytes = peak_rss_bytes();
+  metrics.settings = settings;
+  metrics.seed = settings.seed;
+  metrics.version = kVersion;
   return run;
 }
 

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "core/parallel.h"
@@ -9,6 +8,7 @@
 #include "head/fit.h"
 #include "head/head.h"
 #include "head/token_fit.h"
+#include "train/run_metrics.h"
 
 namespace coala {
 
@@ -22,9 +22,9 @@ struct EvaluationPlan {
 
 struct TrainingRun {
   Head head;
-  FitResult fit;                   ///< of the head
-  nlohmann::ordered_json metrics;  ///< metrics.json, without the parts of extraction
-  EvaluatedRows evaluated;         ///< the rows that the metrics are about
+  FitResult fit;            ///< of the head
+  RunMetrics metrics;       ///< without what only `coala align` knows
+  EvaluatedRows evaluated;  ///< the rows that the metrics are about
 };
 
 /// Trains a head and judges it on prompts that it has not seen, beside its baselines, and on whole responses whether or
