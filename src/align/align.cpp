@@ -19,6 +19,7 @@
 #include "core/version.h"
 #include "data/reading_report.h"
 #include "extract/feature_extractor.h"
+#include "head/device_room.h"
 #include "report/report.h"
 #include "train/seeds.h"
 
@@ -110,6 +111,14 @@ Json check_data(const RecordStore& train_data, const std::optional<RecordStore>&
   if (eval_data) plan.held_out = described_outline(*eval_data, "eval", reading);
   check_training(train, plan, options.fit, options.seeds);
   return reading;
+}
+
+/// What the training will compute with at least: a fit that its device has no room for is refused before the features
+/// are made.
+FitSize expected_size(const RecordStore& data, const Backbone& backbone, const ExtractOptions& extract) {
+  FitSize size{data.size(), data.kind() == RecordKind::Pair ? 2u : 1u, backbone.identity().dimension};
+  size.feature_bytes = size.rows * size.sides * size.dimension * dtype_bytes(extract.dtype);
+  return size;
 }
 
 /// The prompts of the rows that the run was judged on, each once.
@@ -218,6 +227,8 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
   extract.output = output_matrix(backbone, options);
   extract.token_rank = extract.output ? options.token_rank : 0;
   extract.replace = true;  // the folder belongs to the run: features of another model or data are of no use in it
+  if (options.backend != nullptr)
+    check_device_room(expected_size(data, backbone, extract), options.fit, *options.backend);
   const FileExtraction train_extraction = extract_file(backbone, data, paths.train_features, extract);
   log_truncation(train_extraction.totals.counts);
   FeatureSet train = load_features(paths.train_features);
@@ -244,6 +255,7 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
       .add(std::to_string(options.seeds))
       .add(kVersion)
       .add(options.command);
+  if (options.backend != nullptr) key.add(options.backend->description());
   if (std::optional<Json> metrics = finished_run(paths, key.hex())) {
     log_line(fmt::format("nothing has changed: {} is up to date", options.out.string()));
     return {std::move(*metrics), true};
@@ -254,7 +266,7 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
                          options.out.string()));
   }
   log_line(fmt::format("stage 2 of 3: training on {} rows of dimension {}", train.rows(), train.dimension()));
-  TrainingRun run = train_over_seeds(train, plan, options.fit, options.seeds, pool);
+  TrainingRun run = train_over_seeds(train, plan, options.fit, options.seeds, pool, options.backend);
   throw_if_interrupted();
 
   Json& metrics = run.metrics;

@@ -34,6 +34,7 @@ Json solver_metrics(const FitResult& fit) {
                      : fit.model_class == ModelClass::Relu ? "relu"
                      : fit.chosen.linear                   ? "linear"
                                                            : "gated";
+  if (!fit.device.empty()) json["device"] = fit.device;
   json["status"] = status_name(info.status);
   json["selection_cut_short"] = fit.selection_cut_short;
   json["objective"] = info.objective;
