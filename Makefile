@@ -66,7 +66,7 @@ test: setup
 	  --output-junit tests.xml -LE real; status=$$?; python3 tests/skipped.py $(BUILD)/tests.xml; exit $$status
 
 device-test: setup
-	$(call configure_and_build,$(DEVICE),coala $(if $(filter-out cpu,$(DEVICE)),device_test backend_test))
+	$(call configure_and_build,$(DEVICE),coala $(if $(filter-out cpu,$(DEVICE)),device_test backend_test fit_device_test))
 	@ctest --test-dir $(BUILD) --output-on-failure --no-tests=error -L device
 
 real: setup

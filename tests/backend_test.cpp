@@ -649,6 +649,77 @@ TEST_P(BackendTest, InnerProductsAreSummedLikeDouble) {
   }
 }
 
+TEST_P(BackendTest, LoadedFeaturesServeRowsOfAnyPattern) {
+  for (const Kind kind : {Kind::Pointwise, Kind::Pairs, Kind::TwoSegments}) {
+    for (const Dtype dtype : {Dtype::F32, Dtype::F16}) {
+      for (const bool transformed : {false, true}) {
+        SCOPED_TRACE(::testing::Message() << static_cast<int>(kind) << " " << dtype_name(dtype) << " " << transformed);
+        const Problem problem = make_problem(kind, 300, 37, 5, dtype, transformed);
+        const GatedData all = problem.data();
+        GatedData features = all;
+        for (GatedData::Segment& segment : features.segments) segment.plus_open = segment.minus_open = {};
+        const auto loaded = backend->load_features(features);
+        EXPECT_EQ(loaded == nullptr, backend->on_host());
+        // Some rows, not in their order, with gates that no other rows have.
+        GatedData some = all;
+        std::size_t n = 0;
+        for (GatedData::Segment& segment : some.segments) {
+          std::vector<std::size_t> taken;
+          for (std::size_t i = segment.plus.rows(); i-- > 0;) {
+            if (i % 3 != 1) taken.push_back(i);
+          }
+          n += taken.size();
+          segment.plus = segment.plus.subset(taken);
+          if (segment.minus.rows() > 0) segment.minus = segment.minus.subset(taken);
+          for (Matrix<std::uint8_t>* open : {&segment.plus_open, &segment.minus_open}) {
+            if (open->rows() == 0) continue;
+            *open = Matrix<std::uint8_t>(taken.size(), 5);
+            for (std::size_t k = 0; k < open->values().size(); ++k) open->values()[k] = k % 7 < 4 ? 1 : 0;
+          }
+        }
+        const auto apart = backend->load_rows(some);
+        const std::uint64_t before = backend->traffic().to_device;
+        some.loaded = loaded;
+        const auto shared = backend->load_rows(some);
+        // Places, gates and the transform: no features.
+        EXPECT_LE(backend->traffic().to_device - before, 4 * n * (1 + problem.sides()) + 2 * 37 * 4);
+        Random random(8);
+        const Buffer w = filled(normal_numbers(5 * 37, random));
+        const LossRows rows(n);
+        const Buffer labels = filled(rows.labels);
+        const Buffer weights = filled(rows.weights);
+        std::vector<std::vector<float>> made;
+        for (PassRows* const of : {apart.get(), shared.get()}) {
+          Buffer z = blank(n);
+          Buffer gradient = blank(5 * 37);
+          backend->gated_pass(
+              *of, {.w = &w, .z = &z, .gradient = &gradient, .loss = {&logistic_loss(), &labels, &weights, nullptr}});
+          made.push_back(numbers(z));
+          made.push_back(numbers(gradient));
+        }
+        EXPECT_EQ(made[0], made[2]);
+        EXPECT_EQ(made[1], made[3]);
+      }
+    }
+  }
+}
+
+TEST_P(BackendTest, RowsThatAreNotAmongTheLoadedFeaturesAreRefused) {
+  if (backend->on_host()) return;
+  const Problem there = make_problem(Kind::Pointwise, 20, 4, 2, Dtype::F32, false);
+  const Problem other = make_problem(Kind::Pointwise, 20, 4, 2, Dtype::F32, false);
+  GatedData data = other.data();
+  data.loaded = backend->load_features(there.data());
+  EXPECT_EQ(test::error_code_of([&] { backend->load_rows(data); }), ErrorCode::Internal);
+}
+
+TEST_P(BackendTest, FreeMemoryIsThatOfTheDevice) {
+  const std::uint64_t free = backend->free_bytes();
+  EXPECT_GT(free, 0u);
+  if (backend->on_host()) return;
+  EXPECT_LT(free, std::uint64_t{1} << 44);  // 16 TiB: nobody has as much
+}
+
 TEST_P(BackendTest, XIsReadOnceAPass) {
   for (const Kind kind : {Kind::Pointwise, Kind::Pairs}) {
     for (const bool transformed : {false, true}) {
@@ -763,9 +834,8 @@ TEST_F(VulkanLimits, WeightsHaveWorkgroups) {
 
 TEST(VulkanPieces, KeepFeaturesAndGatesInSight) {
   constexpr std::uint32_t kRange = 1u << 20;
-  const VulkanRows::Shape pairs{.sides = 2, .row_words = 10};
-  EXPECT_EQ(VulkanRows::rows_of_piece(pairs, 320, kRange), kRange / (2 * 10 * 4));
-  EXPECT_EQ(VulkanRows::rows_of_piece(pairs, 321, kRange), kRange / (2 * 11 * 4));  // a word of gates more
+  EXPECT_EQ(rows_in_sight(2 * 10, kRange), kRange / (2 * 10 * 4));
+  EXPECT_EQ(rows_in_sight(kRange, kRange), 1u);  // what is too long for itself is refused where it is allocated
 }
 #endif
 

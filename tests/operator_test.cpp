@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/half.h"
+#include "cpu_device.h"
 #include "linalg/backend.h"
 #include "reference.h"
 #include "solver/gated_operator.h"
@@ -16,6 +17,7 @@
 namespace coala {
 namespace {
 
+using test::CpuDevice;
 using test::Plain;
 using test::rounding_bound;
 
@@ -155,35 +157,6 @@ std::string case_name(const ::testing::TestParamInfo<Case>& info) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, GatedOperatorTest, ::testing::ValuesIn(cases()), case_name);
-
-/// The CPU, but rows are loaded as a device loads them.
-class CpuDevice : public Backend {
- public:
-  explicit CpuDevice(ThreadPool& pool)
-      : Backend("device", "the CPU", /*on_host=*/false), cpu_(open_backend("cpu", pool)) {}
-
-  Buffer allocate(std::size_t size) override { return cpu_->allocate(size); }
-  Buffer constant(std::span<const float> values) override { return cpu_->constant(values); }
-  void upload(std::span<const float> values, Buffer& to) override { cpu_->upload(values, to); }
-  std::span<const float> read(const Buffer& from) override { return cpu_->read(from); }
-  void copy(const Buffer& from, Buffer& to) override { cpu_->copy(from, to); }
-  std::unique_ptr<PassRows> load_rows(GatedData data) override {
-    ++loads;
-    return cpu_->load_rows(std::move(data));
-  }
-  void gated_pass(PassRows& rows, const GatedPass& pass) override { cpu_->gated_pass(rows, pass); }
-  void product(const Product& product) override { cpu_->product(product); }
-  void proximal_step(const ProximalStep& step) override { cpu_->proximal_step(step); }
-  std::vector<double> dots(const Buffer& a, const Buffer& b, std::size_t rows) override {
-    return cpu_->dots(a, b, rows);
-  }
-  BackendSums sums() override { return cpu_->sums(); }
-
-  int loads = 0;
-
- private:
-  std::unique_ptr<Backend> cpu_;
-};
 
 TEST(GatedOperator, DevicesKeepTheirRowsBesideEachOther) {
   ThreadPool pool(1);

@@ -270,9 +270,9 @@ TEST(Training, OfFewPromptsOneIsHeldOutWhateverTheHashSays) {
     EvaluationPlan plan;
     plan.fraction = 0.1;  // of four prompts the hash holds out none in two cases of three
     const TrainingRun trained = run(std::move(set), plan, settings);
-    const auto held_out = trained.metrics.at("eval_prompts").get<int>();
-    EXPECT_GE(held_out, 1) << seed;
-    EXPECT_EQ(held_out + trained.metrics.at("train_prompts").get<int>(), 4) << seed;
+    const std::uint64_t held_out = trained.metrics.evaluation.prompts.value();
+    EXPECT_GE(held_out, 1u) << seed;
+    EXPECT_EQ(held_out + trained.metrics.train_prompts, 4u) << seed;
   }
 }
 

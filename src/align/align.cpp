@@ -22,6 +22,7 @@
 #include "data/reading_metrics.h"
 #include "data/reading_report.h"
 #include "extract/feature_extractor.h"
+#include "head/device_room.h"
 #include "report/report.h"
 #include "train/seeds.h"
 
@@ -128,6 +129,14 @@ RunReading check_data(const RecordStore& train_data, const std::optional<RecordS
   }
   check_training(train, plan, options.fit, options.seeds);
   return reading;
+}
+
+/// What the training will compute with at least: a fit that its device has no room for is refused before the features
+/// are made.
+FitSize expected_size(const RecordStore& data, const Backbone& backbone, const ExtractOptions& extract) {
+  FitSize size{data.size(), data.kind() == RecordKind::Pair ? 2u : 1u, backbone.identity().dimension};
+  size.feature_bytes = size.rows * size.sides * size.dimension * dtype_bytes(extract.dtype);
+  return size;
 }
 
 /// The prompts of the rows that the run was judged on, each once.
@@ -240,6 +249,8 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
   extract.output = output_matrix(backbone, options);
   extract.token_rank = extract.output ? options.token_rank : 0;
   extract.replace = true;  // the folder belongs to the run: features of another model or data are of no use in it
+  if (options.backend != nullptr)
+    check_device_room(expected_size(data, backbone, extract), options.fit, *options.backend);
   const FileExtraction train_extraction = extract_file(backbone, data, paths.train_features, extract);
   log_truncation(train_extraction.totals.counts);
   FeatureSet train = load_features(paths.train_features);
@@ -266,6 +277,7 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
       .add(std::to_string(options.seeds))
       .add(kVersion)
       .add(options.command);
+  if (options.backend != nullptr) key.add(options.backend->description());
   if (std::optional<RunMetrics> metrics = finished_run(paths, key.hex())) {
     log_line(fmt::format("nothing has changed: {} is up to date", options.out.string()));
     return {std::move(*metrics), true};
@@ -276,7 +288,7 @@ AlignResult align(const AlignOptions& options, ThreadPool& pool) {
                          options.out.string()));
   }
   log_line(fmt::format("stage 2 of 3: training on {} rows of dimension {}", train.rows(), train.dimension()));
-  TrainingRun run = train_over_seeds(train, plan, options.fit, options.seeds, pool);
+  TrainingRun run = train_over_seeds(train, plan, options.fit, options.seeds, pool, options.backend);
   throw_if_interrupted();
 
   RunMetrics& metrics = run.metrics;

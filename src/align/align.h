@@ -26,8 +26,9 @@ struct AlignOptions {
   ReplyMarks judge;                          ///< of the replies of try_guidance(); or none
   std::string wish;                          ///< that is tried as a system prompt, see there; "": none
   FitSettings fit;
-  int seeds = 1;        ///< training runs, see train_over_seeds()
-  std::string command;  ///< what reproduces the run, for the report
+  Backend* backend = nullptr;  ///< of the gated program, see fit_head()
+  int seeds = 1;               ///< training runs, see train_over_seeds()
+  std::string command;         ///< what reproduces the run, for the report
   /// Commands that use the head, for the report: one that guides, or not.
   std::function<std::vector<std::string>(bool guides)> next;
 };

@@ -11,6 +11,7 @@
 #include "cli/command.h"
 #include "cli/data_options.h"
 #include "cli/feature_options.h"
+#include "cli/fit_device.h"
 #include "cli/model_options.h"
 #include "cli/seeds_option.h"
 #include "cli/setting_options.h"
@@ -76,6 +77,10 @@ void run_align(AlignCommand& command, const CLI::App& app) {
   options.command = command_line(app);
   options.judge = marks_of(command);
   ThreadPool pool(chosen_threads(command.common));
+  std::string news;
+  const std::unique_ptr<Backend> device = open_fit_device(command.model.device, pool, news);
+  if (device) log_line(news);
+  options.backend = device.get();
   options.next = [&command](bool guides) { return commands_for(command, guides); };
   const AlignResult result = align(options, pool);
   if (command.common.json) {

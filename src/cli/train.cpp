@@ -5,6 +5,7 @@
 
 #include "cli/check_options.h"
 #include "cli/command.h"
+#include "cli/fit_device.h"
 #include "cli/seeds_option.h"
 #include "cli/setting_options.h"
 #include "core/atomic_file.h"
@@ -26,6 +27,7 @@ struct TrainOptions {
   std::string eval_features;
   std::string out;
   std::string report;
+  std::string device = "auto";
   int folds = 0;
   int seeds = 1;
   bool control = false;
@@ -40,6 +42,10 @@ void run_train(const TrainOptions& options, const CLI::App& command) {
   EvaluationPlan plan;
   plan.folds = options.folds;
   plan.token_head = options.token_head;
+  ThreadPool pool(chosen_threads(options.common));
+  std::string news;
+  const std::unique_ptr<Backend> device = open_fit_device(options.device, pool, news);
+  if (!news.empty() && settings.model_class == ModelClass::Gated) log_line(news);
   FeatureSet train = load_features(options.features);
   if (!options.eval_features.empty()) plan.held_out = load_features(options.eval_features);
   if (options.control) {
@@ -51,8 +57,7 @@ void run_train(const TrainOptions& options, const CLI::App& command) {
     log_warning("a control: the head learns from shuffled preferences, and should be no better than chance");
   }
 
-  ThreadPool pool(chosen_threads(options.common));
-  const TrainingRun run = train_over_seeds(train, plan, settings, options.seeds, pool);
+  const TrainingRun run = train_over_seeds(train, plan, settings, options.seeds, pool, device.get());
   save_head(run.head, options.out);
   if (!options.report.empty()) {
     constexpr std::size_t kExamples = 10;  // of each kind
@@ -91,6 +96,11 @@ void add_train_command(CLI::App& app) {
   command.add_option("--out", options->out, "head file to write")->type_name(kOutput)->required();
   command.add_option("--report", options->report, "HTML page about the run to write (docs/report.md)")
       ->type_name(kOutput);
+  command
+      .add_option("--device", options->device,
+                  "what computes the gated program: cpu, a device that `coala devices` lists (vulkan:0), or auto: the "
+                  "first that is hardware, else the CPU; everything else is computed on the CPU")
+      ->capture_default_str();
   add_seeds_option(command, options->seeds);
   add_setting_options(command, options->fit);
   add_common_options(command, options->common);

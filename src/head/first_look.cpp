@@ -85,7 +85,7 @@ TrainingRows rows_of(const FeatureSet& set, const FeatureTransform& transform, c
                      const std::vector<std::size_t>& taken, const MomentSpectrum* spectrum, int folds,
                      std::uint64_t seed, ThreadPool& pool) {
   const Loss loss = rows.targets().loss;
-  if (spectrum == nullptr) return {subset(set, taken), transform, loss, folds, seed};
+  if (spectrum == nullptr) return {subset(set, taken), transform, loss, folds, seed, rows.backend()};
   FeatureSet inside = taken.size() < set.rows() ? subset(set, taken) : set;  // shares everything but the features
   inside.chosen = inside.rejected = inside.features = StoredRows();
   const float unit = unit_of(rows, taken, pool);
@@ -97,7 +97,7 @@ TrainingRows rows_of(const FeatureSet& set, const FeatureTransform& transform, c
   }
   FeatureTransform scale = FeatureTransform::identity(spectrum->rank());
   scale.scale.assign(spectrum->rank(), 1 / unit);
-  return {inside, scale, loss, folds, seed};
+  return {inside, scale, loss, folds, seed, rows.backend()};
 }
 
 /// The taken rows with the features as they are stored, or with their coordinates; none when they would be in other

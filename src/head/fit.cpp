@@ -12,6 +12,7 @@
 #include "core/interrupt.h"
 #include "core/progress.h"
 #include "head/cronos_fit.h"
+#include "head/device_room.h"
 #include "head/gated_folds.h"
 #include "head/gated_refinement.h"
 #include "head/gated_selection.h"
@@ -166,6 +167,11 @@ void take_linear(const TrainingRows& rows, const LinearFit& linear, int folds, F
   fold_networks = networks_of_folds(rows, linear.selected, {0}, folds);
 }
 
+/// A device for files: "vulkan, llvmpipe (LLVM 15.0.6, 256 bits)". Its number is of one machine.
+std::string described(const Backend& backend) {
+  return fmt::format("{}, {}", backend.name().substr(0, backend.name().find(':')), backend.description());
+}
+
 /// What the selection of the gated program needs, on one set of rows.
 struct GatedRows {
   const TrainingRows* rows;
@@ -194,8 +200,8 @@ GateSample gate_sample(const TrainingRows& rows) {
 /// @param curvature  that similar solves have met
 void refine(const GatedRows& on, const Candidate& candidate, int rounds, double curvature, const Deadline& deadline,
             ThreadPool& pool, SelectionCost& cost, Matrix<float>& gates, Matrix<float>& w) {
-  const GatedSettings settings{!on.rows->pairwise(), kSelectionTolerance, kMostIterations,
-                               group_weights(gates.rows(), candidate.linear_weight)};
+  GatedSettings settings = gated_settings(*on.rows, gates.rows(), candidate.linear_weight);
+  settings.max_iterations = kMostIterations;
   for (int round = 0; round < rounds; ++round) {
     GatedOperator<float> f(on.rows->design(), gates.view(), pool);
     GatedSolver solver(f, on.rows->targets(), on.metric, settings);
@@ -216,9 +222,10 @@ HeldOut settle_on_more_rows(const FeatureSet& set, const GatedRows& on, const He
   const auto refined = [&](const HeldOut& from, const HeldOut* rival, const TrainingRows& rows) {
     return refine_with_more_rows(from, rival, rows, on.metric, settings.folds, deadline, pool, result.path, cost);
   };
-  const std::optional<Look> look = refining_look(set, result.transform, *on.rows, settings.folds, settings.seed, pool);
+  std::optional<Look> look = refining_look(set, result.transform, *on.rows, settings.folds, settings.seed, pool);
   if (!look) return refined(start, &linear.selected, *on.rows);
   const HeldOut best = look->lift(refined(look->narrow(start), nullptr, look->rows));
+  look.reset();  // one copy at a time
   return judge_with_more_rows(best, *on.rows, on.metric, settings.folds, deadline, pool, result.path, cost);
 }
 
@@ -237,6 +244,7 @@ bool fit_gated(const FeatureSet& set, const TrainingRows& rows, std::optional<Lo
   Matrix<float> gates = draw_gates_with_linear(settings.gates_from, static_cast<std::size_t>(settings.gates),
                                                gate_sample(first), settings.seed);
   if (gates.rows() == 1) return false;  // the linear group alone
+  if (rows.backend() != nullptr) result.device = described(*rows.backend());
   std::optional<Progress> progress(std::in_place, "gated program, metric of the rows");
   const MomentSpectrum moments = gated_moments(first.design(), first.targets().weights, linear.moments, pool);
   cost.flops += moments.flops;
@@ -278,9 +286,8 @@ bool fit_gated(const FeatureSet& set, const TrainingRows& rows, std::optional<Lo
       progress.reset();
     }
   }
-  const bool free_bias = !rows.pairwise();
-  const GatedSettings solver_settings{free_bias, settings.tolerance, kMostIterations,
-                                      group_weights(gates.rows(), best.candidate.linear_weight)};
+  GatedSettings solver_settings = gated_settings(rows, gates.rows(), best.candidate.linear_weight);
+  solver_settings.max_iterations = kMostIterations;
   progress.emplace("gated program on all rows");
   GatedOperator<float> f(rows.design(), gates.view(), pool);
   GatedSolver solver(f, rows.targets(), on.metric, solver_settings);
@@ -289,7 +296,7 @@ bool fit_gated(const FeatureSet& set, const TrainingRows& rows, std::optional<Lo
   result.chosen = best.candidate;
   const GatedWeights& weights = solver.weights();
   result.certificate = certify_gated(rows.design(), rows.targets(), gates.view(), weights.w.view(), weights.bias,
-                                     free_bias, best.candidate.penalty, solver_settings.group_weights);
+                                     solver_settings.bias, best.candidate.penalty, solver_settings.group_weights);
   progress.reset();
   const std::vector<std::size_t> kept = nonzero_groups(weights.w);
   result.network = network_of(weights.w, gates, kept);
@@ -371,13 +378,13 @@ void check_fit(const FeatureSet& outline, const FitSettings& settings) {
   TrainingRows(outline, identity, loss_of(outline, settings), settings.folds, settings.seed);
 }
 
-FitResult fit_head(const FeatureSet& set, const FitSettings& settings, ThreadPool& pool) {
+FitResult fit_head(const FeatureSet& set, const FitSettings& settings, ThreadPool& pool, Backend* backend) {
   check_rows_and_settings(set, settings);
   if (settings.length_control != LengthControl::None) {
     const LengthControlledSet controlled = length_controlled(set, settings, pool);
     FitSettings rest = settings;
     rest.length_control = LengthControl::None;
-    FitResult result = fit_head(controlled.set, rest, pool);
+    FitResult result = fit_head(controlled.set, rest, pool, backend);
     result.length_control = settings.length_control;
     result.length_slope = controlled.slope;
     return result;
@@ -389,12 +396,14 @@ FitResult fit_head(const FeatureSet& set, const FitSettings& settings, ThreadPoo
   result.model_class = settings.model_class;
   result.loss = loss_of(set, settings);
   result.phase_two_settings = settings.phase_two;
+  if (backend != nullptr) check_device_room(size_of(set), settings, *backend);
   SelectionCost cost;
   const Deadline deadline = settings.time_limit_s > 0 ? Deadline::after(settings.time_limit_s) : Deadline();
 
   // The baseline: ridge logistic regression. Unless the program has another loss it is the linear candidate too.
   result.baseline_transform = standardising_transform(set);
-  const TrainingRows preference_rows(set, result.baseline_transform, preference_loss, settings.folds, settings.seed);
+  const TrainingRows preference_rows(set, result.baseline_transform, preference_loss, settings.folds, settings.seed,
+                                     backend);
   const bool baseline_only = settings.model_class == ModelClass::Linear && result.loss == preference_loss;
   std::optional<Look> look =
       first_look(set, result.baseline_transform, preference_rows, settings.folds, settings.seed, pool, cost);
@@ -409,7 +418,7 @@ FitResult fit_head(const FeatureSet& set, const FitSettings& settings, ThreadPoo
                                : result.baseline_transform;
   std::optional<TrainingRows> own_rows;
   if (result.loss != preference_loss) {
-    own_rows.emplace(set, result.transform, result.loss, settings.folds, settings.seed);
+    own_rows.emplace(set, result.transform, result.loss, settings.folds, settings.seed, backend);
   }
   const TrainingRows& rows = own_rows ? *own_rows : preference_rows;
   result.bytes_of_x = rows.design().bytes();

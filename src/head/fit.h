@@ -14,6 +14,7 @@
 #include "head/phase_two.h"
 #include "head/relu_form.h"
 #include "head/transform.h"
+#include "linalg/backend.h"
 #include "solver/certificate.h"
 #include "solver/cronos.h"
 #include "solver/gate_draws.h"
@@ -150,6 +151,7 @@ struct FitResult {
   std::vector<Candidate> path;             ///< every candidate, linear ones first
   SolveInfo phase_one;                     ///< of the final fit; objective and bound are the certificate's
   std::optional<Certificate> certificate;  ///< recomputed in double; cronos has none
+  std::string device;                      ///< that computed the gated program, selection included; "": the CPU
   bool selection_cut_short = false;        ///< the time limit left penalties out
   double selection_seconds = 0;
   double selection_flops = 0;
@@ -175,8 +177,9 @@ struct FitResult {
 void check_fit(const FeatureSet& outline, const FitSettings& settings);
 
 /// Trains a head: transform, Phase I with selection on held-out prompts, Phase II on out-of-fold activations.
+/// @param backend  of the gated program; null: the CPU. Everything else is computed on the CPU, certificates included
 /// @throws Error{BadInput} when the rows cannot be learnt from (one prompt only, one class only), Error{BadUsage} when
 /// a setting is out of range
-FitResult fit_head(const FeatureSet& set, const FitSettings& settings, ThreadPool& pool);
+FitResult fit_head(const FeatureSet& set, const FitSettings& settings, ThreadPool& pool, Backend* backend = nullptr);
 
 }  // namespace coala

@@ -68,6 +68,8 @@ GatedSettings gated_settings(const TrainingRows& rows, std::size_t groups, doubl
   GatedSettings settings;
   settings.bias = !rows.pairwise();
   settings.group_weights = group_weights(groups, linear_weight);
+  settings.backend = rows.backend();
+  settings.features = rows.loaded();
   return settings;
 }
 

@@ -51,6 +51,7 @@ std::deque<GatedFold> gated_folds(const TrainingRows& rows, int folds, std::size
 
 /// Factors of the groups' penalties [groups]: the linear group, which comes first, has its own.
 std::vector<double> group_weights(std::size_t groups, double linear_weight);
+/// Where the rows are computed with, and with a bias where they have one.
 GatedSettings gated_settings(const TrainingRows& rows, std::size_t groups, double linear_weight);
 
 /// Fits every fold at the candidate's penalty and judges the models on the rows that they have not seen; appended to

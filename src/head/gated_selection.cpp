@@ -40,7 +40,7 @@ double GatedPath::ratio(int k) const {
 GatedPath gated_path(const Matrix<float>& gates, const HeldOut& linear, const TrainingRows& rows,
                      const GatedMetric& metric, const FitSettings& settings, ThreadPool& pool, SelectionCost& cost) {
   GatedOperator<float> f(rows.design(), gates.view(), pool);
-  GatedSolver solver(f, rows.targets(), metric, {.bias = !rows.pairwise()});
+  GatedSolver solver(f, rows.targets(), metric, gated_settings(rows, gates.rows(), 1));
   GatedPath points{solver.beta_max(), settings.path_end, settings.path_length, 0};
   if (rows.rows() >= kFewRows) {
     solver.start_from(beside_linear(mean_of_folds(linear.weights), gates.rows()));

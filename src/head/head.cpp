@@ -95,6 +95,7 @@ Head make_head(const FitResult& fit, const FeatureSet& trained_on) {
                  : fit.score_mean);
   m["score.deviation"] = number(fit.score_deviation);
   m["status"] = status_name(fit.phase_one.status);
+  if (!fit.device.empty()) m["solver.device"] = fit.device;
   m["objective"] = number(fit.phase_one.objective);
   if (fit.certificate) {
     m["certificate.objective"] = number(fit.certificate->objective);

@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "core/hash.h"
+#include "solver/gated_operator.h"
 
 namespace coala {
 namespace {
@@ -68,7 +69,8 @@ bool is_identity(const FeatureTransform& transform) {
 }  // namespace
 
 TrainingRows::TrainingRows(const FeatureSet& set, const FeatureTransform& transform, Loss loss, int folds,
-                           std::uint64_t seed) {
+                           std::uint64_t seed, Backend* backend)
+    : backend_(backend) {
   targets_.loss = loss;
   fold_ = folds_by_prompt(set, folds, seed);
   targets_.weights = set.weight.empty() ? std::vector<float>(set.rows(), 1.0f) : set.weight;
@@ -102,6 +104,11 @@ TrainingRows::TrainingRows(const FeatureSet& set, const FeatureTransform& transf
     targets_.weights.insert(targets_.weights.end(), weight.begin(), weight.end());
     targets_.labels.insert(targets_.labels.end(), set.rows(), -1.0f);
   }
+}
+
+const std::shared_ptr<const LoadedFeatures>& TrainingRows::loaded() const {
+  if (backend_ != nullptr && !loaded_) loaded_ = load_features(design_, *backend_);
+  return loaded_;
 }
 
 TrainingRows::Part TrainingRows::outside_fold(int fold) const {

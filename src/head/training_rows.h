@@ -1,10 +1,12 @@
 #pragma once
 
+#include <memory>
 #include <span>
 #include <vector>
 
 #include "features/feature_set.h"
 #include "head/transform.h"
+#include "linalg/backend.h"
 #include "solver/design_rows.h"
 #include "solver/loss.h"
 
@@ -15,7 +17,9 @@ namespace coala {
 /// they are stored; only when their transform cannot be folded into the weights are they copied, transformed.
 class TrainingRows {
  public:
-  TrainingRows(const FeatureSet& set, const FeatureTransform& transform, Loss loss, int folds, std::uint64_t seed);
+  /// @param backend  where the gated program computes with them, outlives them; null: on the CPU
+  TrainingRows(const FeatureSet& set, const FeatureTransform& transform, Loss loss, int folds, std::uint64_t seed,
+               Backend* backend = nullptr);
 
   const DesignRows<float>& design() const { return design_; }
   const Targets& targets() const { return targets_; }
@@ -23,6 +27,10 @@ class TrainingRows {
   std::size_t rows() const { return fold_.size(); }
   std::size_t dimension() const { return design_.dimension(); }
   double total_weight() const;
+  Backend* backend() const { return backend_; }
+  /// The features where the backend has them, for operators of all rows or of some; loaded at the first call. Null on
+  /// the CPU.
+  const std::shared_ptr<const LoadedFeatures>& loaded() const;
   bool pairwise() const { return targets_.function().rows() == RowStructure::Pairs; }
 
   /// Some of the rows, sharing the features.
@@ -49,6 +57,8 @@ class TrainingRows {
   DesignRows<float> design_;
   Targets targets_;
   std::vector<int> fold_;
+  Backend* backend_;
+  mutable std::shared_ptr<const LoadedFeatures> loaded_;
 };
 
 }  // namespace coala

@@ -35,6 +35,12 @@ class Buffer {
   std::unique_ptr<BackendMemory> memory_;
 };
 
+/// Features where a backend has them, for rows with patterns of their own (GatedData::loaded).
+class LoadedFeatures {
+ public:
+  virtual ~LoadedFeatures() = default;
+};
+
 /// Rows of features and the gates that are open in them, in host memory: what F = [D_1 X .. D_P X] is made of. Of a
 /// pair's F the second response is subtracted.
 struct GatedData {
@@ -47,6 +53,9 @@ struct GatedData {
   std::vector<Segment> segments;   ///< rows are numbered through them; all with the same d and P
   std::span<const float> mean{};   ///< [d]: x = (stored - mean) * scale; empty: x is what is stored
   std::span<const float> scale{};  ///< [d]; a scale of 0 switches a column off
+  /// Of the backend that is to have the rows, with as much of a transform: the rows are among them, and are known by
+  /// their addresses. Null: the features are loaded for these rows alone.
+  std::shared_ptr<const LoadedFeatures> loaded{};
 };
 
 /// Rows where a backend has them, and what was done with them.
@@ -200,6 +209,12 @@ class Backend {
   /// to := from, of the same size.
   virtual void copy(const Buffer& from, Buffer& to) = 0;
 
+  /// Bytes that are free for buffers and rows, as far as its driver tells.
+  virtual std::uint64_t free_bytes() { return UINT64_MAX; }
+  /// The features of these rows, whatever their patterns. They outlive the result.
+  /// @returns  null for a backend that uses rows where they are
+  /// @throws what load_rows() throws
+  virtual std::shared_ptr<const LoadedFeatures> load_features(const GatedData&) { return nullptr; }
   /// @param data  its rows are used where they are, or copied; they and its spans outlive the result
   /// @throws Error{BadUsage} for rows that this backend cannot take
   virtual std::unique_ptr<PassRows> load_rows(GatedData data) = 0;

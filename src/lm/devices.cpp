@@ -20,7 +20,7 @@ constexpr std::string_view kBuilt = COALA_DEVICE;
 /// What a build can have.
 constexpr std::string_view kKnown = "vulkan";
 constexpr const char* kHowToBuild =
-    "build with `make build DEVICE=vulkan` and use build-vulkan/bin/coala, or leave --device and --gpu-layers out";
+    "build with `make build DEVICE=vulkan` and use build-vulkan/bin/coala, or leave --device out";
 
 struct Device {
   ggml_backend_dev_t handle = nullptr;
@@ -84,34 +84,34 @@ Error not_there(const std::string& name, const std::vector<Device>& devices) {
       ErrorCode::BadUsage,
       fmt::format("there is no device {}; {}", name,
                   devices.empty() ? fmt::format("no {} driver finds any", kBuilt) : "there are " + names_of(devices)),
-      devices.empty() ? "install the driver of your card, or leave --device out: the CPU evaluates the model"
+      devices.empty() ? "install the driver of your card, or leave --device out: the CPU computes"
                       : "`coala devices` lists them with their memory");
 }
 
 /// The device that is chosen; none: the CPU.
-std::optional<Device> choose(const DeviceChoice& choice, std::string& news) {
-  if (choice.device == "cpu" || (choice.device == "auto" && kBuilt.empty())) return std::nullopt;
-  if (choice.device == "auto") {
+std::optional<Device> choose(const std::string& name, std::string& news) {
+  if (name == "cpu" || (name == "auto" && kBuilt.empty())) return std::nullopt;
+  if (name == "auto") {
     const std::vector<Device> devices = find_devices();
     const auto hardware = std::ranges::find(devices, false, [](const Device& device) { return device.info.software; });
     if (hardware != devices.end()) return *hardware;
-    news = devices.empty() ? "no device is found: the CPU evaluates the model"
-                           : fmt::format("the CPU evaluates the model: {} is a program, and used only when it is named",
-                                         names_of(devices));
+    news = devices.empty()
+               ? "no device is found: the CPU computes"
+               : fmt::format("the CPU computes: {} is a program, and used only when it is named", names_of(devices));
     return std::nullopt;
   }
-  const std::string kind = choice.device.substr(0, choice.device.find(':'));
+  const std::string kind = name.substr(0, name.find(':'));
   if (kind != kKnown) {
-    throw Error(ErrorCode::BadUsage, fmt::format("'{}' is not a device", choice.device),
+    throw Error(ErrorCode::BadUsage, fmt::format("'{}' is not a device", name),
                 "use --device auto, cpu or vulkan:0; `coala devices` lists what this build has");
   }
   if (kBuilt.empty()) {
-    throw Error(ErrorCode::NotBuilt,
-                fmt::format("this build has no device {}: it evaluates models on the CPU", choice.device), kHowToBuild);
+    throw Error(ErrorCode::NotBuilt, fmt::format("this build has no device {}: it computes on the CPU", name),
+                kHowToBuild);
   }
   const std::vector<Device> devices = find_devices();
-  const auto found = std::ranges::find(devices, choice.device, [](const Device& device) { return device.info.name; });
-  if (found == devices.end()) throw not_there(choice.device, devices);
+  const auto found = std::ranges::find(devices, name, [](const Device& device) { return device.info.name; });
+  if (found == devices.end()) throw not_there(name, devices);
   return *found;
 }
 
@@ -124,6 +124,11 @@ std::vector<DeviceInfo> list_devices() {
                                 .total_bytes = memory_of_machine("MemTotal:")}};
   for (Device& device : find_devices()) list.push_back(std::move(device.info));
   return list;
+}
+
+std::optional<DeviceInfo> find_device(const std::string& device, std::string& news) {
+  std::optional<Device> found = choose(device, news);
+  return found ? std::optional(std::move(found->info)) : std::nullopt;
 }
 
 LayerBytes layer_bytes(const GgufFile& file) {
@@ -184,12 +189,14 @@ Placement place_model(const GgufFile& file, const std::string& model_name, const
   Placement placement;
   const LayerBytes bytes = layer_bytes(file);
   placement.all_layers = bytes.layers.size();
-  const std::optional<Device> device = choose(choice, placement.news);
+  const std::optional<Device> device = choose(choice.device, placement.news);
   if (!device) {
     if (choice.layers.value_or(0) > 0) {
-      throw Error(ErrorCode::BadUsage,
-                  fmt::format("--gpu-layers {} is given, and the model is on the CPU", *choice.layers),
-                  kBuilt.empty() ? kHowToBuild : "name a device, such as --device vulkan:0, or leave --gpu-layers out");
+      throw Error(
+          ErrorCode::BadUsage, fmt::format("--gpu-layers {} is given, and the model is on the CPU", *choice.layers),
+          kBuilt.empty()
+              ? "leave --gpu-layers out, or build with `make build DEVICE=vulkan` and use build-vulkan/bin/coala"
+              : "name a device, such as --device vulkan:0, or leave --gpu-layers out");
     }
     return placement;
   }

@@ -34,6 +34,11 @@ struct DeviceInfo {
 /// The CPU, and the devices that this build can use and that are there.
 std::vector<DeviceInfo> list_devices();
 
+/// The one that DeviceChoice::device names; none: the CPU.
+/// @param news  receives what to tell the user, or nothing
+/// @throws Error{NotBuilt} for a device of a kind that is not in this build, Error{BadUsage} for one that is not there
+std::optional<DeviceInfo> find_device(const std::string& device, std::string& news);
+
 /// Where a model's layers are.
 struct Placement {
   ggml_backend_device* device = nullptr;  ///< nullptr: all of them on the CPU

@@ -50,7 +50,7 @@ GatedSolver::GatedSolver(GatedOperator<float>& f, const Targets& targets, const 
       settings_(std::move(settings)),
       cpu_(settings_.backend == nullptr ? open_backend("cpu", f.pool()) : nullptr),
       backend_(cpu_ ? cpu_.get() : settings_.backend),
-      rows_(&f.on(*backend_)),
+      rows_(&f.on(*backend_, settings_.features)),
       turned_(metric, f.groups(), *backend_),
       labels_(backend_->constant(targets.labels)),
       weights_(backend_->constant(targets.weights)),

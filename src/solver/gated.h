@@ -23,11 +23,12 @@ struct GatedWeights {
 };
 
 struct GatedSettings {
-  bool bias = true;                     ///< a free, unpenalised bias; without meaning for pairs
-  double tolerance = 1e-4;              ///< relative duality gap at which the solve stops
-  int max_iterations = 3000;            ///< proximal gradient iterations
-  std::vector<double> group_weights{};  ///< [P] c_p > 0, factors of the groups' penalties; empty: 1 each
-  Backend* backend = nullptr;           ///< where it is computed, outlives the operator; null: on the CPU
+  bool bias = true;                                  ///< a free, unpenalised bias; without meaning for pairs
+  double tolerance = 1e-4;                           ///< relative duality gap at which the solve stops
+  int max_iterations = 3000;                         ///< proximal gradient iterations
+  std::vector<double> group_weights{};               ///< [P] c_p > 0, factors of the groups' penalties; empty: 1 each
+  Backend* backend = nullptr;                        ///< where it is computed, outlives the operator; null: on the CPU
+  std::shared_ptr<const LoadedFeatures> features{};  ///< that the backend has, see GatedOperator::on()
 };
 
 /// The gated ReLU program (docs/math.md, program (G); Mishkin, Sahiner & Pilanci 2022)

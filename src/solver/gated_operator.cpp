@@ -47,11 +47,14 @@ GatedOperator<T>::GatedOperator(DesignRows<T> rows, const Matrix<std::uint8_t>& 
     : rows_(std::move(rows)), pool_(&pool), host_(gated_data(rows_, pattern), pool) {}
 
 template <class T>
-PassRows& GatedOperator<T>::on(Backend& backend) requires std::same_as<T, float> {
+PassRows& GatedOperator<T>::on(Backend& backend,
+                               std::shared_ptr<const LoadedFeatures> features) requires std::same_as<T, float> {
   if (backend.on_host()) return host_;
   const auto there = std::ranges::find(loaded_, &backend, &Loaded::backend);
   if (there != loaded_.end()) return *there->rows;
-  loaded_.push_back({&backend, backend.load_rows(host_.data())});
+  GatedData data = host_.data();
+  data.loaded = std::move(features);
+  loaded_.push_back({&backend, backend.load_rows(std::move(data))});
   return *loaded_.back().rows;
 }
 
@@ -76,6 +79,12 @@ void GatedOperator<T>::fused(MatrixView<const T> w, const std::function<T(std::s
     for (std::size_t i = 0; i < z.size(); ++i) z[i] = map(first + i, z[i]);
   };
   host_.run(w, &blocks, {}, {}, g);
+}
+
+std::shared_ptr<const LoadedFeatures> load_features(const DesignRows<float>& rows, Backend& backend) {
+  GatedData data = with_transform(rows);
+  for (const auto& [plus, minus] : rows.segments) data.segments.push_back({plus, minus, {}, {}});
+  return backend.load_features(data);
 }
 
 template class GatedOperator<float>;

@@ -33,7 +33,9 @@ class GatedOperator {
   std::size_t chunks() const { return host_.chunks(); }
   /// Its rows where a backend has them: each device loads them once, and keeps them as long as the operator lives. The
   /// backend outlives the operator.
-  PassRows& on(Backend& backend) requires std::same_as<T, float>;
+  /// @param features  that the backend has loaded, these rows among them (load_features()), or null
+  PassRows& on(Backend& backend,
+               std::shared_ptr<const LoadedFeatures> features = nullptr) requires std::same_as<T, float>;
 
   /// z := F w, [n].
   void forward(MatrixView<const T> w, std::span<T> z);
@@ -73,5 +75,9 @@ class GatedOperator {
   HostRows<T> host_;
   std::vector<Loaded> loaded_;  ///< on devices
 };
+
+/// Features where a backend has them, for operators of all or some of these rows, which outlive the result; see
+/// Backend::load_features().
+std::shared_ptr<const LoadedFeatures> load_features(const DesignRows<float>& rows, Backend& backend);
 
 }  // namespace coala

@@ -49,6 +49,7 @@ SolverMetrics solver_metrics(const FitResult& fit) {
   metrics.model_class = fit.model_class;
   metrics.loss = fit.loss;
   metrics.selected = admm ? fit.model_class : class_of(fit.chosen);
+  if (!fit.device.empty()) metrics.device = fit.device;
   metrics.status = info.status;
   metrics.selection_cut_short = fit.selection_cut_short;
   metrics.objective = info.objective;

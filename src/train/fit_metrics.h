@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "core/metric.h"
@@ -52,6 +53,7 @@ struct SolverMetrics {
   ModelClass model_class = ModelClass::Gated;
   Loss loss = Loss::Logistic;
   ModelClass selected = ModelClass::Gated;
+  std::optional<std::string> device;
   SolveStatus status = SolveStatus::Solved;
   bool selection_cut_short = false;
   double objective = 0;
@@ -79,6 +81,8 @@ struct SolverMetrics {
     add(Metric{.key = "model_class", .about = "program that was asked for"}, self.model_class);
     add(Metric{.key = "loss", .about = "its loss"}, self.loss);
     add(Metric{.key = "selected", .about = "program that the selection took"}, self.selected);
+    add(Metric{.key = "device", .about = "device that the gated program ran on", .when = "a device other than the CPU"},
+        self.device);
     add(Metric{.key = "status", .about = "how the final fit ended"}, self.status);
     add(Metric{.key = "selection_cut_short", .about = "the time limit left penalties out"}, self.selection_cut_short);
     add(Metric{.key = "objective", .about = "of the program, at the head that was returned"}, self.objective);

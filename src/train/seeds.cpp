@@ -44,8 +44,8 @@ SpreadMetrics spread(const std::vector<double>& values) {
 }  // namespace
 
 TrainingRun train_over_seeds(const FeatureSet& train, const EvaluationPlan& plan, const FitSettings& settings,
-                             int count, ThreadPool& pool) {
-  TrainingRun first = train_and_evaluate(train, plan, settings, pool);
+                             int count, ThreadPool& pool, Backend* backend) {
+  TrainingRun first = train_and_evaluate(train, plan, settings, pool, backend);
   if (count < 2) return first;
   SeedResults results;
   results.add(first.metrics);
@@ -57,7 +57,7 @@ TrainingRun train_over_seeds(const FeatureSet& train, const EvaluationPlan& plan
     log_line(fmt::format("seed {} of {}", k + 1, count));
     const ProgressPart part(fmt::format("seed {} of {}", k + 1, count));
     const FitSettings own = with_seed(settings, settings.seed + static_cast<std::uint64_t>(k));
-    const TrainingRun run = train_and_evaluate(train, rest, own, pool);
+    const TrainingRun run = train_and_evaluate(train, rest, own, pool, backend);
     results.add(run.metrics);
     seconds += run.metrics.seconds;
   }

@@ -9,6 +9,6 @@ namespace coala {
 /// those of the first; its metrics get an object "seeds" with every run's accuracies, their means and standard
 /// deviations. Costs `count` times as much, less the token head, which only the first run fits.
 TrainingRun train_over_seeds(const FeatureSet& train, const EvaluationPlan& plan, const FitSettings& settings,
-                             int count, ThreadPool& pool);
+                             int count, ThreadPool& pool, Backend* backend = nullptr);
 
 }  // namespace coala

@@ -163,7 +163,8 @@ HeldOutSplit split_by_prompt(const FeatureSet& set, double fraction, std::uint64
   return split;
 }
 
-Evaluation cross_validate(const FeatureSet& set, int folds, const FitSettings& settings, ThreadPool& pool) {
+Evaluation cross_validate(const FeatureSet& set, int folds, const FitSettings& settings, ThreadPool& pool,
+                          Backend* backend) {
   Scores scores;
   BaselineScores baseline;
   std::vector<std::size_t> order;
@@ -185,7 +186,7 @@ Evaluation cross_validate(const FeatureSet& set, int folds, const FitSettings& s
     const FeatureSet held_out = subset(set, out);
     const FeatureSet fitted = subset(set, in);
     leaks += find_leaks(fitted, held_out);
-    const FitResult fit = fit_head(fitted, settings, pool);
+    const FitResult fit = fit_head(fitted, settings, pool, backend);
     append(scores, score_features(Head{fit.transform, fit.network, {}}, held_out));
     append(baseline.logistic, baseline_scores(fit, held_out));
     order.insert(order.end(), out.begin(), out.end());
@@ -229,7 +230,8 @@ void check_training(const FeatureSet& train, const EvaluationPlan& plan, const F
   }
 }
 
-TrainingRun train_and_evaluate(FeatureSet train, EvaluationPlan plan, const FitSettings& settings, ThreadPool& pool) {
+TrainingRun train_and_evaluate(FeatureSet train, EvaluationPlan plan, const FitSettings& settings, ThreadPool& pool,
+                               Backend* backend) {
   const double start_s = monotonic_s();
   Evaluation evaluation;
   std::optional<JudgedRows> judged;
@@ -239,7 +241,7 @@ TrainingRun train_and_evaluate(FeatureSet train, EvaluationPlan plan, const FitS
     check_same_kind(train, *plan.held_out);
     judged = judged_rows(*plan.held_out, all_rows(*plan.held_out));
   } else if (plan.folds >= 2) {
-    evaluation = cross_validate(train, plan.folds, settings, pool);
+    evaluation = cross_validate(train, plan.folds, settings, pool, backend);
   } else {
     HeldOutSplit split = split_by_prompt(train, plan.fraction, settings.seed);
     judged = judged_rows(train, std::move(split.out));
@@ -249,7 +251,7 @@ TrainingRun train_and_evaluate(FeatureSet train, EvaluationPlan plan, const FitS
 
   warn_of_imbalance(train);
   TrainingRun run;
-  run.fit = fit_head(train, settings, pool);
+  run.fit = fit_head(train, settings, pool, backend);
   warn_of_time_limit(run.fit, settings.time_limit_s);
   run.head = make_head(run.fit, train);
   if (!plan.held_out && plan.folds < 2) {

@@ -30,7 +30,9 @@ struct TrainingRun {
 /// Trains a head and judges it on prompts that it has not seen, beside its baselines, and on whole responses whether or
 /// not beginnings of them were among the rows. With cross-validation the head
 /// is trained on all rows and the metrics come from one head per fold; otherwise they are the head's own.
-TrainingRun train_and_evaluate(FeatureSet train, EvaluationPlan plan, const FitSettings& settings, ThreadPool& pool);
+/// @param backend  see fit_head()
+TrainingRun train_and_evaluate(FeatureSet train, EvaluationPlan plan, const FitSettings& settings, ThreadPool& pool,
+                               Backend* backend = nullptr);
 
 /// The rows of a feature file that a head was trained on: all, or those whose prompts were not held out.
 struct TrainedRows {

@@ -80,6 +80,10 @@ class VulkanBackend : public Backend {
     traffic_.kernel_bytes += 2 * from.size() * sizeof(float);
   }
 
+  std::uint64_t free_bytes() override { return device_.free_bytes(); }
+  std::shared_ptr<const LoadedFeatures> load_features(const GatedData& data) override {
+    return std::make_shared<const VulkanFeatures>(data, device_);
+  }
   std::unique_ptr<PassRows> load_rows(GatedData data) override { return std::make_unique<VulkanRows>(data, device_); }
 
   void gated_pass(PassRows& rows, const GatedPass& pass) override;
@@ -154,7 +158,7 @@ void VulkanBackend::gated_pass(PassRows& any_rows, const GatedPass& pass) {
                                        adjoint ? 1u : 0u,
                                        pass.ahead != nullptr ? 1u : 0u,
                                        loss};
-    const VulkanMemory* const memory[] = {piece.x.get(),
+    const VulkanMemory* const memory[] = {piece.x,
                                           piece.masks.get(),
                                           w,
                                           memory_of(pass.loss.labels),
@@ -168,7 +172,8 @@ void VulkanBackend::gated_pass(PassRows& any_rows, const GatedPass& pass) {
                                           memory_of(ahead.z),
                                           memory_of(pass.r),
                                           &rows.gradients(),
-                                          &rows.sums()};
+                                          &rows.sums(),
+                                          piece.places.get()};
     device_.launch(VulkanKernel::GatedPass, constants, memory, bytes_of(push), piece.chunks);
     traffic_.x_bytes += piece.x_bytes();
     traffic_.kernel_bytes += piece.x_bytes();
@@ -176,7 +181,7 @@ void VulkanBackend::gated_pass(PassRows& any_rows, const GatedPass& pass) {
   std::size_t vectors =
       (pass.z != nullptr ? 1 : 0) + (pass.r != nullptr ? 1 : 0);  // of rows, each read or written once
   if (mapped) vectors += (pass.loss.margins != nullptr ? 3 : 2) + (pass.ahead != nullptr ? 4 : 0);
-  traffic_.kernel_bytes += rows.mask_bytes() + sizeof(float) * (vectors * rows.rows() + (forward ? weights : 0));
+  traffic_.kernel_bytes += rows.pattern_bytes() + sizeof(float) * (vectors * rows.rows() + (forward ? weights : 0));
 
   if (adjoint) {
     struct {

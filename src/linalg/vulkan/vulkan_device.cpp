@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string_view>
 
 #include "core/error.h"
 
@@ -48,6 +49,14 @@ std::vector<std::uint32_t> computing_family(VkPhysicalDevice device) {
     if ((families[k].queueFlags & VK_QUEUE_COMPUTE_BIT) != 0) return {k};
   }
   return {};
+}
+
+bool has_extension(VkPhysicalDevice device, std::string_view name) {
+  std::uint32_t count = 0;
+  vkEnumerateDeviceExtensionProperties(device, nullptr, &count, nullptr);
+  std::vector<VkExtensionProperties> extensions(count);
+  vkEnumerateDeviceExtensionProperties(device, nullptr, &count, extensions.data());
+  return std::ranges::any_of(extensions, [&](const VkExtensionProperties& one) { return name == one.extensionName; });
 }
 
 struct Found {
@@ -234,6 +243,26 @@ std::unique_ptr<VulkanMemory> VulkanDevice::make(std::uint64_t bytes, VkMemoryPr
   }
   const bool staging = (wanted & VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT) != 0;
   return std::make_unique<VulkanMemory>(*this, buffer, memory, bytes, staging);
+}
+
+std::uint64_t VulkanDevice::free_bytes() {
+  wait();
+  free_unused();
+  VkPhysicalDeviceMemoryBudgetPropertiesEXT budget{};
+  budget.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT;
+  VkPhysicalDeviceMemoryProperties2 properties{};
+  properties.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2;
+  const bool told = has_extension(physical_, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
+  if (told) properties.pNext = &budget;
+  vkGetPhysicalDeviceMemoryProperties2(physical_, &properties);
+  std::uint64_t most = 0;
+  for (std::uint32_t k = 0; k < properties.memoryProperties.memoryHeapCount; ++k) {
+    const VkMemoryHeap& heap = properties.memoryProperties.memoryHeaps[k];
+    if ((heap.flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT) == 0) continue;
+    const VkDeviceSize used = told ? std::min(budget.heapUsage[k], budget.heapBudget[k]) : 0;
+    most = std::max<std::uint64_t>(most, (told ? budget.heapBudget[k] : heap.size) - used);
+  }
+  return most;
 }
 
 std::unique_ptr<VulkanMemory> VulkanDevice::allocate(std::uint64_t bytes) {

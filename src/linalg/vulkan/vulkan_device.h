@@ -59,6 +59,9 @@ class VulkanDevice {
   const std::string& description() const { return description_; }
   const VkPhysicalDeviceLimits& limits() const { return limits_; }
 
+  /// What is not in use of its largest memory of its own: by anybody where the driver tells, else as if nobody had any.
+  /// Gives memory that waits to be used again back first.
+  std::uint64_t free_bytes();
   /// @throws Error{BadUsage} for more than a kernel may see, Error{OutOfMemory}
   std::unique_ptr<VulkanMemory> allocate(std::uint64_t bytes);
   /// Bytes from host memory, which may be changed afterwards.

@@ -1,7 +1,7 @@
 #include "linalg/vulkan/vulkan_rows.h"
 
 #include <algorithm>
-#include <cstring>
+#include <cassert>
 #include <string>
 
 #include "core/error.h"
@@ -33,27 +33,10 @@ std::uint64_t bytes_of(const GatedData& data) {
 }
 
 /// Numbers of a lane stay in registers: few columns for a lane, and as many rows at once as then have room.
-VulkanRows::Shape shape_of(const GatedData::Segment& segment, std::size_t columns, std::size_t groups,
+VulkanRows::Shape shape_of(const VulkanFeatures::Piece& features, std::size_t columns, std::size_t groups,
                            const VkPhysicalDeviceLimits& limits) {
-  VulkanRows::Shape shape;
-  shape.sides = segment.minus.rows() > 0 ? 2 : 1;
-  switch (segment.plus.dtype()) {
-    case Dtype::F32:
-      shape.type = 0;
-      break;
-    case Dtype::F16:
-      shape.type = 1;
-      break;
-    case Dtype::BF16:
-      shape.type = 2;
-      break;
-    default:
-      throw Error(ErrorCode::BadUsage,
-                  "features of type " + std::string(dtype_name(segment.plus.dtype())) + " are not computed on a device",
-                  "use the CPU, or features of F32, F16 or BF16");
-  }
+  VulkanRows::Shape shape{.sides = features.sides, .type = features.type, .row_words = features.row_words};
   const std::size_t pairs = ceil_div(columns, 2);
-  shape.row_words = narrow(shape.type == 0 ? 2 * pairs : pairs);
   constexpr std::size_t kPairsOfALane = 4;
   constexpr std::uint32_t kMostLanes = 1024;
   shape.lanes = 128;
@@ -86,16 +69,11 @@ void check_workgroups(std::size_t groups, std::size_t columns, const VulkanDevic
               "use the CPU, or fewer gates or columns");
 }
 
-std::unique_ptr<VulkanMemory> filled(VulkanDevice& device, std::span<const float> values) {
+template <class T>
+std::unique_ptr<VulkanMemory> filled(VulkanDevice& device, std::span<const T> values) {
   auto memory = device.allocate(values.size_bytes());
   device.write(*memory, 0, std::as_bytes(values));
   return memory;
-}
-
-/// 1 as a number of this type.
-std::uint32_t one_of(std::uint32_t type) {
-  constexpr std::uint32_t kOnes[] = {0x3f800000, 0x3c00, 0x3f80};
-  return kOnes[type];
 }
 
 }  // namespace
@@ -104,6 +82,9 @@ VulkanRows::VulkanRows(const GatedData& data, VulkanDevice& device)
     : PassRows(rows_of(data), data.segments.empty() ? 0 : data.segments.front().plus_open.cols(),
                data.segments.empty() ? 0 : data.segments.front().plus.cols(), bytes_of(data)) {
   check_workgroups(groups(), dimension(), device);
+  features_ = data.loaded ? std::static_pointer_cast<const VulkanFeatures>(data.loaded)
+                          : std::make_shared<const VulkanFeatures>(data, device);
+  assert(features_->with_ones() == !data.scale.empty());
   if (!data.scale.empty()) {
     scale_ = filled(device, data.scale);
     mean_ = filled(device, data.mean);
@@ -121,51 +102,48 @@ VulkanRows::VulkanRows(const GatedData& data, VulkanDevice& device)
   if (shifted()) folded_ = device.allocate(weights * sizeof(float));
 }
 
-std::size_t VulkanRows::rows_of_piece(const Shape& shape, std::size_t groups, std::uint32_t range) {
-  const std::size_t words = std::max<std::size_t>(shape.row_words, mask_words(groups));
-  return std::max<std::size_t>(1, range / (sizeof(std::uint32_t) * words * shape.sides));
-}
-
 void VulkanRows::load(const GatedData::Segment& segment, VulkanDevice& device) {
-  const Shape shape = shape_of(segment, columns(), groups(), device.limits());
-  const std::size_t fitting = rows_of_piece(shape, groups(), device.limits().maxStorageBufferRange);
-  for (std::size_t at = 0; at < segment.plus.rows(); at += fitting) {
-    load_piece(segment, at, std::min(fitting, segment.plus.rows() - at), shape, device);
+  const std::size_t sides = segment.minus.rows() > 0 ? 2 : 1;
+  const std::size_t fitting =
+      rows_in_sight(sides * std::max<std::size_t>(1, mask_words(groups())), device.limits().maxStorageBufferRange);
+  std::vector<VulkanFeatures::Place> places(segment.plus.rows());
+  for (std::size_t i = 0; i < places.size(); ++i) places[i] = features_->place_of(segment, i);
+  for (std::size_t at = 0; at < places.size();) {
+    const std::uint32_t piece = places[at].piece;
+    std::size_t end = at;
+    while (end < places.size() && places[end].piece == piece && end - at < fitting) ++end;
+    load_piece(segment, at, std::span(places).subspan(at, end - at), device);
+    at = end;
   }
 }
 
-void VulkanRows::load_piece(const GatedData::Segment& segment, std::size_t begin, std::size_t count, const Shape& shape,
-                            VulkanDevice& device) {
-  const std::size_t words = shape.row_words;
-  const std::size_t words_of_mask = mask_words(groups());
-  const std::size_t number_bytes = dtype_bytes(segment.plus.dtype());
-  Piece piece{shape, loaded_, narrow(count), chunks_, narrow(ceil_div(count, chunk_rows_)), nullptr, nullptr};
-  piece.x = device.allocate(piece.x_bytes());
-  std::vector<std::uint32_t> masks(count * shape.sides * words_of_mask);
-  const std::size_t block = std::max<std::size_t>(1, (1u << 18) / (words * shape.sides));
-  std::vector<std::uint32_t> numbers;
-  for (std::size_t at = 0; at < count; at += block) {
-    const std::size_t last = std::min(at + block, count);
-    numbers.assign((last - at) * shape.sides * words, 0);
-    for (std::size_t i = at; i < last; ++i) {
-      for (std::size_t side = 0; side < shape.sides; ++side) {
-        const StoredRows& x = side == 0 ? segment.plus : segment.minus;
-        const Matrix<std::uint8_t>& open = side == 0 ? segment.plus_open : segment.minus_open;
-        auto* const row = reinterpret_cast<std::byte*>(numbers.data() + ((i - at) * shape.sides + side) * words);
-        std::memcpy(row, x.pointers()[begin + i], dimension() * number_bytes);
-        const std::uint32_t one = one_of(shape.type);
-        if (shifted()) std::memcpy(row + dimension() * number_bytes, &one, number_bytes);  // the lower bytes come first
-        std::uint32_t* const mask = masks.data() + (i * shape.sides + side) * words_of_mask;
-        for (std::size_t p = 0; p < groups(); ++p) {
-          mask[p / 32] |= std::uint32_t{open(begin + i, p) != 0} << (p % 32);
-        }
+void VulkanRows::load_piece(const GatedData::Segment& segment, std::size_t begin,
+                            std::span<const VulkanFeatures::Place> places, VulkanDevice& device) {
+  const VulkanFeatures::Piece& features = features_->pieces()[places.front().piece];
+  const Shape shape = shape_of(features, columns(), groups(), device.limits());
+  const std::size_t words = mask_words(groups());
+  const std::size_t count = places.size();
+  std::vector<std::uint32_t> rows(count);
+  std::vector<std::uint32_t> masks(count * shape.sides * words);
+  for (std::size_t i = 0; i < count; ++i) {
+    rows[i] = places[i].row;
+    for (std::size_t side = 0; side < shape.sides; ++side) {
+      const Matrix<std::uint8_t>& open = side == 0 ? segment.plus_open : segment.minus_open;
+      std::uint32_t* const mask = masks.data() + (i * shape.sides + side) * words;
+      for (std::size_t p = 0; p < groups(); ++p) {
+        mask[p / 32] |= std::uint32_t{open(begin + i, p) != 0} << (p % 32);
       }
     }
-    device.write(*piece.x, at * shape.sides * words * 4, std::as_bytes(std::span(numbers)));
   }
-  piece.masks = device.allocate(masks.size() * 4);
-  device.write(*piece.masks, 0, std::as_bytes(std::span(masks)));
-  mask_bytes_ += masks.size() * 4;
+  Piece piece{shape,
+              loaded_,
+              narrow(count),
+              chunks_,
+              narrow(ceil_div(count, chunk_rows_)),
+              features.x.get(),
+              filled(device, std::span<const std::uint32_t>(rows)),
+              filled(device, std::span<const std::uint32_t>(masks))};
+  pattern_bytes_ += piece.places->bytes() + piece.masks->bytes();
   loaded_ += piece.count;
   chunks_ += piece.chunks;
   pieces_.push_back(std::move(piece));

@@ -6,12 +6,12 @@
 
 #include "linalg/backend.h"
 #include "linalg/vulkan/vulkan_device.h"
+#include "linalg/vulkan/vulkan_features.h"
 
 namespace coala {
 
-/// Rows in the memory of a device, as they are stored: numbers of F32, F16 or BF16, the responses of a pair beside each
-/// other, rows filled up to pairs of columns. With a transform there is a column of ones, whose weight is what the mean
-/// does. Cut into pieces, since a kernel sees a buffer only up to a limit.
+/// Rows of features that a device has, with the gates that are open in them. Of a piece of the features a kernel reads
+/// the rows by their places.
 class VulkanRows : public PassRows {
  public:
   /// How a kernel goes over rows of one kind: shaders/gated_pass.comp.
@@ -29,15 +29,13 @@ class VulkanRows : public PassRows {
     std::uint32_t count = 0;
     std::uint32_t first_chunk = 0;
     std::uint32_t chunks = 0;
-    std::unique_ptr<VulkanMemory> x;
-    std::unique_ptr<VulkanMemory> masks;  ///< [count][sides][words]: the open gates, a bit each
+    const VulkanMemory* x = nullptr;
+    std::unique_ptr<VulkanMemory> places;  ///< [count] rows of x
+    std::unique_ptr<VulkanMemory> masks;   ///< [count][sides][words]: the open gates, a bit each
     std::uint64_t x_bytes() const { return std::uint64_t{count} * shape.sides * shape.row_words * 4; }
   };
 
-  /// Rows of a piece, of which a kernel sees the features whole, and the gates.
-  /// @param range  bytes of a buffer that it sees
-  static std::size_t rows_of_piece(const Shape& shape, std::size_t groups, std::uint32_t range);
-
+  /// @param data  without `loaded` its features are loaded
   /// @throws Error{BadUsage} for numbers of another type, and for more of them than the device's kernels can take
   VulkanRows(const GatedData& data, VulkanDevice& device);
 
@@ -48,7 +46,8 @@ class VulkanRows : public PassRows {
   bool shifted() const { return scale_ != nullptr; }
   /// Of the weights: d, and one for the ones.
   std::uint32_t columns() const { return static_cast<std::uint32_t>(dimension()) + (shifted() ? 1 : 0); }
-  std::uint64_t mask_bytes() const { return mask_bytes_; }
+  /// Of places and masks.
+  std::uint64_t pattern_bytes() const { return pattern_bytes_; }
   const VulkanMemory* scale() const { return scale_.get(); }  ///< [d], or null
   const VulkanMemory* mean() const { return mean_.get(); }
   const VulkanMemory& gradients() const { return *gradients_; }  ///< [chunks][P][columns], of a pass
@@ -57,14 +56,15 @@ class VulkanRows : public PassRows {
 
  private:
   void load(const GatedData::Segment& segment, VulkanDevice& device);
-  void load_piece(const GatedData::Segment& segment, std::size_t begin, std::size_t count, const Shape& shape,
+  void load_piece(const GatedData::Segment& segment, std::size_t begin, std::span<const VulkanFeatures::Place> places,
                   VulkanDevice& device);
 
+  std::shared_ptr<const VulkanFeatures> features_;
   std::vector<Piece> pieces_;
   std::uint32_t chunk_rows_ = 1;
   std::uint32_t chunks_ = 0;
   std::uint32_t loaded_ = 0;  ///< rows
-  std::uint64_t mask_bytes_ = 0;
+  std::uint64_t pattern_bytes_ = 0;
   std::unique_ptr<VulkanMemory> scale_, mean_, gradients_, sums_, folded_;
 };
 

@@ -37,7 +37,7 @@ layout(push_constant) uniform Push {
   float from_y;
   float from_last;
 };
-layout(std430, binding = 0) readonly buffer Features { uint x_words[]; };    // [rows][side][row_words]
+layout(std430, binding = 0) readonly buffer Features { uint x_words[]; };    // [rows of X][side][row_words]
 layout(std430, binding = 1) readonly buffer Masks { uint open_words[]; };    // [rows][side][kMaskWords]
 layout(std430, binding = 2) readonly buffer Weights { float w[]; };          // [kGroups][columns]
 layout(std430, binding = 3) readonly buffer Labels { float labels[]; };
@@ -52,6 +52,7 @@ layout(std430, binding = 11) writeonly buffer PredictionsAhead { float z_ahead[]
 layout(std430, binding = 12) buffer Derivatives { float r_rows[]; };
 layout(std430, binding = 13) writeonly buffer Gradients { float gradients[]; };  // [chunks][kGroups][columns]
 layout(std430, binding = 14) writeonly buffer Sums { float sums_out[]; };        // [chunks][kPassFloats]
+layout(std430, binding = 15) readonly buffer Places { uint places[]; };          // [rows], of X
 
 shared float parts[kLanes * kRows];
 shared float batch_r[kRows];
@@ -93,11 +94,13 @@ void main() {
     vec2 x[kAll * kPairs];
     uint open[kAll * kMaskWords];
     for (uint s = 0u; s < kAll; ++s) {
-      uint row = min(at + s / kSides, end - 1u) * kSides + s % kSides;
-      for (uint m = 0u; m < kMaskWords; ++m) open[s * kMaskWords + m] = open_words[row * kMaskWords + m];
+      uint row = min(at + s / kSides, end - 1u);
+      uint response = row * kSides + s % kSides;
+      uint x_start = (places[row] * kSides + s % kSides) * row_words;
+      for (uint m = 0u; m < kMaskWords; ++m) open[s * kMaskWords + m] = open_words[response * kMaskWords + m];
       for (uint k = 0u; k < kPairs; ++k) {
         uint pair = lane + kLanes * k;
-        x[s * kPairs + k] = pair < pairs ? read_pair(row * row_words, pair) : vec2(0.0);
+        x[s * kPairs + k] = pair < pairs ? read_pair(x_start, pair) : vec2(0.0);
       }
     }
 
