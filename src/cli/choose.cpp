@@ -1,6 +1,5 @@
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -170,13 +169,8 @@ class Keys {
   bool terminal_;
 };
 
-std::size_t terminal_width() {
-  winsize size = {};
-  return ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
-}
-
 void show(const Question& question, bool swapped, std::size_t number, std::size_t count) {
-  const std::size_t width = terminal_width();
+  const std::size_t width = terminal_width(STDERR_FILENO);
   std::string asked = question.prompt.text;
   for (const Message& message : question.prompt.messages) {
     asked += (asked.empty() ? "" : "\n") + message.role + ": " + message.content;
