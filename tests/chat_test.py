@@ -6,7 +6,10 @@ import fcntl
 import json
 import os
 import pathlib
+import pty
+import re
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -137,10 +140,97 @@ class Chat(unittest.TestCase):
         self.assertEqual(self.talk("/system x", "hello", "/system", "hello", options=cold)[0].splitlines()[-1],
                          fresh.splitlines()[-1])
 
+    def test_questions_are_taken_back_one_by_one(self):
+        # One seed: the first question's reply is the same however the conversation goes on.
+        (first, worse, good), _ = (part.splitlines() for part in self.talk("one", "/bad", "two"))
+        out, notes = self.talk("one", "/bad", "two", "/undo", "/good", "/again", "/undo", "/undo", "three")
+        self.assertEqual(out.splitlines()[:3], [first, worse, good])
+        self.assertEqual(len(out.splitlines()), 5)
+        self.assertIn('the last one now: "one"', notes)
+        self.assertEqual(notes.count("taken back"), 2)
+        self.assertEqual(notes.count("no reply yet"), 1)
+        (pair,) = self.kept()
+        self.assertEqual(pair["prompt"], [{"role": "user", "content": "one"}])
+        shown = [re.sub(r"[\x00-\x1f\x7f-\x9f]", "", pair[key]) for key in ("chosen", "rejected")]
+        self.assertEqual(shown, [worse, first])
+
+    def test_a_choice_may_be_made_after_a_later_question_is_taken_back(self):
+        _, notes = self.talk("/compare", "one", "two", "/undo", "/a", "/a", "/compare", "/again", "/b",
+                             options=["--head", "a/head.safetensors"])
+        (pair,) = self.kept()
+        self.assertEqual(pair["prompt"], [{"role": "user", "content": "one"}])
+        self.assertEqual(notes.count("there are no two replies"), 2)
+        self.assertEqual(notes.count("hint: /compare draws them"), 2)
+        self.assertEqual(notes.count("/a or /b"), 1)
+
+    def test_ids_of_two_conversations_do_not_meet(self):
+        ids = []
+        for _ in range(2):
+            self.talk("hello", "/bad", "/bad", "/good")
+            ids = [pair["id"] for pair in self.kept()]
+        self.assertEqual(len(ids), 4)
+        self.assertEqual(len(set(ids)), 4, ids)
+        # Beside pairs of somebody, whose last line has no end.
+        own = json.dumps({"id": "chat-0-77", "prompt": "p", "chosen": "c", "rejected": "r"})
+        (self.folder / "kept.jsonl").write_text('{"prompt": "p", "chosen": "c", "rejected": "r"}\n' + own)
+        self.talk("hello", "/bad", "/good")
+        self.assertEqual([pair.get("id") for pair in self.kept()], [None, "chat-0-77", "chat-0-78"])
+
+    def test_pairs_are_added_to_no_other_file(self):
+        (self.folder / "kept.jsonl").write_text('{"a": 1}\nnotes\n')
+        done = subprocess.run([BINARY, "chat", "-m", MODEL, "--pairs", "kept.jsonl"], cwd=self.folder, input="hello\n",
+                              text=True, capture_output=True, timeout=60)
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertIn("line 2 is no JSON object", done.stderr)
+        self.assertEqual((self.folder / "kept.jsonl").read_text(), '{"a": 1}\nnotes\n')
+
+    def test_words_of_other_programs_and_mistyped_ones(self):
+        cold = ["--temperature", "0", "--system", "short"]
+        fresh, _ = self.talk("hello", options=cold)
+        out, notes = self.talk("something else", "/clear", "hello", "/agian", "/Undo", "/?", "/exit", "more", options=cold)
+        self.assertEqual(out.splitlines()[1:], fresh.splitlines())
+        for said in ("begins anew", 'there is no "/agian"', "hint: did you mean /again?", "hint: did you mean /undo?"):
+            self.assertIn(said, notes)
+        listed = [line.split("  ")[0].strip() for line in notes.splitlines() if line.startswith("/")]
+        self.assertEqual(listed[-1], "/quit, /exit, /bye")
+        self.assertEqual(self.talk("/bye", "hello")[0], "")
+        self.assertEqual(self.talk("/quit", "hello")[0], "")
+
+    def on_terminal(self, columns):
+        """What is written to a terminal of so many columns when two replies are compared."""
+        master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        process = subprocess.Popen([BINARY, "chat", "-m", MODEL, "-n", "60", "-t", "1", "--quiet", "--ignore-eos", "--compare",
+                                    "--head", "a/head.safetensors"], cwd=self.folder, stdin=subprocess.PIPE, stdout=slave,
+                                   stderr=subprocess.DEVNULL)
+        os.close(slave)
+        process.stdin.write(b"hello\n")
+        process.stdin.close()
+        written = b""
+        with contextlib.suppress(OSError):  # the last writer is gone
+            while piece := os.read(master, 65536):
+                written += piece
+        os.close(master)
+        self.assertEqual(process.wait(timeout=60), 0)
+        return written.decode(errors="replace").replace("\r\n", "\n")
+
+    def test_two_replies_are_beside_each_other_where_there_is_room(self):
+        wide, narrow = self.on_terminal(100), self.on_terminal(99)
+        self.assertTrue(narrow.startswith("A: "))
+        self.assertTrue(wide.startswith(narrow))  # as it is written
+        rule, heading, *lines = wide[len(narrow):].splitlines()
+        self.assertEqual(set(rule), {"-"})
+        self.assertEqual(heading.split(), ["A", "|", "B"])
+        self.assertTrue(lines)
+        for line in lines:
+            self.assertEqual(line[48:51], " | ")
+            self.assertLess(len(line), 100)
+
     def test_what_cannot_be_done_is_said_and_the_talk_goes_on(self):
         out, notes = self.talk("/good", "/undo", "/nonsense", "/scale 2", "/seed x", "/a", "hello", "/good")
         self.assertTrue(out)
-        for said in ("no reply yet", "/help lists", "needs a head", "no number", "no other reply"):
+        for said in ("no reply yet", "/help lists", "needs a head", "no number", "no other reply",
+                     "hint: use --head", "hint: /bad draws one"):
             self.assertIn(said, notes)
         self.assertEqual(self.kept(), [])
 

@@ -11,6 +11,8 @@ more prompts, and has llama-server, which renders the model's own chat template,
 import json
 import os
 import re
+import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -28,6 +30,7 @@ import gguf_files as gguf  # noqa: E402
 from world.lessons import make_pairs, make_prompts  # noqa: E402
 
 MODEL = os.path.join(ROOT, "demo", "model", "tutor-3m-f16.gguf")
+TINY = os.path.join(ROOT, "tests", "files", "tiny-llama.gguf")
 COALA, LLAMA_SIMPLE, LLAMA_COMPLETION, LLAMA_SERVER = "", "", "", ""
 TOKENS, PROMPTS = 8, 2
 MORE_TOKENS, MORE_PROMPTS = 64, 50
@@ -147,6 +150,115 @@ class Exports(unittest.TestCase):
             model = os.path.join(folder, "tied.gguf")
             gguf.write(model, values, tensors)
             self.check_model(folder, model, tied=True)
+
+
+class PrintedLines(unittest.TestCase):
+    """What `coala export` tells people to type: the files that it names are there, under names that programs take."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.place = tempfile.TemporaryDirectory()
+        cls.folder = os.path.join(cls.place.name, "my folder")
+        os.mkdir(cls.folder)
+        with open(os.path.join(cls.folder, "pairs.jsonl"), "w", encoding="utf-8") as file:
+            for i in range(60):
+                pair = {"prompt": f"q {i}", "chosen": "yes yes " * (i % 5 + 1), "rejected": "no no " * (i % 4 + 1)}
+                print(json.dumps(pair), file=file)
+        shutil.copy(TINY, os.path.join(cls.folder, "base.gguf"))
+        done(cls.folder, COALA, "align", "--model", "base.gguf", "--data", "pairs.jsonl", "--out", "a", "--gates", 0, "--quiet",
+             "--token-rank", 8)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.place.cleanup()
+
+    def export(self, *options, status=0):
+        result = run(self.folder, COALA, "export", "--model", "base.gguf", "--head", "a/head.safetensors", *options)
+        self.assertEqual(result.returncode, status, result.stderr)
+        return result.stdout.splitlines(), result.stderr
+
+    def path_of(self, name):
+        return os.path.join(self.folder, name)
+
+    def check_llama(self, lines, *files):
+        """A line for each of llama.cpp's programs, with the files in this order."""
+        lines = [shlex.split(line) for line in lines if line.startswith("  llama-")]
+        self.assertEqual([words[0] for words in lines], ["llama-cli", "llama-server"])
+        for words in lines:
+            named = [word for word in words[1:] if not word.startswith("-")]
+            self.assertEqual(named, list(files))
+            for file in named:
+                self.assertTrue(os.path.isfile(self.path_of(file)), file)
+
+    def check_ollama(self, lines, name, **layers):
+        """The Modelfile that the line writes, and the name of what is made of it."""
+        (line,) = (line for line in lines if "ollama create" in line)
+        writes, creates, runs = line.strip().split(" && ")
+        subprocess.run(["sh", "-c", writes], cwd=self.folder, check=True)
+        self.assertEqual(shlex.split(creates), ["ollama", "create", name, "-f", "Modelfile"])
+        self.assertEqual(shlex.split(runs), ["ollama", "run", name])
+        self.assertRegex(name, r"^[a-z0-9][a-z0-9._-]*$")
+        with open(self.path_of("Modelfile"), encoding="utf-8") as file:
+            written = dict(line.rstrip("\n").split(" ", 1) for line in file)
+        self.assertEqual(written, {key: self.path_of(value) for key, value in layers.items()})
+        for path in written.values():
+            self.assertTrue(os.path.isfile(path), path)
+
+    def check_size(self, lines, out):
+        size = os.path.getsize(self.path_of(out))
+        self.assertRegex(lines[0], r", \d+\.\d [kM]B \(%d bytes\)$" % size)
+        number, unit = re.search(r", (\S+) ([kM]B) ", lines[0]).groups()
+        self.assertLessEqual(abs(float(number) * {"kB": 1e3, "MB": 1e6}[unit] - size), {"kB": 51, "MB": 51e3}[unit])
+
+    def test_a_model(self):
+        lines, _ = self.export("--format", "gguf", "--out", "My Größe, v1.2.gguf")
+        self.check_size(lines, "My Größe, v1.2.gguf")
+        self.check_llama(lines, "My Größe, v1.2.gguf")
+        self.check_ollama(lines, "my-gr-e-v1.2", FROM="My Größe, v1.2.gguf")
+        (line,) = (shlex.split(line) for line in lines if line.startswith("  lms "))
+        self.assertEqual(line, ["lms", "import", "My Größe, v1.2.gguf"])
+
+    def test_an_adapter(self):
+        lines, _ = self.export("--out", "the tone.gguf")
+        self.check_size(lines, "the tone.gguf")
+        self.check_llama(lines, "base.gguf", "the tone.gguf")
+        self.check_ollama(lines, "the-tone", FROM="base.gguf", ADAPTER="the tone.gguf")
+        self.assertIn("--format gguf", lines[-1])
+        self.assertFalse([line for line in lines if "lms" in line])
+
+    def test_an_adapter_for_a_model_that_has_one(self):
+        adapter = "first.gguf"
+        _, tensors = gguf.read(self.path_of("base.gguf"))
+        values = {"general.type": (gguf.STRING, "adapter"), "general.architecture": (gguf.STRING, "llama"),
+                  "adapter.type": (gguf.STRING, "lora"), "adapter.lora.alpha": (gguf.FLOAT32, 1.0)}
+        inputs, outputs = tensors["blk.0.attn_q.weight"][0]
+        gguf.write(self.path_of(adapter), values,
+                   {"blk.0.attn_q.weight.lora_a": gguf.floats([inputs, 1], [0.1] * inputs),
+                    "blk.0.attn_q.weight.lora_b": gguf.floats([1, outputs], [0.1] * outputs)})
+        for scale, named in ((1, ["--lora", adapter]), (0.5, ["--lora-scaled", adapter + ":0.5"])):
+            model = ["--model", "base.gguf", "--lora", adapter, "--lora-scale", scale]
+            done(self.folder, COALA, "align", *model, "--data", "pairs.jsonl", "--out", "adapted", "--gates", 0, "--quiet",
+                 "--token-rank", 8)
+            lines = done(self.folder, COALA, "export", *model, "--head", "adapted/head.safetensors", "--out",
+                         "second.gguf").splitlines()
+            (server,) = (shlex.split(line) for line in lines if line.startswith("  llama-server"))
+            self.assertEqual(server, ["llama-server", "-m", "base.gguf", "--lora", "second.gguf", *named])
+            self.assertFalse([line for line in lines if "ollama create" in line])
+
+    def test_what_is_quantised_is_a_whole_model(self):
+        lines, news = self.export("--quantise", "q8_0", "--out", "q.gguf")
+        self.assertIn("the model with a change", lines[0])
+        self.assertIn("--format gguf is taken", news)
+        self.assertNotIn("--format gguf is taken", self.export("--format", "gguf", "--out", "q.gguf")[1])
+        _, error = self.export("--quantise", "q8_0", "--format", "lora", "--out", "never.gguf", status=2)
+        self.assertIn("an adapter is not quantised", error)
+        self.assertFalse(os.path.exists(self.path_of("never.gguf")))
+
+    def test_scales_that_are_nobody_s_choice_are_spoken_of(self):
+        for scale, said in ((0, "the model is written as it is"), (3, "is beyond 1"), (-1, "turns away"), (1, ""), (0.5, "")):
+            _, news = self.export("--guidance-scale", scale, "--out", "s.gguf")
+            self.assertEqual("warning" in news, bool(said), news)
+            self.assertIn(said, news)
 
 
 if __name__ == "__main__":

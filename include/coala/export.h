@@ -15,7 +15,7 @@ namespace coala::v1 {
 
 struct ExportSettings {
   ExportFormat format = ExportFormat::Fitting;
-  MergedType quantised = MergedType::Full;  ///< of a whole model: its output matrix
+  MergedType quantised = MergedType::Full;  ///< of a whole model, which Fitting is then: its output matrix
   double scale = 1;                         ///< how strongly the head guides
   std::string name = {};                    ///< of the result, for chat programs; "": the model's name and "(coala)"
   bool allow_unbound = false;               ///< accept a head that does not say which model it is for

@@ -1,22 +1,31 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
+#include <cstdint>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
 #include "cli/check_options.h"
+#include "cli/columns_text.h"
 #include "cli/command.h"
 #include "cli/generation_options.h"
 #include "cli/model_features.h"
 #include "cli/prompts.h"
 #include "cli/reply_output.h"
+#include "cli/words.h"
+#include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/messages.h"
@@ -39,22 +48,50 @@ struct ChatCommand {
   GenerationOptions generation;
 };
 
-constexpr const char* kHelp =
-    "/again           another reply to the same question\n"
-    "/bad             the same, and the last reply was bad\n"
-    "/good            the last reply is better than those that were bad: kept as pairs\n"
-    "/a, /b           of two replies, go on with this one: it is better, kept as a pair\n"
-    "/compare         two replies to each question from now on, as the model is and guided; again: one\n"
-    "/scale NUMBER    how strongly the head guides; 0: not at all\n"
-    "/system TEXT     the system message; the conversation begins anew\n"
-    "/seed NUMBER     of the next reply\n"
-    "/undo            takes the last question back\n"
-    "/quit            ends (so does Ctrl-D; Ctrl-C ends the reply that is being written)\n";
+constexpr std::size_t kWide_columns = 100;  // of a terminal that shows two replies beside each other
+
+/// The largest number of a pair "PREFIX NUMBER" in a file of pairs; 0: there is none.
+/// @throws Error{Mismatch} when the file holds something else, to which no pair is to be added
+std::size_t last_number(const std::string& path, std::string_view prefix) {
+  std::size_t last = 0;
+  if (is_written_through(path) || !std::filesystem::exists(path)) return last;
+  const std::string content = read_file(path);
+  std::size_t number = 0;
+  for (std::size_t begin = 0; begin < content.size();) {
+    const std::size_t end = std::min(content.find('\n', begin), content.size());
+    const std::string_view text = std::string_view(content).substr(begin, end - begin);
+    begin = end + 1;
+    ++number;
+    if (is_blank(text)) continue;
+    const auto line = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+    if (!line.is_object()) {
+      throw Error(ErrorCode::Mismatch, fmt::format("{} is no file of pairs: line {} is no JSON object", path, number),
+                  "name another --pairs");
+    }
+    const auto id = line.find("id");
+    if (id == line.end() || !id->is_string()) continue;
+    const auto& name = id->get_ref<const std::string&>();
+    if (!name.starts_with(prefix)) continue;
+    std::size_t value = 0;
+    const auto parsed = std::from_chars(name.data() + prefix.size(), name.data() + name.size(), value);
+    if (parsed.ec == std::errc() && parsed.ptr == name.data() + name.size()) last = std::max(last, value);
+  }
+  return last;
+}
+
+/// Whether the last line of a file lacks its end.
+bool ends_within_line(const std::string& path) {
+  std::ifstream file(path, std::ios::binary | std::ios::ate);
+  if (!file || file.tellg() <= 0) return false;
+  file.seekg(-1, std::ios::end);
+  return file.get() != '\n';
+}
 
 /// A conversation with a model, and what its user says of the replies.
 class Chat {
  public:
   Chat(ChatCommand& command, const CLI::App& app) : command_(command) {
+    last_number(command.pairs, id_prefix());  // before a word is said: may pairs be added to it?
     if (!command.head.empty()) head_ = load_head(command.head);
     GenerationOptions& generation = command.generation;
     guidance_ = guidance_of(generation, app, head_ ? &*head_ : nullptr);
@@ -72,18 +109,16 @@ class Chat {
     threads_ = chosen_threads(command.common);
     compares_ = command.compares;
     if (compares_) require_head();
-    begin();
   }
 
   void run() {
     const bool asks = ::isatty(STDIN_FILENO) != 0;
     if (asks) write_message("a conversation; /help lists what else can be said\n");
-    for (std::string line;;) {
+    for (std::string line; !ended_;) {
       if (asks) write_message("> ");
       if (!std::getline(std::cin, line)) break;
       throw_if_interrupted();
       const std::string_view said = trimmed(line);
-      if (said == "/quit") break;
       try {
         if (find_invalid_utf8(said) != std::string_view::npos) {
           throw Error(ErrorCode::BadInput, "that is not UTF-8");
@@ -91,21 +126,56 @@ class Chat {
         if (said.starts_with('/')) {
           obey(said);
         } else if (!said.empty()) {
-          ask(std::string(said));
+          answer({.question = std::string(said)}, turns_.size());
         }
       } catch (const Error& error) {
         if (error.code() == ErrorCode::Interrupted) throw;
         note(error.what());
+        if (!error.hint().empty()) write_message(fmt::format("  hint: {}\n", printable(error.hint())));
       }
     }
   }
 
  private:
-  /// The replies to the last question; the last of them is part of the conversation.
+  /// A question and what was answered.
   struct Turn {
-    std::vector<std::string> bad;
-    std::vector<std::string> compared;  ///< as the model is, guided; empty: one reply
+    std::string question;
+    std::string reply = {};                  ///< that the conversation goes on with
+    std::vector<std::string> bad = {};       ///< replies before that one
+    std::vector<std::string> compared = {};  ///< as the model is, guided; empty: one reply, or chosen
   };
+
+  /// What can be said beside questions.
+  struct Command {
+    std::vector<std::string> names;
+    std::string_view argument;
+    std::string_view help;
+    void (Chat::*obey)(const std::string& text);
+  };
+
+  static const std::vector<Command>& commands() {
+    static const std::vector<Command> list{
+        {{"/again"}, "", "another reply to the same question", &Chat::draw_again},
+        {{"/bad"}, "", "the same, and the last reply was bad", &Chat::draw_better},
+        {{"/good"}, "", "the last reply is better than those that were bad: kept as pairs", &Chat::keep_good},
+        {{"/a"}, "", "of two replies, go on with A: it is better, kept as a pair", &Chat::choose_first},
+        {{"/b"}, "", "the same with B", &Chat::choose_second},
+        {{"/compare"},
+         "",
+         "two replies to each question from now on, as the model is and guided; again: one",
+         &Chat::turn_comparison},
+        {{"/scale"}, "NUMBER", "how strongly the head guides; 0: not at all", &Chat::set_scale},
+        {{"/system"}, "TEXT", "the system message; the conversation begins anew", &Chat::set_system},
+        {{"/seed"}, "NUMBER", "of the next reply", &Chat::set_seed},
+        {{"/undo"}, "", "takes the last question back, then the one before it", &Chat::undo},
+        {{"/clear"}, "", "the conversation begins anew", &Chat::clear},
+        {{"/help", "/?"}, "", "this list", &Chat::show_help},
+        {{"/quit", "/exit", "/bye"},
+         "",
+         "ends (so does Ctrl-D; Ctrl-C ends the reply that is being written)",
+         &Chat::end}};
+    return list;
+  }
 
   void note(const std::string& text) const { write_message(fmt::format("({})\n", printable(text))); }
 
@@ -113,54 +183,98 @@ class Chat {
     if (!head_) throw Error(ErrorCode::BadUsage, "that needs a head", "use --head");
   }
 
-  void begin() {
-    messages_.clear();
-    turn_.reset();
-    if (!command_.system.empty()) messages_.push_back({"system", command_.system});
+  Turn& last_turn() {
+    if (turns_.empty()) throw Error(ErrorCode::BadUsage, "there is no reply yet");
+    return turns_.back();
   }
 
-  void require_reply() const {
-    if (!turn_) throw Error(ErrorCode::BadUsage, "there is no reply yet");
+  /// The conversation up to and with a question behind the first turns.
+  std::vector<Message> messages(std::size_t turns, const std::string& question) const {
+    std::vector<Message> result;
+    if (!command_.system.empty()) result.push_back({"system", command_.system});
+    for (std::size_t i = 0; i < turns; ++i) {
+      result.push_back({"user", turns_[i].question});
+      result.push_back({"assistant", turns_[i].reply});
+    }
+    result.push_back({"user", question});
+    return result;
   }
 
   void obey(std::string_view line) {
-    const std::size_t space = line.find(' ');
-    const std::string_view word = line.substr(0, space);
+    const std::size_t space = line.find_first_of(" \t");
+    const std::string word(line.substr(0, space));
     const std::string text(space == std::string_view::npos ? "" : trimmed(line.substr(space)));
-    if (word == "/help") {
-      write_message(kHelp);
-    } else if (word == "/again" || word == "/bad") {
-      require_reply();
-      if (word == "/bad") turn_->bad.push_back(messages_.back().content);
-      messages_.pop_back();
-      reply();
-    } else if (word == "/good") {
-      require_reply();
-      keep_pairs(messages_.back().content, turn_->bad);
-      turn_->bad.clear();
-    } else if (word == "/a" || word == "/b") {
-      choose(word == "/b");
-    } else if (word == "/compare") {
-      require_head();
-      compares_ = !compares_;
-      note(compares_ ? "two replies: as the model is, and guided" : "one reply");
-    } else if (word == "/scale") {
-      set_scale(number<double>(text));
-    } else if (word == "/seed") {
-      seed_ = number<std::uint64_t>(text);
-    } else if (word == "/system") {
-      command_.system = text;
-      begin();
-      note("the conversation begins anew");
-    } else if (word == "/undo") {
-      require_reply();
-      messages_.resize(messages_.size() - 2);
-      turn_.reset();
-      note("the last question is taken back");
-    } else {
-      throw Error(ErrorCode::BadUsage, fmt::format("there is no {}; /help lists what there is", word));
+    std::vector<std::string> names;
+    for (const Command& command : commands()) {
+      if (std::ranges::find(command.names, word) != command.names.end()) return (this->*command.obey)(text);
+      names.insert(names.end(), command.names.begin(), command.names.end());
     }
+    const std::optional<std::string> meant = nearest_name(word, names);
+    throw Error(ErrorCode::BadUsage, fmt::format("there is no {}", quoted_text(word)),
+                meant ? fmt::format("did you mean {}?", *meant) : "/help lists what there is");
   }
+
+  void draw_again(const std::string&) { answer(last_turn(), turns_.size() - 1); }
+
+  void draw_better(const std::string&) {
+    Turn turn = last_turn();
+    turn.bad.push_back(turn.reply);
+    answer(std::move(turn), turns_.size() - 1);
+  }
+
+  void keep_good(const std::string&) {
+    Turn& turn = last_turn();
+    keep_pairs(turn.reply, turn.bad);
+    turn.bad.clear();
+  }
+
+  void choose_first(const std::string&) { choose(0); }
+  void choose_second(const std::string&) { choose(1); }
+
+  void turn_comparison(const std::string&) {
+    require_head();
+    compares_ = !compares_;
+    note(compares_ ? "two replies: as the model is, and guided" : "one reply");
+  }
+
+  void set_scale(const std::string& text) {
+    const auto scale = number<double>(text);
+    require_head();
+    if (!takes_scale(guidance_)) throw Error(ErrorCode::BadUsage, "this guidance has no scale");
+    command_.generation.scale = scale;
+    set_guidance(command_.generation, guidance_, *backbone_, *head_);
+  }
+
+  void set_system(const std::string& text) {
+    command_.system = text;
+    clear({});
+  }
+
+  void set_seed(const std::string& text) { seed_ = number<std::uint64_t>(text); }
+
+  void undo(const std::string&) {
+    last_turn();
+    turns_.pop_back();
+    note(turns_.empty() ? "the last question is taken back"
+                        : fmt::format("the last question is taken back; the last one now: {}",
+                                      quoted_text(turns_.back().question)));
+  }
+
+  void clear(const std::string&) {
+    turns_.clear();
+    note("the conversation begins anew");
+  }
+
+  void show_help(const std::string&) {
+    std::string text;
+    for (const Command& command : commands()) {
+      const std::string names = fmt::format("{} {}", fmt::join(command.names, ", "), command.argument);
+      text += fmt::format("{:<20}{}\n", names, command.help);
+    }
+    write_message(text);
+  }
+
+  void end(const std::string&) { ended_ = true; }
 
   template <class Number>
   static Number number(const std::string& text) {
@@ -172,42 +286,39 @@ class Chat {
     return value;
   }
 
-  void set_scale(double scale) {
-    require_head();
-    if (!takes_scale(guidance_)) throw Error(ErrorCode::BadUsage, "this guidance has no scale");
-    command_.generation.scale = scale;
-    set_guidance(command_.generation, guidance_, *backbone_, *head_);
-  }
-
-  void ask(std::string question) {
-    messages_.push_back({"user", std::move(question)});
-    turn_.emplace();
-    try {
-      reply();
-    } catch (...) {
-      messages_.pop_back();
-      turn_.reset();
-      throw;
+  /// Writes a reply, or two, to a turn's question behind the first turns, in place of all later ones. A reply that
+  /// fails leaves the conversation as it is.
+  void answer(Turn turn, std::size_t before) {
+    const std::vector<Message> prompt = messages(before, turn.question);
+    turn.compared.clear();
+    if (compares_) {
+      print_text("A: ");
+      turn.compared.push_back(written(prompt, /*guided=*/false));
+      print_text("B: ");
+      turn.compared.push_back(written(prompt, /*guided=*/true));
+      show_beside(turn.compared[0], turn.compared[1]);
+      turn.reply = turn.compared[1];
+    } else {
+      turn.reply = written(prompt, /*guided=*/true);
+    }
+    turns_.resize(before);
+    turns_.push_back(std::move(turn));
+    if (compares_ && !std::exchange(told_choice_, true)) {
+      note("/a or /b: go on with that reply, and keep the choice as a pair");
     }
   }
 
-  /// Writes a reply, or two, to what the conversation ends with.
-  void reply() {
-    if (!compares_) {
-      messages_.push_back({"assistant", written(/*guided=*/true)});
-      return;
-    }
-    turn_->compared.clear();
-    print_text("A: ");
-    turn_->compared.push_back(written(/*guided=*/false));
-    print_text("B: ");
-    turn_->compared.push_back(written(/*guided=*/true));
-    messages_.push_back({"assistant", turn_->compared.back()});
+  /// Both replies once more, beside each other, where there is a terminal that is wide enough.
+  static void show_beside(const std::string& first, const std::string& second) {
+    if (::isatty(STDOUT_FILENO) == 0) return;
+    const std::size_t width = terminal_width(STDOUT_FILENO);
+    if (width < kWide_columns) return;
+    print_text(std::string(width - 1, '-') + "\n" + side_by_side("A\n" + first, "B\n" + second, width));
   }
 
   /// Draws a reply and prints it as it grows, where it is not chosen from several.
-  std::string written(bool guided) {
-    std::vector<PromptRecord> records{{"the conversation", {messages_, {}}}};
+  std::string written(const std::vector<Message>& prompt, bool guided) {
+    std::vector<PromptRecord> records{{"the conversation", {prompt, {}}}};
     const PromptForm form{mode_, command_.generation.thinking()};
     const std::vector<EncodedPrompt> prompts = encode_prompts(*backbone_, records, form, /*skip_bad=*/false);
     GenerationSettings settings = command_.generation.settings;
@@ -250,35 +361,52 @@ class Chat {
     return conversation_->write(prompt, settings);
   }
 
-  void choose(bool second) {
-    require_reply();
-    if (turn_->compared.empty()) throw Error(ErrorCode::BadUsage, "there are no two replies; /compare draws them");
-    const std::string& better = turn_->compared[second ? 1 : 0];
-    keep_pairs(better, {turn_->compared[second ? 0 : 1]});
-    messages_.back().content = better;
-    turn_->compared.clear();
+  void choose(std::size_t better) {
+    Turn& turn = last_turn();
+    if (turn.compared.empty()) throw Error(ErrorCode::BadUsage, "there are no two replies", "/compare draws them");
+    keep_pairs(turn.compared[better], {turn.compared[1 - better]});
+    turn.reply = turn.compared[better];
+    turn.compared.clear();
   }
 
-  /// Appends a pair for each of the worse replies to --pairs.
+  /// Appends a pair of the last turn for each of the worse replies to --pairs.
   void keep_pairs(const std::string& chosen, const std::vector<std::string>& rejected) {
+    // Read again each time: another conversation may have added to it.
+    pairs_ = std::max(pairs_, last_number(command_.pairs, id_prefix()));
     std::string lines;
     std::size_t count = 0;
     for (const std::string& worse : rejected) {
       if (worse == chosen || is_blank(worse) || is_blank(chosen)) continue;
       Pair pair;
-      pair.id = fmt::format("chat-{}-{}", command_.common.seed, ++pairs_);
-      pair.prompt.messages.assign(messages_.begin(), messages_.end() - 1);
+      pair.id = fmt::format("{}{}", id_prefix(), pairs_ + ++count);
+      pair.prompt.messages = messages(turns_.size() - 1, turns_.back().question);
       pair.chosen = chosen;
       pair.rejected = worse;
       lines += to_json_line(pair) + "\n";
-      ++count;
     }
-    if (count == 0) throw Error(ErrorCode::BadUsage, "there is no other reply that it is better than; /bad draws one");
-    std::ofstream file(command_.pairs, std::ios::app | std::ios::binary);
-    if (!(file << lines << std::flush)) {
-      throw Error(ErrorCode::Io, fmt::format("cannot write to {}", command_.pairs));
+    if (count == 0) {
+      throw Error(ErrorCode::BadUsage, "there is no other reply that it is better than", "/bad draws one");
     }
+    append(lines);
+    pairs_ += count;
     note(fmt::format("{} kept in {}", count == 1 ? "a pair" : fmt::format("{} pairs", count), command_.pairs));
+  }
+
+  std::string id_prefix() const { return fmt::format("chat-{}-", command_.common.seed); }
+
+  /// Adds whole lines to --pairs, or nothing.
+  void append(const std::string& lines) const {
+    const std::string& path = command_.pairs;
+    const bool is_file = std::filesystem::is_regular_file(path);
+    const std::uintmax_t before = is_file ? std::filesystem::file_size(path) : 0;
+    std::ofstream file(path, std::ios::app | std::ios::binary);
+    if (is_file && ends_within_line(path)) file << '\n';
+    if (file << lines << std::flush) return;
+    file.close();
+    std::error_code ignored;
+    if (is_file) std::filesystem::resize_file(path, before, ignored);
+    throw Error(ErrorCode::Io, fmt::format("cannot write to {}", path),
+                "check that its folder exists, may be written and has room");
   }
 
   ChatCommand& command_;
@@ -291,8 +419,9 @@ class Chat {
   std::uint64_t seed_ = 0;
   std::size_t pairs_ = 0;
   bool compares_ = false;
-  std::vector<Message> messages_;
-  std::optional<Turn> turn_;  ///< nothing before the first question, and after one is taken back
+  bool told_choice_ = false;  ///< what is done with two replies
+  bool ended_ = false;
+  std::vector<Turn> turns_;
 };
 
 }  // namespace

@@ -1,6 +1,5 @@
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -13,6 +12,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -68,9 +68,11 @@ std::vector<std::vector<Labelled>> answers_by_prompt(const RecordStore& store) {
   return groups;
 }
 
-Question question_of(const Labelled& a, const Labelled& b) {
-  const std::uint64_t hash = hash64(b.response, hash64(a.response, hash64(prompt_key(a))));
-  return {fmt::format("{}-{:08x}", a.id, hash & 0xffffffffu), a.prompt, a.response, b.response};
+/// Names the question which of some answers to a prompt is better. It is another one when there is another answer.
+std::string question_id(std::span<const Labelled> answers) {
+  std::uint64_t hash = hash64(prompt_key(answers.front()));
+  for (const Labelled& answer : answers) hash = hash64(answer.response, hash);
+  return fmt::format("{}-{:08x}", answers.front().id, hash & 0xffffffffu);
 }
 
 /// The decisions in --out: coala's own pairs, a tie with a weight of 0. Each is on the disk when the next is asked for.
@@ -170,13 +172,8 @@ class Keys {
   bool terminal_;
 };
 
-std::size_t terminal_width() {
-  winsize size = {};
-  return ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
-}
-
 void show(const Question& question, bool swapped, std::size_t number, std::size_t count) {
-  const std::size_t width = terminal_width();
+  const std::size_t width = terminal_width(STDERR_FILENO);
   std::string asked = question.prompt.text;
   for (const Message& message : question.prompt.messages) {
     asked += (asked.empty() ? "" : "\n") + message.role + ": " + message.content;
@@ -223,24 +220,45 @@ void ask(const std::vector<Question>& questions, Decisions& decisions, std::uint
   }
 }
 
-/// The best and the worst answer of each prompt by a program's scores.
-void judge(std::vector<std::vector<Labelled>>& groups, CommandJudge& judge, Decisions& decisions) {
+/// The best and the worst answer to each prompt that is not decided, by a program's scores; a tie when all are equal. A
+/// prompt is decided when its last answer has a score.
+void judge(const std::vector<std::vector<Labelled>>& groups, Judge& judge, Decisions& decisions) {
+  struct Asked {
+    std::string id;
+    std::span<const Labelled> answers;
+    std::size_t end;  ///< of its replies
+  };
+  std::vector<Asked> asked;
   std::vector<ReplyToJudge> replies;
   for (const std::vector<Labelled>& group : groups) {
+    std::string id = question_id(group);
+    if (decisions.knows(id)) continue;
     for (const Labelled& answer : group) replies.push_back({answer.id, &answer.prompt, answer.response});
+    asked.push_back({std::move(id), group, replies.size()});
   }
-  const std::vector<double> scores = judge.scores(replies);
-  auto begin = scores.begin();
-  for (const std::vector<Labelled>& group : groups) {
-    const auto end = begin + static_cast<std::ptrdiff_t>(group.size());
-    const auto [worst, best] = std::minmax_element(begin, end);
-    const Labelled& better = group[static_cast<std::size_t>(best - begin)];
-    const Labelled& worse = group[static_cast<std::size_t>(worst - begin)];
-    const bool decided = *best > *worst;
-    begin = end;
-    if (!decided) continue;
-    const Question question = question_of(worse, better);
-    if (!decisions.knows(question.id)) decisions.add(question, 1);
+  log_line(fmt::format("asking {} about {} replies to {} prompts; {} more are decided", judge.name(), replies.size(),
+                       asked.size(), groups.size() - asked.size()));
+  if (replies.empty()) return;
+  Progress progress("asking " + judge.name(), replies.size(), "replies");
+  std::vector<double> scores;  // of the answers to the prompt that is being decided
+  auto next = asked.begin();
+  const auto decide = [&](std::size_t i, double score) {
+    scores.push_back(score);
+    progress.advance(1);
+    if (i + 1 != next->end) return;
+    const auto [worst, best] = std::ranges::minmax_element(scores);
+    const auto& worse = next->answers[static_cast<std::size_t>(worst - scores.begin())];
+    const auto& better = next->answers[static_cast<std::size_t>(best - scores.begin())];
+    decisions.add({next->id, worse.prompt, worse.response, better.response}, *best > *worst ? 1 : 0);
+    scores.clear();
+    ++next;
+  };
+  try {
+    judge.score_each(replies, decide);
+  } catch (const OutOfStep&) {  // the scores may be those of other replies
+    while (decisions.undo()) {
+    }
+    throw;
   }
 }
 
@@ -251,13 +269,13 @@ void run_choose(const ChooseCommand& command) {
   const RecordStore store(files, std::filesystem::path(command.out).parent_path());
   if (store.kind() != RecordKind::Labelled) {
     throw Error(ErrorCode::BadInput, fmt::format("{} holds pairs already", store.name()),
-                "expected several answers to each prompt, as coala generate --samples 2 writes them");
+                "expected several answers to each prompt, as coala sample writes them");
   }
   std::vector<std::vector<Labelled>> groups = answers_by_prompt(store);
   std::erase_if(groups, [](const std::vector<Labelled>& group) { return group.size() < 2; });
   if (groups.empty()) {
     throw Error(ErrorCode::BadInput, fmt::format("{}: no prompt has two different answers", store.name()),
-                "coala generate --samples 2 writes several to each");
+                "coala sample writes several to each");
   }
   Decisions decisions(command.out);
   const std::size_t before = decisions.size();
@@ -267,7 +285,10 @@ void run_choose(const ChooseCommand& command) {
   } else {
     std::vector<Question> questions;
     for (const std::vector<Labelled>& group : groups) {
-      for (std::size_t k = 0; k + 1 < group.size(); k += 2) questions.push_back(question_of(group[k], group[k + 1]));
+      for (std::size_t k = 0; k + 1 < group.size(); k += 2) {
+        const std::span<const Labelled> two(&group[k], 2);
+        questions.push_back({question_id(two), two[0].prompt, two[0].response, two[1].response});
+      }
     }
     ask(questions, decisions, command.common.seed);
   }
@@ -296,7 +317,7 @@ void add_choose_command(CLI::App& app) {
   command.add_option(
       "--judge-command", options->judge_command,
       "a program that reads {\"id\", \"prompt\", \"response\"} a line and writes {\"score\"} a line, instead "
-      "of you: the best answer to a prompt is paired with the worst");
+      "of you: the best answer to a prompt is paired with the worst, and none when all are equal");
   command.add_option("--judge-seconds", options->judge_seconds, "with --judge-command: that it may take a reply")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();

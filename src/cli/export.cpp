@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -11,6 +13,7 @@
 #include "cli/model_features.h"
 #include "cli/model_options.h"
 #include "core/progress.h"
+#include "core/utf8.h"
 #include "decode/export_head.h"
 
 namespace coala {
@@ -25,20 +28,86 @@ struct ExportCommand {
   std::string out;
 };
 
+/// For people; of the decimal units that file managers show.
+std::string size_for_people(std::uint64_t bytes) {
+  const auto size = static_cast<double>(bytes);
+  if (bytes >= 1'000'000'000) return fmt::format("{:.2f} GB", size / 1e9);
+  if (bytes >= 1'000'000) return fmt::format("{:.1f} MB", size / 1e6);
+  return fmt::format("{:.1f} kB", size / 1e3);
+}
+
+/// A name that Ollama takes: the file's in lower case, with dashes for what is no letter, digit, dot, dash or
+/// underscore, a letter or digit first, and no longer than Ollama's names may be.
+std::string ollama_name(const std::string& file) {
+  constexpr std::size_t kLongest = 80;
+  std::string name;
+  for (const char c : std::filesystem::path(file).stem().string()) {
+    const bool other = c == '.' || c == '-' || c == '_';
+    if (is_letter_or_digit(c)) {
+      name += lower_case(c);
+    } else if (!name.empty() && (other || name.back() != '-')) {
+      name += other ? c : '-';
+    }
+  }
+  name.resize(std::min(name.find_last_not_of('-') + 1, kLongest));
+  return name.empty() ? "aligned" : name;
+}
+
+std::string absolute(const std::string& path) {
+  return quoted(std::filesystem::absolute(path).lexically_normal().string());
+}
+
+/// What Ollama makes a model of. @param layers  lines of its Modelfile, each with a %s for one of the files
+std::string ollama_line(const std::string& layers, const std::string& files, const std::string& name) {
+  return fmt::format("  printf '{0}' {1} > Modelfile && ollama create {2} -f Modelfile && ollama run {2}\n", layers,
+                     files, name);
+}
+
 /// What to type to use the file in the programs that people chat with.
 std::string how_to_use(const ExportCommand& command, bool adapter) {
   const std::string file = quoted(command.out);
-  if (adapter) return fmt::format("  llama-server -m {} --lora {}\n", quoted(command.model.model), file);
-  const std::string short_name = std::filesystem::path(command.out).stem().string();
-  return fmt::format(
-      "  llama-server -m {0}\n"
-      "  printf 'FROM %s\\n' {1} > Modelfile && ollama create {2} -f Modelfile && ollama run {2}\n"
-      "  lms import {0}\n",
-      file, quoted(std::filesystem::absolute(command.out).string()), quoted(short_name));
+  const std::string name = ollama_name(command.out);
+  const auto llama_lines = [](const std::string& files) {
+    return fmt::format("  llama-cli {0}\n  llama-server {0}\n", files);
+  };
+  if (!adapter) {
+    return llama_lines("-m " + file) + ollama_line("FROM %s\\n", absolute(command.out), name) +
+           fmt::format("  lms import {}\n", file);
+  }
+  const ModelOptions& model = command.model;
+  std::string files = fmt::format("-m {} --lora {}", quoted(model.model), file);
+  if (!model.lora.empty()) {  // the head is for the model with it
+    files += model.lora_scale == 1
+                 ? fmt::format(" --lora {}", quoted(model.lora))
+                 : fmt::format(" --lora-scaled {}", quoted(fmt::format("{}:{}", model.lora, model.lora_scale)));
+    return llama_lines(files) + "Ollama and LM Studio take no two adapters.\n";
+  }
+  return llama_lines(files) +
+         ollama_line("FROM %s\\nADAPTER %s\\n", absolute(model.model) + " " + absolute(command.out), name) +
+         "LM Studio takes no adapter, and Ollama from 0.34.1 on makes no new model with one: use --format gguf for "
+         "them.\n";
+}
+
+/// What there is to say of what was asked for, before the work.
+void comment(const HeadExport& settings) {
+  if (settings.format == ExportFormat::Fitting && settings.quantised != MergedType::Full) {
+    log_line("--quantise is of a whole model, so --format gguf is taken");
+  }
+  if (settings.scale == 0) {
+    log_warning("at --guidance-scale 0 the head does nothing: the model is written as it is");
+  } else if (settings.scale < 0) {
+    log_warning(fmt::format("at --guidance-scale {} the model turns away from what was preferred", settings.scale));
+  } else if (settings.scale > 1) {
+    log_warning(
+        fmt::format("--guidance-scale {} is beyond 1, which `coala align` finds right for a head: what is written may "
+                    "repeat itself or break; `coala eval --generate` shows it",
+                    settings.scale));
+  }
 }
 
 void run_export(const ExportCommand& command) {
   set_quiet(command.common.quiet);
+  comment(command.settings);
   const Head head = load_head(command.head);
   const Backbone backbone(command.model.file());
   check_model(head, command.head, backbone, command.model, command.allow_unbound);
@@ -53,9 +122,9 @@ void run_export(const ExportCommand& command) {
     }
     print_json(json);
   } else {
-    print_out("{}: {} of rank {}, {} bytes\n", command.out,
+    print_out("{}: {} of rank {}, {} ({} bytes)\n", command.out,
               result.adapter ? "an adapter on the output matrix" : "the model with a change", result.rank,
-              result.bytes);
+              size_for_people(result.bytes), result.bytes);
     if (const auto& loss = result.loss) {
       print_out(
           "  compared with the guided model: {:.1f} % of {} most probable tokens are the same, {:.5f} nats per token\n",
@@ -77,7 +146,7 @@ void add_export_command(CLI::App& app) {
   add_choice(
       command, "--format", options->settings.format,
       "lora: an adapter on the output matrix; gguf: the whole model, its output matrix changed; auto: lora, or gguf "
-      "where the output matrix is the embedding",
+      "where the output matrix is the embedding, or with --quantise",
       {{"auto", ExportFormat::Fitting}, {"lora", ExportFormat::Lora}, {"gguf", ExportFormat::Gguf}});
   add_choice(command, "--quantise", options->settings.quantised,
              "of a whole model: how the output matrix is stored; none: F16, or F32 as it was",

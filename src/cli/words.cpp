@@ -32,22 +32,6 @@ std::size_t distance(std::string_view a, std::string_view b) {
   return d[a.size()][b.size()];
 }
 
-/// The name that is most like a word, or begins with it; nothing when none is.
-std::optional<std::string> nearest(std::string_view word, const std::vector<std::string>& names) {
-  constexpr std::size_t kLongest = 40;  // nobody mistypes so much
-  if (word.size() > kLongest) return std::nullopt;
-  std::optional<std::string> best;
-  std::size_t least = std::max<std::size_t>(1, word.size() / 3) + 1;
-  for (const std::string& name : names) {
-    const bool begins = word.size() >= 4 && name.starts_with(word);
-    const std::size_t changes = begins ? 1 : distance(word, name);
-    if (changes >= least) continue;
-    least = changes;
-    best = name;
-  }
-  return best;
-}
-
 /// The name that the help shows first.
 std::string shown_name(const CLI::Option& option) {
   return option.get_lnames().empty() ? option.get_name() : "--" + option.get_lnames().front();
@@ -63,7 +47,7 @@ std::vector<std::string> long_names(const CLI::App& command) {
 
 [[noreturn]] void fail_unknown(std::string_view kind, const std::string& word, const std::vector<std::string>& names,
                                const std::string& hint) {
-  const std::optional<std::string> meant = nearest(word, names);
+  const std::optional<std::string> meant = nearest_name(word, names);
   throw Error(ErrorCode::BadUsage, fmt::format("there is no {} {}", kind, quoted_text(word)),
               meant ? fmt::format("did you mean {}?", *meant) : hint);
 }
@@ -94,6 +78,21 @@ const CLI::Option* find_option(const CLI::App& command, const std::string& word)
 }
 
 }  // namespace
+
+std::optional<std::string> nearest_name(std::string_view word, std::span<const std::string> names) {
+  constexpr std::size_t kLongest = 40;  // nobody mistypes so much
+  if (word.size() > kLongest) return std::nullopt;
+  std::optional<std::string> best;
+  std::size_t least = std::max<std::size_t>(1, word.size() / 3) + 1;
+  for (const std::string& name : names) {
+    const bool begins = word.size() >= 4 && name.starts_with(word);
+    const std::size_t changes = begins ? 1 : distance(word, name);
+    if (changes >= least) continue;
+    least = changes;
+    best = name;
+  }
+  return best;
+}
 
 void check_words(const CLI::App& app, std::span<const std::string> words) {
   if (words.empty() || words.front().starts_with('-')) return;

@@ -24,10 +24,12 @@ ExportedHead export_head(const Head& head, const std::filesystem::path& head_pat
   const OutputMatrix output(backbone);
   const OutputChange change = output_change(*head.token, output, options.scale);
   ExportedHead result;
-  result.adapter = options.format == ExportFormat::Lora || (options.format == ExportFormat::Fitting && !output.tied());
-  if (result.adapter && options.quantised != MergedType::Full) {
-    throw Error(ErrorCode::BadUsage, "an adapter is not quantised", "add --format gguf, or leave --quantise out");
+  const bool whole = options.quantised != MergedType::Full;  // an adapter is not quantised
+  if (options.format == ExportFormat::Lora && whole) {
+    throw Error(ErrorCode::BadUsage, "an adapter is not quantised", "use --format gguf, or leave --quantise out");
   }
+  result.adapter =
+      options.format == ExportFormat::Lora || (options.format == ExportFormat::Fitting && !whole && !output.tied());
   result.name = options.name.empty() ? backbone.identity().name + " (coala)" : options.name;
   result.rank = head.token->rank();
   if (result.adapter) {

@@ -15,7 +15,7 @@ namespace coala {
 
 struct HeadExport {
   ExportFormat format = ExportFormat::Fitting;
-  MergedType quantised = MergedType::Full;  ///< of a whole model
+  MergedType quantised = MergedType::Full;  ///< of a whole model, which Fitting is then
   double scale = 1;                         ///< how strongly the head guides
   std::string name;                         ///< of the result, for chat programs; "": the model's name and "(coala)"
 };
@@ -30,7 +30,7 @@ struct ExportedHead {
 
 /// Writes what a token head does as an adapter on the output matrix, or as a whole model.
 /// @throws Error{BadInput} when the head has no token head, or what write_lora() and write_merged() throw;
-///   Error{BadUsage} for an adapter that is to be quantised
+///   Error{BadUsage} for Lora that is to be quantised
 ExportedHead export_head(const Head& head, const std::filesystem::path& head_path, const Backbone& backbone,
                          const HeadExport& options, const std::filesystem::path& out, int threads);
 
