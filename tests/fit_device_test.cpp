@@ -103,10 +103,10 @@ TEST_F(FitDevice, EveryFitOfARunIsComputedThere) {
   plan.folds = 2;
   test::CpuDevice device(pool);
   const TrainingRun run = train_and_evaluate(rows_of(true, 300, 3), plan, quick(), pool, &device);
-  EXPECT_EQ(run.metrics.at("solver").at("device"), "device, the CPU");
+  EXPECT_EQ(run.metrics.solver.device, "device, the CPU");
   EXPECT_EQ(device.feature_rows, 2 * 300u);  // of the folds of the evaluation, and of all rows
   const TrainingRun on_cpu = train_and_evaluate(rows_of(true, 300, 3), plan, quick(), pool);
-  EXPECT_FALSE(on_cpu.metrics.at("solver").contains("device"));
+  EXPECT_FALSE(on_cpu.metrics.solver.device.has_value());
 }
 
 TEST_F(FitDevice, OtherProgramsDoNotNeedIt) {

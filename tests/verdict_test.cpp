@@ -34,6 +34,10 @@ TEST(Verdict, GoesByTheIntervalOfTheHeadThatGuides) {
   EXPECT_EQ(few.kind, Verdict::Kind::TooFew);
   EXPECT_NE(few.sentence.find("About 26 held-out prompts would tell; 10 were held out."), std::string::npos)
       << few.sentence;
+  const Verdict all_right = verdict_of(metrics_of(1.0, 0.61, 1.0, 6));
+  EXPECT_EQ(all_right.kind, Verdict::Kind::TooFew) << "six of six come by chance";
+  EXPECT_NE(all_right.sentence.find("About 10 held-out prompts would tell; 6 were held out."), std::string::npos)
+      << all_right.sentence;
   // Few of them are no verdict, even when all are wrong; many are.
   EXPECT_EQ(verdict_of(metrics_of(0.0, 0.0, 0.66, 2)).kind, Verdict::Kind::TooFew);
   EXPECT_EQ(verdict_of(metrics_of(0.5, 0.4, 0.6, 90)).kind, Verdict::Kind::DidNot);

@@ -11,9 +11,10 @@
 namespace coala {
 namespace {
 
-constexpr double kNothing = 0.05;            // so little ahead of its rival that more prompts would hardly tell
-constexpr std::uint64_t kFewPrompts = 30;    // with which even a good head may look like its rival
-constexpr std::uint64_t kSomePrompts = 100;  // whose interval is ten points to either side
+constexpr double kNothing = 0.05;             // so little ahead of its rival that more prompts would hardly tell
+constexpr std::uint64_t kTooFewPrompts = 10;  // of which all may be right by chance
+constexpr std::uint64_t kFewPrompts = 30;     // with which even a good head may look like its rival
+constexpr std::uint64_t kSomePrompts = 100;   // whose interval is ten points to either side
 
 /// Prompts that would tell an accuracy from its rival's: where the interval of so many begins above it.
 std::uint64_t prompts_needed(double accuracy, double rival) {
@@ -66,22 +67,22 @@ Verdict verdict_of(const RunMetrics& metrics) {
   // Of responses with labels a constant may be right often.
   const bool has_majority = evaluation.labelled && evaluation.labelled->majority_accuracy;
   const double rival = has_majority ? evaluation.labelled->majority_accuracy->value : 0.5;
-  if (low > rival) {
+  if (low > rival && prompts >= kTooFewPrompts) {
     verdict.kind = Verdict::Kind::Worked;
     verdict.sentence = fmt::format("It worked: {}.", numbers);
   } else if (accuracy > rival + kNothing || prompts < kFewPrompts) {
     verdict.kind = Verdict::Kind::TooFew;
-    verdict.sentence = fmt::format(
-        "Too few held-out prompts to be sure: {}. About {} held-out prompts would tell; {} "
-        "were held out.",
-        numbers, grouped(std::max(prompts + 1, prompts_needed(accuracy, rival))), grouped(prompts));
+    const std::uint64_t needed = std::max({prompts + 1, kTooFewPrompts, prompts_needed(accuracy, rival)});
+    verdict.sentence =
+        fmt::format("Too few held-out prompts to be sure: {}. About {} held-out prompts would tell; {} {} held out.",
+                    numbers, grouped(needed), grouped(prompts), prompts == 1 ? "was" : "were");
   } else {
     verdict.kind = Verdict::Kind::DidNot;
     verdict.sentence = fmt::format(
         "It did not work: {}, and {}. Look at ten of the {} whether they show what is wanted; more of them may help.",
         numbers, pairs ? "a coin gets half of them" : fmt::format("a constant gets {}", percent(rival)), what);
   }
-  if (guides && metrics.token_head->bias_does) {
+  if (guides && metrics.token_head->bias_does && accuracy > rival) {
     verdict.remarks.emplace_back(
         "Context adds nothing that these pairs show: a fixed bias on words tells held-out pairs apart as well "
         "(--guidance bias).");
