@@ -14,6 +14,8 @@
 namespace coala {
 
 std::unique_ptr<Backend> open_fit_device(const std::string& device, ThreadPool& pool, std::string& news) {
+  news.clear();
+  if (device == "auto") return nullptr;
 #ifdef COALA_HAVE_LM
   const std::optional<DeviceInfo> found = find_device(device, news);
   if (!found) return nullptr;
@@ -32,8 +34,7 @@ std::unique_ptr<Backend> open_fit_device(const std::string& device, ThreadPool& 
       fmt::format("{} ({}) evaluates models, and has no driver for the solver", found->name, found->description),
       "use --device cpu");
 #else
-  news.clear();
-  if (device == "cpu" || device == "auto") return nullptr;
+  if (device == "cpu") return nullptr;
   return open_backend(device, pool);
 #endif
 }

@@ -27,7 +27,7 @@ struct TrainOptions {
   std::string eval_features;
   std::string out;
   std::string report;
-  std::string device = "auto";
+  std::string device = "cpu";
   int folds = 0;
   int seeds = 1;
   bool control = false;
@@ -98,8 +98,8 @@ void add_train_command(CLI::App& app) {
       ->type_name(kOutput);
   command
       .add_option("--device", options->device,
-                  "what computes the gated program: cpu, a device that `coala devices` lists (vulkan:0), or auto: the "
-                  "first that is hardware, else the CPU; everything else is computed on the CPU")
+                  "what computes the gated program: cpu, or a device that `coala devices` lists (vulkan:0); everything "
+                  "else is computed on the CPU")
       ->capture_default_str();
   add_seeds_option(command, options->seeds);
   add_setting_options(command, options->fit);
