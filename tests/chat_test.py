@@ -162,6 +162,10 @@ class Chat(unittest.TestCase):
         self.assertEqual(notes.count("there are no two replies"), 2)
         self.assertEqual(notes.count("hint: /compare draws them"), 2)
         self.assertEqual(notes.count("/a or /b"), 1)
+        # A reply that was not compared is none of two.
+        _, notes = self.talk("/compare", "one", "/compare", "/again", "/a", options=["--head", "a/head.safetensors"])
+        self.assertEqual(notes.count("there are no two replies"), 1)
+        self.assertEqual(len(self.kept()), 1)
 
     def test_ids_of_two_conversations_do_not_meet(self):
         ids = []
