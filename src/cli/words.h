@@ -3,11 +3,16 @@
 #include <CLI/CLI.hpp>
 #include <span>
 #include <string>
+#include <vector>
 
 namespace coala {
 
-/// Says what a command line holds that there is not, with the nearest name that there is: a command, an option, or a
-/// word that no option takes. (CLI11 complains of what is missing first, and of words in reverse order.)
+/// The words with a request for help as the parser knows it: `help`, `help COMMAND` and `COMMAND help`.
+std::vector<std::string> with_help(const CLI::App& app, std::vector<std::string> words);
+
+/// Says what a command line holds that there is not, with the nearest names that there are, or what others' name
+/// for it is here: a command, an option, or a word that no option takes. (CLI11 complains of what is missing first, and
+/// of words in reverse order.)
 /// @param words  of the command line, without the program's name
 /// @throws Error{BadUsage}
 void check_words(const CLI::App& app, std::span<const std::string> words);
