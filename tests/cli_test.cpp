@@ -42,7 +42,13 @@ TEST(Cli, WhatThereIsNotIsNamedWithWhatThereIs) {
                                         {"align --modle m", "did you mean --model?"},
                                         {"generate -m m -p hi --max-token 3", "did you mean --max-tokens?"},
                                         {"generate -m m -p hi extra words", "\"extra\" belongs to no option"},
-                                        {"train -x", "there is no option \"-x\""}}) {
+                                        {"train -x", "there is no option \"-x\""},
+                                        {"evaluator", "did you mean eval?"},
+                                        {"--versoin", "did you mean --version?"},
+                                        {"align --versoin", "did you mean coala --version"},
+                                        {"-m m -p hi", "options come behind a command"},
+                                        {"help nonsense", "there is no command \"nonsense\""},
+                                        {"generate -m m --te 1", "did you mean --template or --temperature?"}}) {
     expect_refused(run(folder, arguments), {said});
   }
   EXPECT_EQ(run(folder, "help").status, 0);
@@ -50,6 +56,202 @@ TEST(Cli, WhatThereIsNotIsNamedWithWhatThereIs) {
   // Values may look like options, and llama.cpp's letters work.
   const Outcome outcome = run(folder, "generate -m " + model() + " -p --modle -n 2 -t 1 -s 3 --temperature 0");
   EXPECT_EQ(outcome.status, 0) << outcome.err;
+}
+
+TEST(Cli, NamesOfOtherProgramsAreNamedAsTheyAreHere) {
+  const TemporaryFolder folder;
+  const std::string generate = "generate -m m -p hi ";
+  for (const auto& [arguments, said] :
+       {std::pair{generate + "--temp 0.2", "--temp is --temperature here"},
+        {generate + "--temp=0.2", "--temp is --temperature here"},
+        {generate + "-ngl 0", "-ngl is --gpu-layers here"},
+        {generate + "--n-predict 3", "--n-predict is --max-tokens here"},
+        {generate + "--predict 3", "--predict is --max-tokens here"},
+        {generate + "--max_new_tokens 3", "--max_new_tokens is --max-tokens here"},
+        {generate + "--scale 2", "--scale is --guidance-scale here"},
+        {generate + "-sys hello", "-sys is --system of coala chat; coala generate has none"},
+        {generate + "--ctx-size 512", "--ctx-size is --cells of coala serve"},
+        {generate + "--max_tokens 3", "it is written --max-tokens"},
+        {generate + "-top-k 3", "it is written --top-k"},
+        {"chat -m m -sys hello", "-sys is --system here"},
+        {"chat -m m --system-prompt hello", "--system-prompt is --system here"},
+        {"serve -m m -c 512", "-c is --cells here"},
+        {"align --temp 1", "--temp is --temperature of coala "},
+        {"run m", "run is chat or generate here"},
+        {"evaluate --head h", "evaluate is eval here"}}) {
+    SCOPED_TRACE(arguments);
+    expect_refused(run(folder, arguments), {said});
+  }
+}
+
+TEST(Cli, HelpIsAskedForInEveryOrder) {
+  const TemporaryFolder folder;
+  const Outcome help = run(folder, "align --help");
+  EXPECT_EQ(help.status, 0);
+  for (const char* arguments : {"help align", "align help"}) {
+    const Outcome other = run(folder, arguments);
+    EXPECT_EQ(other.status, 0) << other.err;
+    EXPECT_EQ(other.out, help.out);
+  }
+  EXPECT_EQ(run(folder, "help").out, run(folder, "--help").out);
+}
+
+TEST(Cli, SaysWhatWasFoundAndWhatIsPossible) {
+  const TemporaryFolder folder;
+  const std::string generate = "generate -m m -p hi ";
+  const std::string train = "train --features x --out y ";
+  for (const auto& [arguments, said] :
+       {std::pair{generate + "--guidance-scale 1e9",
+                  "--guidance-scale is \"1e9\"; it must be a number, -1000000 to 1000000"},
+        {generate + "--guidance-scale much", "--guidance-scale is \"much\"; it must be a number, -1000000"},
+        {generate + "--max-tokens 0", "--max-tokens is \"0\"; it must be a whole number above 0"},
+        {generate + "--max-tokens 1.5", "--max-tokens is \"1.5\"; it must be a whole number above 0"},
+        {generate + "--samples 0", "--samples is \"0\"; it must be a whole number, 1 to 256"},
+        {generate + "--guidance nope", "--guidance is \"nope\"; it must be "},
+        {generate + "--alternation nope", "--alternation is \"nope\"; it must be paper or code"},
+        {train + "--threads -3", "--threads is \"-3\"; it must be a whole number, 0 to 4096"},
+        {train + "--seed abc", "--seed is \"abc\"; it must be a whole number"},
+        {train + "--model-class none", "--model-class is \"none\"; it must be "},
+        {train + "--folds", "--folds has no value behind it; it must be a whole number"},
+        {train + "--folds 2 --folds 3", "--folds is given 2 times"},
+        {train + "--token-head=maybe", "--token-head takes no value"},
+        {generate + "--lora-scale 2", "--lora-scale needs --lora beside it"}}) {
+    SCOPED_TRACE(arguments);
+    const Outcome outcome = run(folder, arguments);
+    expect_refused(outcome, {said});
+    for (const char* theirs : {"not in range", "Could not convert", "expected one of"}) {
+      EXPECT_EQ(outcome.err.find(theirs), std::string::npos) << outcome.err;
+    }
+  }
+}
+
+TEST(Cli, SaysWhatIsReplaced) {
+  const TemporaryFolder folder;
+  const auto pairs = write_pairs(folder, 20);
+  const std::string data = " --data " + shell_quoted(pairs);
+  ASSERT_EQ(run(folder, "extract --model " + model() + data + " --out " + shell_quoted(folder / "f")).status, 0);
+  const std::string there = "is there already, and is replaced when all is written";
+  for (const std::string& command :
+       {"prepare" + data + " --out " + shell_quoted(folder / "p.jsonl"),
+        "train --features " + shell_quoted(folder / "f") + " --out " + shell_quoted(folder / "h"),
+        "generate --model " + model() + data + " --max-tokens 1 --out " + shell_quoted(folder / "r.jsonl"),
+        "sample --model " + model() + data + " --max-tokens 1 --out " + shell_quoted(folder / "s.jsonl")}) {
+    SCOPED_TRACE(command);
+    const Outcome first = run(folder, command);
+    ASSERT_EQ(first.status, 0) << first.err;
+    EXPECT_EQ(first.err.find("is there already"), std::string::npos) << first.err;
+    const Outcome second = run(folder, command);
+    ASSERT_EQ(second.status, 0) << second.err;
+    const std::size_t said = second.err.find(there);
+    EXPECT_NE(said, std::string::npos) << second.err;
+    EXPECT_EQ(second.err.find(there, said + 1), std::string::npos) << second.err;
+    EXPECT_EQ(run(folder, command + " --quiet").err.find("is there already"), std::string::npos);
+  }
+  // What goes on with its output replaces nothing.
+  const Outcome again = run(folder, "extract --model " + model() + data + " --out " + shell_quoted(folder / "f"));
+  EXPECT_EQ(again.err.find("is there already"), std::string::npos) << again.err;
+}
+
+TEST(Cli, AnotherModelIsNoMatterOfItsLength) {
+  const TemporaryFolder folder;
+  const auto pairs = write_pairs(folder, 40);
+  const std::string data = " --data " + shell_quoted(pairs);
+  ASSERT_EQ(run(folder, "extract --model " + model() + data + " --out " + shell_quoted(folder / "f")).status, 0);
+  ASSERT_EQ(
+      run(folder, "train --features " + shell_quoted(folder / "f") + " --out " + shell_quoted(folder / "h")).status, 0);
+  // The head's maximum length is 256 tokens, all that the model has.
+  std::string bytes = read_file(test_file("tiny-llama.gguf"));
+  const std::string key = "llama.context_length";
+  const std::size_t value = bytes.find(key) + key.size() + 4;  // behind the type
+  ASSERT_EQ(bytes.substr(value, 4), std::string("\0\1\0\0", 4));
+  bytes[value] = static_cast<char>(128);
+  bytes[value + 1] = 0;
+  write_file(folder / "other.gguf", bytes);
+  const std::string use = " --model " + shell_quoted(folder / "other.gguf") + " --head " + shell_quoted(folder / "h");
+  for (const char* command : {"score", "eval", "generate"}) {
+    const Outcome outcome = run(folder, command + use + data);
+    expect_refused(outcome, {"mismatch", "backbone", "use the model"});
+    EXPECT_EQ(outcome.err.find("--max-length"), std::string::npos) << outcome.err;
+  }
+}
+
+TEST(Cli, ScoresAreReadAsAnswers) {
+  const TemporaryFolder folder;
+  const auto pairs = write_pairs(folder, 40);
+  const std::string quoted_model = " --model " + model();
+  ASSERT_EQ(
+      run(folder, "extract" + quoted_model + " --data " + shell_quoted(pairs) + " --out " + shell_quoted(folder / "f"))
+          .status,
+      0);
+  ASSERT_EQ(
+      run(folder, "train --features " + shell_quoted(folder / "f") + " --out " + shell_quoted(folder / "h")).status, 0);
+  const auto score = [&](const std::filesystem::path& data) {
+    const Outcome outcome =
+        run(folder, "score" + quoted_model + " --head " + shell_quoted(folder / "h") + " --data " + shell_quoted(data));
+    EXPECT_EQ(outcome.status, 0) << outcome.err;
+    return outcome.out;
+  };
+  write_file(folder / "answers", R"({"id": "a", "prompt": "a hen", "responses": ["ran and ran", "sand"]}
+{"id": "b", "prefix": "It was ", "text": "sand"}
+)");
+  for (const auto& data : {pairs, folder / "answers"}) {
+    const std::string first = score(data);
+    write_file(folder / "scores", first);
+    const auto before = lines_of(first);
+    const auto after = lines_of(score(folder / "scores"));
+    ASSERT_EQ(after.size(), before.size());
+    for (std::size_t i = 0; i < before.size(); ++i) {
+      const char* const asked = before[i].contains("prompt") ? "prompt" : "prefix";
+      EXPECT_EQ(after[i].at(asked), before[i].at(asked));
+      EXPECT_EQ(after[i].at("text"), before[i].at("text"));
+      EXPECT_EQ(after[i].at("id"), before[i].at("id"));
+      EXPECT_NEAR(after[i].at("score").get<double>(), before[i].at("score").get<double>(), 1e-4);
+    }
+    const std::string scores = " --data " + shell_quoted(folder / "scores");
+    // Prompts are taken from it, and a head's score is nobody's judgement.
+    EXPECT_EQ(run(folder, "generate" + quoted_model + scores + " --max-tokens 1").status, 0);
+    for (const std::string& command : {"prepare" + scores + " --out " + shell_quoted(folder / "x"),
+                                       "align" + quoted_model + scores + " --out " + shell_quoted(folder / "y"),
+                                       "eval" + quoted_model + scores + " --head " + shell_quoted(folder / "h")}) {
+      SCOPED_TRACE(command);
+      expect_refused(run(folder, command), {"nobody has compared", "coala choose --data", "coala score --head"});
+    }
+    // A program chooses and judges; longer lines are better.
+    write_file(folder / "judge.py",
+               "import json, sys\n"
+               "for line in sys.stdin:\n"
+               "    print(json.dumps({'score': len(json.loads(line)['response'])}), flush=True)\n");
+    const std::string judge = "\"python3 " + shell_quoted(folder / "judge.py") + "\"";
+    std::filesystem::remove(folder / "chosen");
+    const Outcome chosen =
+        run(folder, "choose" + scores + " --judge-command " + judge + " --out " + shell_quoted(folder / "chosen"));
+    ASSERT_EQ(chosen.status, 0) << chosen.err;
+    EXPECT_GE(lines_of(read_file(folder / "chosen")).size(), 1u);
+    const Outcome judged = run(folder, "judge --replies " + shell_quoted(folder / "scores") + " --against " +
+                                           shell_quoted(folder / "scores") + " --judge-command " + judge +
+                                           " --transcript " + shell_quoted(folder / (data == pairs ? "t1" : "t2")));
+    EXPECT_EQ(judged.status, 0) << judged.err;
+  }
+  // Somebody's own score is no head's: what it means is asked.
+  write_file(folder / "rated", "{\"prompt\": \"a\", \"response\": \"b\", \"score\": 3}\n");
+  expect_refused(
+      run(folder, "prepare --data " + shell_quoted(folder / "rated") + " --out " + shell_quoted(folder / "x")),
+      {"no known data shape"});
+}
+
+TEST(Cli, OtherFilesAreNamedForWhatTheyAre) {
+  const TemporaryFolder folder;
+  write_file(folder / "d.csv", "prompt,chosen,rejected\na,b,c\n");
+  write_file(folder / "d.txt", "What is it?\nWhere is it?\n");
+  for (const auto& [name, said] : {std::pair{"d.csv", "csv.DictReader"}, {"d.txt", "one prompt a line"}}) {
+    expect_refused(
+        run(folder, "prepare --data " + shell_quoted(folder / name) + " --out " + shell_quoted(folder / "x")),
+        {name, said});
+  }
+  const Outcome written =
+      run(folder, "generate --model " + model() + " --max-tokens 1 --data " + shell_quoted(folder / "d.txt"));
+  ASSERT_EQ(written.status, 0) << written.err;
+  EXPECT_EQ(lines_of(written.out).at(1).at("prompt").at(0).at("content"), "Where is it?");
 }
 
 TEST(Cli, ScoresAnswersThatNobodyHasJudged) {
@@ -96,7 +298,7 @@ TEST(Cli, ScoresAnswersThatNobodyHasJudged) {
       0);
   expect_refused(run(folder, "score" + use), {"--data or --response"});
   expect_refused(run(folder, "extract --model " + model() + " --out x --data " + shell_quoted(folder / "r.jsonl")),
-                 {"no known data shape"});
+                 {"nobody has compared", "coala choose"});
 }
 
 TEST(Cli, AlignScoreEvalInspect) {

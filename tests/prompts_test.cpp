@@ -1,4 +1,7 @@
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <string>
 
 #include "core/atomic_file.h"
 #include "core/utf8.h"
@@ -59,6 +62,40 @@ TEST(Prompts, HaveManyNames) {
   EXPECT_EQ(prompts[1].prompt, (Prompt{{{"user", "add\n2 and 3"}}, ""}));
   EXPECT_EQ(prompts[2].prompt, (Prompt{{{"user", "two"}}, ""}));
   EXPECT_EQ(prompts[3].prompt, (Prompt{{{"user", "first"}, {"assistant", "answer"}, {"user", "second"}}, ""}));
+}
+
+TEST(Prompts, AreTheLinesOfAText) {
+  const TemporaryFolder folder;
+  write_file(folder / "a.txt", "\xef\xbb\xbfone\r\n\n  two and {\"three\"}\nfour");
+  const auto prompts = read_prompts({{folder / "a.txt"}, {}});
+  ASSERT_EQ(prompts.size(), 3u);
+  EXPECT_EQ(prompts[0].prompt, (Prompt{{{"user", "one"}}, ""}));
+  EXPECT_EQ(prompts[1].prompt, (Prompt{{{"user", "two and {\"three\"}"}}, ""}));
+  EXPECT_EQ(prompts[1].id, "3");
+  EXPECT_EQ(prompts[2].prompt, (Prompt{{{"user", "four"}}, ""}));
+  write_file(folder / "b.txt", "five\n");
+  EXPECT_EQ(read_prompts({{folder / "a.txt", folder / "b.txt"}, {}})[3].id, "b.txt:1");
+  write_file(folder / "b.txt", " \n");
+  EXPECT_THROW(read_prompts({{folder / "b.txt"}, {}}), Error);
+  write_file(folder / "b.txt", "\xff\n");
+  EXPECT_THROW(read_prompts({{folder / "b.txt"}, {}}), Error);
+}
+
+TEST(Prompts, ComeThroughAPipe) {
+  for (const char* record : {"{\"prompt\": \"q\"}\n", "{\"prompt\": \"q\", \"chosen\": \"a\", \"rejected\": \"b\"}\n",
+                             "{\"prompt\": \"q\", \"response\": \"a\"}\n",
+                             "{\"prompt\": \"q\", \"text\": \"a\", \"score\": 1, \"probability\": 0.7}\n"}) {
+    int ends[2] = {};
+    ASSERT_EQ(::pipe(ends), 0);
+    const std::string content = std::string(record) + record;
+    ASSERT_EQ(::write(ends[1], content.data(), content.size()), static_cast<ssize_t>(content.size()));
+    ::close(ends[1]);
+    const auto prompts = read_prompts({{"/dev/fd/" + std::to_string(ends[0])}, {}});
+    ::close(ends[0]);
+    ASSERT_EQ(prompts.size(), 2u) << record;
+    EXPECT_EQ(prompts[0].prompt, (Prompt{{{"user", "q"}}, ""}));
+    EXPECT_EQ(prompts[1].id, "2");
+  }
 }
 
 TEST(Prompts, AreTakenFromPreferences) {

@@ -209,9 +209,9 @@ class Chat {
       if (std::ranges::find(command.names, word) != command.names.end()) return (this->*command.obey)(text);
       names.insert(names.end(), command.names.begin(), command.names.end());
     }
-    const std::optional<std::string> meant = nearest_name(word, names);
+    const std::vector<std::string> meant = nearest_names(word, names);
     throw Error(ErrorCode::BadUsage, fmt::format("there is no {}", quoted_text(word)),
-                meant ? fmt::format("did you mean {}?", *meant) : "/help lists what there is");
+                !meant.empty() ? fmt::format("did you mean {}?", meant.front()) : "/help lists what there is");
   }
 
   void draw_again(const std::string&) { answer(last_turn(), turns_.size() - 1); }

@@ -3,14 +3,18 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/error.h"
+#include "core/progress.h"
 #include "data/data_files.h"
 #include "features/feature_index.h"
 
@@ -79,7 +83,8 @@ std::vector<fs::path> written_for(const CLI::App& command, const fs::path& outpu
     return {output / "head.safetensors", output / "metrics.json", output / "report.html"};
   }
   std::vector<fs::path> written{output};
-  if (command.get_name() == "generate") written.push_back(output.string() + ".partial");
+  if (command.get_name() == "generate" || command.get_name() == "sample")
+    written.push_back(output.string() + ".partial");
   if (command.get_name() == "study" && command.get_option("--replies")->count() > 0) {
     written.push_back(fs::path(output).replace_extension(".key.json"));
   }
@@ -119,6 +124,34 @@ void check_paths(const CLI::App& command, const std::vector<NamedPath>& inputs, 
   }
 }
 
+/// Outputs that a command adds to or goes on with, or that it checks itself.
+bool is_gone_on_with(const CLI::App& command, const NamedPath& output) {
+  static constexpr std::array<std::pair<std::string_view, std::string_view>, 6> kOutputs{{{"align", "--out"},
+                                                                                          {"extract", "--out"},
+                                                                                          {"chat", "--pairs"},
+                                                                                          {"choose", "--out"},
+                                                                                          {"judge", "--transcript"},
+                                                                                          {"serve", "--teach"}}};
+  if (std::ranges::find(kOutputs, std::pair<std::string_view, std::string_view>(command.get_name(), output.option)) !=
+      kOutputs.end()) {
+    return true;
+  }
+  std::error_code ignored;
+  return fs::exists(output.path.string() + ".partial", ignored);  // what a stopped run has left
+}
+
+/// Says which files will be replaced.
+void tell_replaced(const CLI::App& command, const std::vector<NamedPath>& outputs) {
+  const CLI::Option* const quiet = command.get_option_no_throw("--quiet");
+  if (quiet != nullptr && quiet->count() > 0) return;
+  for (const NamedPath& output : outputs) {
+    std::error_code error;
+    if (!fs::is_regular_file(output.path, error) || fs::file_size(output.path, error) == 0) continue;
+    if (is_gone_on_with(command, output)) continue;
+    log_line(fmt::format("{} is there already, and is replaced when all is written", output.path.string()));
+  }
+}
+
 }  // namespace
 
 void check_options(const CLI::App& command) {
@@ -146,6 +179,7 @@ void check_options(const CLI::App& command) {
     }
   }
   check_paths(command, inputs, outputs);
+  tell_replaced(command, outputs);
 }
 
 }  // namespace coala

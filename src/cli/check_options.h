@@ -12,7 +12,7 @@ inline constexpr const char* kData = "DATA";      ///< what find_data_files() kn
 inline constexpr const char* kOutput = "OUTPUT";  ///< a file or folder that is written
 
 /// What no command may be asked for: a path without a name (a variable that is not set is no request to go without), an
-/// output that is an input or another output, a number that is none.
+/// output that is an input or another output, a number that is none. Says which outputs are there and will be replaced.
 /// @throws Error{BadUsage}
 void check_options(const CLI::App& command);
 

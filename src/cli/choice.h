@@ -1,10 +1,6 @@
 #pragma once
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <map>
 #include <optional>
 #include <string>
@@ -29,14 +25,10 @@ CLI::Option* add_choice(CLI::App& command, const std::string& flag, Target& targ
     list.push_back(name);
     if (target == value) standard = name;
   }
-  const auto check = [list](const std::string& name) {
-    if (std::ranges::find(list, name) != list.end()) return std::string();
-    return fmt::format("expected one of {}, found {}", fmt::join(list, ", "), name);
-  };
   return command
       .add_option_function<std::string>(
           flag, [&target, names](const std::string& name) { target = names.at(name); }, help)
-      ->check(CLI::Validator(check, fmt::format("{{{}}}", fmt::join(list, ","))))
+      ->check(CLI::IsMember(list))
       ->default_str(standard);
 }
 

@@ -3,7 +3,6 @@
 
 #include <cmath>
 #include <cstdio>
-#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -179,9 +178,6 @@ void run_generate(GenerateCommand& command, const CLI::App& app) {
   ReplyWriter writer(command.common.json);
   if (!command.out.empty()) {
     const auto lines = static_cast<std::size_t>(command.chooses_best() ? 1 : settings.candidates);
-    if (std::filesystem::is_regular_file(command.out)) {
-      log_line(fmt::format("{} is there already, and is replaced when all is written", command.out));
-    }
     writer.open(command.out, origin_of(command, backbone.identity(), records, prompts), lines);
   }
   if (writer.records() > 0) log_line(fmt::format("going on after {} of {} prompts", writer.records(), prompts.size()));

@@ -6,7 +6,6 @@
 #include <clocale>
 #include <cstdio>
 #include <cstdlib>
-#include <limits>
 #include <new>
 #include <string>
 #include <string_view>
@@ -20,6 +19,7 @@
 #include "cli/console.h"
 #include "cli/metric_reference.h"
 #include "cli/reference.h"
+#include "cli/usage_text.h"
 #include "cli/words.h"
 #include "core/atomic_file.h"
 #include "core/error.h"
@@ -63,14 +63,6 @@ std::string_view what_is_kept(const CLI::App& app) {
 void say(std::string_view message, std::string_view hint) {
   coala::write_message(fmt::format("coala: {}\n", coala::printable(message)));
   if (!hint.empty()) coala::write_message(fmt::format("  hint: {}\n", coala::printable(hint)));
-}
-
-/// CLI11 writes the bounds of "a positive number" out, all 309 digits of the upper one.
-std::string without_largest_number(std::string text) {
-  const std::string bounds = fmt::format("not in range 0.000000 to {:f}", std::numeric_limits<double>::max());
-  const std::size_t at = text.find(bounds);
-  if (at != std::string::npos) text.replace(at, bounds.size(), "is not a number above 0");
-  return text;
 }
 
 /// One message and the exit status for whatever ends a command.
@@ -143,15 +135,18 @@ int run(int argc, char** argv) {
       coala::print_out("{}", app.help());
       return coala::exit_status(coala::ErrorCode::BadUsage);
     }
-    if (words.front() == "help") words.front() = "--help";
     if (words.front() == "version") words.front() = "--version";
+    words = coala::with_help(app, std::move(words));
     coala::check_words(app, words);
     std::reverse(words.begin(), words.end());  // as CLI11 takes them
     app.parse(std::move(words));
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    say(fmt::format("{}: {}", coala::error_name(coala::ErrorCode::BadUsage), without_largest_number(error.what())),
-        "run with --help for more information");
+    const auto commands = app.get_subcommands();
+    const CLI::App* const command = commands.empty() ? nullptr : commands.front();
+    say(fmt::format("{}: {}", coala::error_name(coala::ErrorCode::BadUsage), coala::usage_text(error, command)),
+        fmt::format("coala {}{}--help tells more", command == nullptr ? "" : command->get_name(),
+                    command == nullptr ? "" : " "));
     return coala::exit_status(coala::ErrorCode::BadUsage);
   } catch (const std::exception& exception) {
     const auto commands = app.get_subcommands();

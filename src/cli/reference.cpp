@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cli/check_options.h"
+#include "cli/option_values.h"
 
 namespace coala {
 namespace {
@@ -18,29 +19,15 @@ void replace_all(std::string& text, const std::string& from, const std::string& 
   }
 }
 
-/// What may stand behind an option, from CLI11's description of it: "INT:INT in [0 - 9]", "TEXT:{a,b}".
-std::string values(const CLI::Option& option) {
+/// What may stand behind an option.
+std::string described(const CLI::Option& option) {
   if (option.get_expected_max() == 0) return "";  // a flag
-  const std::string description = option.get_type_name();
-  const std::size_t colon = description.find(':');
-  const std::string kind = description.substr(0, colon);
+  const auto [kind, names, limit] = values_of(option);
   if (kind == kData) return "files, a folder or a pattern";
   if (kind == kInput || kind == kOutput) return kind == kInput ? "file to read" : "file to write";
-  const std::string noun = kind == "TEXT" ? "text" : kind == "FLOAT" ? "number" : "integer";
-  std::string limit = colon == std::string::npos ? "" : description.substr(colon + 1);
-  if (limit.starts_with('{')) {
-    limit = limit.substr(1, limit.size() - 2);
-    replace_all(limit, ",", "`, `");
-    return "`" + limit + "`";
-  }
-  if (const std::size_t range = limit.find(" in ["); range != std::string::npos) {
-    limit = limit.substr(range + 5, limit.size() - range - 6);
-    replace_all(limit, " - ", " to ");
-    return noun + ", " + limit;
-  }
-  if (limit == "POSITIVE") return noun + " above 0";
-  if (limit == "NONNEGATIVE") return noun + ", 0 or more";
+  if (!names.empty()) return fmt::format("`{}`", fmt::join(names, "`, `"));
   if (limit.starts_with("SIZE")) return "bytes, or with a unit";
+  const std::string noun = kind == "TEXT" ? "text" : kind == "FLOAT" ? "number" : is_whole(kind) ? "integer" : kind;
   if (limit.empty()) return noun;
   return noun + (limit.starts_with("above") ? " " : ", ") + limit;
 }
@@ -62,7 +49,7 @@ std::string row(const CLI::Option& option) {
                                                                   : "`" + option.get_default_str() + "`";
   std::string names = "`" + option.get_name() + "`";
   for (const std::string& name : option.get_snames()) names += ", `-" + name + "`";
-  return fmt::format("| {} | {} | {} | {} |\n", names, values(option), standard, text);
+  return fmt::format("| {} | {} | {} | {} |\n", names, described(option), standard, text);
 }
 
 }  // namespace

@@ -47,17 +47,19 @@ std::string hash_of(std::span<const PromptRecord> records, std::span<const Encod
   return hasher.hex();
 }
 
+Json prompt_fields(const Prompt& prompt) {
+  if (prompt.messages.empty()) return prompt.text.empty() ? Json::object() : Json{{"prefix", prompt.text}};
+  Json messages = Json::array();
+  for (const Message& message : prompt.messages) {
+    messages.push_back({{"role", message.role}, {"content", message.content}});
+  }
+  return {{"prompt", std::move(messages)}};
+}
+
 Json reply_line(const PromptRecord& record, const Reply& reply, const Head* head, std::size_t candidate,
                 std::size_t sample) {
   Json line{{"id", record.id}};
-  if (record.prompt.messages.empty()) {
-    line["prefix"] = record.prompt.text;
-  } else {
-    line["prompt"] = Json::array();
-    for (const Message& message : record.prompt.messages) {
-      line["prompt"].push_back({{"role", message.role}, {"content", message.content}});
-    }
-  }
+  line.update(prompt_fields(record.prompt));
   line.update(reply_fields(reply, head));
   line["candidate"] = candidate;
   line["sample"] = sample;

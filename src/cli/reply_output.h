@@ -15,6 +15,8 @@
 
 namespace coala {
 
+/// A prompt as every command that reads answers takes it: "prompt", its messages, or "prefix"; nothing of an empty one.
+nlohmann::ordered_json prompt_fields(const Prompt& prompt);
 /// A record's reply as it is written, with its prompt: every command that reads answers takes it.
 nlohmann::ordered_json reply_line(const PromptRecord& record, const Reply& reply, const Head* head,
                                   std::size_t candidate, std::size_t sample);

@@ -13,6 +13,7 @@
 #include "cli/check_options.h"
 #include "cli/command.h"
 #include "cli/model_features.h"
+#include "cli/reply_output.h"
 #include "core/error.h"
 #include "core/hash.h"
 #include "core/progress.h"
@@ -55,27 +56,29 @@ struct ScoredRecords {
   std::vector<double> scores;
 };
 
-Json line_of(const Head& head, const std::string& id, double score) {
+Json line_of(const Head& head, const std::string& id, const Prompt& prompt, const std::string& text, double score) {
   if (!std::isfinite(score)) {
     throw Error(ErrorCode::BadInput, fmt::format("record '{}': its score is not finite", id),
                 "the model file is damaged, or its states are far outside the range that the head was trained on");
   }
-  return {{"id", id}, {"score", score}, {"probability", head.probability(score)}};
+  Json line{{"id", id}};
+  line.update(prompt_fields(prompt));
+  line.update({{"text", text}, {"score", score}, {"probability", head.probability(score)}});
+  return line;
 }
 
-/// One object per response that stands by itself, with its text; two per pair, which both carry its margin.
+/// One object per response, with prompt and text; the two of a pair carry its margin.
 void add_lines(const Head& head, const Record& record, std::span<const double> scores, ScoredRecords& to) {
   if (const auto* answer = std::get_if<Labelled>(&record)) {
-    Json line = line_of(head, answer->id, scores[0]);
-    line["text"] = answer->response;
+    Json line = line_of(head, answer->id, answer->prompt, answer->response, scores[0]);
     to.lines.push_back(std::move(line));
     to.prompts.push_back(hash64(prompt_key(record)));
     to.scores.push_back(scores[0]);
     return;
   }
-  const std::string& id = std::get<Pair>(record).id;
+  const Pair& pair = std::get<Pair>(record);
   for (const std::size_t k : {0, 1}) {
-    Json line = line_of(head, id, scores[k]);
+    Json line = line_of(head, pair.id, pair.prompt, k == 0 ? pair.chosen : pair.rejected, scores[k]);
     line["response"] = k == 0 ? "chosen" : "rejected";
     line["margin"] = scores[0] - scores[1];
     to.lines.push_back(std::move(line));

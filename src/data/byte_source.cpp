@@ -138,13 +138,4 @@ void ByteSource::unpack_some() {
   }
 }
 
-void require_rereadable(const std::filesystem::path& path) {
-  std::error_code ignored;
-  const std::filesystem::file_status status = std::filesystem::status(path, ignored);
-  if (!std::filesystem::exists(status) || std::filesystem::is_regular_file(status)) return;
-  throw Error(ErrorCode::BadInput,
-              fmt::format("{} is no regular file, and the data are read more than once", path.string()),
-              "write them to a file first: coala prepare reads a pipe");
-}
-
 }  // namespace coala

@@ -51,7 +51,4 @@ class ByteSource {
   bool at_end_ = false;
 };
 
-/// For work that reads its data more than once. @throws Error{BadInput} for a pipe or a device
-void require_rereadable(const std::filesystem::path& path);
-
 }  // namespace coala

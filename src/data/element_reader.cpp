@@ -17,6 +17,27 @@ std::string at(std::uint64_t line, std::uint64_t column) {
   return fmt::format("line {}, byte {}", line, column);
 }
 
+/// What to do with a file that does not hold JSON, by its name.
+std::string not_json_hint(const std::filesystem::path& path) {
+  const std::string ending = path.extension().string();
+  if (ending == ".csv" || ending == ".tsv") {
+    return fmt::format(
+        "tables are read as parquet or Arrow, and {} as JSON lines: python3 -c \"import csv, json, sys; "
+        "[print(json.dumps(row)) for row in csv.DictReader(sys.stdin{})]\" <{} >{}",
+        ending == ".csv" ? "CSV" : "TSV", ending == ".csv" ? "" : ", delimiter='\\t'", path.string(),
+        path.filename().replace_extension(".jsonl").string());
+  }
+  if (ending == ".txt") {
+    return "a text of one prompt a line is read where prompts are wanted (coala generate, coala sample); answers and "
+           "preferences are JSON lines: {\"prompt\": .., \"chosen\": .., \"rejected\": ..}, see docs/data-shapes.md";
+  }
+  if (path == "/dev/stdin") {
+    return "standard input is read as JSON lines, {\"prompt\": ..} for a prompt; a text of one prompt a line has to be "
+           "in a file, NAME.txt";
+  }
+  return "each line is one JSON object, or the file is one JSON array of objects; see docs/data-shapes.md";
+}
+
 }  // namespace
 
 std::string Element::position(std::size_t offset) const {
@@ -89,7 +110,7 @@ void ElementReader::append(Element& element, std::string_view text) const {
 void ElementReader::expect_object(char first) const {
   if (first == '{') return;
   fail(here(), fmt::format("expected a JSON object ({{...}}), found {}", quoted_text(std::string_view(&first, 1))),
-       "each record is one JSON object; see docs/data-shapes.md");
+       not_json_hint(source_.path()));
 }
 
 void ElementReader::check(const Element& element) const {
@@ -158,7 +179,7 @@ bool ElementReader::read_line(Element& element) {
   if (element.text[first] != '{') {
     const std::string found = quoted_text(std::string_view(element.text).substr(first), 40);
     fail(element.position(first), fmt::format("expected a JSON object ({{...}}), found {}", found),
-         "each line is one JSON object, or the file is one JSON array of objects; see docs/data-shapes.md");
+         not_json_hint(source_.path()));
   }
   scanner_.reset();
   line_state_ = scanner_.scan(element.text).state;

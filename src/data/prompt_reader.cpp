@@ -4,10 +4,16 @@
 
 #include <algorithm>
 #include <array>
+#include <memory>
 #include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
 
+#include "core/atomic_file.h"
 #include "core/error.h"
-#include "data/byte_source.h"
+#include "core/utf8.h"
+#include "data/data_files.h"
 #include "data/prompt_columns.h"
 #include "data/row.h"
 #include "data/row_source.h"
@@ -15,6 +21,8 @@
 
 namespace coala {
 namespace {
+
+constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
 
 /// Columns that hold or judge a response, beside those of answers: a record with one of these is no bare prompt.
 constexpr std::array kResponseColumns{"chosen",     "rejected", "response1", "response_1",        "label",
@@ -44,37 +52,68 @@ std::optional<Prompt> bare_prompt(const Row& row) {
   return prompt;
 }
 
-/// Nothing when the first record is no bare prompt.
-/// @param answered  it has an answer in a column of its own
-std::optional<std::vector<PromptRecord>> read_bare_prompts(const DataFiles& data, bool& answered) {
-  RowSource rows(data.paths, data.reader.columns, data.reader.max_record_bytes);
-  std::vector<PromptRecord> prompts;
+/// The prompts of rows that hold nothing else, after the first one.
+void read_bare_prompts(RowSource& rows, std::vector<PromptRecord>& prompts) {
   while (const std::optional<Row> row = rows.next()) {
     std::optional<Prompt> prompt = bare_prompt(*row);
-    if (!prompt && prompts.empty()) {
-      answered = has_answer_column(*row);
-      return std::nullopt;
-    }
     if (!prompt) {
       row->fail_columns("this record is no prompt without a response, but those before it are",
                         "prompt | prefix | messages that end with one of the user");
     }
     prompts.push_back({row->id(), std::move(*prompt)});
   }
-  if (prompts.empty()) return std::nullopt;
+}
+
+/// Whether the files are plain texts by their names.
+bool are_texts(const std::vector<std::filesystem::path>& paths) {
+  return std::ranges::all_of(paths, [](const std::filesystem::path& path) { return path.extension() == ".txt"; });
+}
+
+/// Each line that is not blank, as a message of the user.
+void read_lines(const std::filesystem::path& path, bool one_of_several, std::vector<PromptRecord>& prompts) {
+  const std::string text = read_file(path);
+  if (const std::size_t bad = find_invalid_utf8(text); bad != std::string::npos) {
+    throw Error(ErrorCode::BadInput, fmt::format("{}: byte {} is not valid UTF-8", path.string(), bad + 1),
+                "convert the file: iconv -f ISO-8859-1 -t UTF-8, or whatever its encoding is");
+  }
+  std::size_t number = 0;
+  for (std::size_t begin = text.starts_with(kByteOrderMark) ? kByteOrderMark.size() : 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find('\n', begin), text.size());
+    const std::string_view line = trimmed(std::string_view(text).substr(begin, end - begin));
+    begin = end + 1;
+    ++number;
+    if (line.empty()) continue;
+    const std::string id = std::to_string(number);
+    prompts.push_back({one_of_several ? path.filename().string() + ":" + id : id, {{{"user", std::string(line)}}, {}}});
+  }
+}
+
+std::vector<PromptRecord> read_texts(const std::vector<std::filesystem::path>& paths) {
+  std::vector<PromptRecord> prompts;
+  for (const std::filesystem::path& path : paths) read_lines(path, paths.size() > 1, prompts);
+  if (prompts.empty()) throw Error(ErrorCode::BadInput, fmt::format("{}: there is no prompt in it", name_of(paths)));
   return prompts;
 }
 
 }  // namespace
 
 std::vector<PromptRecord> read_prompts(const DataFiles& data) {
-  DataFiles with_answers = data;
-  if (data.reader.shape == Shape::Auto) {
-    if (auto prompts = read_bare_prompts(data, with_answers.reader.unjudged)) return std::move(*prompts);
-    for (const std::filesystem::path& file : data.paths) require_rereadable(file);
-  }
-  RecordReader reader(with_answers);
+  const bool looks = data.reader.shape == Shape::Auto;
+  if (looks && are_texts(data.paths)) return read_texts(data.paths);
+  ReaderOptions options = data.reader;
   std::vector<PromptRecord> prompts;
+  // One pass: the first row tells, and what is read may be a pipe.
+  auto rows = std::make_unique<RowSource>(data.paths, data.reader.columns, data.reader.max_record_bytes);
+  if (std::optional<Row> first = looks ? rows->next() : std::nullopt) {
+    if (std::optional<Prompt> prompt = bare_prompt(*first)) {
+      prompts.push_back({first->id(), std::move(*prompt)});
+      read_bare_prompts(*rows, prompts);
+      return prompts;
+    }
+    options.unjudged = has_answer_column(*first);
+    rows->put_back(std::move(*first));
+  }
+  RecordReader reader(std::move(options), std::move(rows));
   Record record;
   while (reader.next(record)) {
     std::visit([&](auto& item) { prompts.push_back({std::move(item.id), std::move(item.prompt)}); }, record);

@@ -17,7 +17,8 @@ struct PromptRecord {
 /// The prompts of data files: of those that hold nothing else ("prompt", a text or messages; "messages" that end with
 /// one of the user; or "prefix", a text to be continued word for word), or of preferences, labelled and other responses
 /// in any shape that RecordReader reads, whose responses are left aside. The first record tells which of the two it is,
-/// unless data.reader.shape names one.
+/// unless data.reader.shape names one. A file that ends in .txt has a prompt in each line, what the user says.
+/// The files are read once: they may be pipes.
 /// @throws Error{BadInput} as RecordReader, also for a file without a record
 std::vector<PromptRecord> read_prompts(const DataFiles& data);
 

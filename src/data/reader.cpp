@@ -46,17 +46,25 @@ struct OpenConversation {
 
 struct RecordReader::State {
   explicit State(DataFiles data)
-      : options(std::move(data.reader)), rows(std::move(data.paths), options.columns, options.max_record_bytes) {
-    for (const std::filesystem::path& file : rows.files()) counts.files.push_back(file.string());
+      : options(std::move(data.reader)),
+        rows(std::make_unique<RowSource>(std::move(data.paths), options.columns, options.max_record_bytes)) {
+    begin();
+  }
+  State(ReaderOptions how, std::unique_ptr<RowSource> begun) : options(std::move(how)), rows(std::move(begun)) {
+    begin();
+  }
+
+  void begin() {
+    for (const std::filesystem::path& file : rows->files()) counts.files.push_back(file.string());
     if (!options.skip_bad) return;
-    rows.on_bad([this](const Error& error) {
+    rows->on_bad([this](const Error& error) {
       ++counts.records;
       note_bad(error);
     });
   }
 
   ReaderOptions options;
-  RowSource rows;
+  std::unique_ptr<RowSource> rows;
   ReaderCounts counts;
   std::optional<RecordKind> kind;
   Shape first_shape = Shape::Auto;
@@ -123,9 +131,9 @@ bool RecordReader::State::guarded(const Work& work) {
 
 /// Reads the next row; false at the end of the last file.
 bool RecordReader::State::read_row() {
-  row = rows.next();
-  counts.lines = rows.lines();
-  counts.blank_lines = rows.blank_lines();
+  row = rows->next();
+  counts.lines = rows->lines();
+  counts.blank_lines = rows->blank_lines();
   if (row) ++counts.records;
   return row.has_value();
 }
@@ -133,6 +141,7 @@ bool RecordReader::State::read_row() {
 /// A judgement is looked for first, where there need not be one.
 Shape RecordReader::State::shape_of_row() const {
   if (!options.unjudged) return detect_shape(*row);
+  if (is_reply(*row) && label_column(*row) == nullptr) return Shape::Unjudged;
   const bool judged = has_two_answers(*row) || is_comparison(*row) || is_ranking(*row) || label_column(*row) != nullptr;
   return !judged && holds_unjudged(*row) ? Shape::Unjudged : detect_shape(*row);
 }
@@ -412,13 +421,22 @@ bool RecordReader::State::advance(Record& record) {
 }
 
 RecordReader::RecordReader(DataFiles data) : state_(std::make_unique<State>(std::move(data))) {
+  find_first();
+}
+
+RecordReader::RecordReader(ReaderOptions options, std::unique_ptr<RowSource> rows)
+    : state_(std::make_unique<State>(std::move(options), std::move(rows))) {
+  find_first();
+}
+
+void RecordReader::find_first() {
   Record record;
   if (state_->advance(record)) {
     state_->first = std::move(record);
     return;
   }
   const ReaderCounts& seen = state_->counts;
-  const std::string file = name_of(state_->rows.files());
+  const std::string file = name_of(state_->rows->files());
   if (seen.records == 0) {
     throw Error(ErrorCode::BadInput, fmt::format("{}: there is no record in it", file),
                 "expected JSON lines or a JSON array of preferences; see docs/data-shapes.md");
@@ -455,7 +473,7 @@ const ReaderCounts& RecordReader::counts() const {
 }
 
 std::uint64_t RecordReader::bytes_read() const {
-  return state_->rows.bytes_read();
+  return state_->rows->bytes_read();
 }
 
 }  // namespace coala

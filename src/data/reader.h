@@ -34,6 +34,8 @@ struct DataFiles {
   ReaderOptions reader;
 };
 
+class RowSource;
+
 /// Reads preferences of every shape in docs/data-shapes.md from files, one record at a time: memory does not grow with
 /// them. They hold pairs or labelled responses, not both; the shapes of the same kind may be mixed. Records with an
 /// empty response, identical pairs and ties are left out and counted. A column that may be part of the preference and
@@ -43,6 +45,9 @@ class RecordReader {
   /// Opens the first file and reads up to the first record that can be used, which tells kind() and shape().
   /// @throws Error{BadInput} when there is none, or what is there is not readable (see next())
   explicit RecordReader(DataFiles data);
+  /// The same of rows that somebody has begun to read.
+  /// @param rows  their columns outlive the reader
+  RecordReader(ReaderOptions options, std::unique_ptr<RowSource> rows);
   ~RecordReader();
   RecordReader(const RecordReader&) = delete;
   RecordReader& operator=(const RecordReader&) = delete;
@@ -58,6 +63,8 @@ class RecordReader {
   std::uint64_t bytes_read() const;  ///< of the files
 
  private:
+  void find_first();
+
   struct State;
   std::unique_ptr<State> state_;
 };

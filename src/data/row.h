@@ -90,6 +90,7 @@ class Row {
   /// everything has been read.
   std::string ignored_question() const;
   std::uint64_t line() const { return line_; }
+  const std::string& file() const { return file_; }
 
   /// @param hint  by default a pointer to the page that shows every shape
   [[noreturn]] void fail(const std::string& problem, const std::string& hint = {}) const;

@@ -29,9 +29,9 @@ bool RowSource::next_element(Element& element) {
 std::optional<Row> RowSource::next() {
   for (;;) {
     throw_if_interrupted();
-    if (!table_.empty()) {
-      Row row = std::move(table_.front());
-      table_.pop_front();
+    if (!waiting_.empty()) {
+      Row row = std::move(waiting_.front());
+      waiting_.pop_front();
       return row;
     }
     Element element;
@@ -40,7 +40,7 @@ std::optional<Row> RowSource::next() {
       Row row({files_[next_file_ - 1], files_.size() > 1, elements_->layout() != Layout::Array}, element, *columns_);
       std::vector<Row> rows = row.expand();
       if (rows.empty()) return row;
-      std::move(rows.begin(), rows.end(), std::back_inserter(table_));
+      std::move(rows.begin(), rows.end(), std::back_inserter(waiting_));
     } catch (const Error& error) {
       if (!take_bad_ || error.code() != ErrorCode::BadInput) throw;
       take_bad_(error);

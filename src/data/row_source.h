@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "core/error.h"
@@ -28,6 +29,9 @@ class RowSource {
   /// @throws Error{BadInput} naming file, line and byte; what ByteSource throws; Error{Interrupted}
   std::optional<Row> next();
 
+  /// Gives a row back, which is then the next one.
+  void put_back(Row row) { waiting_.push_front(std::move(row)); }
+
   std::uint64_t lines() const;  ///< seen so far, as the next two
   std::uint64_t blank_lines() const;
   std::uint64_t bytes_read() const;
@@ -43,7 +47,7 @@ class RowSource {
   std::optional<ElementReader> elements_;  ///< of the file before next_file_
   std::size_t next_file_ = 0;
   std::uint64_t lines_ = 0, blank_lines_ = 0, bytes_read_ = 0;  ///< of the files that are done
-  std::deque<Row> table_;                                       ///< rows of a record that holds several
+  std::deque<Row> waiting_;  ///< rows of a record that holds several, and one that was put back
 };
 
 }  // namespace coala

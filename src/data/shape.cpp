@@ -12,6 +12,7 @@
 #include "data/prompt_columns.h"
 #include "data/ranking.h"
 #include "data/row.h"
+#include "data/unjudged.h"
 
 namespace coala {
 namespace {
@@ -96,6 +97,7 @@ Shape parse_shape(std::string_view name) {
 }
 
 Shape detect_shape(const Row& row) {
+  if (is_reply(row) && label_column(row) == nullptr) refuse_unjudged(row);
   if (is_oasst_message(row)) return Shape::Oasst;
   if (is_oasst_tree(row)) return Shape::OasstTree;
   if (row.has("overall_preference") || row.has("preference_strength")) return Shape::HelpSteer3;
@@ -111,6 +113,7 @@ Shape detect_shape(const Row& row) {
   if (row.has_list("utterances")) return Shape::EduFeedback;
   if (row.has_list("conversations")) return Shape::ShareGpt;
   if (row.has_list("messages")) return Shape::OpenAiMessages;
+  refuse_unjudged(row);
   row.fail_columns("no known data shape has these columns",
                    "chosen, rejected (and prompt) | text, label | text, score | prompt, completion, label | prompt, "
                    "response, helpfulness, ... | response1, response2, overall_preference | response_a, response_b, "

@@ -4,11 +4,14 @@
 #include <fmt/ranges.h>
 
 #include <array>
+#include <string>
 #include <utility>
 
 #include "data/answers.h"
+#include "data/json_values.h"
 #include "data/labelled_shapes.h"
 #include "data/prompt_columns.h"
+#include "data/unread_columns.h"
 
 namespace coala {
 namespace {
@@ -16,14 +19,30 @@ namespace {
 constexpr std::array kAnswers{"response", "responses", "completion", "completions", "answer",     "answers", "output",
                               "outputs",  "reply",     "replies",    "generations", "generation", "text"};
 
-/// What `coala generate` and `coala sample` say of a reply beside it.
-constexpr std::array kOfReplies{"tokens",   "finish",      "log_probability", "log_probability_tokens",
-                                "entropy",  "divergence",  "reasoning",       "score",
-                                "seed",     "probability", "candidate",       "sample",
-                                "settings", "instruction"};
+/// What `coala generate`, `coala sample` and `coala score` say of an answer beside it. `response` is which of a pair's
+/// answers it is.
+constexpr std::array kOfReplies{"tokens",
+                                "finish",
+                                "log_probability",
+                                "log_probability_tokens",
+                                "entropy",
+                                "divergence",
+                                "reasoning",
+                                "score",
+                                "seed",
+                                "probability",
+                                "candidate",
+                                "sample",
+                                "settings",
+                                "instruction",
+                                "rank",
+                                "margin",
+                                "response",
+                                "candidates"};
 
 /// One with something in it, else one that is null.
 const char* answer_column(const Row& row) {
+  if (is_reply(row)) return "text";
   for (const char* column : kAnswers) {
     if (row.has(column)) return column;
   }
@@ -40,8 +59,28 @@ bool ends_with_answer(const Row& row) {
 
 }  // namespace
 
+bool is_reply(const Row& row) {
+  if (!row.has_text("text")) return false;
+  return row.has_number("log_probability") || (row.has_number("score") && row.has_number("probability"));
+}
+
 bool holds_unjudged(const Row& row) {
   return answer_column(row) != nullptr || ends_with_answer(row);
+}
+
+void refuse_unjudged(const Row& row) {
+  if (!holds_unjudged(row)) return;
+  if (!is_reply(row)) {
+    for (const auto& [column, value] : row.object().items()) {
+      if (!is_empty(value) && remembered_meaning(column) == ColumnMeaning::Judges) return;
+    }
+  }
+  const std::string data = row.file() == "/dev/stdin" ? "REPLIES" : row.file();
+  row.fail(
+      "these are answers that nobody has compared or judged",
+      fmt::format("coala choose --data {0} --out pairs.jsonl makes pairs of them; coala score --head HEAD --data {0} "
+                  "tells what a head makes of each",
+                  data));
 }
 
 bool has_answer_column(const Row& row) {
@@ -69,7 +108,7 @@ std::vector<Labelled> read_unjudged(const Row& row, LeftOutCounts& counts) {
   for (std::size_t k = 0; k < found.size(); ++k) {
     found[k].id = found.size() == 1 ? row.id() : fmt::format("{}.{}", row.id(), k + 1);
   }
-  if (row.has("log_probability")) {
+  if (is_reply(row)) {
     for (const char* said : kOfReplies) row.mark_read(said);
   }
   return found;

@@ -16,6 +16,11 @@ FeatureSettings settings_for_head(const Head& head, const std::filesystem::path&
                             template_mode_name(settings.template_mode), template_mode_name(*mode)),
                 "leave --template out, or train the head with it");
   }
+  // Of another model the head's settings may not even be possible.
+  if (head.bound() && head.value("backbone.hash") != backbone.identity().hash) {
+    check_head_matches(head, head_path, head.dimension(), describe_backbone(backbone.identity()),
+                       backbone.path().string(), allow_unbound);
+  }
   const FeatureExtractor probe(backbone, settings, /*threads=*/1);
   check_head_matches(head, head_path, probe.dimension(), describe_features(probe, FeatureKind::Pairs, Dtype::F32, {}),
                      backbone.path().string(), allow_unbound);

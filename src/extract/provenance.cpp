@@ -80,19 +80,22 @@ std::string shortened(const std::string& value) {
 
 }  // namespace
 
+Metadata describe_backbone(const BackboneIdentity& backbone) {
+  return {{"backbone.name", backbone.name},
+          {"backbone.architecture", backbone.architecture},
+          {"backbone.quantization", backbone.quantization},
+          {"backbone.hash", backbone.hash},
+          {"backbone.engine", backbone.engine},
+          {"backbone.states", kStatesVersion},
+          {"tokenizer.hash", backbone.tokenizer_hash}};
+}
+
 Metadata describe_features(const FeatureExtractor& extractor, FeatureKind kind, Dtype dtype, const DataIdentity& data) {
   const BackboneIdentity& backbone = extractor.backbone().identity();
   const FeatureSettings& settings = extractor.settings();
   const TemplateMode mode = settings.template_mode;
   const bool own = mode == TemplateMode::Model;
   Metadata metadata{{"coala.format", "features-1"},
-                    {"backbone.name", backbone.name},
-                    {"backbone.architecture", backbone.architecture},
-                    {"backbone.quantization", backbone.quantization},
-                    {"backbone.hash", backbone.hash},
-                    {"backbone.engine", backbone.engine},
-                    {"backbone.states", kStatesVersion},
-                    {"tokenizer.hash", backbone.tokenizer_hash},
                     {"template", own ? backbone.template_source : template_mode_name(mode)},
                     {"template.hash", own ? backbone.template_hash : hash_text(rule_of(mode))},
                     {"bos", extractor.backbone().tokenizer().adds_bos() ? "added" : "none"},
@@ -105,6 +108,7 @@ Metadata describe_features(const FeatureExtractor& extractor, FeatureKind kind, 
                     {"extract.dtype", std::string(dtype_name(dtype))},
                     {"extract.truncation", "prompt left to 1/4, then response right"},
                     {"extract.packing", fmt::format("prefix tree, {} rows", extractor.evaluator().batch_rows())}};
+  metadata.merge(describe_backbone(backbone));
   metadata.merge(texts_of(settings));
   metadata["max_length"] = std::to_string(extractor.max_length_tokens());
   if (!backbone.device.empty()) metadata["feature.device"] = backbone.device;

@@ -19,6 +19,9 @@ struct DataIdentity {
   std::string hash;  ///< of everything that decides the records: the file's content and how it is read
 };
 
+/// What a feature file says of its model.
+Metadata describe_backbone(const BackboneIdentity& backbone);
+
 /// The metadata of a feature file that is known before the first record: what decides its numbers, and names. Among
 /// it "fingerprint", a hash of all that decides the numbers (names do not).
 Metadata describe_features(const FeatureExtractor& extractor, FeatureKind kind, Dtype dtype, const DataIdentity& data);
