@@ -332,6 +332,17 @@ TEST(Cli, AlignScoreEvalInspect) {
   write_file(out / "head.safetensors", "damaged");
   EXPECT_EQ(run(folder, arguments).status, 0);
   EXPECT_EQ(read_file(out / "head.safetensors"), head);
+  // So are metrics that somebody has changed, and what is wrong with them is said.
+  auto changed = nlohmann::ordered_json::parse(read_file(out / "metrics.json"));
+  changed["solver"]["seconds"] = "long";
+  write_file(out / "metrics.json", changed.dump());
+  const Outcome again = run(folder, arguments);
+  EXPECT_EQ(again.status, 0);
+  EXPECT_NE(
+      again.err.find("metrics.json: solver.seconds is the text 'long'; it must be a number: the run is done again"),
+      std::string::npos)
+      << again.err;
+  EXPECT_TRUE(nlohmann::json::parse(read_file(out / "metrics.json")).at("solver").at("seconds").is_number());
 
   const std::string use = " --model " + model() + " --head " + shell_quoted(out / "head.safetensors");
   const Outcome score = run(folder, "score" + use + " --data " + shell_quoted(pairs));

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/generated_metrics.h"
 #include "core/error.h"
 #include "core/metric_json.h"
 #include "eval/head_comparison.h"
@@ -95,14 +96,14 @@ std::string refusal(const Json& json) {
 
 template <class Metrics>
 struct MetricsList : ::testing::Test {};
-using All =
-    ::testing::Types<RunMetrics, EvaluationRun, HeadComparison, Disagreement, EvaluationMetrics, PairMetrics,
-                     LabelledMetrics, CalibrationMetrics, ReliabilityBin, SubsetAccuracy, SubsetMetrics,
-                     LogisticMetrics, LengthMetrics, Leaks, TrainedRowMetrics, InputMetrics, DataMetrics,
-                     FingerprintMetrics, TokenHeadMetrics, TokenProgramMetrics, ContextFreeMetrics, SolverMetrics,
-                     CandidateMetrics, PhaseTwoMetrics, CurveMetrics, ReluFormMetrics, FlopMetrics, SeedMetrics,
-                     SpreadMetrics, GuidanceMetrics, ReplyMetrics, AheadMetrics, RunReading, ReadingMetrics,
-                     LeftOutPairs, RecordsWithout, ColumnMetrics, ExtractionMetrics, RunIdentity>;
+using All = ::testing::Types<RunMetrics, EvaluationRun, HeadComparison, Disagreement, EvaluationMetrics, PairMetrics,
+                             LabelledMetrics, CalibrationMetrics, ReliabilityBin, SubsetAccuracy, SubsetMetrics,
+                             LogisticMetrics, LengthMetrics, Leaks, TrainedRowMetrics, InputMetrics, DataMetrics,
+                             FingerprintMetrics, TokenHeadMetrics, TokenProgramMetrics, ContextFreeMetrics,
+                             SolverMetrics, CandidateMetrics, PhaseTwoMetrics, CurveMetrics, ReluFormMetrics,
+                             FlopMetrics, SeedMetrics, SpreadMetrics, GuidanceMetrics, ReplyMetrics, AheadMetrics,
+                             RunReading, ReadingMetrics, LeftOutPairs, RecordsWithout, ColumnMetrics, ExtractionMetrics,
+                             RunIdentity, GeneratedMetrics, WrittenMetrics, WinMetrics, ShownReply, GuidedRun>;
 TYPED_TEST_SUITE(MetricsList, All);
 
 TYPED_TEST(MetricsList, HasEveryMemberOnce) {

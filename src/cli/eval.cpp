@@ -93,13 +93,9 @@ void run_eval(EvalOptions& options, [[maybe_unused]] const CLI::App& command) {
   set_quiet(options.common.quiet);
 #ifdef COALA_HAVE_LM
   if (options.generated.generate) {
-    const nlohmann::ordered_json result =
+    const GeneratedMetrics result =
         evaluate_generated(options.generated, options.head, options.input, options.common, command);
-    if (options.common.json) {
-      print_json(result);
-    } else {
-      print_out("{}", generated_summary(result));
-    }
+    print(result, generated_summary(result), options.common.json);
     return;
   }
 #endif

@@ -108,47 +108,43 @@ class Trial {
   }
 
   /// What a way of writing answers to the first prompts, for people.
-  Json shown(const Texts& texts) const {
+  std::vector<ShownReply> shown(const Texts& texts) const {
     constexpr std::size_t kShown = 2;
-    Json list = Json::array();
+    std::vector<ShownReply> list;
     for (std::size_t i = 0; i < std::min(kShown, records_.size()); ++i) {
-      list.push_back({{"id", records_[i].id}, {"text", texts.replies[i].text}, {"judge", texts.judged.scores[i]}});
+      list.push_back({records_[i].id, texts.replies[i].text, texts.judged.scores[i]});
     }
     return list;
   }
 
-  Json figures(const Texts& texts, const Texts* unguided) const {
+  /// @param unguided  that they are compared with, or null
+  WrittenMetrics figures(const Texts& texts, const Texts* unguided) const {
+    WrittenMetrics metrics;
     std::vector<std::vector<Token>> tokens;
-    double length = 0;
     for (std::size_t i = 0; i < texts.replies.size(); ++i) {
       tokens.push_back(texts.replies[i].tokens);
-      length += static_cast<double>(texts.judged.length[i]) / static_cast<double>(texts.replies.size());
+      metrics.length_mean += static_cast<double>(texts.judged.length[i]) / static_cast<double>(texts.replies.size());
     }
-    double mean = 0;
-    for (const double score : texts.judged.scores) mean += score / static_cast<double>(texts.judged.scores.size());
-    const Interval interval = bootstrap_mean(texts.judged.scores, clusters_, settings_.seed);
+    for (const double score : texts.judged.scores) {
+      metrics.judge_mean += score / static_cast<double>(texts.judged.scores.size());
+    }
+    metrics.judge_mean_ci95 = bootstrap_mean(texts.judged.scores, clusters_, settings_.seed);
+    metrics.perplexity = texts.perplexity;
+    metrics.divergence = texts.divergence;
+    metrics.outside =
+        static_cast<double>(std::ranges::count(texts.outside, true)) / static_cast<double>(texts.outside.size());
     const Diversity varied = diversity(tokens);
-    Json json{{"judge_mean", mean},
-              {"perplexity", texts.perplexity},
-              {"divergence", texts.divergence},
-              {"outside", static_cast<double>(std::ranges::count(texts.outside, true)) /
-                              static_cast<double>(texts.outside.size())},
-              {"length_mean", length},
-              {"distinct_1", varied.distinct_1},
-              {"distinct_2", varied.distinct_2},
-              {"repetition", varied.repetition}};
-    if (interval.is_known()) json["judge_mean_ci95"] = {interval.low, interval.high};
-    json["shown"] = shown(texts);
-    if (unguided == nullptr) return json;
+    metrics.distinct_1 = varied.distinct_1;
+    metrics.distinct_2 = varied.distinct_2;
+    metrics.repetition = varied.repetition;
+    metrics.shown = shown(texts);
+    if (unguided == nullptr) return metrics;
     const WinRate wins = win_rate(guarded(texts), guarded(*unguided), clusters_);
-    json["win_rate"] = wins.rate;
-    if (wins.ci95.is_known()) json["win_rate_ci95"] = {wins.ci95.low, wins.ci95.high};
-    json["ties"] = wins.ties;
-    json["length_controlled_win_rate"] = wins.length_controlled;
-    const Interval& controlled = wins.length_controlled_ci95;
-    if (controlled.is_known()) json["length_controlled_win_rate_ci95"] = {controlled.low, controlled.high};
-    json["perplexity_ratio"] = texts.perplexity / unguided->perplexity;
-    return json;
+    metrics.wins = {{wins.rate, wins.ci95},
+                    wins.ties,
+                    {wins.length_controlled, wins.length_controlled_ci95},
+                    texts.perplexity / unguided->perplexity};
+    return metrics;
   }
 
  private:
@@ -222,8 +218,8 @@ void add_generated_eval_options(CLI::App& command, GeneratedEvalOptions& options
   add_sampling_options(command, options.generation);
 }
 
-Json evaluate_generated(GeneratedEvalOptions& options, const std::string& head_path, const ModelInput& input,
-                        const CommonOptions& common, const CLI::App& command) {
+GeneratedMetrics evaluate_generated(GeneratedEvalOptions& options, const std::string& head_path,
+                                    const ModelInput& input, const CommonOptions& common, const CLI::App& command) {
   check(options, input);
   const Head head = load_head(head_path);
   for (const std::string& way : options.guidance) guidance_named(way, &head);  // before anything is generated
@@ -243,12 +239,10 @@ Json evaluate_generated(GeneratedEvalOptions& options, const std::string& head_p
   const GenerationSettings plain = generation.settings;
   const Trial trial(backbone, plain, std::move(records), std::move(prompts), *judge, threads);
   const Texts unguided = trial.write("unguided", plain);
-  Json result{{"judge", judge->name()}, {"head", head_path}, {"prompts", unguided.replies.size()}};
-  result["unguided"] = trial.figures(unguided, nullptr);
-  result["runs"] = Json::array();
+  GeneratedMetrics result{judge->name(), head_path, unguided.replies.size(), trial.figures(unguided, nullptr), {}, 0};
   std::string lines;
   if (!options.out.empty()) lines = trial.lines("none", std::nullopt, unguided, head);
-  std::vector<FrontierCurve> curves{{"unguided", {{0, unguided.perplexity, result["unguided"]["judge_mean"]}}}};
+  std::vector<FrontierCurve> curves{{"unguided", {{0, unguided.perplexity, result.unguided.judge_mean}}}};
   for (const std::string& way : options.guidance) {
     curves.push_back({way, {}});
     const Guidance guidance = guidance_named(way, &head);
@@ -263,57 +257,49 @@ Json evaluate_generated(GeneratedEvalOptions& options, const std::string& head_p
       }
       const std::string name = has_scale ? fmt::format("{} {:g}", way, scale) : way;
       const Texts texts = trial.write(name, generation.settings);
-      Json run{{"guidance", way}};
-      if (has_scale) run["scale"] = scale;
-      run.update(trial.figures(texts, &unguided));
-      curves.back().points.push_back({scale, texts.perplexity, run["judge_mean"]});
-      if (!options.out.empty()) lines += trial.lines(way, has_scale ? std::optional(scale) : std::nullopt, texts, head);
-      result["runs"].push_back(std::move(run));
+      const std::optional<double> own_scale = has_scale ? std::optional(scale) : std::nullopt;
+      result.runs.push_back({way, own_scale, trial.figures(texts, &unguided)});
+      curves.back().points.push_back({scale, texts.perplexity, result.runs.back().written.judge_mean});
+      if (!options.out.empty()) lines += trial.lines(way, own_scale, texts, head);
     }
   }
   if (!options.out.empty()) write_file(options.out, lines);
   if (!options.figure.empty()) write_file(options.figure, frontier_svg(curves, judge->name()));
-  result["peak_rss_bytes"] = peak_rss_bytes();
+  result.peak_rss_bytes = peak_rss_bytes();
   return result;
 }
 
-std::string generated_summary(const Json& result) {
-  std::string text = fmt::format("{} prompts, judged by {} (not by the guiding head)\n",
-                                 result.at("prompts").get<std::size_t>(), result.at("judge").get<std::string>());
+std::string generated_summary(const GeneratedMetrics& result) {
+  std::string text = fmt::format("{} prompts, judged by {} (not by the guiding head)\n", result.prompts, result.judge);
   const auto out = std::back_inserter(text);
   fmt::format_to(out, "  {:<16} {:>8}  {:<22} {:<22} {:>10}  {:>8}  {:>6}  {:>7}\n", "", "judge", "wins over unguided",
                  "at equal lengths", "perplexity", "distinct", "repeat", "outside");
-  const auto line = [&](const std::string& name, const Json& run) {
-    const auto rate = [&run](const char* key) {
-      if (!run.contains(key)) return std::string();
-      const std::string share = fmt::format("{:.1f} %", 100 * run.at(key).get<double>());
-      const auto interval = run.find(std::string(key) + "_ci95");
-      if (interval == run.end()) return share;
-      return fmt::format("{} [{:.1f}, {:.1f}]", share, 100 * (*interval)[0].get<double>(),
-                         100 * (*interval)[1].get<double>());
-    };
+  const auto rate = [](const Estimate& share) {
+    const std::string value = fmt::format("{:.1f} %", 100 * share.value);
+    if (!share.ci95.is_known()) return value;
+    return fmt::format("{} [{:.1f}, {:.1f}]", value, 100 * share.ci95.low, 100 * share.ci95.high);
+  };
+  const auto line = [&](const std::string& name, const WrittenMetrics& written) {
     fmt::format_to(out, "  {:<16} {:8.3f}  {:<22} {:<22} {:10.3f}  {:8.3f}  {:6.3f}  {:5.0f} %\n", name,
-                   run.at("judge_mean").get<double>(), rate("win_rate"), rate("length_controlled_win_rate"),
-                   run.at("perplexity").get<double>(), run.at("distinct_2").get<double>(),
-                   run.at("repetition").get<double>(), 100 * run.at("outside").get<double>());
+                   written.judge_mean, written.wins ? rate(written.wins->rate) : "",
+                   written.wins ? rate(written.wins->length_controlled) : "", written.perplexity, written.distinct_2,
+                   written.repetition, 100 * written.outside);
   };
-  const auto name_of_run = [](const Json& run) {
-    const std::string way = run.at("guidance").get<std::string>();
-    return run.contains("scale") ? fmt::format("{} {:g}", way, run.at("scale").get<double>()) : way;
+  const auto name_of_run = [](const GuidedRun& run) {
+    return run.scale ? fmt::format("{} {:g}", run.guidance, *run.scale) : run.guidance;
   };
-  line("unguided", result.at("unguided"));
-  for (const Json& run : result.at("runs")) line(name_of_run(run), run);
+  line("unguided", result.unguided);
+  for (const GuidedRun& run : result.runs) line(name_of_run(run), run.written);
   text +=
       "outside: replies beyond what the model can write (moved too far, too surprising to it, or repeating itself); "
       "they lose, whatever the judge says\n";
-  const auto show = [&](const std::string& name, const Json& run, std::size_t i) {
-    const std::string reply = on_one_line(run.at("shown").at(i).at("text").get<std::string>());
-    fmt::format_to(out, "  {:<16} {}\n", name, reply);
+  const auto show = [&](const std::string& name, const ShownReply& reply) {
+    fmt::format_to(out, "  {:<16} {}\n", name, on_one_line(reply.text));
   };
-  for (std::size_t i = 0; i < result.at("unguided").at("shown").size(); ++i) {
-    fmt::format_to(out, "replies to record {}\n", result.at("unguided").at("shown").at(i).at("id").get<std::string>());
-    show("unguided", result.at("unguided"), i);
-    for (const Json& run : result.at("runs")) show(name_of_run(run), run, i);
+  for (std::size_t i = 0; i < result.unguided.shown.size(); ++i) {
+    fmt::format_to(out, "replies to record {}\n", result.unguided.shown[i].id);
+    show("unguided", result.unguided.shown[i]);
+    for (const GuidedRun& run : result.runs) show(name_of_run(run), run.written.shown[i]);
   }
   return text;
 }

@@ -1,11 +1,11 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "cli/command.h"
+#include "cli/generated_metrics.h"
 #include "cli/generation_options.h"
 #include "cli/model_features.h"
 
@@ -28,11 +28,10 @@ void add_generated_eval_options(CLI::App& command, GeneratedEvalOptions& options
 
 /// Writes replies to the data's prompts with and without guidance, same prompts and seeds, and lets a judge that is not
 /// the guiding head compare them.
-nlohmann::ordered_json evaluate_generated(GeneratedEvalOptions& options, const std::string& head_path,
-                                          const ModelInput& input, const CommonOptions& common,
-                                          const CLI::App& command);
+GeneratedMetrics evaluate_generated(GeneratedEvalOptions& options, const std::string& head_path,
+                                    const ModelInput& input, const CommonOptions& common, const CLI::App& command);
 
 /// For people: a table.
-std::string generated_summary(const nlohmann::ordered_json& result);
+std::string generated_summary(const GeneratedMetrics& result);
 
 }  // namespace coala

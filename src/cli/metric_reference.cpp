@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "cli/generated_metrics.h"
 #include "core/metric_json.h"
 #include "core/utf8.h"
 #include "eval/head_comparison.h"
@@ -122,6 +123,7 @@ std::string markdown_metrics() {
   page.add<RunMetrics>("##");
   page.add<EvaluationRun>("##");
   page.add<HeadComparison>("##");
+  page.add<GeneratedMetrics>("##");
   return page.take();
 }
 
