@@ -24,8 +24,8 @@ def pairs():
 class Server:
     """`coala serve` at a free port. What it says on standard error is in `said` once it is stopped."""
 
-    def __init__(self, binary, model, *arguments, key=None):
-        environment = {**os.environ, **({"COALA_API_KEY": key} if key else {})}
+    def __init__(self, binary, model, *arguments, key=None, variables=None):
+        environment = {**os.environ, **({"COALA_API_KEY": key} if key else {}), **(variables or {})}
         self.process = subprocess.Popen([binary, "serve", "--model", model, "--port", "0", *arguments], text=True,
                                         stderr=subprocess.PIPE, env=environment,
                                         # Of a shell's background job Ctrl-C is ignored, and what it starts inherits that.

@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "serve/health.h"
 #include "serve/receive_body.h"
 #include "serve/request_error.h"
 
@@ -174,6 +175,73 @@ TEST(Connections, KeysAreReadAsTheyAreSent) {
           .answer_to("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" +
                      body);
   EXPECT_TRUE(answer.ends_with("got " + body)) << answer;
+}
+
+TEST(Connections, LinesThatTwoProgramsWouldReadDifferentlyAreRefused) {
+  const Echo echo(kPatient);
+  const std::string post = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n";
+  const auto status_of_lines = [&](const std::string& lines) {
+    return Client(echo.port()).answer_to(lines + "\r\nhi").substr(0, 12);
+  };
+  for (const std::string good : {"", "X:\r\n", "X: a\tb\r\n", "X: \xe4\r\n", "X!#$%&'*+-.^_`|~1:y\r\n",
+                                 "X: %0d%0a%41\r\n", "Content-Encoding: identity\r\n"}) {
+    EXPECT_EQ(status_of_lines(post + good), "HTTP/1.1 200") << good;
+  }
+  using namespace std::string_literals;
+  for (const std::string& bad :
+       {"Transfer-Encoding : chunked\r\n"s, "Transfer-Encoding: \r\n"s, "Transfer-Encoding: chun%6Bed\r\n"s,
+        "Transfer-Encoding:\vchunked\r\n"s, "Content-Length: 2\r\n"s, "X: a\r\n Transfer-Encoding: chunked\r\n"s,
+        "X: a\r\n\tb\r\n"s, "garbage\r\n"s, ": x\r\n"s, "X\0: a\r\n"s, "X: a\0b\r\n"s,
+        "X: a\rTransfer-Encoding: b\r\n"s, "X: a\nTransfer-Encoding: chunked\r\n"s, "X: \x7f\r\n"s, "Host: y\r\n"s}) {
+    EXPECT_EQ(status_of_lines(post + bad), "HTTP/1.1 400") << bad;
+  }
+  for (const std::string encoding : {"zzz", "gzip, br", "", "GZIP"}) {
+    EXPECT_EQ(status_of_lines(post + "Content-Encoding: " + encoding + "\r\n"), "HTTP/1.1 415") << encoding;
+  }
+  EXPECT_EQ(status_of_lines("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %32\r\n"), "HTTP/1.1 400");
+  EXPECT_EQ(status_of_lines("POST / HTTP/1.1\r\nHost: x\r\n"), "HTTP/1.1 411");
+  EXPECT_EQ(status_of_lines("POST / HTTP/1.1\r\nContent-Length: 2\r\n"), "HTTP/1.1 400") << "no host";
+  EXPECT_EQ(status_of_lines("GET /key\0 HTTP/1.1\r\nHost: x\r\n"s), "HTTP/1.1 400");
+}
+
+TEST(Connections, ChunksAreReadAsTheyAreDefined) {
+  const Echo echo(kPatient);
+  const auto answer_to = [&](const std::string& chunks) {
+    const Client client(echo.port());
+    client.send("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks);
+    client.end();
+    return client.received();
+  };
+  for (const std::string good : {"2\r\nhi\r\n0\r\n\r\n", "02;a=\"b\"\r\nhi\r\n000\r\n\r\n",
+                                 "1\r\nh\r\n1\r\ni\r\n0\r\n\r\nGET /", "2\r\nhi\r\n0;x\r\n\r\n"}) {
+    EXPECT_TRUE(answer_to(good).ends_with("got hi")) << good;
+  }
+  const std::string all = "0123456789abcdef";
+  EXPECT_TRUE(answer_to("A\r\n" + all.substr(0, 10) + "\r\n6\r\nabcdef\r\n0\r\n\r\n").ends_with("got " + all));
+  for (const std::string bad :
+       {"0x2\r\nhi\r\n0\r\n\r\n", "+2\r\nhi\r\n0\r\n\r\n", " 2\r\nhi\r\n0\r\n\r\n", "2 \r\nhi\r\n0\r\n\r\n",
+        "2zz\r\nhi\r\n0\r\n\r\n", "2\nhi\r\n0\r\n\r\n", "2\r\nhi\n0\r\n\r\n", "2\r\nhi\r\n0\n\r\n",
+        "2\r\nhi\r\n0\r\n\n", "2\r\nhiXX\r\n0\r\n\r\n", "2\r\nhi0\r\n\r\n", "2;a\nb\r\nhi\r\n0\r\n\r\n",
+        "\r\n2\r\nhi\r\n0\r\n\r\n", "2\r\nhi\r\n0\r\nX: y\r\n\r\n", "2\r\nhi\r\n",
+        "10000000000000002\r\nhi\r\n0\r\n\r\n", ";\r\nhi\r\n0\r\n\r\n"}) {
+    EXPECT_TRUE(answer_to(bad).starts_with("HTTP/1.1 400 ")) << bad;
+  }
+}
+
+TEST(Health, IsBadWhenSomethingWaitsAndNothingMoves) {
+  const auto status_at = [](double step_s, double batch_s, double lesson_s) {
+    const nlohmann::ordered_json json = health_json({.last_step_s = step_s}, {.waiting = 3, .last_batch_s = batch_s},
+                                                    lesson_s, std::chrono::seconds(600));
+    EXPECT_EQ(json["items_waiting"], 3);
+    EXPECT_EQ(json["last_batch_s"], batch_s);
+    EXPECT_EQ(json["lesson_s"], lesson_s);
+    return json["status"].get<std::string>();
+  };
+  EXPECT_EQ(status_at(0, 0, 0), "ok");
+  EXPECT_EQ(status_at(119, 599, 599), "ok");
+  EXPECT_EQ(status_at(121, 0, 0), "stuck");
+  EXPECT_EQ(status_at(0, 601, 0), "stuck");
+  EXPECT_EQ(status_at(0, 0, 601), "stuck");
 }
 
 TEST(Connections, ClientsThatHaveTheirAnswerAndStillSendHoldNoThread) {

@@ -117,11 +117,14 @@ TRANSFER_AT(pwrite64, WRITE, const void *, off64_t)
 TRANSFER_AT(pread, READ, void *, off_t)
 TRANSFER_AT(pread64, READ, void *, off64_t)
 
-int fsync(int descriptor) {
-  if (descriptor_of_run(descriptor) && faulty(FSYNC)) return -1;
-  int (*real)(int) = dlsym(RTLD_NEXT, "fsync");
-  return real(descriptor);
-}
+#define FLUSH(name)                                                 \
+  int name(int descriptor) {                                        \
+    if (descriptor_of_run(descriptor) && faulty(FSYNC)) return -1;  \
+    int (*real)(int) = dlsym(RTLD_NEXT, #name);                     \
+    return real(descriptor);                                        \
+  }
+FLUSH(fsync)
+FLUSH(fdatasync)
 
 /// As the kernel does it: the descriptor is gone all the same.
 int close(int descriptor) {

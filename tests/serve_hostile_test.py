@@ -91,6 +91,7 @@ class Hostile(unittest.TestCase):
         """What two programs might read differently is refused, and one connection is one request."""
         body = self.body.encode()
         length = f"Content-Length: {len(body)}"
+        chunked = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
         smuggled = head_of("/health", "GET")
         for lines, sent in (((length, "Transfer-Encoding: chunked"), b"0\r\n\r\n" + smuggled),
                             ((length, length), body), ((length, "Content-Length: 0"), body + smuggled),
@@ -98,14 +99,32 @@ class Hostile(unittest.TestCase):
                             (("Content-Length: 0x10",), body), (("Content-Length: 5, 5",), body),
                             (("Content-Length: " + "9" * 30,), body), (("Content-Length:",), body),
                             (("Transfer-Encoding: xchunked",), body), (("Transfer-Encoding: chunked, identity",), body),
-                            (("Transfer-Encoding: chunked", "Transfer-Encoding: identity"), body)):
+                            (("Transfer-Encoding: chunked", "Transfer-Encoding: identity"), body),
+                            ((length, "Transfer-Encoding : chunked"), b"0\r\n\r\n" + smuggled),
+                            ((length, "Transfer-Encoding: "), body), (("Transfer-Encoding: chun%6Bed",), chunked),
+                            ((length, "X: a", " Transfer-Encoding: chunked"), b"0\r\n\r\n" + smuggled),
+                            ((f"Content-Length: %3{str(len(body))[0]}{str(len(body))[1:]}",), body),
+                            ((length, "garbage"), body), ((length, ": x"), body), ((length, "X\x00: a"), body),
+                            ((length, "X: a\x00b"), body), ((length, "X: a\rTransfer-Encoding: chunked"), body),
+                            ((length, "X: a\nTransfer-Encoding: chunked"), body)):
             answer = self.server.raw(head_of(lines=lines) + sent)
             self.assertEqual(len(statuses_in(answer)), 1, (lines, answer))
             self.assertIn(statuses_in(answer)[0], (400, 411, 413), (lines, answer))
         for lines in ((length,), ("Transfer-Encoding: chunked",)):
-            framed = body if lines == (length,) else b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+            framed = body if lines == (length,) else chunked
             answer = self.server.raw(head_of(lines=lines) + framed + smuggled)
             self.assertEqual(statuses_in(answer), [200], answer)
+        size = b"%x" % len(body)
+        for wrong in (chunked.replace(size, b"0x" + size, 1), chunked.replace(size, b"+" + size, 1),
+                      chunked.replace(size, b" " + size + b" ", 1), chunked.replace(size, size + b"zz", 1),
+                      chunked.replace(body, body + b"XX"), chunked.replace(b"\r\n", b"\n"),
+                      chunked.replace(size + b"\r\n", size + b"\n")):
+            answer = self.server.raw(head_of(lines=("Transfer-Encoding: chunked",)) + wrong)
+            self.assertEqual(statuses_in(answer), [400], (wrong[:9], answer))
+        for encoding in ("zzz", "gzip, gzip", ""):
+            answer = self.server.raw(head_of(lines=(length, f"Content-Encoding: {encoding}")) + body)
+            self.assertEqual(statuses_in(answer), [415], (encoding, answer))
+            self.assertIn(b'"code":"unsupported_encoding"', answer)
         for framed in (b"zz\r\nx\r\n0\r\n\r\n", b"-5\r\nx\r\n", b"ffffffffffffffff\r\nx"):
             with socket.create_connection(("127.0.0.1", self.server.port), timeout=10) as client:
                 client.sendall(head_of(lines=("Transfer-Encoding: chunked",)) + framed)

@@ -166,14 +166,33 @@ class Rewards(unittest.TestCase):
         self.assertEqual(self.server.json("/v1/score", {"queries": QUESTION, "documents": long})["data"][0]["score"],
                          fit)
 
+    def test_what_is_no_document_fails_alone(self):
+        good = self.server.json("/v1/score", {"queries": QUESTION, "documents": DOCUMENTS[:2]})["data"]
+        mixed = [DOCUMENTS[0], None, 7, {"title": "a"}, {"text": None}, [], {"text": DOCUMENTS[1]}]
+        for texts in ("documents", "text_2"):
+            data = self.server.json("/v1/score", {"queries": QUESTION, texts: mixed})["data"]
+            self.assertEqual([one["score"] for one in data], [good[0]["score"], *[None] * 5, good[1]["score"]])
+            self.assertTrue(all("text" in one["error"] for one in data[1:6]))
+        ranked = self.server.json("/rerank", {"query": QUESTION, "documents": mixed, "return_documents": True})
+        self.assertEqual({one["index"] for one in ranked["results"]}, {0, 6})
+        self.assertEqual([one["index"] for one in ranked["errors"]], [1, 2, 3, 4, 5])
+        error = self.server.json("/rerank", {"query": "x", "documents": [None]}, 400)["error"]
+        self.assertEqual(error["code"], "no_item_scored")
+
+    def test_what_was_taught_does_not_score(self):
+        server = Server(BINARY, MODEL, "--head", self.head, "--teach", os.path.join(self.folder, "lessons.jsonl"))
+        for name in ("base+taught", "tiny-llama+taught", "taught"):
+            error = server.json("/v1/score", {"queries": "x", "documents": "y", "model": name}, 400)["error"]
+            self.assertEqual((error["param"], "does not score" in error["message"]), ("model", True), error)
+        server.json("/v1/score", {"queries": "x", "documents": "y", "model": "base+hens"})
+        server.stop()
+
     def test_what_is_wrong(self):
         for path, body, param in (("/v1/score", {"queries": "x"}, "documents"),
                                   ("/v1/score", {"queries": ["x", "y"], "documents": ["a", "b", "c"]}, "queries"),
                                   ("/v1/score", {"queries": "x", "documents": []}, "documents"),
                                   ("/v1/score", {"queries": "x", "documents": ["a"] * 1025}, "documents"),
                                   ("/v1/score", {"queries": "x", "documents": ["a"], "truncate": 7}, "truncate"),
-                                  ("/rerank", {"query": "x", "documents": [{"title": "a"}]}, "documents"),
-                                  ("/rerank", {"query": "x", "documents": [{"text": None}]}, "documents"),
                                   ("/rerank", {"query": "x", "documents": ["a"], "top_n": 0}, "top_n"),
                                   ("/get_reward", {"prompts": ["x"]}, "query"),
                                   ("/get_reward", {"query": ["x", "y"], "prompts": ["x"]}, "prompts"),

@@ -56,7 +56,9 @@ class Serve(unittest.TestCase):
         self.assertEqual(one, models["data"][1])
         self.assertTrue(one["head"]["guides"])
         self.assertEqual(one["head"]["pooling"], "mean")
-        self.assertEqual(self.server.json("/v1/models/none", status=404)["error"]["code"], "model_not_found")
+        for nobody in ("none", "", "none/at/all", "tiny-llama+none", "base%2Bnone"):
+            error = self.server.json("/v1/models/" + nobody, status=404)["error"]
+            self.assertEqual((error["code"], error["param"]), ("model_not_found", "model"))
         props = self.server.json("/props")
         self.assertEqual(props["total_slots"], 4)
         self.assertEqual(set(props["heads"]), {"hens", "more"})
@@ -125,7 +127,8 @@ class Serve(unittest.TestCase):
                    "presence_penalty": 0, "top_p": None, "guidance": "token"}
         self.assertNotIn("warnings", self.server.chat(**neutral))
         for field, value in (("tools", [{"type": "function"}]), ("logprobs", 3), ("top_logprobs", 99),
-                             ("tool_choice", "required"), ("response_format", {"type": "json_object"}),
+                             ("top_logprobs", 2), ("tool_choice", "required"), ("response_format", {"type": "json_object"}),
+                             ("response_format", {"type": "json_schema", "json_schema": {"name": "x"}}),
                              ("modalities", ["audio"]), ("reasoning_effort", "high"), ("guidance", "branch"),
                              ("guide_every", 4), ("num_candidates", 8), ("prediction", {"type": "content"}),
                              ("max_tokens", 10**5), ("temperature", 3), ("top_p", "x"), ("best_of", 3)):
@@ -133,12 +136,19 @@ class Serve(unittest.TestCase):
                 error = self.server.json("/v1/completions", {"prompt": "x", field: value}, 400)["error"]
             else:
                 error = self.server.chat(400, **{field: value})["error"]
-            self.assertEqual(error["param"].split(".")[0].split("[")[0], field)
+            self.assertEqual(error["param"].split("[")[0], field)
             self.assertIn(error["code"], ("unsupported_parameter", "invalid_value"))
             self.assertEqual(set(error), {"message", "type", "param", "code"})
         answer = self.server.chat(num_ctx=4096, messages=[{"role": "user", "content": QUESTION, "extra": 1}])
         self.assertEqual(text_of(answer), self.written())
         self.assertEqual([word in "".join(answer["warnings"]) for word in ("num_ctx", "messages[0].extra")], [True] * 2)
+        answer = self.server.chat(stream_options={"include_usage": True, "chunks": 1}, top_logprobs=2, logprobs=True)
+        self.assertEqual(answer["warnings"], ["unknown parameter \"stream_options.chunks\" was ignored"])
+        for kind in ("image_url", "refusal", "input_audio"):
+            parts = [{"type": "text", "text": "x"}, {"type": kind, kind: "x"}]
+            error = self.server.chat(400, messages=[{"role": "user", "content": parts}])["error"]
+            self.assertEqual(error["param"], "messages[0].content[1].type")
+            self.assertIn(kind, error["message"])
         last = self.server.stream(num_ctx=1)[-1]
         self.assertIn("num_ctx", last["warnings"][0])
         strict = Server(BINARY, MODEL, "--strict-parameters")
@@ -167,6 +177,11 @@ class Serve(unittest.TestCase):
             self.assertEqual(error["code"], "context_length_exceeded")
             self.assertGreater(error["n_prompt_tokens"], error["n_ctx"])
             self.assertIn(str(error["n_prompt_tokens"]), error["message"])
+            # The model's context is smaller than the cache, which is for several replies.
+            card = self.server.json("/v1/models")["data"][0]
+            self.assertLess(card["meta"]["n_ctx_train"], 8192)
+            self.assertEqual({card["meta"]["n_ctx"], card["limits"]["max_prompt_tokens"], error["n_ctx"]},
+                             {card["meta"]["n_ctx_train"]})
 
     def test_answers_are_what_generate_writes(self):
         answer = self.server.chat()

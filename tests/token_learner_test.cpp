@@ -247,6 +247,18 @@ TEST(TokenLearner, BeginsWithItsPriorAndGoesBackToIt) {
   for (std::size_t k = 0; k < before.size(); ++k) EXPECT_NEAR(again.head.weights.values()[k], before[k], 1e-6);
 }
 
+TEST(TokenLearner, ForeseesAllAndNotMore) {
+  TokenLearner learner(random_basis(1), nullptr, 0.4);
+  const Lesson same = lessons_of(1, 0, 3).front();
+  for (int n = 1; n <= 25; ++n) {
+    Lesson lesson = same;
+    lesson.prompt = std::to_string(n);
+    learner.add(std::move(lesson));
+    const double accuracy = learner.learn().accuracy;
+    EXPECT_EQ(accuracy, n == 1 ? 0.5 : 1) << n << " lessons: shares of rounded ninths add up to more";
+  }
+}
+
 TEST(TokenLearner, SaysNothingWithoutLessonsAndLittleWithFew) {
   TokenLearner learner(random_basis(1), nullptr, 0.4);
   const Learned none = learner.learn();

@@ -137,8 +137,9 @@ void serve(ServeCommand& command) {
       .kept_texts = kKeptTexts};
   command.server.most_tokens = std::min(command.server.most_tokens, options.cells - 1);
   command.server.cells = options.cells;
+  const std::size_t room = std::min(options.cells, context);
   command.server.most_prompt_tokens =
-      std::min(command.most_prompt_tokens == 0 ? options.cells : command.most_prompt_tokens, options.cells);
+      command.most_prompt_tokens == 0 ? room : std::min(command.most_prompt_tokens, room);
   command.server.most_requests = command.queue + static_cast<std::size_t>(command.parallel);
   command.server.streams = command.parallel;
   command.server.time_limit = std::chrono::seconds(command.time_limit_s);

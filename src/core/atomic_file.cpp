@@ -18,6 +18,7 @@
 #include <thread>
 #include <utility>
 
+#include "core/disk_full.h"
 #include "core/error.h"
 
 namespace coala {
@@ -173,9 +174,9 @@ AtomicFile::~AtomicFile() {
 }
 
 void AtomicFile::fail(const char* operation, int error) const {
-  throw Error(ErrorCode::Io, fmt::format("cannot {} {}: {}", operation, final_path_.string(), std::strerror(error)),
-              error == ENOSPC ? "free some disk space and run the same command again"
-                              : "check that the folder exists and may be written");
+  const std::string message = fmt::format("cannot {} {}: {}", operation, final_path_.string(), std::strerror(error));
+  if (means_disk_full(error)) throw DiskFull(message, "free some disk space and run the same command again");
+  throw Error(ErrorCode::Io, message, "check that the folder exists and may be written");
 }
 
 void AtomicFile::write(const void* data, std::size_t bytes) {

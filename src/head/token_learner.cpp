@@ -461,8 +461,9 @@ TokenLearner::Choice TokenLearner::judge(const Solution& solution, std::size_t b
   for (std::size_t i = 0; i < lessons_.size(); ++i) {
     const double margin = lessons_[i].label * solution.foreseen[i];
     choice.loss += softplus(-margin) / n;
-    choice.accuracy += right_share(margin) / n;
+    choice.accuracy += right_share(margin);
   }
+  choice.accuracy /= n;  // a sum of halves is exact: all of them are 1
   return choice;
 }
 

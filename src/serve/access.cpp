@@ -27,27 +27,6 @@ std::string_view without_port(std::string_view host) {
   return host.substr(0, host.find(':'));
 }
 
-bool is_digits(const std::string& text) {
-  return !text.empty() && text.size() < 19 && std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
-}
-
-/// What different programs would read differently.
-void check_framing(const httplib::Request& request) {
-  const auto bad = [](const char* what) { return RequestError(400, "bad_request", what); };
-  const std::size_t lengths = request.get_header_value_count("Content-Length");
-  const std::size_t encodings = request.get_header_value_count("Transfer-Encoding");
-  if (lengths + encodings > 1) throw bad("the length of the body is given more than once");
-  if (lengths == 1 && !is_digits(request.get_header_value("Content-Length"))) throw bad("Content-Length is no number");
-  if (encodings == 1 && lower_case(request.get_header_value("Transfer-Encoding")) != "chunked") {
-    throw bad("the only Transfer-Encoding here is chunked");
-  }
-  if (request.method == "POST" && lengths + encodings == 0) {
-    throw RequestError(411, "length_required", "neither Content-Length nor Transfer-Encoding is given");
-  }
-  const std::size_t hosts = request.get_header_value_count("Host");
-  if (hosts > 1 || (hosts == 0 && request.version == "HTTP/1.1")) throw bad("there must be one Host header");
-}
-
 }  // namespace
 
 bool is_loopback(std::string_view host) {
@@ -76,7 +55,6 @@ bool Access::allow_origin(const httplib::Request& request, httplib::Response& re
 }
 
 void Access::check(const httplib::Request& request) const {
-  check_framing(request);
   if (key_.empty()) {
     const std::string host = request.get_header_value("Host");
     const std::string_view name = without_port(host);

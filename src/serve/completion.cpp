@@ -125,34 +125,38 @@ nlohmann::ordered_json Completion::whole() {
 
 bool Completion::write_some(httplib::DataSink& sink) {
   try {
-    if (!begun_) {
-      begun_ = true;
-      for (std::size_t i = 0; chat_ && i < open_; ++i) {
-        if (!send(sink, chunk(i, {{"role", "assistant"}, {"content", ""}}, nullptr))) return false;
-      }
-    }
-    const std::optional<Outcome::Event> event = next();
-    if (ConnectionServer::client_is_gone()) {
-      place_.metrics.dropped();
-      return false;
-    }
-    watch_.check_time();
-    if (!event) return true;
-    if (const Error* error = std::get_if<Error>(&event->what)) throw Error(*error);
-    if (const auto* tokens = std::get_if<std::vector<DrawnToken>>(&event->what)) {
-      std::vector<DrawnToken>& unsent = unsent_[event->choice];
-      unsent.insert(unsent.end(), tokens->begin(), tokens->end());
-      return true;
-    }
-    if (const std::string* text = std::get_if<std::string>(&event->what)) {
-      return send(sink, chunk(event->choice, {{"content", *text}}, nullptr));
-    }
-    return send_last(sink, event->choice, std::get<Reply>(event->what));
+    if (write_next(sink)) return true;
+    place_.metrics.dropped();  // it does not read, or is not there to
+    return false;
   } catch (const Error& error) {
     cancel();
+    if (status_of(error) == Watch::kGone) place_.metrics.dropped();
     send(sink, error_json(error));
     return finish(sink);
   }
+}
+
+/// What has come meanwhile, if anything has. False when the client does not take it. @throws Error
+bool Completion::write_next(httplib::DataSink& sink) {
+  if (!begun_) {
+    begun_ = true;
+    for (std::size_t i = 0; chat_ && i < open_; ++i) {
+      if (!send(sink, chunk(i, {{"role", "assistant"}, {"content", ""}}, nullptr))) return false;
+    }
+  }
+  const std::optional<Outcome::Event> event = next();
+  watch_.check();
+  if (!event) return true;
+  if (const Error* error = std::get_if<Error>(&event->what)) throw Error(*error);
+  if (const auto* tokens = std::get_if<std::vector<DrawnToken>>(&event->what)) {
+    std::vector<DrawnToken>& unsent = unsent_[event->choice];
+    unsent.insert(unsent.end(), tokens->begin(), tokens->end());
+    return true;
+  }
+  if (const std::string* text = std::get_if<std::string>(&event->what)) {
+    return send(sink, chunk(event->choice, {{"content", *text}}, nullptr));
+  }
+  return send_last(sink, event->choice, std::get<Reply>(event->what));
 }
 
 bool Completion::send_last(httplib::DataSink& sink, std::size_t choice, const Reply& reply) {

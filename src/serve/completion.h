@@ -58,6 +58,7 @@ class Completion {
   Json head(const char* object) const;
   Json usage() const;
   Json chunk(std::size_t index, const Json& delta, const char* finish);
+  bool write_next(httplib::DataSink& sink);
   bool send_last(httplib::DataSink& sink, std::size_t choice, const Reply& reply);
 
   Asked asked_;

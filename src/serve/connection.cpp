@@ -9,11 +9,13 @@
 #include <cerrno>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 
-#include "core/utf8.h"
+#include "serve/chunk_framing.h"
+#include "serve/request_head.h"
 #include "serve/socket_error.h"
 
 namespace coala {
@@ -61,6 +63,7 @@ class Connection : public httplib::Stream {
     if (in_head_ && (head_ += taken) > limits_.head_bytes) return -1;
     std::memcpy(to, buffer_.data() + read_, taken);
     read_ += taken;
+    if (!in_head_ && chunks_ && !chunks_->follow({to, taken})) return -1;
     return static_cast<ssize_t>(taken);
   }
   ssize_t write(const char* from, std::size_t size) override {
@@ -77,6 +80,7 @@ class Connection : public httplib::Stream {
     pollfd asked{socket_, POLLRDHUP, 0};
     return ::poll(&asked, 1, 0) > 0;
   }
+  void expect_chunks() { chunks_.emplace(); }
   void end_head() {
     in_head_ = false;
     latest_ = Clock::now() + limits_.body_time;
@@ -94,23 +98,20 @@ class Connection : public httplib::Stream {
   bool in_head_ = true;
   bool drains_ = false;
   bool is_late_ = false;
+  std::optional<ChunkFraming> chunks_;  ///< of a body that comes in chunks
   std::size_t head_ = 0;
   static constexpr std::size_t kPiece_bytes = 16384;
   std::string buffer_;    ///< what has come, of which
   std::size_t read_ = 0;  ///< so much is read
 };
 
-/// The library (0.11) reads every header as part of an address: "a%41" would be "aA", and no key that has a percent
-/// sign would ever be right.
-std::string with_shielded_key(std::string_view come) {
-  constexpr std::string_view kName = "authorization:";
+/// The library (0.11) reads every header as part of an address: "a%41" would be "aA", no key that has a percent sign
+/// would ever be right, and "chun%6Bed" would be chunked here and nowhere else.
+/// @param head  bytes of the request line and the header lines, which come first
+void shield_headers(std::string& come, std::size_t head) {
   std::string shielded;
-  for (std::string_view line = "."; !come.empty() && line != "\r\n"; come.remove_prefix(line.size())) {
-    line = come.substr(0, std::min(come.find('\n'), come.size() - 1) + 1);
-    const bool is_key = lower_case(line.substr(0, kName.size())) == kName;
-    for (const char c : line) shielded += is_key && c == '%' ? "%25" : std::string(1, c);
-  }
-  return shielded.append(come);
+  for (std::size_t i = come.find('\n'); i < head; ++i) shielded += come[i] == '%' ? "%25" : std::string(1, come[i]);
+  come.replace(come.find('\n'), head - come.find('\n'), shielded);
 }
 
 /// That of this thread's request; a thread serves one at a time.
@@ -172,21 +173,40 @@ ConnectionServer::ConnectionServer(const ConnectionLimits& limits, std::size_t t
 }
 
 bool ConnectionServer::process_and_close_socket(socket_t socket) {
+  const auto set = [&](int level, int name, int value) { ::setsockopt(socket, level, name, &value, sizeof value); };
+  set(IPPROTO_TCP, TCP_NODELAY, 1);
+  // A machine that is gone without a word is noticed while nothing is written to it, and while something is.
+  const auto silence_s = static_cast<int>(std::chrono::ceil<std::chrono::seconds>(limits_.silence).count());
+  set(SOL_SOCKET, SO_KEEPALIVE, 1);
+  set(IPPROTO_TCP, TCP_KEEPIDLE, std::max(1, silence_s / 2));
+  set(IPPROTO_TCP, TCP_KEEPINTVL, std::max(1, silence_s / 4));
+  set(IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(limits_.silence.count()));
   room_->await(socket);
   return true;
 }
 
 void ConnectionServer::serve(WaitingRoom::Arrival&& arrival) {
   const int socket = arrival.socket;
-  const int yes = 1;
-  ::setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-  arrival.begun = with_shielded_key(arrival.begun);
+  bool is_chunked = false;
+  // Lines that are too long or end too early are refused by those who read them.
+  if (const std::size_t head = head_bytes(arrival.begun); head > 0 && head <= limits_.head_bytes) {
+    try {
+      is_chunked = read_head(std::string_view(arrival.begun).substr(0, head)).is_chunked;
+    } catch (const RequestError& error) {
+      send_error(socket, error);
+      room_->drain(socket);
+      --connections_;
+      return;
+    }
+    shield_headers(arrival.begun, head);
+  }
   Connection connection(std::move(arrival), limits_);
+  if (is_chunked) connection.expect_chunks();
   current = &connection;
   bool closed = false;
   process_request(connection, /*close_connection=*/true, closed, nullptr);
   if (connection.head_was_too_long()) {
-    send_error(socket, "431 Request Header Fields Too Large", "the header lines are too long", "headers_too_large");
+    send_error(socket, RequestError(431, "headers_too_large", "the header lines are too long"));
   }
   const bool drains = connection.drains() && !connection.gone();
   current = nullptr;

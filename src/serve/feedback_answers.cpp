@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "core/disk_full.h"
+#include "core/progress.h"
 #include "data/writer.h"
 #include "serve/operations.h"
 #include "serve/request_error.h"
@@ -37,6 +39,18 @@ const std::string& checked(const std::string& text, const std::string& name) {
 
 StillWanted while_there(const Watch& watch) {
   return [&watch] { watch.check(); };
+}
+
+/// What has been learnt once something has changed in the files of lessons.
+template <class Change>
+nlohmann::ordered_json report_after(Change change) {
+  try {
+    return feedback_json(change());
+  } catch (const DiskFull& full) {
+    log_warning(full.what());
+    throw RequestError(507, "disk_full", "the server's disk has no room for it, and nothing has changed", "",
+                       "free some space there, and say it again");
+  }
 }
 
 }  // namespace
@@ -73,17 +87,20 @@ nlohmann::ordered_json take_feedback(Teacher& teacher, const nlohmann::json& bod
                        "a lesson is either \"chosen\" and \"rejected\", or \"response\" and \"rating\"", "chosen");
   }
   const Prompt prompt{messages_of(body["messages"], "messages"), ""};
-  if (compares)
-    return feedback_json(teacher.prefer(prompt, text_of("chosen"), text_of("rejected"), while_there(watch)));
+  if (compares) {
+    return report_after(
+        [&] { return teacher.prefer(prompt, text_of("chosen"), text_of("rejected"), while_there(watch)); });
+  }
   const nlohmann::json* rating = field(body, "rating");
   if (rating == nullptr) throw RequestError(400, "missing_required_parameter", "\"rating\" is missing", "rating");
-  return feedback_json(teacher.rate(prompt, text_of("response"), *rating == 1 || *rating == "up", while_there(watch)));
+  const bool liked = *rating == 1 || *rating == "up";
+  return report_after([&] { return teacher.rate(prompt, text_of("response"), liked, while_there(watch)); });
 }
 
 nlohmann::ordered_json take_back(Teacher& teacher, const std::string& id, const Watch& watch) {
   check_queue(teacher);
   try {
-    return feedback_json(teacher.undo(id, while_there(watch)));
+    return report_after([&] { return teacher.undo(id, while_there(watch)); });
   } catch (const Error& error) {
     if (error.code() == ErrorCode::Mismatch) throw RequestError(409, "not_the_last", error.what(), "id", error.hint());
     const auto* answered = dynamic_cast<const RequestError*>(&error);  // by the watch

@@ -18,6 +18,7 @@
 #include "serve/completion.h"
 #include "serve/connection.h"
 #include "serve/feedback_answers.h"
+#include "serve/health.h"
 #include "serve/model_answers.h"
 #include "serve/operations.h"
 #include "serve/page.h"
@@ -37,8 +38,6 @@ constexpr std::size_t kOtherConnections = 32;
 constexpr std::size_t kReservedConnections = 16;
 /// What answers may take to end when the server is stopped.
 constexpr std::chrono::milliseconds kEnd{1000};
-/// A server that has something to do and takes no step for so long is not well.
-constexpr double kLongestStep_s = 120;
 constexpr std::string_view kModelsPath = "/v1/models/";
 /// Nothing from elsewhere, and no script but the page's own.
 constexpr const char* kPagePolicy =
@@ -174,7 +173,7 @@ struct HttpServer::Routes {
         answer(response, attended([&] { return take_back(teacher(), request.get_param_value("id"), watch); }));
       });
     });
-    server.Get(std::string(kModelsPath) + "(.+)", [this](const httplib::Request& request, httplib::Response& response) {
+    server.Get(std::string(kModelsPath) + "(.*)", [this](const httplib::Request& request, httplib::Response& response) {
       guarded(response, [&] { answer(response, model_json(model, limits, request.path.substr(kModelsPath.size()))); });
     });
     for (const Operation& operation : operations()) {
@@ -246,22 +245,16 @@ struct HttpServer::Routes {
   }
 
   void health(httplib::Response& response) const {
-    const Scheduler::Load load = scheduler.load();
-    const bool well = load.last_step_s < kLongestStep_s;
-    answer(response,
-           {{"status", well ? "ok" : "stuck"},
-            {"waiting", load.waiting},
-            {"writing", load.writing},
-            {"items_waiting", scores.waiting()},
-            {"last_step_s", load.last_step_s}},
-           well ? 200 : 503);
+    const double lesson_s = model.teacher != nullptr ? model.teacher->running_s() : 0;
+    const Json json = health_json(scheduler.load(), scores.load(), lesson_s, options.time_limit);
+    answer(response, json, json["status"] == "ok" ? 200 : 503);
   }
 
   void show_metrics(httplib::Response& response) const {
     const Scheduler::Load load = scheduler.load();
     response.status = 200;
     response.set_content(
-        metrics.text({load.steps, load.waiting, load.writing, load.cells, scores.waiting(), load.last_step_s}),
+        metrics.text({load.steps, load.waiting, load.writing, load.cells, scores.load().waiting, load.last_step_s}),
         "text/plain; version=0.0.4; charset=utf-8");
   }
 

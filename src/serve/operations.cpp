@@ -73,9 +73,10 @@ Json conversation() {
 Json texts(std::size_t most) {
   return any({text(), list(text(), 1, most)});
 }
-/// Documents as rerankers' clients send them.
+/// Documents as rerankers' clients send them. What is none is an error of that item, and not of the request.
 Json documents() {
-  return list(any({text(), object({{"text", text()}}, {"text"})}), 1, kMostItems);
+  const Json anything = Json::object();
+  return list(any({text(), object({{"text", text()}}, {"text"}), anything}), 1, kMostItems);
 }
 
 Field model_field() {
@@ -200,7 +201,7 @@ std::vector<Operation> all() {
        with(scoring(), {{"queries", texts(kMostItems), "one, or one for each document"},
                         {"documents", any({text(), documents()}), "answers"},
                         {"text_1", texts(kMostItems), "another name of queries"},
-                        {"text_2", texts(kMostItems), "another name of documents"}})},
+                        {"text_2", any({text(), documents()}), "another name of documents"}})},
       {"POST", "/v1/rerank", "documents as answers to a query, the best first", rerank},
       {"POST", "/get_reward", "rewards of texts, as OpenRLHF asks for them",
        with(scoring(), {{"query", texts(kMostItems), "prompts with responses", Standing::Read, true},

@@ -25,26 +25,24 @@ Json parsed(const std::string& text) {
   return json;
 }
 
-/// Keys of messages that no schema knows.
-void find_unknown_in_messages(const Json& messages, const Json& schema, const std::string& where,
-                              std::vector<std::string>& unknown) {
+/// Keys of a value's objects that its schema does not know.
+void find_unknown(const Json& value, const Json& schema, const std::string& where, std::vector<std::string>& unknown) {
   if (schema.contains("anyOf")) {
     for (const Json& one : schema["anyOf"]) {
-      const bool deeper = messages.is_array() && !messages.empty() && messages[0].is_array();
-      if ((one["items"].value("type", "") == "array") == deeper) {
-        find_unknown_in_messages(messages, one, where, unknown);
+      if (!find_violation(value, one, where)) return find_unknown(value, one, where, unknown);
+    }
+  } else if (value.is_array() && schema.contains("items")) {
+    for (std::size_t i = 0; i < value.size(); ++i) {
+      find_unknown(value[i], schema["items"], fmt::format("{}[{}]", where, i), unknown);
+    }
+  } else if (value.is_object() && schema.contains("properties")) {
+    for (const auto& [key, one] : value.items()) {
+      const std::string name = fmt::format("{}.{}", where, key);
+      if (schema["properties"].contains(key)) {
+        find_unknown(one, schema["properties"][key], name, unknown);
+      } else if (!one.is_null()) {
+        unknown.push_back(name);
       }
-    }
-    return;
-  }
-  for (std::size_t i = 0; i < messages.size(); ++i) {
-    const std::string name = fmt::format("{}[{}]", where, i);
-    if (schema["items"].value("type", "") == "array") {
-      find_unknown_in_messages(messages[i], schema["items"], name, unknown);
-      continue;
-    }
-    for (const auto& [key, value] : messages[i].items()) {
-      if (!schema["items"]["properties"].contains(key) && !value.is_null()) unknown.push_back(name + "." + key);
     }
   }
 }
@@ -62,7 +60,7 @@ RequestBody read_body(const std::string& text, const Operation& operation, bool 
     }
     const std::optional<Violation> violation = find_violation(*value, known.schema, known.name);
     if (!violation) {
-      if (known.name == "messages") find_unknown_in_messages(*value, known.schema, known.name, body.unknown);
+      find_unknown(*value, known.schema, known.name, body.unknown);
       continue;
     }
     const bool neutral = known.standing == Standing::Neutral;
@@ -70,7 +68,8 @@ RequestBody read_body(const std::string& text, const Operation& operation, bool 
         400, neutral ? "unsupported_parameter" : "invalid_value",
         neutral ? fmt::format("\"{}\" is not possible here at {}", violation->where, violation->found)
                 : fmt::format("\"{}\" is {}; expected {}", violation->where, violation->found, violation->expected),
-        violation->where, neutral ? "leave it out, or send " + in_words(known.schema) : std::string());
+        neutral ? known.name : violation->where,
+        neutral ? "leave it out, or send " + in_words(known.schema) : std::string());
   }
   for (const auto& [key, value] : body.json.items()) {
     if (std::ranges::find(operation.fields, key, &Field::name) == operation.fields.end()) body.unknown.push_back(key);

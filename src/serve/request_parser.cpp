@@ -299,6 +299,9 @@ void RequestParser::add_prompt(Asked& asked, const Prompt& prompt, TemplateMode 
 }
 
 Asked RequestParser::parse_chat(const Json& body) const {
+  if (whole(body, "top_logprobs", 0) > 0 && !flag(body, "logprobs")) {
+    throw RequestError(400, "invalid_value", "\"top_logprobs\" goes with \"logprobs\": true", "top_logprobs");
+  }
   Asked asked = parse_common(body);
   const GenerationSettings settings = settings_of(body, asked);
   std::vector<Message> messages = messages_of(body["messages"], "messages");

@@ -81,6 +81,8 @@ RewardAnswers::Scored RewardAnswers::score(RewardRequest request, const Watch& w
     watch.check();
     const RewardItem& item = request.items[i];
     ItemResult& result = scored.items[i];
+    result.error = item.error;
+    if (!item.error.empty()) continue;
     try {
       FeatureCounts counts;
       const std::array<std::string_view, 1> text{item.response};

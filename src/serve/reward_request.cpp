@@ -18,7 +18,7 @@ using Json = nlohmann::json;
 std::vector<std::string> texts_of(const Json& value) {
   std::vector<std::string> texts;
   for (const Json& one : value.is_array() ? value : Json::array({value})) {
-    texts.push_back(one.is_object() ? one["text"].get<std::string>() : one.get<std::string>());
+    texts.push_back(one.get<std::string>());
   }
   return texts;
 }
@@ -42,10 +42,15 @@ void check_size(const std::string& query, std::size_t documents) {
                      "documents", "send fewer documents at a time");
 }
 
-RewardItem answer_to(const std::string& query, const std::string& document) {
+RewardItem answer_to(const std::string& query, const Json& document) {
   RewardItem item;
   item.prompt.messages = {{"user", query}};
-  item.response = document;
+  const Json* const text = document.is_object() ? field(document, "text") : &document;
+  if (text != nullptr && text->is_string()) {
+    item.response = text->get<std::string>();
+  } else {
+    item.error = "the document is neither a text nor an object with one";
+  }
   return item;
 }
 
@@ -126,7 +131,8 @@ RewardRequest RewardParser::parse_common(const Json& body) const {
 RewardRequest RewardParser::parse_score(const Json& body) const {
   RewardRequest request = parse_common(body);
   const std::vector<std::string> queries = texts_of(either(body, "queries", "text_1"));
-  const std::vector<std::string> documents = texts_of(either(body, "documents", "text_2"));
+  const Json& given = either(body, "documents", "text_2");
+  const Json documents = given.is_array() ? given : Json::array({given});
   if (queries.size() != 1 && queries.size() != documents.size()) {
     throw RequestError(400, "invalid_value",
                        fmt::format("there are {} queries and {} documents", queries.size(), documents.size()),
@@ -142,9 +148,9 @@ RewardRequest RewardParser::parse_score(const Json& body) const {
 RewardRequest RewardParser::parse_rerank(const Json& body) const {
   RewardRequest request = parse_common(body);
   const std::string query = body["query"].get<std::string>();
-  const std::vector<std::string> documents = texts_of(body["documents"]);
+  const Json& documents = body["documents"];
   check_size(query, documents.size());
-  for (const std::string& document : documents) request.items.push_back(answer_to(query, document));
+  for (const Json& document : documents) request.items.push_back(answer_to(query, document));
   return request;
 }
 

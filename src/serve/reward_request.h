@@ -15,6 +15,7 @@ struct RewardItem {
   Prompt prompt;
   std::string response;
   std::optional<TemplateMode> mode = {};  ///< how its text is read, if not as the head says
+  std::string error;                      ///< why it cannot be scored; "": it can be tried
 };
 
 /// What a client asks to be scored.

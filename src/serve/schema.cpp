@@ -69,6 +69,16 @@ std::string between(const Json& schema, const char* least, const char* most, con
 
 std::optional<Violation> in_object(const Json& value, const Json& schema, const std::string& where) {
   const auto name = [&](const std::string& key) { return where.empty() ? key : where + "." + key; };
+  const Json* properties = schema.contains("properties") ? &schema["properties"] : nullptr;
+  const Json* others = schema.contains("additionalProperties") ? &schema["additionalProperties"] : nullptr;
+  // What is there goes before what is not: of a part of another kind (an image) its type is to be said, and not the
+  // text that it lacks.
+  for (const auto& [key, one] : value.items()) {
+    const bool known = properties != nullptr && properties->contains(key);
+    const Json* expected = known ? &(*properties)[key] : others;
+    if (expected == nullptr || (known && one.is_null())) continue;
+    if (auto violation = find_violation(one, *expected, name(key))) return violation;
+  }
   const Json none = Json::array();
   for (const Json& required : schema.contains("required") ? schema["required"] : none) {
     const std::string key = required.get<std::string>();
@@ -76,14 +86,6 @@ std::optional<Violation> in_object(const Json& value, const Json& schema, const 
     if (!value.contains(key)) return Violation{name(key), "missing", in_words(expected)};
     if (!value[key].is_null()) continue;
     if (auto violation = find_violation(value[key], expected, name(key))) return violation;
-  }
-  const Json* properties = schema.contains("properties") ? &schema["properties"] : nullptr;
-  const Json* others = schema.contains("additionalProperties") ? &schema["additionalProperties"] : nullptr;
-  for (const auto& [key, one] : value.items()) {
-    const bool known = properties != nullptr && properties->contains(key);
-    const Json* expected = known ? &(*properties)[key] : others;
-    if (expected == nullptr || (known && one.is_null())) continue;
-    if (auto violation = find_violation(one, *expected, name(key))) return violation;
   }
   return std::nullopt;
 }

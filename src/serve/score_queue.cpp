@@ -44,6 +44,7 @@ void ScoreQueue::submit(std::shared_ptr<Order> order) {
                          "ask again later");
     }
     order->scores.resize(order->items.size());
+    if (!scores_ && waiting_ == 0) last_batch_ = std::chrono::steady_clock::now();
     waiting_ += order->items.size();
     if (!order->items.empty()) orders_.push_back(std::move(order));
   }
@@ -73,9 +74,10 @@ void ScoreQueue::stop() {
   work_.notify_all();
 }
 
-std::size_t ScoreQueue::waiting() const {
+ScoreQueue::Load ScoreQueue::load() const {
   const std::lock_guard lock(mutex_);
-  return waiting_;
+  if (!scores_ && waiting_ == 0) return {};
+  return {waiting_, std::chrono::duration<double>(std::chrono::steady_clock::now() - last_batch_).count()};
 }
 
 ScoreQueue::Batch ScoreQueue::take_batch() {
@@ -117,6 +119,7 @@ void ScoreQueue::run() {
       while (!stopped_ && orders_.empty() && !interrupted()) work_.wait_for(lock, std::chrono::milliseconds(100));
       if (interrupted()) stopped_ = true;
       if (!stopped_) batch = take_batch();
+      scores_ = !batch.items.empty();
     }
     if (batch.items.empty()) {
       fail_all(std::make_exception_ptr(stopping()));
@@ -139,6 +142,8 @@ void ScoreQueue::run() {
     }
     {
       const std::lock_guard lock(mutex_);
+      scores_ = false;
+      last_batch_ = std::chrono::steady_clock::now();
       for (std::size_t i = 0; i < batch.items.size(); ++i) {
         const auto& [order, item] = batch.items[i];
         if (failed) {

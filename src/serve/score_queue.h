@@ -48,7 +48,12 @@ class ScoreQueue {
   /// Fails all orders, and those to come.
   void stop();
 
-  std::size_t waiting() const;  ///< texts
+  /// What there is to do.
+  struct Load {
+    std::size_t waiting = 0;  ///< texts that nobody has begun
+    double last_batch_s = 0;  ///< since the last batch ended, or there was something to do; 0 when there is nothing
+  };
+  Load load() const;
   std::size_t most_items() const { return most_items_; }
 
  private:
@@ -63,6 +68,8 @@ class ScoreQueue {
   std::condition_variable work_, news_;
   std::deque<std::shared_ptr<Order>> orders_;  ///< that have texts that nobody has begun
   std::size_t waiting_ = 0;
+  bool scores_ = false;  ///< a batch, at the moment
+  std::chrono::steady_clock::time_point last_batch_;
   bool stopped_ = false;
   std::thread thread_;
 };

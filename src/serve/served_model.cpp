@@ -45,11 +45,15 @@ std::string ServedModel::full_name(std::string_view asked) const {
 }
 
 const std::string& ServedModel::reward_name(std::string_view asked) const {
+  const std::string full = full_name(asked);
+  if (teacher != nullptr && (full == kTaught || full == name + "+" + kTaught)) {
+    throw RequestError(400, "unsupported_parameter", fmt::format("the head \"{}\" guides, and does not score", kTaught),
+                       "model", "name a head of --head");
+  }
   if (rewards.empty()) {
     throw RequestError(503, "no_reward_head", "no head is served, so nothing can be scored", "",
                        "start the server with --head");
   }
-  const std::string full = full_name(asked);
   for (const auto& [head, reward] : rewards) {
     if (full == head || full == name + "+" + head) return head;
   }

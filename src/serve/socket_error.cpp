@@ -8,12 +8,11 @@
 
 namespace coala {
 
-void send_error(int socket, std::string_view status, std::string_view message, std::string_view code) {
-  const std::string body = fmt::format(
-      R"({{"error":{{"message":"{}","type":"invalid_request_error","param":null,"code":"{}"}}}})", message, code);
+void send_error(int socket, const RequestError& error) {
+  const std::string body = error_json(error).dump();
   const std::string answer =
-      fmt::format("HTTP/1.1 {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{}",
-                  status, body.size(), body);
+      fmt::format("HTTP/1.1 {} \r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{}",
+                  error.status(), body.size(), body);
   ::send(socket, answer.data(), answer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 

@@ -7,11 +7,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "core/error.h"
+#include "serve/request_head.h"
 #include "serve/socket_error.h"
 
 namespace coala {
@@ -21,13 +21,6 @@ namespace {
 constexpr std::chrono::milliseconds kPatience{500};
 constexpr std::chrono::milliseconds kLongestDrain{2000};
 constexpr std::uint64_t kMostDrained_bytes = std::uint64_t{256} << 20;
-
-/// Is the line there that ends the header lines?
-bool has_head(std::string_view begun, std::size_t fresh) {
-  constexpr std::string_view kEnd = "\n\r\n";
-  const std::size_t old = begun.size() - fresh;
-  return begun.starts_with("\r\n") || begun.find(kEnd, old - std::min(old, kEnd.size() - 1)) != std::string_view::npos;
-}
 
 }  // namespace
 
@@ -154,7 +147,8 @@ bool WaitingRoom::receive(Guest& guest) {
     close_socket(socket);
     return true;
   }
-  if (!is_over && begun.size() <= limits_.head_bytes && !has_head(begun, count)) return leave_late(guest);
+  if (!is_over && begun.size() <= limits_.head_bytes && head_bytes(begun, begun.size() - count) == 0)
+    return leave_late(guest);
   const std::lock_guard lock(mutex_);  // nobody is handed over once the doors are closed
   if (closed_) {
     close_socket(socket);
@@ -169,7 +163,7 @@ bool WaitingRoom::leave_late(Guest& guest) {
   const Clock::time_point now = Clock::now();
   if (now < guest.latest && (!guest.drains || now < guest.patient_until)) return false;
   if (!guest.drains && !guest.arrival.begun.empty()) {
-    send_error(guest.arrival.socket, "408 Request Timeout", "the request comes too slowly", "request_timeout");
+    send_error(guest.arrival.socket, RequestError(408, "request_timeout", "the request comes too slowly"));
     begin_draining(guest);
     return false;
   }

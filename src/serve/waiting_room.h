@@ -17,6 +17,7 @@ struct ConnectionLimits {
   std::chrono::milliseconds head_time{10'000};     ///< for all of them to come
   std::chrono::milliseconds body_time{60'000};     ///< for the body
   std::chrono::milliseconds write_time{10'000};    ///< for a client to take what is written
+  std::chrono::milliseconds silence{20'000};       ///< of a client's machine, which acknowledges nothing: it is gone
   std::size_t most_silent = 512;                   ///< whose request has not come yet; of more the oldest is closed
 };
 

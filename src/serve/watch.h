@@ -21,10 +21,8 @@ class Watch {
   static constexpr int kGone = 499;
   /// @throws RequestError
   void check() const {
-    if (ConnectionServer::client_is_gone()) throw RequestError(kGone, "client_closed_request", "the client has left");
-    check_time();
-  }
-  void check_time() const {
+    if (ConnectionServer::client_is_gone())
+      throw RequestError(kGone, "client_closed_request", "the client has left, or closed its sending half");
     if (Clock::now() - began_ < limit_) return;
     throw RequestError(504, "time_limit", "the request has taken longer than this server allows", "",
                        "ask for less, or ask when there is less to do");

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "core/atomic_file.h"
+#include "core/disk_full.h"
 #include "core/error.h"
 #include "core/progress.h"
 #include "data/writer.h"
@@ -23,9 +24,11 @@ namespace {
 /// How our own lines begin: none but an unfinished one of these is ever taken out of a file.
 constexpr std::string_view kOwnLine = "{\"id\":\"lesson-";
 
-Error io_error(const std::filesystem::path& path, const char* what) {
-  return Error(ErrorCode::Io, fmt::format("{}: {}: {}", path.string(), what, std::strerror(errno)),
-               "what was said before is still there");
+[[noreturn]] void fail(const std::filesystem::path& path, const char* what, int error) {
+  const std::string message = fmt::format("{}: {}: {}", path.string(), what, std::strerror(error));
+  constexpr const char* kHint = "what was said before is still there";
+  if (means_disk_full(error)) throw DiskFull(message, kHint);
+  throw Error(ErrorCode::Io, message, kHint);
 }
 
 bool write_at(int descriptor, std::string_view text, std::uint64_t offset) {
@@ -97,7 +100,7 @@ void PreferenceLog::open() {
   if (descriptor_ >= 0) return;
   const bool is_new = !std::filesystem::exists(path_);
   descriptor_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (descriptor_ < 0) throw io_error(path_, "cannot be opened");
+  if (descriptor_ < 0) fail(path_, "cannot be opened", errno);
   if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
     ::close(std::exchange(descriptor_, -1));
     throw Error(ErrorCode::BadUsage, fmt::format("{} belongs to another process", path_.string()),
@@ -128,7 +131,7 @@ void PreferenceLog::read_file_text() {
         "coala prepare makes such a file of others");
   }
   if (text_.ends_with('\n')) return;
-  if (!write_at(descriptor_, "\n", text_.size())) throw io_error(path_, "cannot be written");
+  if (!write_at(descriptor_, "\n", text_.size())) fail(path_, "cannot be written", errno);
   text_ += '\n';
 }
 
@@ -143,7 +146,7 @@ std::vector<std::size_t> PreferenceLog::line_ends() const {
 
 void PreferenceLog::set_length(std::uint64_t bytes) {
   if (::ftruncate(descriptor_, static_cast<off_t>(bytes)) != 0 || ::fdatasync(descriptor_) != 0) {
-    throw io_error(path_, "cannot be shortened");
+    fail(path_, "cannot be shortened", errno);
   }
 }
 
@@ -182,9 +185,11 @@ void PreferenceLog::add(const Record& record) {
   check_unchanged();
   const std::string line = to_json_line(record) + "\n";
   if (!write_at(descriptor_, line, text_.size())) {
-    const Error error = io_error(path_, "cannot be written");
-    if (::ftruncate(descriptor_, static_cast<off_t>(text_.size())) != 0) log_warning(error.what());
-    throw Error(error);
+    const int error = errno;
+    if (::ftruncate(descriptor_, static_cast<off_t>(text_.size())) != 0) {
+      log_warning(fmt::format("{} cannot be shortened: {}", path_.string(), std::strerror(errno)));
+    }
+    fail(path_, "cannot be written", error);
   }
   records_.push_back(record);
   text_ += line;

@@ -25,9 +25,9 @@ class PreferenceLog {
 
   /// Makes the file, if there is none, and keeps other processes from it. @throws Error{Io}, Error{BadUsage}
   void open();
-  /// Whether a reader will give the same record back. @throws Error{BadInput} saying why not
+  /// Whether a reader will give the same record back. @throws Error{BadInput} saying why not; DiskFull
   void check(const Record& record) const;
-  /// @throws Error{Io} when it cannot be kept: then the file is as before
+  /// @throws Error{Io} when it cannot be kept, DiskFull: then the file is as before
   void add(const Record& record);
   /// Takes the last record out. @throws Error{Io}
   void remove_last();

@@ -272,22 +272,36 @@ class Waiter {
 }  // namespace
 
 /// The state, once no other lesson has it, and as long as somebody waits for this one.
-std::unique_lock<std::mutex> Teacher::turn(const StillWanted& still_wanted) {
-  constexpr std::chrono::milliseconds kLook{5};
-  std::unique_lock lock(work_, std::try_to_lock);
-  while (!lock.owns_lock()) {
+class Teacher::Turn {
+ public:
+  Turn(Teacher& teacher, const StillWanted& still_wanted) : teacher_(teacher), lock_(teacher.work_, std::try_to_lock) {
+    constexpr std::chrono::milliseconds kLook{5};
+    while (!lock_.owns_lock()) {
+      if (still_wanted) still_wanted();
+      std::this_thread::sleep_for(kLook);
+      lock_.try_lock();
+    }
     if (still_wanted) still_wanted();
-    std::this_thread::sleep_for(kLook);
-    lock.try_lock();
+    teacher_.began_s_ = monotonic_s();
   }
-  if (still_wanted) still_wanted();
-  return lock;
+  ~Turn() { teacher_.began_s_ = 0; }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+
+ private:
+  Teacher& teacher_;
+  std::unique_lock<std::mutex> lock_;
+};
+
+double Teacher::running_s() const {
+  const double began_s = began_s_;
+  return began_s == 0 ? 0 : monotonic_s() - began_s;
 }
 
 /// Looks at a record first, so that what cannot be learnt is not kept; then keeps it, and learns it.
 LessonReport Teacher::keep(const Record& given, const StillWanted& still_wanted) {
   const Waiter waiter(waiting_);
-  const std::unique_lock lock = turn(still_wanted);
+  const Turn turn(*this, still_wanted);
   State& state = *state_;
   Record record = given;
   // Numbers of lessons that were taken back are given again when a server begins anew: what was said tells them apart.
@@ -310,7 +324,7 @@ LessonReport Teacher::keep(const Record& given, const StillWanted& still_wanted)
 
 LessonReport Teacher::undo(const std::string& id, const StillWanted& still_wanted) {
   const Waiter waiter(waiting_);
-  const std::unique_lock lock = turn(still_wanted);
+  const Turn turn(*this, still_wanted);
   State& state = *state_;
   if (!id.empty() && std::ranges::find(state.said, id, &State::Said::id) == state.said.end()) {
     throw Error(ErrorCode::BadInput, fmt::format("there is no lesson {}", quoted_text(id)),
@@ -344,7 +358,7 @@ std::array<std::string, 3> comparison_of(const Prompt& prompt, std::string_view 
 
 NextPair Teacher::next_pair(std::span<const Choices> choices, const StillWanted& still_wanted) {
   const Waiter waiter(waiting_);
-  const std::unique_lock lock = turn(still_wanted);
+  const Turn turn(*this, still_wanted);
   State& state = *state_;
   std::set<std::array<std::string, 3>> compared;
   for (const Record& record : state.pairs.records()) {
@@ -395,7 +409,7 @@ ReplyInfluences Teacher::influences(const Prompt& prompt, const std::string& res
     throw Error(ErrorCode::BadInput, "the two replies are the same", "compare two that differ");
   }
   const Waiter waiter(waiting_);
-  const std::unique_lock lock = turn(still_wanted);
+  const Turn turn(*this, still_wanted);
   State& state = *state_;
   std::vector<std::string_view> texts{response};
   if (than != nullptr) texts.emplace_back(*than);

@@ -117,6 +117,8 @@ class Teacher {
                              std::size_t count, const StillWanted& still_wanted = {});
   /// Lessons that are being learnt or wait.
   int waiting() const { return waiting_; }
+  /// For how long the lesson or the question that is being worked on has been; 0 when there is none.
+  double running_s() const;
 
   LessonReport report() const;
   /// The head as a tilt at scale 1; it stays what it is when another takes its place. Null: nothing is learnt yet.
@@ -127,12 +129,13 @@ class Teacher {
 
  private:
   struct State;
-  std::unique_lock<std::mutex> turn(const StillWanted& still_wanted);
+  class Turn;
   LessonReport keep(const Record& record, const StillWanted& still_wanted);
   LessonReport learn();
 
   std::atomic<int> waiting_{0};
-  std::mutex work_;  ///< of the state
+  std::atomic<double> began_s_{0};  ///< of the clock; 0: nothing is worked on
+  std::mutex work_;                 ///< of the state
   std::unique_ptr<State> state_;
   mutable std::mutex mutex_;  ///< of what is to be seen while another lesson is learnt
   LessonReport report_;
