@@ -16,6 +16,7 @@
 #include "eval/length_control.h"
 #include "eval/subsets.h"
 #include "features/length_difference.h"
+#include "head/guiding_head.h"
 #include "solver/loss.h"
 
 namespace coala {
@@ -200,6 +201,7 @@ void labelled_metrics(Report& report, const FeatureSet& set, const Scores& score
 }  // namespace
 
 Scores score_features(const Head& head, const FeatureSet& set) {
+  check_scores(head);
   Scores scores;
   const auto score_all = [&](const char* name, const StoredRows& rows, std::vector<double>& out) {
     for (std::size_t i = 0; i < rows.rows(); ++i) {
