@@ -208,7 +208,7 @@ class Readers(unittest.TestCase):
         said = subprocess.run([sys.executable, "-m", "schemathesis.cli", "run",
                                f"http://127.0.0.1:{server.port}/openapi.json", "--checks", checks, "--max-examples", "15",
                                "--phases", "fuzzing", "--generation-deterministic", "--request-timeout", "20",
-                               "--suppress-health-check", "all", "--generation-database", "none", "--no-color",
+                               "--suppress-health-check", "all", "--no-color",
                                "--exclude-path", "/v1/feedback/model"],  # a whole model, each time
                               cwd=self.folder, capture_output=True, text=True, timeout=300)
         self.assertEqual(said.returncode, 0, said.stdout[-6000:] + said.stderr[-2000:])

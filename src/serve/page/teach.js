@@ -17,11 +17,11 @@ export function teaches() {
 /** Shows what was taught, where the heads, which are loaded before, say that the server is taught. @throws ApiError */
 export async function loadTeaching() {
   on = taughtHead() !== "";
+  const report = on ? await ask("GET", "/v1/feedback") : null;
   byId("teach-on").hidden = !on;
   byId("teach-off").hidden = on;
   byId("telling").hidden = !on;
   if (!on) return;
-  const report = await ask("GET", "/v1/feedback");
   show(report);
   if (count(report) > 0 && report.head) await addTaught(report.head);
 }
