@@ -16,6 +16,8 @@ import sys
 import tempfile
 import time
 import unittest
+import unittest.mock
+import urllib.request
 
 sys.dont_write_bytecode = True
 
@@ -152,6 +154,10 @@ class Teach(unittest.TestCase):
         self.assertGreater(report["accuracy"]["value"], 0.7)
         self.assertGreater(report["accuracy"]["high"], report["accuracy"]["low"])
         self.assertLess(report["seconds"]["solution"], 5)
+        change = report["last_change"]
+        for key in ("before", "after"):  # what the head before it, and the one with it, foresee of it
+            self.assertTrue(math.isfinite(change[key]))
+        self.assertGreater(change["after"], change["before"])
         taught = text_of(server.chat(heads={"taught": 8}))
         self.assertNotEqual(taught, plain)
         self.assertEqual(text_of(server.chat(model="base")), plain)
@@ -170,6 +176,51 @@ class Teach(unittest.TestCase):
                         os.path.join(self.folder, "aligned"), "--quiet", "--token-rank", "4"], check=True,
                        stdout=subprocess.DEVNULL)
 
+    def test_what_was_taught_can_be_taken_along(self):
+        """The head writes with `coala generate` what it writes here; files are those of `coala export`."""
+        temporary = os.path.join(self.folder, "temporary")
+        os.mkdir(temporary)
+        with unittest.mock.patch.dict(os.environ, TMPDIR=temporary):
+            server = self.begin()
+        status, text = server.ask("/v1/feedback/head")
+        self.assertEqual((status, json.loads(text)["error"]["code"]), (409, "nothing_taught"))
+        self.teach(server, 0, 10)
+
+        def take(name):
+            with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/v1/feedback/{name}") as answer:
+                saved = re.fullmatch('attachment; filename="([^"]+)"', answer.headers["Content-Disposition"])[1]
+                content = answer.read()
+                self.assertEqual(len(content), int(answer.headers["Content-Length"]))
+            path = os.path.join(self.folder, saved)
+            with open(path, "wb") as file:
+                file.write(content)
+            return path, content
+
+        head, _ = take("head")
+        for scale in (1, 8):
+            said = subprocess.run([BINARY, "generate", "--model", MODEL, "--head", head, "--guidance-scale", str(scale),
+                                   "--prompt", QUESTION, "--max-tokens", str(TOKENS), "--seed", "5", "--quiet"],
+                                  capture_output=True, text=True, check=True)
+            self.assertEqual(json.loads(said.stdout)["text"], text_of(server.chat(heads={"taught": scale})))
+        self.assertNotEqual(text_of(server.chat(heads={"taught": 8})), text_of(server.chat(heads={})))
+        for name, kind in (("adapter", "lora"), ("model", "gguf")):
+            own = os.path.join(self.folder, f"own.{kind}")
+            made = subprocess.run([BINARY, "export", "--model", MODEL, "--head", head, "--format", kind, "--out", own,
+                                   "--quiet"], stdout=subprocess.DEVNULL)
+            if made.returncode != 0:  # the output matrix of some models is their embedding
+                self.assertEqual((kind, server.ask(f"/v1/feedback/{name}")[0]), ("lora", 400))
+                continue
+            with open(own, "rb") as file:
+                self.assertEqual(take(name)[1], file.read(), kind)
+        self.assertEqual(os.listdir(temporary), [])
+        # It guides, and says so where it is asked to score.
+        serving = Server(BINARY, MODEL, "--head", head)
+        self.servers.append(serving)
+        self.assertEqual(text_of(serving.chat(heads={"taught": 8})), text_of(server.chat(heads={"taught": 8})))
+        self.assertFalse(serving.json("/v1/models/base%2Btaught")["head"]["scores"])
+        serving.json("/v1/score", {"text_1": QUESTION, "text_2": ["a"]}, 400)
+        serving.chat(status=400, heads={"taught": 1}, guidance="best-of-n")
+
     def test_takes_back(self):
         server = self.begin()
         self.teach(server, 0, 2)
@@ -178,6 +229,7 @@ class Teach(unittest.TestCase):
         for left in ((3, 0), (2, 0)):
             status, text = server.ask("/v1/feedback/last", method="DELETE")
             report = json.loads(text)
+            self.assertIsNone(report["last_change"])
             self.assertEqual((status, report["pairs"], report["ratings"]), (200, *left))
         self.assertEqual(text_of(server.chat(heads={"taught": 8})), before)
         for _ in range(2):

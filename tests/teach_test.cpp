@@ -217,7 +217,7 @@ TEST(Teacher, RefusesWhatTeachesNothing) {
 
 TEST(Teacher, GoesOnFromAHead) {
   const test::TemporaryFolder folder;
-  TokenHead prior;
+  Head prior;
   {
     Teacher first(tiny(), matrix(), options_in(folder));
     teach(first, 0, 8);
@@ -227,7 +227,7 @@ TEST(Teacher, GoesOnFromAHead) {
   options.pairs = folder / "more.jsonl";
   options.prior = &prior;
   Teacher teacher(tiny(), matrix(), options);
-  EXPECT_EQ(teacher.head().weights.values()[1], prior.weights.values()[1]);
+  EXPECT_EQ(teacher.head().token->weights.values()[1], prior.token->weights.values()[1]);
   ASSERT_NE(teacher.tilt(), nullptr);
   teach(teacher, 8, 16);
   EXPECT_GT(teacher.report().last_log_odds, 0) << "head and lessons foresee it";

@@ -7,17 +7,17 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "cli/check_options.h"
 #include "cli/command.h"
-#include "cli/model_features.h"
 #include "cli/model_options.h"
 #include "core/error.h"
-#include "core/hash.h"
+#include "core/hangup.h"
 #include "core/progress.h"
-#include "decode/token_tilt.h"
 #include "lm/output_matrix.h"
+#include "serve/head_loader.h"
 #include "serve/http_server.h"
 #include "serve/operations.h"
 #include "teach/teacher.h"
@@ -47,44 +47,6 @@ constexpr int kKeptTexts = 8;
 /// Texts that may wait to be scored.
 constexpr std::size_t kMostItemsWaiting = 4096;
 
-/// The name of a head by its file: that of the folder that align made, or the file's own.
-std::string head_name(const std::filesystem::path& path) {
-  const std::string stem = path.stem().string();
-  const std::string folder = std::filesystem::absolute(path).parent_path().filename().string();
-  return stem == "head" && !folder.empty() ? folder : stem;
-}
-
-/// Adds a head to those that are served: all score, and those with a token head guide.
-void add_head(const std::string& path, const ServeCommand& command, const OutputMatrix& output, ServedModel& model) {
-  Head head = load_head(path);
-  const FeatureSettings settings = check_model(head, path, model.backbone, command.model, command.allow_unbound);
-  const std::string name = head_name(path);
-  if (model.rewards.contains(name)) {
-    throw Error(ErrorCode::BadUsage, fmt::format("two heads have the name {}", name),
-                "rename the folder or the file of one");
-  }
-  if (head.token) {
-    if (!model.heads.empty() && settings.template_mode != model.mode) {
-      throw Error(ErrorCode::BadUsage,
-                  fmt::format("{} was trained with another template than the heads before it", path),
-                  "serve them apart");
-    }
-    model.mode = settings.template_mode;
-    model.heads.emplace(name, std::make_shared<TokenTilt>(*head.token, output, 1.0));
-    model.biases.emplace(name, std::make_shared<BiasTilt>(*head.token, output, 1.0));
-  }
-  const std::string digest = hash_file(path);
-  ServedReward reward{std::move(head), nullptr, digest, record_beside(path, digest)};
-  if (!command.report.empty()) reward.record.report = read_report(command.report);
-  for (const auto& [other, served] : model.rewards) {
-    if (served.scorer->extractor().settings() == settings) reward.scorer = served.scorer;
-  }
-  if (!reward.scorer) {
-    reward.scorer = std::make_shared<Scorer>(model.backbone, settings, chosen_threads(command.common));
-  }
-  model.rewards.emplace(name, std::move(reward));
-}
-
 /// What clients teach begins with the only head that guides, if there is one.
 Teacher& begin_teaching(const ServeCommand& command, const std::shared_ptr<const OutputMatrix>& output,
                         const ServedModel& model, std::optional<Teacher>& teacher) {
@@ -97,12 +59,26 @@ Teacher& begin_teaching(const ServeCommand& command, const std::shared_ptr<const
   options.features.template_mode = model.mode;
   options.threads = chosen_threads(command.common);
   options.seed = command.common.seed;
-  if (model.heads.size() == 1) options.prior = &*model.rewards.at(model.heads.begin()->first).head.token;
+  if (model.heads.size() == 1) options.prior = &model.rewards.at(model.heads.begin()->first)->head;
   teacher.emplace(model.backbone, output, options);
   return *teacher;
 }
 
+/// Reads the heads' files again whenever somebody sends SIGHUP, until it is stopped.
+void reread_when_told(const std::stop_token& stop, const Hangup& hangup, const HeadLoader& loader, CurrentModel& model,
+                      Metrics& metrics) {
+  constexpr std::chrono::milliseconds kLook{100};
+  try {
+    while (!stop.stop_requested()) {
+      if (hangup.wait(kLook)) model.replace(loader.reread(*model.get(), metrics));
+    }
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::Interrupted) throw;  // the server ends
+  }
+}
+
 void serve(ServeCommand& command) {
+  const Hangup hangup;
   if (const char* key = std::getenv("COALA_API_KEY"); key != nullptr) {
     command.server.key = key;
     if (command.server.key.empty()) {
@@ -121,7 +97,13 @@ void serve(ServeCommand& command) {
   }
   std::shared_ptr<const OutputMatrix> output;
   if (!command.heads.empty() || !command.teach.empty()) output = std::make_shared<const OutputMatrix>(backbone);
-  for (const std::string& path : command.heads) add_head(path, command, *output, model);
+  HeadLoading loading;
+  loading.allow_unbound = command.allow_unbound;
+  loading.report = command.report;
+  loading.threads = chosen_threads(command.common);
+  if (!command.model.chat_template.empty()) loading.mode = model.mode;
+  const HeadLoader loader(output, std::move(loading));
+  for (const std::string& path : command.heads) loader.add(path, model);
   show_warnings(backbone, model.mode);
   std::optional<Teacher> teacher;
   if (!command.teach.empty()) model.teacher = &begin_teaching(command, output, model, teacher);
@@ -142,11 +124,15 @@ void serve(ServeCommand& command) {
       command.most_prompt_tokens == 0 ? room : std::min(command.most_prompt_tokens, room);
   command.server.most_requests = command.queue + static_cast<std::size_t>(command.parallel);
   command.server.streams = command.parallel;
+  command.server.threads = options.threads;
   command.server.time_limit = std::chrono::seconds(command.time_limit_s);
   Metrics metrics;
   Scheduler scheduler(backbone, options, command.queue);
   ScoreQueue scores(kMostItemsWaiting, metrics);
-  HttpServer server(model, scheduler, scores, metrics, command.server);
+  CurrentModel current(std::make_shared<const ServedModel>(model));
+  HttpServer server(current, scheduler, scores, metrics, command.server);
+  const std::jthread rereading(
+      [&](const std::stop_token& stop) { reread_when_told(stop, hangup, loader, current, metrics); });
   server.run([&](int port) {
     const bool is_ipv6 = command.server.host.find(':') != std::string::npos;
     const std::string address =

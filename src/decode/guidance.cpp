@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "decode/token_tilt.h"
+#include "head/guiding_head.h"
 
 namespace coala {
 
@@ -33,6 +34,8 @@ bool chooses_best(const GuidanceOptions& options) {
 }
 
 void set_choices(GenerationSettings& settings, const GuidanceOptions& options) {
+  if (settings.reward && (chooses_best(options) || !goes_by_token(options.guidance)))
+    check_scores(*settings.reward->head);
   if (chooses_best(options)) settings.candidates = options.candidates.value_or(kBestOf);
   if (options.guidance == Guidance::Sentence) settings.sentence_candidates = options.candidates.value_or(kBestOf);
   if (options.guidance == Guidance::Branch) {

@@ -16,6 +16,7 @@
 #include "eval/length_control.h"
 #include "eval/subsets.h"
 #include "features/length_difference.h"
+#include "head/guiding_head.h"
 #include "solver/loss.h"
 
 namespace coala {
@@ -165,6 +166,7 @@ EvaluationMetrics labelled_metrics(const Rows& rows, const FeatureSet& set, cons
 }  // namespace
 
 Scores score_features(const Head& head, const FeatureSet& set) {
+  check_scores(head);
   Scores scores;
   const auto score_all = [&](const char* name, const StoredRows& rows, std::vector<double>& out) {
     for (std::size_t i = 0; i < rows.rows(); ++i) {

@@ -10,15 +10,14 @@
 #include "core/error.h"
 #include "core/progress.h"
 #include "core/safetensors.h"
-#include "core/version.h"
 #include "features/provenance_keys.h"
 #include "features/states_version.h"
+#include "head/guiding_head.h"
+#include "head/head_format.h"
 #include "solver/loss.h"
 
 namespace coala {
 namespace {
-
-constexpr std::string_view kFormat = "head-1";
 
 std::string number(double value) {
   return fmt::format("{:.17g}", value);
@@ -67,16 +66,8 @@ std::string Head::value(const std::string& key) const {
 }
 
 Head make_head(const FitResult& fit, const FeatureSet& trained_on) {
-  Head head{fit.transform, fit.network, {}};
+  Head head{fit.transform, fit.network, head_metadata(trained_on.metadata)};
   auto& m = head.metadata;
-  for (const ProvenanceKey& entry : kProvenanceKeys) {
-    const std::string key(entry.key);
-    const std::string value = entry.inherited ? trained_on.metadata_value(key) : std::string();
-    if (!value.empty()) m[key] = value;
-  }
-  m["coala.format"] = kFormat;
-  m["coala.version"] = kVersion;
-  m["binding"] = trained_on.bound() ? "bound" : "unbound";
   m["features.fingerprint"] = trained_on.metadata_value("fingerprint");
   if (const std::string control = trained_on.metadata_value("control"); !control.empty()) m["control"] = control;
   m["model_class"] = name_of(fit.model_class);
@@ -145,9 +136,9 @@ Head load_head(const std::filesystem::path& path) {
   head.metadata = file.metadata();
   const std::string format = head.value("coala.format");
   if (format.empty()) throw corrupt("it has no 'coala.format' in its metadata");
-  if (format != kFormat) {
+  if (format != kHeadFormat) {
     throw Error(ErrorCode::Mismatch,
-                fmt::format("{} has the format '{}', this program reads '{}'", path.string(), format, kFormat),
+                fmt::format("{} has the format '{}', this program reads '{}'", path.string(), format, kHeadFormat),
                 "train the head again, or use the program version that wrote it");
   }
   const std::string activation = head.value("activation");

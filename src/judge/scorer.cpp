@@ -5,6 +5,7 @@
 
 #include "core/interrupt.h"
 #include "extract/parallel_extractor.h"
+#include "head/guiding_head.h"
 
 namespace coala {
 
@@ -30,6 +31,7 @@ bool same_prompt(const EncodedResponse& a, const EncodedResponse& b) {
 }  // namespace
 
 std::vector<double> Scorer::scores(const Head& head, std::span<const EncodedResponse* const> responses) {
+  check_scores(head);
   std::vector<std::size_t> begins;  // of those in a row with the same prompt
   for (std::size_t i = 0; i < responses.size(); ++i) {
     if (i == 0 || !same_prompt(*responses[i], *responses[i - 1])) begins.push_back(i);

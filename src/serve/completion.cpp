@@ -50,8 +50,8 @@ Completion::Completion(Asked&& asked, bool chat, std::uint64_t number, std::vect
   for (std::size_t i = 0; i < asked_.requests.size(); ++i) {
     Request request = std::move(asked_.requests[i]);
     const std::shared_ptr<Outcome> outcome = outcome_;
-    // The tilt is what the settings point to, for as long as the request lives.
-    const std::shared_ptr<const LogitTilt> tilt = asked_.tilt;
+    // What the settings point to, for as long as the request lives.
+    const std::pair kept(asked_.tilt, asked_.reward);
     if (request.settings.candidates == 1) {
       request.settings.on_text = [outcome, i](std::string_view text) { outcome->put({i, std::string(text)}); };
     }
@@ -60,10 +60,10 @@ Completion::Completion(Asked&& asked, bool chat, std::uint64_t number, std::vect
         outcome->put({i, std::vector<DrawnToken>(tokens.begin(), tokens.end())});
       };
     }
-    request.on_done = [outcome, tilt, i](std::vector<Reply>&& replies) {
+    request.on_done = [outcome, kept, i](std::vector<Reply>&& replies) {
       outcome->put({i, std::move(replies[best_of(replies)])});
     };
-    request.on_failure = [outcome, tilt, i](const Error& error) { outcome->put({i, error}); };
+    request.on_failure = [outcome, kept, i](const Error& error) { outcome->put({i, error}); };
     try {
       tickets_.push_back(place_.scheduler.submit(std::move(request)));
     } catch (...) {

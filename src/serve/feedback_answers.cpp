@@ -56,6 +56,8 @@ nlohmann::ordered_json report_after(Change change) {
 }  // namespace
 
 nlohmann::ordered_json feedback_json(const LessonReport& report) {
+  nlohmann::ordered_json change;
+  if (report.last_change) change = {{"before", report.last_change->before}, {"after", report.last_change->after}};
   return {{"object", "feedback"},
           {"head", ServedModel::kTaught},
           {"id", report.last_id.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(report.last_id)},
@@ -68,6 +70,7 @@ nlohmann::ordered_json feedback_json(const LessonReport& report) {
             {"lessons", report.pairs + report.ratings}}},
           {"reliability", report.reliability},
           {"last_log_odds", report.last_log_odds},
+          {"last_change", change},
           {"truncated", report.last_was_cut},
           {"raised", report.raised},
           {"lowered", report.lowered},

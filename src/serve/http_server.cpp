@@ -26,6 +26,7 @@
 #include "serve/request_error.h"
 #include "serve/request_parser.h"
 #include "serve/reward_answers.h"
+#include "serve/taught_files.h"
 
 namespace coala {
 namespace {
@@ -89,22 +90,22 @@ bool is_plain_word(const std::string& text) {
 
 /// The addresses, and what answers at them.
 struct HttpServer::Routes {
-  const ServedModel& model;
+  const CurrentModel& model;
   Scheduler& scheduler;
   ScoreQueue& scores;
   Metrics& metrics;
   ServerOptions options;
   ServedLimits limits;
-  RequestParser parser;
   RewardAnswers rewards;
   Access access;
+  TaughtFiles files;
   std::size_t most_connections;
   ConnectionServer server;
   std::atomic<std::uint64_t> asked{0};
   std::mutex names_mutex;
   std::set<std::string> told_names;  ///< unknown parameters that the log has named
 
-  Routes(const ServedModel& served, Scheduler& engine, ScoreQueue& score_queue, Metrics& counters,
+  Routes(const CurrentModel& served, Scheduler& engine, ScoreQueue& score_queue, Metrics& counters,
          const ServerOptions& how)
       : model(served),
         scheduler(engine),
@@ -112,9 +113,9 @@ struct HttpServer::Routes {
         metrics(counters),
         options(how),
         limits{how.most_tokens, how.most_prompt_tokens, how.cells, how.streams},
-        parser(served, how.most_tokens, how.cells, how.most_prompt_tokens),
         rewards(served, score_queue, counters),
         access(how.host, how.key, how.origins),
+        files(served.get()->backbone, how.threads),
         most_connections(how.most_requests + kOtherConnections),
         server(ConnectionLimits(), most_connections) {
     server.set_payload_max_length(kLargestBody_bytes);
@@ -140,8 +141,9 @@ struct HttpServer::Routes {
     });
     add_get("/health", [this](httplib::Response& response) { health(response); });
     add_get("/metrics", [this](httplib::Response& response) { show_metrics(response); });
-    add_get("/v1/models", [this](httplib::Response& response) { answer(response, models_json(model, limits)); });
-    add_get("/props", [this](httplib::Response& response) { answer(response, props_json(model, limits, kVersion)); });
+    add_get("/v1/models", [this](httplib::Response& response) { answer(response, models_json(*model.get(), limits)); });
+    add_get("/props",
+            [this](httplib::Response& response) { answer(response, props_json(*model.get(), limits, kVersion)); });
     add_get("/openapi.json", [](httplib::Response& response) { answer(response, openapi_json(kVersion)); });
     for (const PageFile& file : serve_page_files()) {
       add_get(std::string(file.path).c_str(), [&file](httplib::Response& response) {
@@ -153,7 +155,8 @@ struct HttpServer::Routes {
     }
     server.Get("/report", [this](const httplib::Request& request, httplib::Response& response) {
       guarded(response, [&] {
-        const std::string& report = model.report(request.get_param_value("head"));
+        const std::shared_ptr<const ServedModel> now = model.get();
+        const std::string& report = now->report(request.get_param_value("head"));
         response.set_header("Content-Security-Policy", kReportPolicy);
         response.set_header("X-Content-Type-Options", "nosniff");
         response.set_content(report.data(), report.size(), "text/html; charset=utf-8");
@@ -167,6 +170,9 @@ struct HttpServer::Routes {
         response.set_content(teacher().exported(kind), "application/jsonl");
       });
     }
+    for (const TaughtFile kind : {TaughtFile::Head, TaughtFile::Adapter, TaughtFile::Model}) {
+      add_get(taught_file_path(kind), [this, kind](httplib::Response& response) { send_taught(kind, response); });
+    }
     server.Delete("/v1/feedback/last", [this](const httplib::Request& request, httplib::Response& response) {
       guarded(response, [&] {
         const Watch watch(options.time_limit);
@@ -174,7 +180,8 @@ struct HttpServer::Routes {
       });
     });
     server.Get(std::string(kModelsPath) + "(.*)", [this](const httplib::Request& request, httplib::Response& response) {
-      guarded(response, [&] { answer(response, model_json(model, limits, request.path.substr(kModelsPath.size()))); });
+      guarded(response,
+              [&] { answer(response, model_json(*model.get(), limits, request.path.substr(kModelsPath.size()))); });
     });
     for (const Operation& operation : operations()) {
       if (operation.method != "POST") continue;
@@ -281,8 +288,8 @@ struct HttpServer::Routes {
       return;
     }
     Json json = attended([&]() -> Json {
-      if (operation.path == "/tokenize") return tokenize_json(model, body.json);
-      if (operation.path == "/detokenize") return detokenize_json(model, body.json);
+      if (operation.path == "/tokenize") return tokenize_json(*model.get(), body.json);
+      if (operation.path == "/detokenize") return detokenize_json(*model.get(), body.json);
       if (operation.path == "/v1/feedback") return take_feedback(teacher(), body.json, watch);
       if (operation.path == "/v1/feedback/next") return next_json(teacher(), body.json, watch);
       if (operation.path == "/v1/feedback/influence") return influence_json(teacher(), body.json, watch);
@@ -293,8 +300,22 @@ struct HttpServer::Routes {
   }
 
   Teacher& teacher() const {
-    if (model.teacher != nullptr) return *model.teacher;
+    if (Teacher* const teacher = model.get()->teacher) return *teacher;
     throw RequestError(404, "not_taught", "nothing is taught here", "", "start the server with --teach FILE");
+  }
+
+  void send_taught(TaughtFile kind, httplib::Response& response) {
+    const Watch watch(options.time_limit);
+    std::shared_ptr<const OpenFile> file;
+    attended([&]() -> Json {
+      file = files.make(kind, teacher(), watch);
+      return {};
+    });
+    response.set_header("Content-Disposition", fmt::format("attachment; filename=\"{}\"", taught_file_name(kind)));
+    response.set_content_provider(static_cast<std::size_t>(file->bytes()), "application/octet-stream",
+                                  [file](std::size_t offset, std::size_t length, httplib::DataSink& sink) {
+                                    return file->send(offset, length, sink);
+                                  });
   }
 
   /// Counts clients that leave before they have an answer.
@@ -310,6 +331,8 @@ struct HttpServer::Routes {
 
   void complete(bool chat, const nlohmann::json& body, std::vector<std::string> warnings, const Watch& watch,
                 httplib::Response& response) {
+    const std::shared_ptr<const ServedModel> served = model.get();
+    const RequestParser parser(*served, options.most_tokens, options.cells, options.most_prompt_tokens);
     Asked wanted = chat ? parser.parse_chat(body) : parser.parse_completion(body);
     const std::size_t queue = options.most_requests - static_cast<std::size_t>(options.streams);
     if (wanted.requests.size() > queue) {  // would be refused for ever
@@ -319,7 +342,7 @@ struct HttpServer::Routes {
     }
     const auto completion =
         std::make_shared<Completion>(std::move(wanted), chat, ++asked, std::move(warnings), watch,
-                                     Completion::Place{model.backbone.tokenizer(), scheduler, metrics});
+                                     Completion::Place{served->backbone.tokenizer(), scheduler, metrics});
     if (!completion->streams()) {
       answer(response, attended([&] { return completion->whole(); }));
       return;
@@ -343,7 +366,7 @@ void ServerOptions::validate() const {
               "set COALA_API_KEY, or listen at 127.0.0.1");
 }
 
-HttpServer::HttpServer(const ServedModel& model, Scheduler& scheduler, ScoreQueue& scores, Metrics& metrics,
+HttpServer::HttpServer(const CurrentModel& model, Scheduler& scheduler, ScoreQueue& scores, Metrics& metrics,
                        const ServerOptions& options)
     : routes_(std::make_unique<Routes>(model, scheduler, scores, metrics, options)), options_(options) {}
 

@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "serve/current_model.h"
 #include "serve/metrics.h"
 #include "serve/scheduler.h"
 #include "serve/score_queue.h"
-#include "serve/served_model.h"
 
 namespace coala {
 
@@ -26,6 +26,7 @@ struct ServerOptions {
   std::size_t cells = 0;                 ///< tokens of a prompt with its reply, at most
   std::size_t most_requests = 64;        ///< that write or wait together
   int streams = 1;                       ///< replies that are written together
+  int threads = 1;                       ///< for what is made of the taught head
 
   /// @throws Error{BadUsage} for an address that others can reach, without a key
   void validate() const;
@@ -35,7 +36,7 @@ struct ServerOptions {
 class HttpServer {
  public:
   /// All must outlive it.
-  HttpServer(const ServedModel& model, Scheduler& scheduler, ScoreQueue& scores, Metrics& metrics,
+  HttpServer(const CurrentModel& model, Scheduler& scheduler, ScoreQueue& scores, Metrics& metrics,
              const ServerOptions& options);
   ~HttpServer();
 

@@ -57,6 +57,10 @@ std::string Metrics::text(const Now& now) const {
   text += metric("coala_reply_tokens_total", "counter", "Tokens of replies.", reply_tokens_.load());
   text += metric("coala_scored_items_total", "counter", "Texts that were scored.", scored_.load());
   text += metric("coala_scored_tokens_total", "counter", "Their tokens, prompts included.", scored_tokens_.load());
+  text += metric("coala_heads_replaced_total", "counter", "Heads whose file was read again and taken.",
+                 heads_replaced_.load());
+  text += metric("coala_heads_refused_total", "counter", "Heads whose file was read again and refused.",
+                 heads_refused_.load());
   text += metric("coala_steps_total", "counter", "Steps of the engine.", now.steps);
   text += metric("coala_requests_waiting", "gauge", "Requests whose prompts are not begun.", now.waiting);
   text += metric("coala_replies_writing", "gauge", "Replies that are being written.", now.writing);

@@ -34,6 +34,8 @@ class Metrics {
   void scored(std::uint64_t items) { scored_ += items; }
   void scored_tokens(std::uint64_t tokens) { scored_tokens_ += tokens; }
   void dropped() { ++dropped_; }
+  void head_replaced() { ++heads_replaced_; }
+  void head_refused() { ++heads_refused_; }
 
   Histogram first_token;  ///< from a request to its first text
   Histogram each_token;   ///< of the tokens after the first, in the mean of a reply
@@ -51,6 +53,7 @@ class Metrics {
   mutable std::mutex mutex_;
   std::map<std::pair<std::string, int>, std::uint64_t> answered_;
   std::atomic<std::uint64_t> prompt_tokens_{0}, reply_tokens_{0}, scored_{0}, scored_tokens_{0}, dropped_{0};
+  std::atomic<std::uint64_t> heads_replaced_{0}, heads_refused_{0};
 };
 
 }  // namespace coala

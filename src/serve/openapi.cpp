@@ -1,4 +1,5 @@
 #include "core/utf8.h"
+#include "serve/answer_schemas.h"
 #include "serve/operations.h"
 
 namespace coala {
@@ -42,7 +43,9 @@ Json openapi_json(const std::string& version) {
     std::string id = method;
     for (const char c : operation.path) id += c == '/' || c == '.' ? '_' : c;
     const bool is_json = operation.media == "application/json";
-    const Json content{{operation.media, {{"schema", is_json ? Json::object() : Json{{"type", "string"}}}}}};
+    const Json content{
+        {operation.media,
+         {{"schema", is_json ? answer_schema(operation.method, operation.path) : Json{{"type", "string"}}}}}};
     const Json error{{"description", "an error"},
                      {"content", {{"application/json", {{"schema", reference("Error")}}}}}};
     Json responses{{"200", {{"description", operation.summary}, {"content", content}}}, {"4XX", error}, {"5XX", error}};

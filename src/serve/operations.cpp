@@ -175,6 +175,7 @@ Fields scoring() {
 }
 
 std::vector<Operation> all() {
+  constexpr const char* kBytes = "application/octet-stream";
   const Fields conversations{{"messages", any({conversation(), list(conversation(), 1, kMostItems)}),
                               "a conversation that ends with the assistant's answer, or several"},
                              {"input", texts(kMostItems), "texts, with or without the template's tokens in them"}};
@@ -240,6 +241,9 @@ std::vector<Operation> all() {
        Fields{Field{"id", text(), "of the lesson that is meant; if it is not the last, nothing is taken back"}}},
       {"GET", "/v1/feedback/pairs", "all pairs, as JSON lines", {}, "application/jsonl"},
       {"GET", "/v1/feedback/ratings", "all ratings, as JSON lines", {}, "application/jsonl"},
+      {"GET", "/v1/feedback/head", "the taught head, as every command takes it", {}, kBytes},
+      {"GET", "/v1/feedback/adapter", "the taught head as a LoRA adapter for programs of llama.cpp", {}, kBytes},
+      {"GET", "/v1/feedback/model", "the model with the taught head in it, GGUF", {}, kBytes},
       {"GET", "/report", "the report of a head",
        Fields{Field{"head", text(), "its name; not needed where one head has a report"}}, "text/html"},
       {"GET", "/props", "what is served, and its limits"},

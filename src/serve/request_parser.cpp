@@ -233,8 +233,8 @@ void RequestParser::choose_guidance(const Json& body, Asked& asked, GenerationSe
     throw wrong(fmt::format("the guidance {} knows no scale: the head chooses or does not", asked.guidance),
                 field(body, "guidance_scale") != nullptr ? "guidance_scale" : "heads");
   }
-  const ServedReward& reward = model_.rewards.at(name);
-  settings.reward = RewardHead{&reward.head, reward.scorer->extractor().settings()};
+  asked.reward = model_.rewards.at(name);
+  settings.reward = RewardHead{&asked.reward->head, asked.reward->scorer->extractor().settings()};
   settings.measures = true;
   read_request(body, options.branch);
   options.branch.scale = field(body, "guidance_scale") != nullptr ? scale : options.branch.scale * scale;

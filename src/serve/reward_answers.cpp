@@ -61,6 +61,7 @@ Json with_marks(Json json, const ItemResult& result) {
 
 struct RewardAnswers::Scored {
   std::string head;
+  std::string digest;  ///< of the head's file
   const char* scale = "log-odds";
   std::vector<ItemResult> items;
 
@@ -71,11 +72,11 @@ struct RewardAnswers::Scored {
 };
 
 RewardAnswers::Scored RewardAnswers::score(RewardRequest request, const Watch& watch) {
-  const ServedReward& reward = model_.rewards.at(request.head);
-  Scored scored{request.head, request.normalized ? "probability" : "log-odds",
+  const ServedReward& reward = *request.reward;
+  Scored scored{request.head, reward.digest, request.normalized ? "probability" : "log-odds",
                 std::vector<ItemResult>(request.items.size())};
   const auto order = std::make_shared<ScoreQueue::Order>();
-  order->reward = &reward;
+  order->reward = request.reward;
   std::vector<std::size_t> whose;
   for (std::size_t i = 0; i < request.items.size(); ++i) {
     watch.check();
@@ -199,7 +200,7 @@ nlohmann::ordered_json RewardAnswers::answer(std::string_view path, const nlohma
   Json answer{{"id", fmt::format("{}-{}-{}", shape, created, ++asked_)},
               {"object", "list"},
               {"created", created},
-              {"model", model_.name + "+" + scored.head}};
+              {"model", model_.get()->name + "+" + scored.head}};
   if (shape == "rerank") {
     add_results(scored.items, body, answer);
     add_errors(scored.items, answer);
@@ -211,7 +212,7 @@ nlohmann::ordered_json RewardAnswers::answer(std::string_view path, const nlohma
     answer["data"] = data_of(shape, scored.items);
   }
   answer["usage"] = {{"prompt_tokens", scored.tokens()}, {"completion_tokens", 0}, {"total_tokens", scored.tokens()}};
-  answer["coala"] = {{"head", scored.head}, {"digest", model_.rewards.at(scored.head).digest}, {"scale", scored.scale}};
+  answer["coala"] = {{"head", scored.head}, {"digest", scored.digest}, {"scale", scored.scale}};
   return answer;
 }
 

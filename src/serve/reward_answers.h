@@ -18,7 +18,7 @@ namespace coala {
 /// client knows. One item that cannot be scored fails no other; an answer without any score is an error.
 class RewardAnswers {
  public:
-  RewardAnswers(const ServedModel& model, ScoreQueue& queue, Metrics& metrics)
+  RewardAnswers(const CurrentModel& model, ScoreQueue& queue, Metrics& metrics)
       : model_(model), parser_(model), queue_(queue), metrics_(metrics) {}
 
   /// @param path  one of the addresses, with or without the version
@@ -29,7 +29,7 @@ class RewardAnswers {
   struct Scored;
   Scored score(RewardRequest request, const Watch& watch);
 
-  const ServedModel& model_;
+  const CurrentModel& model_;
   RewardParser parser_;
   ScoreQueue& queue_;
   Metrics& metrics_;

@@ -68,11 +68,12 @@ RewardItem end_of(const Json& conversation, const std::string& where) {
 
 }  // namespace
 
-RewardParser::RewardParser(const ServedModel& model) : model_(model) {
-  const Tokenizer& tokenizer = model.backbone.tokenizer();
+RewardParser::RewardParser(const CurrentModel& model) : model_(model) {
+  const Backbone& backbone = model.get()->backbone;
+  const Tokenizer& tokenizer = backbone.tokenizer();
   ends_.push_back(tokenizer.eos_text());
   try {
-    const ChatTemplate& chat = model.backbone.chat_template();
+    const ChatTemplate& chat = backbone.chat_template();
     ends_.push_back(chat.turn_end());
     const std::vector<TextPart> parts = chat.render_prompt({{"user", "x"}});
     for (auto part = parts.rbegin(); part != parts.rend() && !part->from_user; ++part) header_ = part->text + header_;
@@ -114,8 +115,10 @@ RewardItem RewardParser::item_of(const std::string& text, const std::string& pro
 
 RewardRequest RewardParser::parse_common(const Json& body) const {
   RewardRequest request;
-  const Json* model = field(body, "model");
-  request.head = model_.reward_name(model == nullptr ? std::string() : model->get<std::string>());
+  const Json* asked = field(body, "model");
+  const std::shared_ptr<const ServedModel> model = model_.get();
+  request.head = model->reward_name(asked == nullptr ? std::string() : asked->get<std::string>());
+  request.reward = model->rewards.at(request.head);
   for (const char* name : {"normalize", "use_activation"}) {
     if (const Json* value = field(body, name)) request.normalized = request.normalized || value->get<bool>();
   }

@@ -1,12 +1,13 @@
 #pragma once
 
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "extract/feature_extractor.h"
-#include "serve/served_model.h"
+#include "serve/current_model.h"
 
 namespace coala {
 
@@ -20,7 +21,8 @@ struct RewardItem {
 
 /// What a client asks to be scored.
 struct RewardRequest {
-  std::string head;  ///< a name of ServedModel::rewards
+  std::string head;                            ///< a name of ServedModel::rewards
+  std::shared_ptr<const ServedReward> reward;  ///< of that name
   bool normalized = false;
   Cut cut = Cut::Fit;
   std::vector<RewardItem> items;
@@ -29,7 +31,7 @@ struct RewardRequest {
 /// Makes requests of bodies that read_body() has checked. From any thread.
 class RewardParser {
  public:
-  explicit RewardParser(const ServedModel& model);
+  explicit RewardParser(const CurrentModel& model);
 
   /// @throws RequestError
   RewardRequest parse_score(const nlohmann::json& body) const;    ///< queries and documents, 1:n or n:n
@@ -41,7 +43,7 @@ class RewardParser {
   RewardRequest parse_common(const nlohmann::json& body) const;
   RewardItem item_of(const std::string& text, const std::string& prompt) const;
 
-  const ServedModel& model_;
+  const CurrentModel& model_;
   std::string header_;             ///< that the template puts in front of an answer; "" when it is not known
   std::vector<std::string> ends_;  ///< texts that end an answer and are no part of it
 };

@@ -23,7 +23,7 @@ Error stopping() {
 
 /// Texts for one head, and whose they are.
 struct ScoreQueue::Batch {
-  const ServedReward* reward = nullptr;
+  std::shared_ptr<const ServedReward> reward;
   std::vector<std::pair<std::shared_ptr<Order>, std::size_t>> items;
 };
 

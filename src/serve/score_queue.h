@@ -22,7 +22,7 @@ class ScoreQueue {
  public:
   /// Texts of a request, all for one head.
   struct Order {
-    const ServedReward* reward = nullptr;
+    std::shared_ptr<const ServedReward> reward;
     std::vector<EncodedResponse> items;
     std::vector<double> scores;  ///< [items], not finite where the model's states are not
 

@@ -69,12 +69,12 @@ const std::string& ServedModel::reward_name(std::string_view asked) const {
 const std::string& ServedModel::report(const std::string& head) const {
   const std::string* found = nullptr;
   for (const auto& [own, reward] : rewards) {
-    if (reward.record.report.empty() || (!head.empty() && own != head)) continue;
+    if (reward->record.report.empty() || (!head.empty() && own != head)) continue;
     if (found != nullptr) {
       throw RequestError(400, "missing_required_parameter", "several heads have a report, and \"head\" names none",
                          "head", "ask for /report?head=NAME");
     }
-    found = &reward.record.report;
+    found = &reward->record.report;
   }
   if (found != nullptr) return *found;
   throw RequestError(404, "not_found", head.empty() ? "no head has a report" : "there is no report of this head",
@@ -84,9 +84,9 @@ const std::string& ServedModel::report(const std::string& head) const {
 
 nlohmann::ordered_json ServedModel::card(const std::string& head) const {
   if (teacher != nullptr && head == kTaught) return {{"scores", false}, {"guides", true}, {"taught", true}};
-  const ServedReward& reward = rewards.at(head);
+  const ServedReward& reward = *rewards.at(head);
   nlohmann::ordered_json card{{"digest", reward.digest},
-                              {"scores", true},
+                              {"scores", reward.head.network.neurons() > 0},
                               {"guides", heads.contains(head)},
                               {"max_length", reward.scorer->extractor().max_length_tokens()},
                               {"held_out", reward.record.held_out},

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -18,6 +19,7 @@ namespace coala {
 
 /// A head that scores.
 struct ServedReward {
+  std::filesystem::path path;  ///< of its file
   Head head;
   std::shared_ptr<Scorer> scorer;  ///< heads of the same features share one
   std::string digest;              ///< of the head's file
@@ -29,9 +31,9 @@ struct ServedModel {
   const Backbone& backbone;
   std::string name;
   TemplateMode mode = TemplateMode::Model;
-  std::map<std::string, std::shared_ptr<const LogitTilt>> heads = {};   ///< each at scale 1
-  std::map<std::string, std::shared_ptr<const LogitTilt>> biases = {};  ///< the same without context
-  std::map<std::string, ServedReward> rewards = {};                     ///< all heads: each has a reward network
+  std::map<std::string, std::shared_ptr<const LogitTilt>> heads = {};       ///< each at scale 1
+  std::map<std::string, std::shared_ptr<const LogitTilt>> biases = {};      ///< the same without context
+  std::map<std::string, std::shared_ptr<const ServedReward>> rewards = {};  ///< all heads: each has a reward network
   Teacher* teacher = nullptr;  ///< what clients teach, under the name kTaught; null: nothing is taught
 
   /// Name of the head that clients teach.

@@ -24,6 +24,8 @@
 #include "decode/named_words.h"
 #include "decode/token_tilt.h"
 #include "eval/intervals.h"
+#include "extract/provenance.h"
+#include "head/guiding_head.h"
 #include "head/token_weights.h"
 #include "teach/calibration.h"
 #include "teach/lesson_store.h"
@@ -92,7 +94,8 @@ struct Teacher::State {
 
   const Backbone& backbone;
   std::shared_ptr<const OutputMatrix> output;
-  std::optional<TokenHead> prior;
+  std::optional<Head> prior;
+  Head kept_head;  ///< that is given away, but for its token head
   PreferenceLog pairs;
   PreferenceLog ratings;
   LessonStore kept;
@@ -195,7 +198,7 @@ void Teacher::State::learn_from(Looked&& looked, const Record& record, std::stri
 Teacher::Teacher(const Backbone& backbone, std::shared_ptr<const OutputMatrix> output, const TeacherOptions& options)
     : state_(std::make_unique<State>(backbone, std::move(output), options)) {
   State& state = *state_;
-  const TokenHead* const prior = state.prior ? &*state.prior : nullptr;
+  const TokenHead* const prior = state.prior ? &*state.prior->token : nullptr;
   FeatureSettings features = options.features;
   features.max_length_tokens = std::min(kLongestLesson_tokens, backbone.identity().context_tokens);
   const std::string made_for = fmt::format(
@@ -211,6 +214,11 @@ Teacher::Teacher(const Backbone& backbone, std::shared_ptr<const OutputMatrix> o
   constexpr double kAllTokens = 1;  // lessons are few
   state.extractor.emplace(backbone, features, options.threads,
                           std::make_shared<const TokenProjection>(state.output, basis, kAllTokens));
+  state.kept_head = state.prior
+                        ? *state.prior
+                        : make_guiding_head({}, state.extractor->pooled_dimension(),
+                                            describe_features(*state.extractor, FeatureKind::Pairs, Dtype::F32, {}));
+  state.kept_head.metadata.erase("guidance.divergence");  // of the prior alone
   const double budget = kGuidanceBudget * state.kept.entropy();
   state.learner.emplace(basis, prior, std::sqrt(2 * kAim * budget));
   const std::vector<const Record*> records = in_order(state.pairs, state.ratings);
@@ -314,10 +322,13 @@ LessonReport Teacher::keep(const Record& given, const StillWanted& still_wanted)
   State::Looked looked = state.look_at(record, key);
   state.report.evaluation_s = monotonic_s() - start;
   if (still_wanted) still_wanted();
+  const std::vector<std::vector<float>> sums{looked.lesson.sums};
+  const double label = looked.lesson.label;
+  const double before = label * state.learner->outlook(sums).front().mean;
   log.add(record);
   ++state.number;
   state.learn_from(std::move(looked), record, key);
-  LessonReport report = learn();
+  const LessonReport report = learn(before);
   if (state.number % kSaveEvery == 0) state.kept.save();
   return report;
 }
@@ -435,7 +446,7 @@ ReplyInfluences Teacher::influences(const Prompt& prompt, const std::string& res
 }
 
 /// Solves the program again; what is written from now on is written with the new head.
-LessonReport Teacher::learn() {
+LessonReport Teacher::learn(std::optional<double> before) {
   State& state = *state_;
   const double start = monotonic_s();
   const Learned learned = state.learner->learn();
@@ -447,6 +458,11 @@ LessonReport Teacher::learn() {
   report.reliability = learned.reliability;
   report.interval = state.learner->size() > 0 ? clustered_proportion(learned.right, learned.prompts) : Interval{0, 1};
   report.last_log_odds = learned.foreseen.empty() ? 0 : state.learner->last().label * learned.foreseen.back();
+  report.last_change.reset();
+  if (before) {
+    const Lesson& last = state.learner->last();
+    report.last_change = Change{*before, last.label * state.learner->outlook(std::span(&last.sums, 1)).front().mean};
+  }
   std::shared_ptr<const LogitTilt> tilt;
   if (state.learner->size() > 0 || state.prior) {
     if (!state.table) state.table = std::make_shared<const TokenTable>(learned.head.embeddings, *state.output);
@@ -462,7 +478,9 @@ LessonReport Teacher::learn() {
   report.solution_s = monotonic_s() - start;
   const std::lock_guard lock(mutex_);
   report_ = report;
-  head_ = learned.head;
+  head_ = state.kept_head;
+  head_.metadata["taught.lessons"] = std::to_string(state.learner->size());
+  head_.token = learned.head;
   tilt_ = std::move(tilt);
   pairs_text_ = state.pairs.text();
   ratings_text_ = state.ratings.text();
@@ -479,7 +497,7 @@ std::shared_ptr<const LogitTilt> Teacher::tilt() const {
   return tilt_;
 }
 
-TokenHead Teacher::head() const {
+Head Teacher::head() const {
   const std::lock_guard lock(mutex_);
   return head_;
 }

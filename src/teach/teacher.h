@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,6 +15,7 @@
 #include "data/record.h"
 #include "decode/logit_tilt.h"
 #include "extract/feature_extractor.h"
+#include "head/head.h"
 #include "head/next_lesson.h"
 #include "head/token_learner.h"
 #include "lm/output_matrix.h"
@@ -22,28 +24,35 @@
 namespace coala {
 
 struct TeacherOptions {
-  std::filesystem::path pairs;       ///< file of preference pairs, which grows; ratings go into one beside it
-  const TokenHead* prior = nullptr;  ///< the head to begin with, copied; null: none
-  FeatureSettings features;          ///< how texts become tokens; the poolings do not matter
-  std::size_t rank = 32;             ///< of the head, without a prior
+  std::filesystem::path pairs;  ///< file of preference pairs, which grows; ratings go into one beside it
+  const Head* prior = nullptr;  ///< the head to begin with, copied; it has a token head; null: none
+  FeatureSettings features;     ///< how texts become tokens; the poolings do not matter
+  std::size_t rank = 32;        ///< of the head, without a prior
   std::uint64_t seed = 0;
   int threads = 1;
+};
+
+/// Log-odds of what was said in a lesson, by the head before it and by the head with it.
+struct Change {
+  double before = 0;
+  double after = 0;
 };
 
 /// What has been learnt so far.
 struct LessonReport {
   std::size_t pairs = 0;
   std::size_t ratings = 0;
-  std::string last_id;               ///< of the last lesson; "" when there is none
-  double accuracy = 0;               ///< share of lessons that those of other prompts foresee
-  Interval interval;                 ///< of it, 95 %, by prompts
-  double reliability = 0;            ///< from 0 (a coin) to 1
-  double last_log_odds = 0;          ///< that the others give the last lesson, for what was said
-  bool last_was_cut = false;         ///< to max_length_tokens: the end of a text was not looked at
-  std::vector<std::string> raised;   ///< words of the lessons that the head raises, the most first
-  std::vector<std::string> lowered;  ///< and those that it lowers
-  double evaluation_s = 0;           ///< of the last lesson's texts by the model
-  double solution_s = 0;             ///< from there to the head
+  std::string last_id;                ///< of the last lesson; "" when there is none
+  double accuracy = 0;                ///< share of lessons that those of other prompts foresee
+  Interval interval;                  ///< of it, 95 %, by prompts
+  double reliability = 0;             ///< from 0 (a coin) to 1
+  double last_log_odds = 0;           ///< that the others give the last lesson, for what was said
+  std::optional<Change> last_change;  ///< of the last lesson, if it was learnt last
+  bool last_was_cut = false;          ///< to max_length_tokens: the end of a text was not looked at
+  std::vector<std::string> raised;    ///< words of the lessons that the head raises, the most first
+  std::vector<std::string> lowered;   ///< and those that it lowers
+  double evaluation_s = 0;            ///< of the last lesson's texts by the model
+  double solution_s = 0;              ///< from there to the head
 };
 
 /// Throws when nobody waits for a lesson any more. It is called while the lesson waits for others and, for the last
@@ -123,7 +132,8 @@ class Teacher {
   LessonReport report() const;
   /// The head as a tilt at scale 1; it stays what it is when another takes its place. Null: nothing is learnt yet.
   std::shared_ptr<const LogitTilt> tilt() const;
-  TokenHead head() const;
+  /// The head for a file: of the prior the token head is replaced; without one it guides and scores nothing.
+  Head head() const;
   /// All that was said, a line each; pairs or ratings.
   std::string exported(RecordKind kind) const;
 
@@ -131,7 +141,7 @@ class Teacher {
   struct State;
   class Turn;
   LessonReport keep(const Record& record, const StillWanted& still_wanted);
-  LessonReport learn();
+  LessonReport learn(std::optional<double> before = std::nullopt);
 
   std::atomic<int> waiting_{0};
   std::atomic<double> began_s_{0};  ///< of the clock; 0: nothing is worked on
@@ -139,7 +149,7 @@ class Teacher {
   std::unique_ptr<State> state_;
   mutable std::mutex mutex_;  ///< of what is to be seen while another lesson is learnt
   LessonReport report_;
-  TokenHead head_;
+  Head head_;
   std::shared_ptr<const LogitTilt> tilt_;
   std::string pairs_text_, ratings_text_;
 };

@@ -26,6 +26,11 @@ function guides(card) {
   return card.guides !== false;
 }
 
+/** The head that lessons make, where the server is taught; "" where it is not. */
+export function taughtHead() {
+  return [...known].find(([, { card }]) => card.taught)?.[0] ?? "";
+}
+
 /** Asks the server anew; scales that are set stay. A single head begins at 1, of several none guides, as in requests.
  *  The head of lessons begins when there is one: see addTaught(). */
 export async function loadHeads() {

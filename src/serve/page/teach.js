@@ -1,9 +1,9 @@
 // Lessons: what is said of replies goes to the server, which answers with what it has learnt.
 
-import { ApiError, ask, download } from "./api.js";
+import { ask, download } from "./api.js";
 import { lineChart } from "./chart.js";
 import { byId, complain, number, percent, say } from "./dom.js";
-import { addTaught, dropTaught } from "./heads.js";
+import { addTaught, dropTaught, taughtHead } from "./heads.js";
 
 let on = false;
 let growth = [];      // [{x: lessons, y: accuracy, low, high}] since the page was loaded
@@ -14,15 +14,10 @@ export function teaches() {
   return on;
 }
 
-/** Asks whether teaching is on. @throws ApiError other than 404, which says that it is off */
+/** Shows what was taught, where the heads, which are loaded before, say that the server is taught. @throws ApiError */
 export async function loadTeaching() {
-  let report = null;
-  try {
-    report = await ask("GET", "/v1/feedback");
-  } catch (error) {
-    if (!(error instanceof ApiError) || error.status !== 404) throw error;
-  }
-  on = report !== null;
+  on = taughtHead() !== "";
+  const report = on ? await ask("GET", "/v1/feedback") : null;
   byId("teach-on").hidden = !on;
   byId("teach-off").hidden = on;
   byId("telling").hidden = !on;
@@ -95,6 +90,14 @@ function lastLesson(report) {
   return `Your lessons about other prompts give the last one ${percent(share)} (log-odds ${number(odds)}): ${verdict}.${time}`;
 }
 
+/** What the last lesson did to itself. */
+function lastChange({ last_change: change }) {
+  if (!change) return "";
+  const share = (odds) => percent(1 / (1 + Math.exp(-odds)));
+  return `The change on it: the head gave it ${share(change.before)} before (log-odds ${number(change.before)}), `
+    + `and gives it ${share(change.after)} now (${number(change.after)}).`;
+}
+
 function show(report) {
   const lessons = count(report);
   lastId = report.id ?? null;
@@ -116,11 +119,13 @@ function show(report) {
       `Held-out accuracy after ${plural(lessons, "lesson")}: ${percent(growth.at(-1).y, accuracy.low, accuracy.high)}`));
   }
   byId("last-lesson").textContent = lastLesson(report);
+  byId("last-change").textContent = lastChange(report);
   const [raised, lowered] = [report.raised ?? [], report.lowered ?? []];
   byId("words").hidden = raised.length + lowered.length === 0;
   byId("raised").textContent = raised.join(" · ") || "–";
   byId("lowered").textContent = lowered.join(" · ") || "–";
   setOff(byId("undo"), lessons === 0);
+  for (const id of Object.keys(kMade)) setOff(byId(id), lessons === 0);
   setOff(byId("get-pairs"), !report.pairs);
   setOff(byId("get-ratings"), !report.ratings);
 }
@@ -136,7 +141,27 @@ function whenOn(button, action) {
   });
 }
 
+// Files that the server makes when they are asked for.
+const kMade = {
+  "get-head": ["/v1/feedback/head", "taught.safetensors"],
+  "get-model": ["/v1/feedback/model", "taught.gguf"],
+  "get-adapter": ["/v1/feedback/adapter", "taught-lora.gguf"],
+};
+
+async function take(path, name) {
+  try {
+    complain("");
+    say(`The server makes ${name} …`);
+    await download(path, name);
+    say(`${name} is saved.`);
+  } catch (error) {
+    say("");
+    complain(error.message);
+  }
+}
+
 export function startTeaching() {
+  for (const [id, [path, name]] of Object.entries(kMade)) whenOn(byId(id), () => take(path, name));
   whenOn(byId("undo"), undo);
   const files = { "get-pairs": ["/v1/feedback/pairs", "pairs.jsonl"], "get-ratings": ["/v1/feedback/ratings", "ratings.jsonl"] };
   for (const [id, [path, name]] of Object.entries(files)) {
