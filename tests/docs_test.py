@@ -25,6 +25,7 @@ from world.lessons import make_pairs, make_prompts  # noqa: E402
 # Programs that a page may start: ours, ours for a while, and what writes the demo's data.
 SHOWN = re.compile(r"^ {4}((?:timeout --signal=KILL \S+ )?(?:build/bin/)?coala \S.*|python3 demo/\S.*)$")
 KILLED = 128 + 9
+KEYS = "1\n" * 1000  # of somebody who always likes the first reply better
 
 
 def commands():
@@ -43,6 +44,7 @@ def write_inputs(folder, binary):
     os.symlink(binary, os.path.join(folder, "build", "bin", "coala"))
     os.symlink(os.path.join(ROOT, "demo"), os.path.join(folder, "demo"))
     shutil.copy(os.path.join(ROOT, "tests", "files", "tiny-llama.gguf"), os.path.join(folder, "model.gguf"))
+    os.symlink("model.gguf", os.path.join(folder, "smollm2.gguf"))
     _, tensors = gguf_files.read(os.path.join(folder, "model.gguf"))
     with open(os.path.join(folder, "template.jinja"), "w", encoding="utf-8") as file:
         file.write("{% for m in messages %}[{{ m.role }}: {{ m.content }}]{% endfor %}")
@@ -114,7 +116,7 @@ def main():
         path = os.path.join(folder, "build", "bin") + os.pathsep + os.environ["PATH"]
         for page, command in shown:
             result = subprocess.run(command, shell=True, cwd=folder, env=os.environ | {"PATH": path},
-                                    stdin=subprocess.DEVNULL, capture_output=True, text=True)
+                                    input=KEYS if "coala choose" in command else "", capture_output=True, text=True)
             if command.startswith("coala study --replies") and result.returncode == 0:
                 answer_study(folder)
             ok = result.returncode == 0 or (command.startswith("timeout") and result.returncode == KILLED)
