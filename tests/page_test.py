@@ -319,7 +319,7 @@ class InBrowser(unittest.TestCase):
         server = Server(BINARY, MODEL, "--teach", os.path.join(self.folder, "ratings.jsonl"), "--max-tokens", "24")
         self.addCleanup(server.stop)
         tab = self.open(1280, "dark", server)
-        tab.send("Browser.setDownloadBehavior", behavior="allow", downloadPath=self.folder)
+        tab.send("Browser.setDownloadBehavior", behavior="allow", browserContextId=tab.context, downloadPath=self.folder)
         tab.wait("!document.getElementById('teach-on').hidden")
         for button in ("get-head", "get-model", "get-adapter", "get-pairs", "get-ratings", "undo"):
             self.assertEqual(tab.value(f"document.getElementById('{button}').getAttribute('aria-disabled')"), "true")
@@ -336,7 +336,7 @@ class InBrowser(unittest.TestCase):
         tab.tab_to("it.textContent === 'Edit'")
         tab.key("Enter")
         tab.wait("document.activeElement.tagName === 'TEXTAREA' && document.activeElement.id === ''")
-        self.assertEqual(tab.value("document.activeElement.value"), written)
+        self.assertEqual(tab.value("document.activeElement.value"), re.sub("\r\n?", "\n", written))  # as HTML has it
         tab.value("document.activeElement.select()")
         tab.type("As it should be.")
         tab.tab_to("it.type === 'submit' && it.id !== 'send'")
@@ -344,7 +344,7 @@ class InBrowser(unittest.TestCase):
         tab.wait("document.getElementById('lessons').textContent === '3'")
         tab.wait("document.getElementById('status').textContent.startsWith('Learnt')")
         pair, = [json.loads(line) for line in server.ask("/v1/feedback/pairs")[1].splitlines()]
-        self.assertEqual((pair["chosen"], pair["rejected"]), ("As it should be.", written.strip()))
+        self.assertEqual((pair["chosen"], pair["rejected"].strip()), ("As it should be.", written.strip()))
         self.assertEqual(self.replies(tab)[-1][1], "As it should be.")
         self.check(tab, "ratings-1280-dark")
         tab.tab_to("it.id === 'get-head'")
