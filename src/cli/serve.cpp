@@ -15,6 +15,7 @@
 #include "cli/model_options.h"
 #include "core/error.h"
 #include "core/hangup.h"
+#include "core/interrupt.h"
 #include "core/progress.h"
 #include "lm/output_matrix.h"
 #include "serve/head_loader.h"
@@ -78,6 +79,8 @@ void reread_when_told(const std::stop_token& stop, const Hangup& hangup, const H
 }
 
 void serve(ServeCommand& command) {
+  constexpr int kStopGrace_ms = 10'000;  // a busy machine may take a while to tell every client
+  set_stop_grace(kStopGrace_ms);
   const Hangup hangup;
   if (const char* key = std::getenv("COALA_API_KEY"); key != nullptr) {
     command.server.key = key;

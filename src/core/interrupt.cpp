@@ -14,10 +14,10 @@
 namespace coala {
 namespace {
 
-/// After the first signal; together with the end itself it stays within a second.
-constexpr suseconds_t kGrace_us = 700'000;
 constexpr int kStopped = 130;
 
+/// After the first signal; together with the end itself it stays within a second.
+volatile std::sig_atomic_t g_grace_ms = 700;
 volatile std::sig_atomic_t g_signals = 0;
 volatile std::sig_atomic_t g_last_signal = 0;
 
@@ -67,7 +67,8 @@ extern "C" void on_stop(int signal) {
   g_last_signal = signal;
   if (g_signals > 1) end_now();
   itimerval grace{};
-  grace.it_value.tv_usec = kGrace_us;
+  grace.it_value.tv_sec = g_grace_ms / 1000;
+  grace.it_value.tv_usec = g_grace_ms % 1000 * 1000;
   ::setitimer(ITIMER_REAL, &grace, nullptr);
 }
 
@@ -105,6 +106,10 @@ void install_stop_handler() {
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) handle(signal, on_stop);
   handle(SIGALRM, on_grace_over);
   std::signal(SIGPIPE, SIG_IGN);
+}
+
+void set_stop_grace(int milliseconds) noexcept {
+  g_grace_ms = milliseconds;
 }
 
 void set_last_words(std::string_view text) noexcept {

@@ -13,6 +13,8 @@ namespace coala {
 /// nothing is lost by that. A signal that was ignored at the start stays ignored. SIGPIPE is ignored: who writes sees
 /// the error.
 void install_stop_handler();
+/// How soon that is: 700 unless it is said, 1 at least. A server has others to answer first.
+void set_stop_grace(int milliseconds) noexcept;
 /// What is said when work is ended where it is: after "coala: ".
 void set_last_words(std::string_view text) noexcept;
 
