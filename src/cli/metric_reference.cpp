@@ -108,7 +108,8 @@ class MetricPage {
 
   std::string text_ =
       "# Metrics\n\n"
-      "What `coala --metrics-markdown` prints: every key of `metrics.json`, and of what commands print with `--json`. "
+      "What `coala --metrics-markdown` prints: every key of `metrics.json`, and of what `coala train` and `coala eval` "
+      "print with `--json`. "
       "What a run does not have is absent; a \"when\" says what that depends on. `_ci95` behind a key: the figure has "
       "a 95 % interval, which stands under its key with that ending as a list of its low and its high end, unless it "
       "is not known, as of a single prompt ([math.md](math.md)). Scores, and so margins, are log odds: the sigmoid of "

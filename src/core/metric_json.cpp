@@ -62,7 +62,8 @@ Interval read_interval(const Json& json, const Place& place) {
 }
 
 std::uint64_t read_count(const Json& json, const Place& place, std::uint64_t most) {
-  const bool fits = json.is_number_unsigned() && json.get<std::uint64_t>() <= most;
+  const bool is_count = json.is_number_unsigned() || (json.is_number_integer() && json.get<std::int64_t>() >= 0);
+  const bool fits = is_count && json.get<std::uint64_t>() <= most;
   if (!fits) place.refuse(json, fmt::format("an integer from 0 to {}", most));
   return json.get<std::uint64_t>();
 }

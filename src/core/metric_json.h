@@ -165,7 +165,10 @@ void read(const Json& json, const Place& place, T& value) {
 template <class T>
 void read(const Json& json, const Place& place, std::vector<T>& values) {
   values.clear();
-  for (const Json& one : read_array(json, place)) read(one, place.at(values.size()), values.emplace_back());
+  for (const Json& one : read_array(json, place)) {
+    const Place where = place.at(values.size());
+    read(one, where, values.emplace_back());
+  }
 }
 inline void read(const Json& json, const Place& place, NamedCounts& counts) {
   counts.clear();

@@ -49,7 +49,7 @@ constexpr const auto& names_of(Comparer) {
 struct AheadMetrics {
   Comparer by = Comparer::Judge;
   double mean = 0;
-  Interval ci95;
+  Interval ci95 = kNoInterval;
   std::uint64_t prompts = 0;
 
   static constexpr MetricTable kTable{
