@@ -102,7 +102,7 @@ void selection_section(Page& page, const RunMetrics& metrics) {
   } else {
     facts.emplace_back("certificate", "none: this class stops early, as published");
   }
-  if (solver.contains("device")) facts.emplace_back("gated program computed on", solver["device"].get<std::string>());
+  if (solver.device) facts.emplace_back("gated program computed on", *solver.device);
   page.facts(facts);
   page.end_columns();
 }
