@@ -329,8 +329,8 @@ TEST_F(Shapes, ConversationsOfEveryKind) {
 }
 
 TEST_F(Shapes, AnUnknownShapeNamesTheColumns) {
-  expect_error(R"({"question": "q", "answer": "a\u001b[0m"})",
-               {"line 1", "columns found: \"answer\", \"question\"", "expected: chosen"});
+  expect_error(R"({"question": "q", "stars\u001b[0m": 4})",
+               {"line 1", "columns found: \"question\", \"stars", "expected: chosen"});
   expect_error(R"({"train": []})", {"columns found: \"train\""});
   expect_error("{}", {"columns found: none"});
   expect_error(R"({"prompt": "p", "chosen": {"a": 1}, "rejected": "b"})",
@@ -341,6 +341,23 @@ TEST_F(Shapes, AnUnknownShapeNamesTheColumns) {
                forced);
   EXPECT_EQ(test::error_code_of([] { parse_shape("hh"); }), ErrorCode::BadUsage);
   for (const std::string& name : shape_names()) EXPECT_EQ(shape_name(parse_shape(name)), name);
+}
+
+TEST_F(Shapes, AnswersThatNobodyHasComparedAreToldSo) {
+  // A judgement may have a name that nobody knows: the columns are listed.
+  expect_error(R"({"question": "q", "answer": "a"})",
+               {"line 1", "nobody has compared", "columns found: \"answer\", \"question\"", "coala choose --data"});
+  for (const char* own : {R"({"prompt": "q", "text": "a", "log_probability": -1.5, "tokens": 2})",
+                          R"({"prompt": "q", "text": "a", "score": 1.5, "probability": 0.7, "rank": 1})"}) {
+    expect_error(own, {"line 1", "nobody has compared"});
+    ReaderOptions unjudged;
+    unjudged.unjudged = true;
+    const std::vector<Labelled> read_ones = read<Labelled>(own, unjudged);
+    ASSERT_EQ(read_ones.size(), 1u);
+    EXPECT_EQ(read_ones[0].response, "a");
+  }
+  // Somebody's own score is no head's.
+  expect_error(R"({"prompt": "q", "response": "a", "score": 3})", {"no known data shape", "\"score\""});
 }
 
 TEST_F(Shapes, EmptyAndIdenticalPairsAreCounted) {

@@ -70,17 +70,18 @@ bool holds_unjudged(const Row& row) {
 
 void refuse_unjudged(const Row& row) {
   if (!holds_unjudged(row)) return;
-  if (!is_reply(row)) {
-    for (const auto& [column, value] : row.object().items()) {
-      if (!is_empty(value) && remembered_meaning(column) == ColumnMeaning::Judges) return;
-    }
-  }
+  const std::string problem = "these are answers that nobody has compared or judged";
   const std::string data = row.file() == "/dev/stdin" ? "REPLIES" : row.file();
-  row.fail(
-      "these are answers that nobody has compared or judged",
-      fmt::format("coala choose --data {0} --out pairs.jsonl makes pairs of them; coala score --head HEAD --data {0} "
-                  "tells what a head makes of each",
-                  data));
+  const std::string remedy = fmt::format(
+      "coala choose --data {0} --out pairs.jsonl makes pairs of them; coala score --head HEAD --data {0} tells what a "
+      "head makes of each",
+      data);
+  if (is_reply(row)) row.fail(problem, remedy);
+  for (const auto& [column, value] : row.object().items()) {
+    if (!is_empty(value) && remembered_meaning(column) == ColumnMeaning::Judges) return;
+  }
+  // A judgement may stand under a name that is not known.
+  row.fail_columns(problem, "a label, ratings or ranks, or what --columns names as such; else " + remedy);
 }
 
 bool has_answer_column(const Row& row) {
