@@ -252,7 +252,8 @@ struct HttpServer::Routes {
   }
 
   void health(httplib::Response& response) const {
-    const double lesson_s = model.teacher != nullptr ? model.teacher->running_s() : 0;
+    const std::shared_ptr<const ServedModel> now = model.get();
+    const double lesson_s = now->teacher != nullptr ? now->teacher->running_s() : 0;
     const Json json = health_json(scheduler.load(), scores.load(), lesson_s, options.time_limit);
     answer(response, json, json["status"] == "ok" ? 200 : 503);
   }
