@@ -76,9 +76,9 @@ class Choice(unittest.TestCase):
             write_features(os.path.join(folder, "pairs.safetensors"), 60)
             for device in ("vulkan:99", "cuda:0", "gpu", "", "cpu:0"):
                 result = run("train", "--features", "pairs.safetensors", "--out", "head.safetensors",
-                             "--device", device, folder=folder)
+                             "--device", device, "--threads", "1", folder=folder)
                 self.assertEqual((result.returncode, result.stdout), (2, ""), result.stderr)
-                own = run("generate", "--model", TINY, "--prompt", "the", "--device", device)
+                own = run("generate", "--model", TINY, "--prompt", "the", "--device", device, "--threads", "1")
                 self.assertEqual(result.stderr, own.stderr)
                 self.assertFalse(os.path.exists(os.path.join(folder, "head.safetensors")))
 

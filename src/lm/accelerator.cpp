@@ -18,7 +18,7 @@
 namespace coala {
 namespace {
 
-std::atomic<bool> g_on{true};
+thread_local bool t_on = true;  // a thread that compares leaves others' evaluations alone
 thread_local Evaluation t_evaluation;
 thread_local ThreadPool* t_threads = nullptr;
 
@@ -101,8 +101,8 @@ ggml_status compute_node(Instance& self, ggml_cgraph* graph, int node, int& done
 
 ggml_status compute(ggml_backend_t backend, ggml_cgraph* graph) {
   Instance& self = instance(backend);
-  t_threads = g_on ? self.pool.get() : nullptr;
-  if (!g_on) return ggml_backend_graph_compute(self.cpu, graph);
+  t_threads = t_on ? self.pool.get() : nullptr;
+  if (!t_on) return ggml_backend_graph_compute(self.cpu, graph);
   self.kernels.begin_graph(t_evaluation.precision, t_evaluation.exact_rows);
   const std::size_t work_size = cpu_backend().graph_plan(graph, most_parts(self), self.caller).work_size;
   if (self.work.size() < work_size) self.work.resize(work_size);
@@ -270,7 +270,7 @@ void forget_last_threads() {
 }
 
 bool has_accelerator() {
-  return g_on && dense_kernels() != nullptr;
+  return t_on && dense_kernels() != nullptr;
 }
 
 EvaluationScope::EvaluationScope(const Evaluation& evaluation) : before_(std::exchange(t_evaluation, evaluation)) {}
@@ -297,7 +297,7 @@ void register_accelerator() {
 }
 
 void use_accelerator(bool on) {
-  g_on = on;
+  t_on = on;
 }
 
 }  // namespace coala

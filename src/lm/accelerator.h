@@ -45,7 +45,7 @@ class EvaluationScope {
   Evaluation before_;
 };
 
-/// Switches the kernels off and on, for comparisons; affects all models.
+/// Switches the kernels off and on, for comparisons; affects what the calling thread evaluates, of all models.
 void use_accelerator(bool on);
 
 }  // namespace coala
