@@ -20,6 +20,7 @@
 #include "cli/check_options.h"
 #include "cli/columns_text.h"
 #include "cli/command.h"
+#include "cli/console.h"
 #include "cli/generation_options.h"
 #include "cli/model_features.h"
 #include "cli/prompts.h"

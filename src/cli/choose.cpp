@@ -21,6 +21,7 @@
 #include "cli/check_options.h"
 #include "cli/columns_text.h"
 #include "cli/command.h"
+#include "cli/console.h"
 #include "cli/data_options.h"
 #include "core/atomic_file.h"
 #include "core/error.h"

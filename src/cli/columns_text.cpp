@@ -1,7 +1,5 @@
 #include "cli/columns_text.h"
 
-#include <sys/ioctl.h>
-
 #include <algorithm>
 
 #include "core/utf8.h"
@@ -34,11 +32,6 @@ void wrap_line(std::string_view line, std::size_t width, std::vector<std::string
 }
 
 }  // namespace
-
-std::size_t terminal_width(int descriptor) {
-  winsize size = {};
-  return ::ioctl(descriptor, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
-}
 
 std::vector<std::string> wrapped(std::string_view text, std::size_t width) {
   const std::string shown = printable_lines(text);

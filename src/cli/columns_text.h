@@ -7,9 +7,6 @@
 
 namespace coala {
 
-/// Columns of the terminal that a descriptor leads to; 80 where it does not say.
-std::size_t terminal_width(int descriptor);
-
 /// The text in lines of at most `width` characters, broken between words where that is possible. Printable.
 std::vector<std::string> wrapped(std::string_view text, std::size_t width);
 

@@ -13,7 +13,6 @@
 namespace coala {
 namespace {
 
-constexpr std::size_t kUsualColumns = 80;
 constexpr std::size_t kFewestColumns = 20;
 constexpr std::string_view kWho = "coala: ";
 
@@ -25,13 +24,13 @@ constexpr double kFirstLine_s = 5;
 constexpr double kLineShare = 0.5;
 constexpr double kLongestSilence_s = 300;
 
-std::size_t terminal_columns() {
-  winsize size = {};
-  const bool known = ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
-  return std::max(kFewestColumns, known ? static_cast<std::size_t>(size.ws_col) : kUsualColumns);
-}
-
 }  // namespace
+
+std::size_t terminal_width(int descriptor) {
+  constexpr std::size_t kUsualColumns = 80;
+  winsize size = {};
+  return ::ioctl(descriptor, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : kUsualColumns;
+}
 
 Console::Console() : terminal_(::isatty(STDERR_FILENO) != 0) {}
 
@@ -67,7 +66,8 @@ void Console::progress(const ProgressState& state) {
 void Console::show_bar(const ProgressState& state) {
   if (!bar_shown_ && state.elapsed_s < kShownAfter_s) return;
   // The last column stays empty: some terminals go to the next line as soon as it is written to.
-  const std::string text = progress_text(state, terminal_columns() - 1 - kWho.size(), /*bar=*/true);
+  const std::string text =
+      progress_text(state, std::max(kFewestColumns, terminal_width(STDERR_FILENO)) - 1 - kWho.size(), /*bar=*/true);
   write_message(fmt::format("\r\033[K{}{}{}", kWho, text, state.ended ? "\n" : ""));
   bar_shown_ = !state.ended;
 }

@@ -1,10 +1,14 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "core/progress.h"
 
 namespace coala {
+
+/// Columns of the terminal that a descriptor leads to; 80 where it does not say.
+std::size_t terminal_width(int descriptor);
 
 /// News on standard error, each line after "coala: ": a bar for the stage on a terminal, no wider than the terminal; in
 /// a log a line after some seconds, and then ever more rarely.

@@ -12,6 +12,7 @@
 #include "cli/command.h"
 #include "cli/model_features.h"
 #include "cli/model_options.h"
+#include "core/byte_text.h"
 #include "core/progress.h"
 #include "core/utf8.h"
 #include "decode/export_head.h"
@@ -32,7 +33,7 @@ struct ExportCommand {
 std::string size_for_people(std::uint64_t bytes) {
   const auto size = static_cast<double>(bytes);
   if (bytes >= 1'000'000'000) return fmt::format("{:.2f} GB", size / 1e9);
-  if (bytes >= 1'000'000) return fmt::format("{:.1f} MB", size / 1e6);
+  if (bytes >= 1'000'000) return in_megabytes(bytes);
   return fmt::format("{:.1f} kB", size / 1e3);
 }
 

@@ -10,6 +10,7 @@
 #include "core/messages.h"
 #include "core/utf8.h"
 #include "core/version.h"
+#include "judge/judge.h"
 
 namespace coala {
 namespace {
@@ -48,12 +49,8 @@ std::string hash_of(std::span<const PromptRecord> records, std::span<const Encod
 }
 
 Json prompt_fields(const Prompt& prompt) {
-  if (prompt.messages.empty()) return prompt.text.empty() ? Json::object() : Json{{"prefix", prompt.text}};
-  Json messages = Json::array();
-  for (const Message& message : prompt.messages) {
-    messages.push_back({{"role", message.role}, {"content", message.content}});
-  }
-  return {{"prompt", std::move(messages)}};
+  if (prompt.messages.empty() && prompt.text.empty()) return Json::object();
+  return {{prompt.messages.empty() ? "prefix" : "prompt", prompt_json(prompt)}};
 }
 
 Json reply_line(const PromptRecord& record, const Reply& reply, const Head* head, std::size_t candidate,

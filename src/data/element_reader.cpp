@@ -7,11 +7,10 @@
 
 #include "core/error.h"
 #include "core/utf8.h"
+#include "data/byte_order_mark.h"
 
 namespace coala {
 namespace {
-
-constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
 
 std::string at(std::uint64_t line, std::uint64_t column) {
   return fmt::format("line {}, byte {}", line, column);
@@ -171,7 +170,7 @@ bool ElementReader::read_line(Element& element) {
     element = {.text = {}, .line = line_, .column = column_, .number = 0};
     take_line(element);
     // Files that were put together have a byte order mark in front of a later line.
-    if (element.text.starts_with("\xef\xbb\xbf")) element.text.erase(0, 3);
+    if (element.text.starts_with(kByteOrderMark)) element.text.erase(0, kByteOrderMark.size());
     if (!is_blank(element.text)) break;
     ++blank_lines_;
   } while (true);

@@ -13,6 +13,7 @@
 #include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/utf8.h"
+#include "data/byte_order_mark.h"
 #include "data/data_files.h"
 #include "data/prompt_columns.h"
 #include "data/row.h"
@@ -21,8 +22,6 @@
 
 namespace coala {
 namespace {
-
-constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
 
 /// Columns that hold or judge a response, beside those of answers: a record with one of these is no bare prompt.
 constexpr std::array kResponseColumns{"chosen",     "rejected", "response1", "response_1",        "label",

@@ -10,6 +10,7 @@
 
 #include "core/error.h"
 #include "core/utf8.h"
+#include "data/byte_order_mark.h"
 #include "data/json_values.h"
 #include "data/unread_columns.h"
 
@@ -89,8 +90,7 @@ void add_texts(const json& value, std::vector<std::string_view>& texts) {
 
 /// What a syntax error most likely is.
 std::string syntax_hint(std::string_view text, std::size_t offset) {
-  if (text.substr(0, 3) == "\xef\xbb\xbf")
-    return "the line starts with a byte order mark (files put together): remove it";
+  if (text.starts_with(kByteOrderMark)) return "the line starts with a byte order mark (files put together): remove it";
   if (trimmed(text).starts_with("{'")) return "this is how Python prints a dictionary: write it with json.dumps";
   const std::string_view rest = text.substr(std::min(offset, text.size()));
   const std::string_view before = text.substr(0, std::min(offset + 1, text.size()));

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "core/byte_text.h"
 #include "core/error.h"
 #include "solver/moment_spectrum.h"
 
@@ -11,10 +12,6 @@ namespace coala {
 namespace {
 
 constexpr std::uint64_t kNumber = sizeof(float);
-
-std::string in_megabytes(std::uint64_t bytes) {
-  return fmt::format("{:.1f} MB", static_cast<double>(bytes) / 1e6);
-}
 
 }  // namespace
 

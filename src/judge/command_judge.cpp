@@ -20,6 +20,7 @@
 #include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/interrupt.h"
+#include "core/private_folder.h"
 #include "core/resources.h"
 #include "core/utf8.h"
 #include "judge/judge.h"
@@ -31,35 +32,16 @@ using Json = nlohmann::ordered_json;
 
 /// A fresh folder for two files that goes away with the object, or with the process.
 class WorkFolder {
- public:
-  WorkFolder() : path_(make()), replies(path_ / "replies"), scores(path_ / "scores") {}
-  ~WorkFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  WorkFolder(const WorkFolder&) = delete;
-  WorkFolder& operator=(const WorkFolder&) = delete;
-
- private:
-  static std::filesystem::path make() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "coala-judge-XXXXXX").string();
-    if (::mkdtemp(pattern.data()) == nullptr) {
-      throw Error(ErrorCode::Io, fmt::format("cannot make a folder in {}: {}",
-                                             std::filesystem::temp_directory_path().string(), std::strerror(errno)));
-    }
-    return pattern;
-  }
-
-  std::filesystem::path path_;
+  PrivateFolder folder_{"judge"};
 
  public:
-  const std::filesystem::path replies, scores;
+  const std::filesystem::path replies = folder_.path() / "replies", scores = folder_.path() / "scores";
 
  private:
   // In this order: a folder is removed when it is empty.
   EndsWithProcess no_replies_{EndsWithProcess::Kind::File, replies};
   EndsWithProcess no_scores_{EndsWithProcess::Kind::File, scores};
-  EndsWithProcess no_folder_{EndsWithProcess::Kind::Folder, path_};
+  EndsWithProcess no_folder_{EndsWithProcess::Kind::Folder, folder_.path()};
 };
 
 /// The lines of a file that grows, each as soon as it is whole.

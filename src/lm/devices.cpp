@@ -8,6 +8,7 @@
 #include <fstream>
 #include <numeric>
 
+#include "core/byte_text.h"
 #include "core/error.h"
 #include "lm/cpu_backend.h"
 #include "lm/log_sink.h"
@@ -64,10 +65,6 @@ std::uint64_t memory_of_machine(std::string_view wanted) {
     if (key == wanted) return 1024 * kibibytes;
   }
   return 0;
-}
-
-std::string in_megabytes(std::uint64_t bytes) {
-  return fmt::format("{:.1f} MB", static_cast<double>(bytes) / 1e6);
 }
 
 /// "vulkan:0 (llvmpipe), vulkan:1 (..)"

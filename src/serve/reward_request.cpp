@@ -135,7 +135,8 @@ RewardRequest RewardParser::parse_score(const Json& body) const {
   RewardRequest request = parse_common(body);
   const std::vector<std::string> queries = texts_of(either(body, "queries", "text_1"));
   const Json& given = either(body, "documents", "text_2");
-  const Json documents = given.is_array() ? given : Json::array({given});
+  const Json one = given.is_array() ? Json() : Json::array({given});
+  const Json& documents = given.is_array() ? given : one;
   if (queries.size() != 1 && queries.size() != documents.size()) {
     throw RequestError(400, "invalid_value",
                        fmt::format("there are {} queries and {} documents", queries.size(), documents.size()),

@@ -9,7 +9,6 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
 #include <future>
 #include <string>
@@ -17,6 +16,7 @@
 
 #include "core/error.h"
 #include "core/interrupt.h"
+#include "core/private_folder.h"
 #include "core/work_context.h"
 #include "decode/export_head.h"
 
@@ -31,30 +31,6 @@ struct Named {
 constexpr Named kNamed[]{{"/v1/feedback/head", "taught.safetensors"},
                          {"/v1/feedback/adapter", "taught-lora.gguf"},
                          {"/v1/feedback/model", "taught.gguf"}};
-
-/// A folder that nobody else may look into, and that is gone afterwards with what is in it.
-class OwnFolder {
- public:
-  OwnFolder() {
-    std::error_code error;
-    std::string pattern = (std::filesystem::temp_directory_path(error) / "coala-taught-XXXXXX").string();
-    if (error || ::mkdtemp(pattern.data()) == nullptr) {
-      throw Error(ErrorCode::Io, fmt::format("cannot make a folder for temporary files: {}", std::strerror(errno)),
-                  "the server's TMPDIR may name another place");
-    }
-    path_ = pattern;
-  }
-  ~OwnFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  OwnFolder(const OwnFolder&) = delete;
-  OwnFolder& operator=(const OwnFolder&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 /// Does it on a thread of its own while somebody waits for it, and ends it otherwise.
 template <class Work>
@@ -120,7 +96,7 @@ std::shared_ptr<const OpenFile> TaughtFiles::make(TaughtFile kind, const Teacher
     throw RequestError(429, "queue_full", "another file is being made of what is taught", "", "ask again later");
   }
   const Head head = teacher.head();
-  const OwnFolder folder;
+  const PrivateFolder folder("taught");
   const std::filesystem::path path = folder.path() / taught_file_name(kind);
   attend(
       [&] {
