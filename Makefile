@@ -98,8 +98,8 @@ fuzz:
 	@tests/fuzz/run.sh build-fuzz/bin $(FUZZ_SECONDS)
 
 solver-only: setup
-	@cmake --preset solver -G Ninja >/dev/null && cmake --build --preset solver
-	@ctest --test-dir build-solver --output-on-failure -j 2 -R '^(Data|Files|HeadFile|Training)\.'  # the others are those of `make test`
+	@cmake --preset solver -G Ninja >/dev/null && cmake --build --preset solver --target coala train_test
+	@ctest --test-dir build-solver --output-on-failure -j 2 -R '^(Data|Training)\.'  # the others are those of `make test`
 
 bench: build
 	@cmake --build --preset cpu --target bench_operator bench_gram bench_cg_iterations bench_gated bench_time_to_accuracy bench_scaling

@@ -9,6 +9,7 @@ function(coala_embed_page layer)
     DEPENDS ${files} ${PROJECT_SOURCE_DIR}/cmake/CoalaEmbed.cmake
     VERBATIM)
   target_sources(coala_${layer} PRIVATE ${output})
+  set_source_files_properties(${output} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
 endfunction()
 
 # The rest runs while building: cmake -DLAYER=... -DOUTPUT=... -DFILES=... -P CoalaEmbed.cmake

@@ -856,7 +856,7 @@ TEST_P(BackendSolverTest, ReachesTheOptimumOfEveryLoss) {
                                      : gated_metric(sampled_moments(plain.rows(), plain.targets.weights, 40, pool));
       const std::vector<double> group_weights{0.5, 1, 1, 2, 1, 1};
       constexpr double kTolerance = 1e-5;
-      GatedSettings settings{bias, kTolerance, 20000, group_weights, backend.get()};
+      GatedSettings settings{bias, 20000, group_weights, backend.get()};
       GatedSolver solver(f, plain.targets, metric, settings);
       settings.backend = nullptr;
       GatedSolver on_cpu(f, plain.targets, metric, settings);

@@ -175,6 +175,14 @@ TEST(Cli, AnotherModelIsNoMatterOfItsLength) {
   }
 }
 
+TEST(Cli, WhatCountsForRepliesNeedsReplies) {
+  const TemporaryFolder folder;
+  for (const char* option : {"--out x", "--judge-command cat", "--figure x", "--temperature 1"}) {
+    const std::string name = std::string(option).substr(0, std::string(option).find(' '));
+    expect_refused(run(folder, std::string("eval --head h --features f ") + option), {name + " needs --generate"});
+  }
+}
+
 TEST(Cli, ScoresAreReadAsAnswers) {
   const TemporaryFolder folder;
   const auto pairs = write_pairs(folder, 40);
@@ -211,11 +219,22 @@ TEST(Cli, ScoresAreReadAsAnswers) {
     // Prompts are taken from it, and a head's score is nobody's judgement.
     EXPECT_EQ(run(folder, "generate" + quoted_model + scores + " --max-tokens 1").status, 0);
     for (const std::string& command : {"prepare" + scores + " --out " + shell_quoted(folder / "x"),
-                                       "align" + quoted_model + scores + " --out " + shell_quoted(folder / "y"),
-                                       "eval" + quoted_model + scores + " --head " + shell_quoted(folder / "h")}) {
+                                       "align" + quoted_model + scores + " --out " + shell_quoted(folder / "y")}) {
       SCOPED_TRACE(command);
       expect_refused(run(folder, command), {"nobody has compared", "coala choose --data", "coala score --head"});
     }
+    // What they cannot tell is not told: a mean is, and no accuracy.
+    const std::string head = shell_quoted(folder / "h");
+    const Outcome described = run(folder, "eval --json" + quoted_model + scores + " --head " + head);
+    ASSERT_EQ(described.status, 0) << described.err;
+    const auto metrics = nlohmann::json::parse(described.out);
+    double sum = 0;
+    for (const auto& one : before) sum += one.at("score").get<double>();
+    EXPECT_NEAR(metrics.at("score/mean").get<double>(), sum / static_cast<double>(before.size()), 1e-4);
+    EXPECT_EQ(metrics.at("eval_rows"), before.size());
+    EXPECT_FALSE(metrics.contains("eval_accuracy"));
+    const Outcome twice = run(folder, "eval" + quoted_model + scores + " --compare " + head + " " + head);
+    EXPECT_NE(twice.out.find("which head is right, they cannot tell"), std::string::npos) << twice.err;
     // A program chooses and judges; longer lines are better.
     write_file(folder / "judge.py",
                "import json, sys\n"

@@ -33,7 +33,7 @@ class DegenerateTest : public ::testing::TestWithParam<Loss> {
     ThreadPool pool(1);
     GatedOperator<float> f(plain.rows(), plain.gates.view(), pool);
     const GatedMetric solver_metric = metric_for(plain, pool);
-    GatedSolver solver(f, plain.targets, solver_metric, {bias(), tolerance, 2000});
+    GatedSolver solver(f, plain.targets, solver_metric, {bias(), 2000});
     const double beta = ratio * solver.beta_max();
     const SolveInfo info = solver.solve(beta, tolerance);
     for (const float value : solver.weights().w.values()) EXPECT_TRUE(std::isfinite(value));
@@ -155,7 +155,7 @@ TEST_P(DegenerateTest, OrdinaryRowsAtASmallPenalty) {
   ThreadPool pool(1);
   GatedOperator<float> f(plain.rows(), plain.gates.view(), pool);
   const GatedMetric solver_metric = metric_for(plain, pool);
-  GatedSolver solver(f, plain.targets, solver_metric, {bias(), 1e-6, 20000});
+  GatedSolver solver(f, plain.targets, solver_metric, {bias(), 20000});
   const double largest = solver.beta_max();
   for (const double ratio : {0.3, 0.05, 0.01, 1e-3}) {
     for (const double tolerance : {1e-4, 1e-9}) {
@@ -199,7 +199,7 @@ TEST_P(DegenerateTest, InfiniteOrNotANumber) {
     GatedOperator<float> f(plain.rows(), plain.gates.view(), pool);
     const auto gated = [&] {
       const GatedMetric solver_metric = metric_for(plain, pool);
-      GatedSolver solver(f, plain.targets, solver_metric, {bias(), 1e-4, 100});
+      GatedSolver solver(f, plain.targets, solver_metric, {bias(), 100});
       solver.solve(1.0, 1e-4);
     };
     EXPECT_EQ(test::error_code_of(gated), ErrorCode::BadInput) << poison;
@@ -218,7 +218,7 @@ TEST_P(DegenerateTest, FewIterationsAreNoError) {
   ThreadPool pool(1);
   GatedOperator<float> f(plain.rows(), plain.gates.view(), pool);
   const GatedMetric solver_metric = metric_for(plain, pool);
-  GatedSolver solver(f, plain.targets, solver_metric, {bias(), 1e-7, 3});
+  GatedSolver solver(f, plain.targets, solver_metric, {bias(), 3});
   const SolveInfo info = solver.solve(0.01 * solver.beta_max(), 1e-7);
   EXPECT_EQ(info.status, SolveStatus::IterationLimit);
   EXPECT_EQ(info.iterations, 3);

@@ -163,7 +163,7 @@ TEST(Influence, IsThatOfRefitsForGates) {
     Targets targets = rows.targets();
     if (left_out < targets.weights.size()) targets.weights[left_out] = 0;
     GatedOperator<float> f(rows.design(), network.gates.view(), pool);
-    GatedSolver solver(f, targets, metric, {true, 1e-8, 20000, factors});
+    GatedSolver solver(f, targets, metric, {true, 20000, factors});
     solver.start_from(network.theta1);
     solver.solve(one.fit.chosen.penalty, 1e-8);
     Network without = network;

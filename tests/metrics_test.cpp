@@ -9,6 +9,7 @@
 #include "cli/generated_metrics.h"
 #include "core/error.h"
 #include "core/metric_json.h"
+#include "eval/answer_metrics.h"
 #include "eval/head_comparison.h"
 #include "members.h"
 #include "train/run_metrics.h"
@@ -96,14 +97,14 @@ std::string refusal(const Json& json) {
 
 template <class Metrics>
 struct MetricsList : ::testing::Test {};
-using All = ::testing::Types<RunMetrics, EvaluationRun, HeadComparison, Disagreement, EvaluationMetrics, PairMetrics,
-                             LabelledMetrics, CalibrationMetrics, ReliabilityBin, SubsetAccuracy, SubsetMetrics,
-                             LogisticMetrics, LengthMetrics, Leaks, TrainedRowMetrics, InputMetrics, DataMetrics,
-                             FingerprintMetrics, TokenHeadMetrics, TokenProgramMetrics, ContextFreeMetrics,
-                             SolverMetrics, CandidateMetrics, PhaseTwoMetrics, CurveMetrics, ReluFormMetrics,
-                             FlopMetrics, SeedMetrics, SpreadMetrics, GuidanceMetrics, ReplyMetrics, AheadMetrics,
-                             RunReading, ReadingMetrics, LeftOutPairs, RecordsWithout, ColumnMetrics, ExtractionMetrics,
-                             RunIdentity, GeneratedMetrics, WrittenMetrics, WinMetrics, ShownReply, GuidedRun>;
+using All = ::testing::Types<
+    RunMetrics, EvaluationRun, HeadComparison, Disagreement, AnswerMetrics, ChoiceMetrics, AgreementMetrics,
+    DisputedAnswers, EvaluationMetrics, PairMetrics, LabelledMetrics, CalibrationMetrics, ReliabilityBin,
+    SubsetAccuracy, SubsetMetrics, LogisticMetrics, LengthMetrics, Leaks, TrainedRowMetrics, InputMetrics, DataMetrics,
+    FingerprintMetrics, TokenHeadMetrics, TokenProgramMetrics, ContextFreeMetrics, SolverMetrics, CandidateMetrics,
+    PhaseTwoMetrics, CurveMetrics, ReluFormMetrics, FlopMetrics, SeedMetrics, SpreadMetrics, GuidanceMetrics,
+    ReplyMetrics, AheadMetrics, RunReading, ReadingMetrics, LeftOutPairs, RecordsWithout, ColumnMetrics,
+    ExtractionMetrics, RunIdentity, GeneratedMetrics, WrittenMetrics, WinMetrics, ShownReply, GuidedRun>;
 TYPED_TEST_SUITE(MetricsList, All);
 
 TYPED_TEST(MetricsList, HasEveryMemberOnce) {

@@ -27,7 +27,7 @@ Solution solve_gated(const Plain& plain, double beta, double tolerance, bool bia
   ThreadPool pool(1);
   GatedOperator<float> f(plain.rows(), plain.gates.view(), pool);
   const GatedMetric solver_metric = metric_for(plain, pool);
-  GatedSolver solver(f, plain.targets, solver_metric, {bias, tolerance, 20000});
+  GatedSolver solver(f, plain.targets, solver_metric, {bias, 20000});
   Solution solution;
   solution.info = solver.solve(beta, tolerance);
   solution.w = solver.weights().w;
@@ -127,7 +127,7 @@ TEST_P(GatedSolverTest, GroupWeightsScaleEachPenalty) {
   GatedOperator<float> f(plain.rows(), plain.gates.view(), pool);
   const GatedMetric solver_metric = metric_for(plain, pool);
   constexpr double kTolerance = 1e-6;
-  GatedSolver solver(f, plain.targets, solver_metric, {bias(), kTolerance, 20000, weights});
+  GatedSolver solver(f, plain.targets, solver_metric, {bias(), 20000, weights});
 
   const Matrix<double> at_zero = plain.gradient(Matrix<double>(4, 8), bias());
   double largest = 0;
@@ -178,7 +178,7 @@ TEST_P(GatedSolverTest, ZeroAboveTheLargestPenalty) {
   ThreadPool pool(1);
   GatedOperator<float> f(plain.rows(), plain.gates.view(), pool);
   const GatedMetric solver_metric = metric_for(plain, pool);
-  GatedSolver solver(f, plain.targets, solver_metric, {bias(), 1e-5, 3000});
+  GatedSolver solver(f, plain.targets, solver_metric, {bias(), 3000});
   const double largest = beta_max_of(plain, bias());
   EXPECT_NEAR(solver.beta_max(), largest, 1e-5 * largest);
   for (const double ratio : {1.0001, 3.0}) {
@@ -197,7 +197,7 @@ TEST_P(GatedSolverTest, WarmPathEndsWhereAColdStartEnds) {
   ThreadPool pool(2);
   GatedOperator<float> f(plain.rows(), plain.gates.view(), pool);
   const GatedMetric solver_metric = metric_for(plain, pool);
-  GatedSolver solver(f, plain.targets, solver_metric, {bias(), 1e-6, 20000});
+  GatedSolver solver(f, plain.targets, solver_metric, {bias(), 20000});
   for (const double ratio : {0.5, 0.2, 0.1, 0.04, 0.1}) {  // and back up
     const SolveInfo warm = solver.solve(ratio * largest, 1e-6);
     EXPECT_EQ(warm.status, SolveStatus::Solved);
@@ -208,7 +208,7 @@ TEST_P(GatedSolverTest, WarmPathEndsWhereAColdStartEnds) {
     for (std::size_t i = 0; i < z.size(); ++i) EXPECT_NEAR(solver.weights().z[i], z[i], 1e-4);
   }
   const GatedMetric other_metric = metric_for(plain, pool);
-  GatedSolver other(f, plain.targets, other_metric, {bias(), 1e-6, 20000});
+  GatedSolver other(f, plain.targets, other_metric, {bias(), 20000});
   other.start_from(solver.weights().w);
   EXPECT_LE(other.solve(0.1 * largest, 1e-5).iterations, 20);
 }
@@ -443,7 +443,7 @@ TEST(Gated, ADeadlineKeepsTheBestPointAndItsBound) {
     ThreadPool pool(1);
     GatedOperator<float> f(plain.rows(), plain.gates.view(), pool);
     const GatedMetric metric = metric_for(plain, pool);
-    GatedSolver solver(f, plain.targets, metric, {true, 1e-6, 20000});
+    GatedSolver solver(f, plain.targets, metric, {true, 20000});
     const SolveInfo late = solver.solve(beta, 1e-6, Deadline::after(0));
     EXPECT_EQ(late.status, SolveStatus::TimeLimit);
     EXPECT_EQ(late.iterations, 1);

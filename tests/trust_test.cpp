@@ -5,6 +5,7 @@
 #include <tuple>
 
 #include "core/progress.h"
+#include "eval/answer_metrics.h"
 #include "eval/calibration.h"
 #include "eval/comparison.h"
 #include "eval/discrimination.h"
@@ -376,6 +377,60 @@ TEST(Comparison, NamesTheRowsThatDiffer) {
   EXPECT_EQ(result.disagreements[1].row, 1u);
   EXPECT_NE(comparison_summary(result).find("c: first is right"), std::string::npos);
   EXPECT_FALSE(compare_heads(set, first, second, {}, 0).disagreements[0].id);
+}
+
+/// Six answers to three prompts, of which one has a single answer.
+FeatureSet unjudged_answers() {
+  FeatureSet set = test::labelled_set(
+      6, 2, [](std::span<const float>) { return 1.0; }, 1);
+  set.labels.assign(6, 0);
+  set.prompt_id = {0, 0, 1, 2, 2, 2};
+  set.length = {1, 2, 3, 4, 5, 6};
+  return set;
+}
+
+TEST(UnjudgedAnswers, AreDescribedAndNotCalledRight) {
+  Scores scores;
+  scores.single = {1, 3, -1, 0, 2, 4};
+  const AnswerMetrics metrics = answer_metrics(unjudged_answers(), scores, 0);
+  EXPECT_EQ(metrics.rows, 6u);
+  EXPECT_EQ(metrics.prompts, 3u);
+  EXPECT_DOUBLE_EQ(metrics.score.value, 1.5);
+  EXPECT_DOUBLE_EQ(metrics.deviation, std::sqrt(17.5 / 5));  // squares .25 2.25 6.25 2.25 .25 6.25
+  EXPECT_DOUBLE_EQ(metrics.median, 1.5);
+  EXPECT_DOUBLE_EQ(metrics.low, -0.75);  // a quarter of the way from -1 to 0
+  EXPECT_DOUBLE_EQ(metrics.high, 3.75);  // three quarters from 3 to 4
+  EXPECT_NEAR(metrics.length_correlation.value(), 6.5 / 17.5, 1e-12);
+  ASSERT_TRUE(metrics.choice);
+  EXPECT_EQ(metrics.choice->prompts, 2u);
+  EXPECT_DOUBLE_EQ(metrics.choice->best_ahead.value, 1.5);  // 3 - 2 and 4 - 2
+  EXPECT_NE(answer_summary(metrics).find("nobody has judged"), std::string::npos);
+}
+
+TEST(UnjudgedAnswers, TwoHeadsAgreeOrAreNamed) {
+  Scores first;
+  first.single = {1, 3, -1, 0, 2, 4};
+  Scores second;
+  second.single = {10, 30, 7, 20, 20, 0};  // of the third prompt: a tie, and two that are turned round
+  const AgreementMetrics metrics = agreement_metrics(unjudged_answers(), first, second, {"a", "b", "c", "d", "e", "f"});
+  EXPECT_EQ(metrics.choices, 4u);
+  ASSERT_TRUE(metrics.same_order);
+  EXPECT_DOUBLE_EQ(metrics.same_order->value, 1.5 / 4);
+  ASSERT_EQ(metrics.disputed.size(), 2u);
+  EXPECT_EQ(metrics.disputed[0].preferred_by_first, "f");  // by 4, which is the most
+  EXPECT_EQ(metrics.disputed[0].preferred_by_second, "d");
+  EXPECT_EQ(metrics.disputed[0].second_margin, 20);
+  EXPECT_EQ(metrics.disputed[1].preferred_by_second, "e");
+  EXPECT_EQ(agreement_metrics(unjudged_answers(), first, second, {}).disputed[0].preferred_by_first, "row 5");
+}
+
+TEST(UnjudgedAnswers, AreNotMixedWithJudgedOnes) {
+  FeatureSet set = unjudged_answers();
+  EXPECT_TRUE(are_unjudged(set));
+  set.labels[2] = 1;
+  EXPECT_THROW(are_unjudged(set), Error);
+  set.labels.assign(6, -1);
+  EXPECT_FALSE(are_unjudged(set));
 }
 
 TEST(Calibration, FindsTheTemperatureAndItsError) {

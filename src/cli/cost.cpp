@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <iterator>
 #include <memory>
 #include <string>
 #include <vector>
@@ -89,18 +88,17 @@ Json cost_table(const CostCommand& command) {
 
 std::string cost_text(const Json& table) {
   std::string text;
-  const auto out = std::back_inserter(text);
   const Json& tokens = table.at("tokens");
-  fmt::format_to(
-      out, "TFLOP of one epoch, counted from the work: {:g} tokens of prompt, {:g} and {:g} of answers, {} tuning\n",
+  text += fmt::format(
+      "TFLOP of one epoch, counted from the work: {:g} tokens of prompt, {:g} and {:g} of answers, {} tuning\n",
       tokens.at("prompt").get<double>(), tokens.at("chosen").get<double>(), tokens.at("rejected").get<double>(),
       table.at("tuning").get<std::string>());
-  fmt::format_to(out, "{:<14} {:<12} {:>10} {:>10} {:>10} {:>10} {:>9}\n", "data", "model", "coala", "SFT", "DPO",
-                 "ORPO", "coala/DPO");
+  text += fmt::format("{:<14} {:<12} {:>10} {:>10} {:>10} {:>10} {:>9}\n", "data", "model", "coala", "SFT", "DPO",
+                      "ORPO", "coala/DPO");
   const auto line = [&](const std::string& data, const std::string& model, const Json& cost) {
-    fmt::format_to(out, "{:<14} {:<12} {:10.4g} {:10.4g} {:10.4g} {:10.4g} {:8.1f} %\n", data, model,
-                   cost.at("coala").get<double>(), cost.at("sft").get<double>(), cost.at("dpo").get<double>(),
-                   cost.at("orpo").get<double>(), 100 * cost.at("coala_of_dpo").get<double>());
+    text += fmt::format("{:<14} {:<12} {:10.4g} {:10.4g} {:10.4g} {:10.4g} {:8.1f} %\n", data, model,
+                        cost.at("coala").get<double>(), cost.at("sft").get<double>(), cost.at("dpo").get<double>(),
+                        cost.at("orpo").get<double>(), 100 * cost.at("coala_of_dpo").get<double>());
   };
   bool published = false;
   for (const Json& row : table.at("rows")) {
@@ -108,9 +106,9 @@ std::string cost_text(const Json& table) {
     if (!row.contains("published")) continue;
     published = true;
     line("  published", "", row.at("published"));
-    fmt::format_to(out, "{:<14} its coala: {:.1f} s at 231 TFLOP/s; its DPO: {:.1f} tokens a pair\n", "",
-                   row.at("published").at("coala_seconds").get<double>(),
-                   row.at("published").at("dpo_tokens_per_pair").get<double>());
+    text += fmt::format("{:<14} its coala: {:.1f} s at 231 TFLOP/s; its DPO: {:.1f} tokens a pair\n", "",
+                        row.at("published").at("coala_seconds").get<double>(),
+                        row.at("published").at("dpo_tokens_per_pair").get<double>());
   }
   if (published) {
     text +=

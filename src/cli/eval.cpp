@@ -14,6 +14,7 @@
 #include "core/metric_json.h"
 #include "core/progress.h"
 #include "core/resources.h"
+#include "eval/answer_metrics.h"
 #include "eval/head_comparison.h"
 #include "eval/metrics.h"
 #include "features/feature_subset.h"
@@ -54,7 +55,16 @@ bool warn_of_training_data(const Head& head, const std::string& path, const Feat
   return true;
 }
 
-HeadComparison comparison(const EvalOptions& options) {
+template <IsMetrics Metrics>
+void print(const Metrics& metrics, const std::string& text, bool as_json) {
+  if (as_json) {
+    print_json(metrics_json(metrics));
+  } else {
+    print_out("{}", text);
+  }
+}
+
+void compare(const EvalOptions& options) {
   const Head first = load_head(options.compare[0]);
   const Head second = load_head(options.compare[1]);
   const HeadFeatures rows = rows_for(first, options.compare[0], options);
@@ -66,27 +76,31 @@ HeadComparison comparison(const EvalOptions& options) {
   }
   warn_of_training_data(first, options.compare[0], rows.features);
   warn_of_training_data(second, options.compare[1], other_rows.features);
-  return compare_heads(rows.features, score_features(first, rows.features), score_features(second, other_rows.features),
-                       rows.ids, options.common.seed);
+  const Scores scores = score_features(first, rows.features);
+  const Scores other_scores = score_features(second, other_rows.features);
+  if (are_unjudged(rows.features)) {
+    const AgreementMetrics metrics = agreement_metrics(rows.features, scores, other_scores, rows.ids);
+    print(metrics, agreement_summary(metrics), options.common.json);
+  } else {
+    const HeadComparison result = compare_heads(rows.features, scores, other_scores, rows.ids, options.common.seed);
+    print(result, comparison_summary(result), options.common.json);
+  }
 }
 
-EvaluationRun evaluation(const EvalOptions& options) {
+void evaluate(const EvalOptions& options) {
   const Head head = load_head(options.head);
   const FeatureSet set = rows_for(head, options.head, options).features;
   const bool trained_on = warn_of_training_data(head, options.head, set);
-  EvaluationRun run{evaluation_metrics(set, score_features(head, set), {}, options.common.seed), peak_rss_bytes()};
+  const Scores scores = score_features(head, set);
+  if (are_unjudged(set)) {
+    const AnswerMetrics metrics = answer_metrics(set, scores, options.common.seed);
+    print(metrics, answer_summary(metrics), options.common.json);
+    return;
+  }
+  EvaluationRun run{evaluation_metrics(set, scores, {}, options.common.seed), peak_rss_bytes()};
   run.evaluation.held_out = fmt::format("all rows of {}", set.path);
   run.evaluation.trained_on = trained_on;
-  return run;
-}
-
-template <IsMetrics Metrics>
-void print(const Metrics& metrics, const std::string& text, bool as_json) {
-  if (as_json) {
-    print_json(metrics_json(metrics));
-  } else {
-    print_out("{}", text);
-  }
+  print(run, summary(run.evaluation), options.common.json);
 }
 
 void run_eval(EvalOptions& options, [[maybe_unused]] const CLI::App& command) {
@@ -108,12 +122,10 @@ void run_eval(EvalOptions& options, [[maybe_unused]] const CLI::App& command) {
     throw Error(ErrorCode::BadUsage, "name either a feature file or a model and data",
                 "use --features G, or --model M --data D");
   }
-  if (!options.compare.empty()) {
-    const HeadComparison result = comparison(options);
-    print(result, comparison_summary(result), options.common.json);
+  if (options.compare.empty()) {
+    evaluate(options);
   } else {
-    const EvaluationRun result = evaluation(options);
-    print(result, summary(result.evaluation), options.common.json);
+    compare(options);
   }
 }
 

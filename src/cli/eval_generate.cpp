@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <iterator>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -189,33 +188,35 @@ void check(const GeneratedEvalOptions& options, const ModelInput& input) {
 }  // namespace
 
 void add_generated_eval_options(CLI::App& command, GeneratedEvalOptions& options) {
-  command.add_flag("--generate", options.generate,
-                   "write replies to the prompts of --data, guided and not, and have them compared by a judge");
-  command.add_option("--guidance", options.guidance, "with --generate: ways of guiding, separated by commas")
+  const std::vector<CLI::Option*> others = command.get_options();
+  CLI::Option* const generate =
+      command.add_flag("--generate", options.generate,
+                       "write replies to the prompts of --data, guided and not, and have them compared by a judge");
+  command.add_option("--guidance", options.guidance, "ways of guiding, separated by commas")
       ->delimiter(',')
       ->check(CLI::IsMember({"token", "bias", "branch", "sentence", "best-of-n"}))
       ->capture_default_str();
-  command.add_option("--guidance-scale", options.scales, "with --generate: their strengths, separated by commas")
+  command.add_option("--guidance-scale", options.scales, "their strengths, separated by commas")
       ->delimiter(',')
       ->capture_default_str();
-  command.add_option("--judge-head", options.judge_head, "with --generate: a head trained on other data")
-      ->type_name(kInput);
+  command.add_option("--judge-head", options.judge_head, "a head trained on other data")->type_name(kInput);
   command.add_option("--judge-command", options.judge_command,
-                     "with --generate: a program that reads {\"id\", \"prompt\", \"response\"} a line and writes "
+                     "a program that reads {\"id\", \"prompt\", \"response\"} a line and writes "
                      "{\"score\"} a line");
   command.add_option("--judge-seconds", options.judge_seconds, "with --judge-command: that it may take a reply")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  command.add_option("--out", options.out, "with --generate: file for all judged replies, a JSON line each")
-      ->type_name(kOutput);
-  command.add_option("--figure", options.figure, "with --generate: an SVG of score against perplexity")
-      ->type_name(kOutput);
-  command.add_option("-n,--max-tokens", options.generation.settings.max_tokens, "with --generate: longest reply")
+  command.add_option("--out", options.out, "file for all judged replies, a JSON line each")->type_name(kOutput);
+  command.add_option("--figure", options.figure, "an SVG of score against perplexity")->type_name(kOutput);
+  command.add_option("-n,--max-tokens", options.generation.settings.max_tokens, "longest reply")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  command.add_option("--num-candidates", options.generation.num_candidates, "with --generate: as in `coala generate`")
+  command.add_option("--num-candidates", options.generation.num_candidates, "as in `coala generate`")
       ->check(CLI::Range(1, 256));
   add_sampling_options(command, options.generation);
+  for (CLI::Option* option : command.get_options()) {
+    if (option != generate && std::ranges::find(others, option) == others.end()) option->needs(generate);
+  }
 }
 
 GeneratedMetrics evaluate_generated(GeneratedEvalOptions& options, const std::string& head_path,
@@ -271,19 +272,18 @@ GeneratedMetrics evaluate_generated(GeneratedEvalOptions& options, const std::st
 
 std::string generated_summary(const GeneratedMetrics& result) {
   std::string text = fmt::format("{} prompts, judged by {} (not by the guiding head)\n", result.prompts, result.judge);
-  const auto out = std::back_inserter(text);
-  fmt::format_to(out, "  {:<16} {:>8}  {:<22} {:<22} {:>10}  {:>8}  {:>6}  {:>7}\n", "", "judge", "wins over unguided",
-                 "at equal lengths", "perplexity", "distinct", "repeat", "outside");
+  text += fmt::format("  {:<16} {:>8}  {:<22} {:<22} {:>10}  {:>8}  {:>6}  {:>7}\n", "", "judge", "wins over unguided",
+                      "at equal lengths", "perplexity", "distinct", "repeat", "outside");
   const auto rate = [](const Estimate& share) {
     const std::string value = fmt::format("{:.1f} %", 100 * share.value);
     if (!share.ci95.is_known()) return value;
     return fmt::format("{} [{:.1f}, {:.1f}]", value, 100 * share.ci95.low, 100 * share.ci95.high);
   };
   const auto line = [&](const std::string& name, const WrittenMetrics& written) {
-    fmt::format_to(out, "  {:<16} {:8.3f}  {:<22} {:<22} {:10.3f}  {:8.3f}  {:6.3f}  {:5.0f} %\n", name,
-                   written.judge_mean, written.wins ? rate(written.wins->rate) : "",
-                   written.wins ? rate(written.wins->length_controlled) : "", written.perplexity, written.distinct_2,
-                   written.repetition, 100 * written.outside);
+    text += fmt::format("  {:<16} {:8.3f}  {:<22} {:<22} {:10.3f}  {:8.3f}  {:6.3f}  {:5.0f} %\n", name,
+                        written.judge_mean, written.wins ? rate(written.wins->rate) : "",
+                        written.wins ? rate(written.wins->length_controlled) : "", written.perplexity,
+                        written.distinct_2, written.repetition, 100 * written.outside);
   };
   const auto name_of_run = [](const GuidedRun& run) {
     return run.scale ? fmt::format("{} {:g}", run.guidance, *run.scale) : run.guidance;
@@ -294,10 +294,10 @@ std::string generated_summary(const GeneratedMetrics& result) {
       "outside: replies beyond what the model can write (moved too far, too surprising to it, or repeating itself); "
       "they lose, whatever the judge says\n";
   const auto show = [&](const std::string& name, const ShownReply& reply) {
-    fmt::format_to(out, "  {:<16} {}\n", name, on_one_line(reply.text));
+    text += fmt::format("  {:<16} {}\n", name, on_one_line(reply.text));
   };
   for (std::size_t i = 0; i < result.unguided.shown.size(); ++i) {
-    fmt::format_to(out, "replies to record {}\n", result.unguided.shown[i].id);
+    text += fmt::format("replies to record {}\n", result.unguided.shown[i].id);
     show("unguided", result.unguided.shown[i]);
     for (const GuidedRun& run : result.runs) show(name_of_run(run), run.written.shown[i]);
   }

@@ -49,7 +49,7 @@ ordered_json to_json(const ExtractCommand& command, const FileExtraction& result
   return json;
 }
 
-void print_text(const ExtractCommand& command, const FileExtraction& result, const ReaderCounts& reading) {
+void print_extraction(const ExtractCommand& command, const FileExtraction& result, const ReaderCounts& reading) {
   const ExtractTotals& totals = result.totals;
   const FeatureCounts& counts = totals.counts;
   const char* what = result.kind == FeatureKind::Pairs ? "pairs" : "labelled responses";
@@ -92,7 +92,7 @@ void run_extract(ExtractCommand& command) {
   if (command.common.json) {
     print_json(to_json(command, result, data.counts()));
   } else {
-    print_text(command, result, data.counts());
+    print_extraction(command, result, data.counts());
   }
 }
 

@@ -11,6 +11,7 @@
 #include "cli/generated_metrics.h"
 #include "core/metric_json.h"
 #include "core/utf8.h"
+#include "eval/answer_metrics.h"
 #include "eval/head_comparison.h"
 #include "train/run_metrics.h"
 
@@ -124,6 +125,8 @@ std::string markdown_metrics() {
   page.add<RunMetrics>("##");
   page.add<EvaluationRun>("##");
   page.add<HeadComparison>("##");
+  page.add<AnswerMetrics>("##");
+  page.add<AgreementMetrics>("##");
   page.add<GeneratedMetrics>("##");
   return page.take();
 }

@@ -29,7 +29,7 @@ FeatureSettings check_model(const Head& head, const std::filesystem::path& head_
 
 HeadFeatures features_for_head(const Head& head, const std::filesystem::path& head_path, const ModelInput& input,
                                int threads) {
-  const std::shared_ptr<const RecordStore> store = read_records(input.data, /*unjudged=*/false);
+  const std::shared_ptr<const RecordStore> store = read_records(input.data, /*unjudged=*/true);
   const Backbone backbone(input.model.file());
   ExtractOptions options;
   options.threads = threads;

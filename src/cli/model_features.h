@@ -40,8 +40,8 @@ struct HeadFeatures {
   std::vector<std::string> ids;  ///< of the records, [n]; none for features from a file
 };
 
-/// Features of the data as the head needs them: its pooling, template and maximum length. The model is checked against
-/// the head before anything is evaluated.
+/// Features of the data, judged or not, as the head needs them: its pooling, template and maximum length. The model is
+/// checked against the head before anything is evaluated.
 /// @throws Error{Mismatch}; Error{NotBuilt} in a build without the language-model part
 HeadFeatures features_for_head(const Head& head, const std::filesystem::path& head_path, const ModelInput& input,
                                int threads);

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <iterator>
 
 #include "core/error.h"
 #include "tally/study_table.h"
@@ -12,8 +11,6 @@ namespace coala {
 namespace {
 
 using Json = nlohmann::ordered_json;
-using Out = std::back_insert_iterator<std::string>;
-
 Json json_of(const Interval& interval) {
   return {interval.low, interval.high};
 }
@@ -71,63 +68,60 @@ std::string with_interval(const Json& estimate) {
 
 /// Files that something is to be said of, one a line.
 void write_files(const Json& files, std::string_view what, std::string& text) {
-  for (const Json& file : files) fmt::format_to(Out(text), "  {}: {}\n", what, file.get<std::string>());
+  for (const Json& file : files) text += fmt::format("  {}: {}\n", what, file.get<std::string>());
 }
 
 void write_shares(const Json& result, std::string& text) {
-  const Out out(text);
-  fmt::format_to(out, "  {:<28} {:>7} {:>7} {:<14} {:<14} {:<14}\n", "", "chosen", "share", "95 % Wald", "95 % Wilson",
-                 "95 % clustered");
+  text += fmt::format("  {:<28} {:>7} {:>7} {:<14} {:<14} {:<14}\n", "", "chosen", "share", "95 % Wald", "95 % Wilson",
+                      "95 % clustered");
   for (const Json& share : result.at("shares")) {
-    fmt::format_to(out, "  {:<28} {:>7} {:>6.1f}% {:<14} {:<14} {:<14}\n", share.at("source").get<std::string>(),
-                   share.at("chosen").get<std::uint64_t>(), 100 * share.at("share").get<double>(),
-                   percents(share.at("wald95")), percents(share.at("wilson95")), percents(share.at("clustered95")));
+    text +=
+        fmt::format("  {:<28} {:>7} {:>6.1f}% {:<14} {:<14} {:<14}\n", share.at("source").get<std::string>(),
+                    share.at("chosen").get<std::uint64_t>(), 100 * share.at("share").get<double>(),
+                    percents(share.at("wald95")), percents(share.at("wilson95")), percents(share.at("clustered95")));
   }
   text +=
       "  Wald as papers publish it, Wilson also for independent answers; clustered: those of one prompt and of one "
       "rater "
       "depend on each other, as intervals below have it\n";
   if (result.contains("win_rate")) {
-    fmt::format_to(out, "  {} wins, no difference half: {}\n", result.at("shares")[0].at("source").get<std::string>(),
-                   with_percents(result.at("win_rate")));
+    text += fmt::format("  {} wins, no difference half: {}\n", result.at("shares")[0].at("source").get<std::string>(),
+                        with_percents(result.at("win_rate")));
   }
   for (const Json& difference : result.at("differences")) {
-    fmt::format_to(out, "  {} less {}: {}\n", difference.at("source").get<std::string>(),
-                   difference.at("less").get<std::string>(), with_percents(difference));
+    text += fmt::format("  {} less {}: {}\n", difference.at("source").get<std::string>(),
+                        difference.at("less").get<std::string>(), with_percents(difference));
   }
 }
 
 void write_raters(const Json& result, std::string& text) {
-  const Out out(text);
-  fmt::format_to(out, "  agreement: Krippendorff's alpha {} on {} comparisons with several answers\n",
-                 with_interval(result.at("krippendorff_alpha")), result.at("rated_by_several").get<std::size_t>());
-  fmt::format_to(out, "  the first place is chosen {} of the time, without a liking for it {:.1f} %\n",
-                 with_percents(result.at("first_place")), 100 * result.at("first_place_by_chance").get<double>());
-  fmt::format_to(out, "  {:.1f} s a comparison (median)\n", result.at("median_seconds").get<double>());
-  fmt::format_to(out, "  {:<40} {:>7} {:>8}  {}\n", "rater", "answers", "median s", "kappa with the others");
+  text += fmt::format("  agreement: Krippendorff's alpha {} on {} comparisons with several answers\n",
+                      with_interval(result.at("krippendorff_alpha")), result.at("rated_by_several").get<std::size_t>());
+  text += fmt::format("  the first place is chosen {} of the time, without a liking for it {:.1f} %\n",
+                      with_percents(result.at("first_place")), 100 * result.at("first_place_by_chance").get<double>());
+  text += fmt::format("  {:.1f} s a comparison (median)\n", result.at("median_seconds").get<double>());
+  text += fmt::format("  {:<40} {:>7} {:>8}  {}\n", "rater", "answers", "median s", "kappa with the others");
   for (const Json& rater : result.at("raters")) {
-    fmt::format_to(out, "  {:<40} {:>7} {:>8.1f}  {}{}\n", rater.at("file").get<std::string>(),
-                   rater.at("answers").get<std::size_t>(), rater.at("median_seconds").get<double>(),
-                   with_interval(rater.at("kappa_with_others")),
-                   rater.at("implausibly_fast").get<bool>()
-                       ? fmt::format("; implausibly fast: {:.0f} characters a second",
-                                     rater.at("characters_per_second").get<double>())
-                       : "");
+    text += fmt::format(
+        "  {:<40} {:>7} {:>8.1f}  {}{}\n", rater.at("file").get<std::string>(), rater.at("answers").get<std::size_t>(),
+        rater.at("median_seconds").get<double>(), with_interval(rater.at("kappa_with_others")),
+        rater.at("implausibly_fast").get<bool>() ? fmt::format("; implausibly fast: {:.0f} characters a second",
+                                                               rater.at("characters_per_second").get<double>())
+                                                 : "");
   }
 }
 
 void write_power(const Json& power, std::string& text) {
-  const Out out(text);
-  fmt::format_to(out,
-                 "  to tell 5 points between {} and {} ({:.1f} % of the choices together) takes {} independent answers",
-                 power.at("sources")[0].get<std::string>(), power.at("sources")[1].get<std::string>(),
-                 100 * power.at("shares").get<double>(), power.at("independent_answers").get<std::uint64_t>());
+  text += fmt::format(
+      "  to tell 5 points between {} and {} ({:.1f} % of the choices together) takes {} independent answers",
+      power.at("sources")[0].get<std::string>(), power.at("sources")[1].get<std::string>(),
+      100 * power.at("shares").get<double>(), power.at("independent_answers").get<std::uint64_t>());
   if (power.at("answers").is_null()) {
     text += "\n";
     return;
   }
-  fmt::format_to(out, ", {} such as these (design effect {:.2f})\n", power.at("answers").get<std::uint64_t>(),
-                 power.at("design_effect").get<double>());
+  text += fmt::format(", {} such as these (design effect {:.2f})\n", power.at("answers").get<std::uint64_t>(),
+                      power.at("design_effect").get<double>());
 }
 
 }  // namespace
@@ -150,21 +144,19 @@ Json made_json(const Study& study, const std::string& page, const std::string& k
 
 std::string made_text(const Json& made) {
   std::string text;
-  const Out out(text);
-  fmt::format_to(out, "{}: {} comparisons of {} sources, {} of them and {} attention checks for each rater ({} kB)\n",
-                 made.at("page").get<std::string>(), made.at("comparisons").get<std::size_t>(),
-                 made.at("sources").size(), made.at("comparisons_per_rater").get<std::size_t>(),
-                 made.at("attention_checks").get<std::size_t>(),
-                 (made.at("page_bytes").get<std::size_t>() + 999) / 1000);
+  text += fmt::format("{}: {} comparisons of {} sources, {} of them and {} attention checks for each rater ({} kB)\n",
+                      made.at("page").get<std::string>(), made.at("comparisons").get<std::size_t>(),
+                      made.at("sources").size(), made.at("comparisons_per_rater").get<std::size_t>(),
+                      made.at("attention_checks").get<std::size_t>(),
+                      (made.at("page_bytes").get<std::size_t>() + 999) / 1000);
   if (const auto equal = made.at("all_replies_equal").get<std::size_t>(); equal > 0) {
-    fmt::format_to(out, "{} comparisons are left out: all sources reply the same\n", equal);
+    text += fmt::format("{} comparisons are left out: all sources reply the same\n", equal);
   }
-  fmt::format_to(out, "{}: the key, which raters must not see, and without which answers cannot be added up\n",
-                 made.at("key").get<std::string>());
+  text += fmt::format("{}: the key, which raters must not see, and without which answers cannot be added up\n",
+                      made.at("key").get<std::string>());
   const auto answers = made.at("answers_to_tell_5_points").get<std::uint64_t>();
   const auto each = made.at("comparisons_per_rater").get<std::uint64_t>();
-  fmt::format_to(
-      out,
+  text += fmt::format(
       "to tell shares of two sources 5 points apart (two-sided 5 %, power 80 %) takes {} independent answers, "
       "those of {} raters; more, as far as answers of one rater or prompt are alike\n",
       answers, (answers + each - 1) / each);
@@ -219,8 +211,8 @@ Json study_json(const StudyKey& key, const StudyAnswers& answers, std::uint64_t 
 
 std::string study_text(const Json& result) {
   std::string text;
-  fmt::format_to(Out(text), "{}: {} answers of {} raters\n", result.at("title").get<std::string>(),
-                 result.at("answers").get<std::uint64_t>(), result.at("raters").size());
+  text += fmt::format("{}: {} answers of {} raters\n", result.at("title").get<std::string>(),
+                      result.at("answers").get<std::uint64_t>(), result.at("raters").size());
   if (!result.at("consent_filled").get<bool>()) {
     text += "  the page had no consent text: raters agreed to one that was to be filled in\n";
   }
@@ -229,7 +221,7 @@ std::string study_text(const Json& result) {
   write_files(result.at("replaced_by_later"), "left out, the same rater saved a later file", text);
   write_files(result.at("unfinished"), "not finished, counted as far as it goes", text);
   if (const auto equal = result.at("all_replies_equal").get<std::size_t>(); equal > 0) {
-    fmt::format_to(Out(text), "  {} comparisons were not asked: all sources reply the same to them\n", equal);
+    text += fmt::format("  {} comparisons were not asked: all sources reply the same to them\n", equal);
   }
   write_shares(result, text);
   write_raters(result, text);

@@ -15,8 +15,8 @@ using nlohmann::json;
 
 constexpr std::array kTexts{"prompt",  "question", "instruction", "query",   "problem", "user",
                             "request", "post",     "history",     "context", "input"};
-constexpr std::array kLists{"prompt",  "messages", "conversations", "conversation", "context",
-                            "history", "input",    "question",      "dialogue"};
+constexpr std::array kPromptLists{"prompt",  "messages", "conversations", "conversation", "context",
+                                  "history", "input",    "question",      "dialogue"};
 constexpr std::array kSystems{"system", "system_prompt", "system_message", "sys"};
 
 /// The text that a question's object holds beside its source (WebGPT).
@@ -85,7 +85,7 @@ const char* prompt_text_column(const Row& row) {
 const char* prompt_list_column(const Row& row) {
   if (row.has_messages("prompt")) return "prompt";
   if (holds_text(row, "prompt")) return nullptr;
-  for (const char* column : kLists) {
+  for (const char* column : kPromptLists) {
     if (row.has_messages(column) && !row.ends_with_answer(column)) return column;
   }
   return nullptr;
@@ -105,7 +105,8 @@ bool has_null_prompt(const Row& row) {
   const auto is_null = [&](const char* column) {
     return std::string_view(column) != "input" && row.has_key(column) && !row.has(column);
   };
-  return std::any_of(kTexts.begin(), kTexts.end(), is_null) || std::any_of(kLists.begin(), kLists.end(), is_null);
+  return std::any_of(kTexts.begin(), kTexts.end(), is_null) ||
+         std::any_of(kPromptLists.begin(), kPromptLists.end(), is_null);
 }
 
 bool has_prompt(const Row& row) {

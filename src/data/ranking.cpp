@@ -14,7 +14,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::array kLists{"answers", "completions", "responses", "candidates", "generations", "outputs"};
+constexpr std::array kResponseLists{"answers", "completions", "responses", "candidates", "generations", "outputs"};
 
 /// How the places are told: the name, whether a lower number is better, and whether differences are grades.
 struct Measure {
@@ -38,7 +38,7 @@ constexpr std::array<Measure, 6> kInLists{{{"ratings", false, true},
                                            {"rank", true, false}}};
 
 const char* list_column(const Row& row) {
-  for (const char* column : kLists) {
+  for (const char* column : kResponseLists) {
     if (row.has_list(column) && !row.object().at(column).empty()) return column;
   }
   return nullptr;
@@ -106,7 +106,7 @@ bool is_ranking(const Row& row) {
 std::vector<Pair> read_ranking(const Row& row, Rankings rankings, ReaderCounts& counts) {
   const char* column = list_column(row);
   if (column == nullptr)
-    row.fail_columns("there is no list of responses", fmt::format("one of {}", fmt::join(kLists, ", ")));
+    row.fail_columns("there is no list of responses", fmt::format("one of {}", fmt::join(kResponseLists, ", ")));
   const json& list = row.get(column, "a list of responses");
   const Measure* beside = measure_in(list.front()) == nullptr ? measure_beside(row, list.size()) : nullptr;
   const Measure* measure = beside != nullptr ? beside : measure_in(list.front());

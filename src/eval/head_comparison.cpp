@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <iterator>
 #include <numeric>
 
 #include "eval/comparison.h"
@@ -84,22 +83,21 @@ HeadComparison compare_heads(const FeatureSet& set, const Scores& first, const S
 
 std::string comparison_summary(const HeadComparison& comparison) {
   std::string text = fmt::format("rows: {}\n", comparison.rows);
-  const auto out = std::back_inserter(text);
   const auto share = [&](const Estimate& estimate, const char* name) {
-    fmt::format_to(out, "  {:<28} {:8.2f} %", name, 100 * estimate.value);
+    text += fmt::format("  {:<28} {:8.2f} %", name, 100 * estimate.value);
     const auto [low, high] = estimate.ci95;
-    if (estimate.ci95.is_known()) fmt::format_to(out, "  [{:.2f}, {:.2f}]", 100 * low, 100 * high);
+    if (estimate.ci95.is_known()) text += fmt::format("  [{:.2f}, {:.2f}]", 100 * low, 100 * high);
     text += "\n";
   };
   share(comparison.first_accuracy, "first head");
   share(comparison.second_accuracy, "second head");
   share(comparison.difference, "first minus second");
-  fmt::format_to(out, "  only the first is right on {} rows, only the second on {}; p = {:.3g} (exact, paired)\n",
-                 comparison.first_only_right, comparison.second_only_right, comparison.p_value);
+  text += fmt::format("  only the first is right on {} rows, only the second on {}; p = {:.3g} (exact, paired)\n",
+                      comparison.first_only_right, comparison.second_only_right, comparison.p_value);
   for (const Disagreement& row : comparison.disagreements) {
-    fmt::format_to(out, "  {}: {} is right, margins {:.3f} and {:.3f}\n",
-                   row.id ? *row.id : fmt::format("row {}", row.row), name_of(row.right), row.first_margin,
-                   row.second_margin);
+    text +=
+        fmt::format("  {}: {} is right, margins {:.3f} and {:.3f}\n", row.id ? *row.id : fmt::format("row {}", row.row),
+                    name_of(row.right), row.first_margin, row.second_margin);
   }
   return text;
 }

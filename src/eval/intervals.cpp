@@ -42,10 +42,6 @@ struct ClusterSums {
   }
 };
 
-double mean_of(std::span<const double> values) {
-  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
-}
-
 /// Of a ratio of sums over independent clusters, to the first order.
 double standard_error(const ClusterSums& sums, double mean) {
   double squares = 0;
@@ -78,6 +74,10 @@ Interval wilson_by_variance(double p, double n, double variance, double clusters
 }
 
 }  // namespace
+
+double mean_of(std::span<const double> values) {
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
 
 double student_quantile(double freedom) {
   if (freedom < 2) return 12.706;

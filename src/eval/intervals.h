@@ -9,6 +9,9 @@
 
 namespace coala {
 
+/// NaN of none.
+double mean_of(std::span<const double> values);
+
 /// Student's 97.5 % quantile with so many degrees of freedom, >= 1.
 double student_quantile(double freedom);
 

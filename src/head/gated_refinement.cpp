@@ -13,7 +13,7 @@ namespace coala {
 namespace {
 
 /// Rounds in a row without a lower held-out loss that end a refinement.
-constexpr int kTurned = 2;
+constexpr int kTurnedRounds = 2;
 
 /// Between penalties that are tried beside the best.
 constexpr double kPenaltyStep = 0.7;
@@ -56,13 +56,13 @@ class GatedSearch {
     return evaluate_folds(folds_, candidate, rows_, deadline_, path_, progress, 0, rival);
   }
 
-  /// Turns the gates towards the weights until the held-out loss has not fallen kTurned times in a row; the best.
+  /// Turns the gates towards the weights until the held-out loss has not fallen kTurnedRounds times in a row; the best.
   /// @param rival  what the best must come before: the search ends where rounds such as the first would not be enough
   HeldOut refine(HeldOut best, const HeldOut& rival, Progress& progress) {
     HeldOut last = best;
     const double behind = best.candidate.held_out_loss - rival.candidate.held_out_loss;
-    for (int round = 0, above = 0; round < kMostRounds && above < kTurned && !late(); ++round) {
-      HeldOut next = turn(last, progress, above + 1 == kTurned ? &best : nullptr);
+    for (int round = 0, above = 0; round < kMostRounds && above < kTurnedRounds && !late(); ++round) {
+      HeldOut next = turn(last, progress, above + 1 == kTurnedRounds ? &best : nullptr);
       if (round == 0 && behind > kMostRounds * (last.candidate.held_out_loss - next.candidate.held_out_loss)) break;
       last = std::move(next);
       above = is_lower(last, best) ? 0 : above + 1;

@@ -18,7 +18,7 @@ namespace {
 constexpr double kPathStart = 0.5;
 
 /// Points in a row above the minimum that end a path.
-constexpr int kTurned = 2;
+constexpr int kPathTurned = 2;
 
 /// Smallest weight of the linear group: lighter ones differ in the fourth digit of the loss. It is reached by halves.
 constexpr double kLightest = 1.0 / 8;
@@ -67,7 +67,7 @@ HeldOut select_gated(const Matrix<float>& gates, const HeldOut& linear, const Ga
   progress.may_end_early();
   Judged judged;
   const int stride = search == PathSearch::Close ? 1 : 2;
-  const PathWalk walk{points.length, stride, search == PathSearch::Close ? kTurned : 1};
+  const PathWalk walk{points.length, stride, search == PathSearch::Close ? kPathTurned : 1};
   for (std::optional<int> next = points.start; next; next = next_point(judged, settings.rule, walk)) {
     if (!judged.empty() && deadline.passed()) {
       cost.cut_short = true;

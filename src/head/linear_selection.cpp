@@ -15,7 +15,7 @@ namespace {
 
 /// Points in a row above the minimum that end the path. They are farther apart than those of the gated program, and the
 /// weakest penalties cost the most iterations: they were above the minimum on all stored features.
-constexpr int kTurned = 3;
+constexpr int kLinearTurned = 3;
 
 // lambda / (sum of weights): features have variance 1, so the range spans "almost nothing" to "almost free".
 constexpr int kLinearLength = 13;
@@ -112,7 +112,7 @@ HeldOut select_linear(const TrainingRows& rows, const MomentSpectrum& moments, i
   LinearPath points(rows, moments, folds, pool);
   Progress progress("linear model, choosing a penalty", kLinearLength * points.folds(), "fits");
   progress.may_end_early();
-  const PathWalk walk{kLinearLength, 1, search == PathSearch::Close ? kTurned : 1};
+  const PathWalk walk{kLinearLength, 1, search == PathSearch::Close ? kLinearTurned : 1};
   const int start = rows.rows() < kFewRows ? 0 : kLinearStart;
   for (std::optional<int> next = start; next; next = next_point(points.judged(), rule, walk)) {
     if (!points.judged().empty() && deadline.passed()) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cmath>
 
 #include "core/vectorise.h"
 
@@ -112,6 +113,14 @@ double dot(std::span<const double> x, std::span<const double> y) {
   double sum = 0;
   for (std::size_t i = 0; i < x.size(); ++i) sum += x[i] * y[i];
   return sum;
+}
+
+double norm(std::span<const float> x) {
+  return std::sqrt(dot(x, x));
+}
+
+double norm(std::span<const double> x) {
+  return std::sqrt(dot(x, x));
 }
 
 }  // namespace coala

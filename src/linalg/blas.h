@@ -22,4 +22,8 @@ double dot(std::span<const float> x, std::span<const float> y);
 double dot(std::span<const float> x, std::span<const double> y);
 double dot(std::span<const double> x, std::span<const double> y);
 
+/// ||x||_2.
+double norm(std::span<const float> x);
+double norm(std::span<const double> x);
+
 }  // namespace coala

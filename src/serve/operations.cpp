@@ -11,51 +11,51 @@
 namespace coala {
 namespace {
 
-using Json = nlohmann::json;
+using nlohmann::json;
 using Fields = std::vector<Field>;
 
-Json number(double least, double most) {
+json number(double least, double most) {
   return {{"type", "number"}, {"minimum", least}, {"maximum", most}};
 }
-Json whole(std::int64_t least, std::int64_t most) {
+json whole(std::int64_t least, std::int64_t most) {
   return {{"type", "integer"}, {"minimum", least}, {"maximum", most}};
 }
-Json flag() {
+json flag() {
   return {{"type", "boolean"}};
 }
-Json text() {
+json text() {
   return {{"type", "string"}};
 }
-Json list(const Json& items, std::size_t least, std::size_t most) {
+json list(const json& items, std::size_t least, std::size_t most) {
   return {{"type", "array"}, {"items", items}, {"minItems", least}, {"maxItems", most}};
 }
-Json any(const std::vector<Json>& kinds) {
+json any(const std::vector<json>& kinds) {
   return {{"anyOf", kinds}};
 }
-Json only(const std::vector<Json>& values) {
+json only(const std::vector<json>& values) {
   return {{"enum", values}};
 }
-Json none_of_them() {
+json none_of_them() {
   return {{"type", "array"}, {"maxItems", 0}};
 }
-Json object(const Json& properties, const std::vector<std::string>& required = {}) {
-  Json schema{{"type", "object"}, {"properties", properties}};
+json object(const json& properties, const std::vector<std::string>& required = {}) {
+  json schema{{"type", "object"}, {"properties", properties}};
   if (!required.empty()) schema["required"] = required;
   return schema;
 }
-Json scales() {
+json scales() {
   return {{"type", "object"}, {"additionalProperties", number(-10, 10)}};
 }
 
-Json guidances() {
-  std::vector<Json> names;
+json guidances() {
+  std::vector<json> names;
   for (const auto& [name, guidance] : guidance_names()) names.emplace_back(name);
   return only(names);
 }
 
 /// A message of a conversation. Its role is checked where messages are read, which says what is wrong with it.
-Json message() {
-  const Json part = object({{"type", only({"text"})}, {"text", text()}}, {"type", "text"});
+json message() {
+  const json part = object({{"type", only({"text"})}, {"text", text()}}, {"type", "text"});
   return object({{"role", only({"system", "developer", "user", "assistant"})},
                  {"content", any({text(), list(part, 0, kMostMessages)})},
                  {"name", text()},
@@ -66,16 +66,16 @@ Json message() {
                  {"function_call", only({nullptr})}},
                 {"role"});
 }
-Json conversation() {
+json conversation() {
   return list(message(), 1, kMostMessages);
 }
 /// One text or several.
-Json texts(std::size_t most) {
+json texts(std::size_t most) {
   return any({text(), list(text(), 1, most)});
 }
 /// Documents as rerankers' clients send them. What is none is an error of that item, and not of the request.
-Json documents() {
-  const Json anything = Json::object();
+json documents() {
+  const json anything = json::object();
   return list(any({text(), object({{"text", text()}}, {"text"}), anything}), 1, kMostItems);
 }
 
@@ -90,9 +90,9 @@ Fields with(Fields fields, const Fields& more) {
 
 /// What both kinds of completion know.
 Fields sampling() {
-  const Json stops =
+  const json stops =
       any({{{"type", "string"}, {"minLength", 1}}, list({{"type", "string"}, {"minLength", 1}}, 0, kMostStops)});
-  const Json biases{{"type", "object"}, {"maxProperties", kMostBiases}, {"additionalProperties", number(-100, 100)}};
+  const json biases{{"type", "object"}, {"maxProperties", kMostBiases}, {"additionalProperties", number(-100, 100)}};
   constexpr std::int64_t kLargest = std::numeric_limits<std::int64_t>::max();
   const Fields before{
       model_field(),
@@ -119,8 +119,8 @@ Fields sampling() {
       {"prompt_cache_key", text(), "", Standing::NoEffect},
       {"prompt_cache_retention", text(), "", Standing::NoEffect},
       {"grammar", only({""}), "", Standing::Neutral},
-      {"json_schema", only({Json::object()}), "", Standing::Neutral},
-      {"guided_json", only({"", Json::object()}), "", Standing::Neutral},
+      {"json_schema", only({json::object()}), "", Standing::Neutral},
+      {"guided_json", only({"", json::object()}), "", Standing::Neutral},
       {"guided_regex", only({""}), "", Standing::Neutral},
       {"min_tokens", only({0}), "", Standing::Neutral},
       {"ignore_eos", only({false}), "", Standing::Neutral},
@@ -192,7 +192,7 @@ std::vector<Operation> all() {
                         {"parse_special", flag(), "control tokens in the text are read as such (true)"},
                         {"with_pieces", flag(), "the text of each token as well"},
                         model_field()};
-  const Json candidate =
+  const json candidate =
       object({{"messages", conversation()}, {"replies", list(text(), 2, kMostChoices)}}, {"messages", "replies"});
   std::vector<Operation> all_of{
       {"POST", "/v1/chat/completions", "a reply to messages", chat()},
@@ -277,7 +277,7 @@ const Operation* find_operation(std::string_view method, std::string_view path) 
   return nullptr;
 }
 
-const Json* field(const Json& body, const char* name) {
+const json* field(const json& body, const char* name) {
   const auto found = body.find(name);
   return found == body.end() || found->is_null() ? nullptr : &*found;
 }

@@ -11,24 +11,24 @@
 namespace coala {
 namespace {
 
-using Json = nlohmann::json;
+using nlohmann::json;
 
-Json parsed(const std::string& text) {
+json parsed(const std::string& text) {
   const auto bad = [](const char* what) { return RequestError(400, "invalid_json", what); };
   if (find_invalid_utf8(text) != std::string::npos) throw bad("the request is not UTF-8");
   // What copies, prints or destroys a value calls itself for each level of it.
   if (NestingScanner().scan(text).state == NestingScanner::State::TooDeep) {
     throw bad("the request is nested too deeply");
   }
-  Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) throw bad("the request is no JSON object");
-  return json;
+  json body = json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!body.is_object()) throw bad("the request is no JSON object");
+  return body;
 }
 
 /// Keys of a value's objects that its schema does not know.
-void find_unknown(const Json& value, const Json& schema, const std::string& where, std::vector<std::string>& unknown) {
+void find_unknown(const json& value, const json& schema, const std::string& where, std::vector<std::string>& unknown) {
   if (schema.contains("anyOf")) {
-    for (const Json& one : schema["anyOf"]) {
+    for (const json& one : schema["anyOf"]) {
       if (!find_violation(value, one, where)) return find_unknown(value, one, where, unknown);
     }
   } else if (value.is_array() && schema.contains("items")) {
@@ -52,7 +52,7 @@ void find_unknown(const Json& value, const Json& schema, const std::string& wher
 RequestBody read_body(const std::string& text, const Operation& operation, bool strict) {
   RequestBody body{parsed(text), {}};
   for (const Field& known : operation.fields) {
-    const Json* value = field(body.json, known.name.c_str());
+    const json* value = field(body.json, known.name.c_str());
     if (value == nullptr) {
       if (!known.required) continue;
       throw RequestError(400, "missing_required_parameter", fmt::format("\"{}\" is missing", known.name), known.name,

@@ -19,39 +19,39 @@
 namespace coala {
 namespace {
 
-using Json = nlohmann::json;
+using nlohmann::json;
 
-double number(const Json& body, const char* name, double standard) {
-  const Json* value = field(body, name);
+double number(const json& body, const char* name, double standard) {
+  const json* value = field(body, name);
   return value == nullptr ? standard : value->get<double>();
 }
 
-std::size_t whole(const Json& body, const char* name, std::size_t standard) {
-  const Json* value = field(body, name);
+std::size_t whole(const json& body, const char* name, std::size_t standard) {
+  const json* value = field(body, name);
   return value == nullptr ? standard : value->get<std::size_t>();
 }
 
-bool flag(const Json& body, const char* name) {
-  const Json* value = field(body, name);
+bool flag(const json& body, const char* name) {
+  const json* value = field(body, name);
   return value != nullptr && value->get<bool>();
 }
 
 /// A message's content: a text, or parts that are texts.
-std::string content_of(const Json& content) {
+std::string content_of(const json& content) {
   if (content.is_string()) return content.get<std::string>();
   std::string all;
-  for (const Json& part : content) all += part["text"].get_ref<const std::string&>();
+  for (const json& part : content) all += part["text"].get_ref<const std::string&>();
   return all;
 }
 
-std::vector<std::string> stops_of(const Json& body) {
-  const Json* stop = field(body, "stop");
+std::vector<std::string> stops_of(const json& body) {
+  const json* stop = field(body, "stop");
   if (stop == nullptr) return {};
   return stop->is_string() ? std::vector{stop->get<std::string>()} : stop->get<std::vector<std::string>>();
 }
 
-std::map<Token, double> biases_of(const Json& body, std::size_t vocabulary) {
-  const Json* biases = field(body, "logit_bias");
+std::map<Token, double> biases_of(const json& body, std::size_t vocabulary) {
+  const json* biases = field(body, "logit_bias");
   if (biases == nullptr) return {};
   std::map<Token, double> all;
   for (const auto& [key, value] : biases->items()) {
@@ -70,8 +70,8 @@ std::map<Token, double> biases_of(const Json& body, std::size_t vocabulary) {
 }
 
 /// How many tokens are to be named beside each: chat says whether and how many, completions how many.
-std::optional<std::size_t> alternatives_of(const Json& body) {
-  const Json* wanted = field(body, "logprobs");
+std::optional<std::size_t> alternatives_of(const json& body) {
+  const json* wanted = field(body, "logprobs");
   if (wanted == nullptr || *wanted == false) return std::nullopt;
   return wanted->is_boolean() ? whole(body, "top_logprobs", 0) : wanted->get<std::size_t>();
 }
@@ -83,12 +83,12 @@ RequestError no_such_model(const std::string& model, const ServedModel& served) 
 
 }  // namespace
 
-std::vector<Message> messages_of(const Json& list, const std::string& where) {
+std::vector<Message> messages_of(const json& list, const std::string& where) {
   std::vector<Message> messages;
-  for (const Json& one : list) {
+  for (const json& one : list) {
     std::string role = one["role"].get<std::string>();
     if (role == "developer") role = "system";
-    const Json* content = field(one, "content");
+    const json* content = field(one, "content");
     if (content == nullptr && role != "assistant") {
       const std::string name = fmt::format("{}[{}].content", where, messages.size());
       throw RequestError(400, "missing_required_parameter", fmt::format("\"{}\" is missing", name), name);
@@ -98,7 +98,7 @@ std::vector<Message> messages_of(const Json& list, const std::string& where) {
   return messages;
 }
 
-GenerationSettings RequestParser::settings_of(const Json& body, Asked& asked) const {
+GenerationSettings RequestParser::settings_of(const json& body, Asked& asked) const {
   GenerationSettings settings;
   const char* const limit = field(body, "max_completion_tokens") != nullptr ? "max_completion_tokens" : "max_tokens";
   settings.max_tokens = whole(body, limit, most_tokens_);
@@ -117,7 +117,7 @@ GenerationSettings RequestParser::settings_of(const Json& body, Asked& asked) co
   sampling.logit_bias = biases_of(body, model_.backbone.identity().vocabulary);
   settings.stops = stops_of(body);
   // One that was not asked for is drawn, and part of the answer.
-  const Json* seed = field(body, "seed");
+  const json* seed = field(body, "seed");
   asked.seed = static_cast<std::uint64_t>(seed != nullptr ? seed->get<std::int64_t>() : std::random_device()());
   settings.measures = false;
   choose_guidance(body, asked, settings);
@@ -129,8 +129,8 @@ GenerationSettings RequestParser::settings_of(const Json& body, Asked& asked) co
   return settings;
 }
 
-void RequestParser::choose_heads(const Json& body, Asked& asked) const {
-  const Json* named = field(body, "model");
+void RequestParser::choose_heads(const json& body, Asked& asked) const {
+  const json* named = field(body, "model");
   const std::string model = named == nullptr ? "" : model_.full_name(named->get<std::string>());
   const std::vector<std::string> names = model_.names();
   if (named != nullptr && std::ranges::find(names, model) == names.end()) {
@@ -143,7 +143,7 @@ void RequestParser::choose_heads(const Json& body, Asked& asked) const {
     const std::string head = names[i].substr(model_.name.size() + 1);
     if (model == names[i] || is_only || (is_taught && head == ServedModel::kTaught)) asked.heads[head] = 1;
   }
-  if (const Json* heads = field(body, "heads")) {
+  if (const json* heads = field(body, "heads")) {
     asked.heads.clear();
     for (const auto& [name, scale] : heads->items()) {
       if (!model_.guides(name) && !model_.rewards.contains(name)) {
@@ -188,12 +188,12 @@ std::shared_ptr<const LogitTilt> mixture_of(const ServedModel& model, const std:
 }  // namespace
 
 /// How the heads that were chosen take part.
-void RequestParser::choose_guidance(const Json& body, Asked& asked, GenerationSettings& settings) const {
+void RequestParser::choose_guidance(const json& body, Asked& asked, GenerationSettings& settings) const {
   const auto drop_silent = [&] { std::erase_if(asked.heads, [](const auto& head) { return head.second == 0; }); };
   drop_silent();
   const double factor = number(body, "guidance_scale", 1);
   for (auto& [name, scale] : asked.heads) scale *= factor;
-  const Json* named = field(body, "guidance");
+  const json* named = field(body, "guidance");
   // Branches know a scale of 0: there are none, and the head still scores the reply.
   if (named == nullptr || guidance_names().at(named->get<std::string>()) != Guidance::Branch) drop_silent();
   const bool all_guide = std::ranges::all_of(asked.heads, [&](const auto& head) { return model_.guides(head.first); });
@@ -212,7 +212,7 @@ void RequestParser::choose_guidance(const Json& body, Asked& asked, GenerationSe
   };
   if (!chooses && whole(body, "num_candidates", 1) != 1) refuse("num_candidates");
   for_each_setting(options.branch, [&](const Setting& setting, const auto&) {
-    const Json* found = branches ? nullptr : asked_of(body, setting);
+    const json* found = branches ? nullptr : asked_of(body, setting);
     if (found != nullptr && *found != 1) refuse(setting.json_key());
   });
   if (options.guidance == Guidance::None) asked.heads.clear();
@@ -243,11 +243,11 @@ void RequestParser::choose_guidance(const Json& body, Asked& asked, GenerationSe
   set_choices(settings, options);
 }
 
-Asked RequestParser::parse_common(const Json& body) const {
+Asked RequestParser::parse_common(const json& body) const {
   Asked asked;
   choose_heads(body, asked);
   asked.streams = flag(body, "stream");
-  if (const Json* options = field(body, "stream_options")) asked.includes_usage = flag(*options, "include_usage");
+  if (const json* options = field(body, "stream_options")) asked.includes_usage = flag(*options, "include_usage");
   if (whole(body, "best_of", 1) > whole(body, "n", 1)) {
     throw RequestError(400, "unsupported_parameter", "\"best_of\" beyond \"n\" is not possible here", "best_of",
                        "leave it out");
@@ -298,7 +298,7 @@ void RequestParser::add_prompt(Asked& asked, const Prompt& prompt, TemplateMode 
   }
 }
 
-Asked RequestParser::parse_chat(const Json& body) const {
+Asked RequestParser::parse_chat(const json& body) const {
   if (whole(body, "top_logprobs", 0) > 0 && !flag(body, "logprobs")) {
     throw RequestError(400, "invalid_value", "\"top_logprobs\" goes with \"logprobs\": true", "top_logprobs");
   }
@@ -313,11 +313,11 @@ Asked RequestParser::parse_chat(const Json& body) const {
   return asked;
 }
 
-Asked RequestParser::parse_completion(const Json& body) const {
+Asked RequestParser::parse_completion(const json& body) const {
   Asked asked = parse_common(body);
   const GenerationSettings settings = settings_of(body, asked);
-  const Json& prompts = body["prompt"];
-  for (const Json& one : prompts.is_array() ? prompts : Json::array({prompts})) {
+  const json& prompts = body["prompt"];
+  for (const json& one : prompts.is_array() ? prompts : json::array({prompts})) {
     add_prompt(asked, {{}, one.get<std::string>()}, TemplateMode::Model, false, whole(body, "n", 1), settings);
   }
   return asked;

@@ -13,20 +13,20 @@
 namespace coala {
 namespace {
 
-using Json = nlohmann::json;
+using nlohmann::json;
 
-std::vector<std::string> texts_of(const Json& value) {
+std::vector<std::string> texts_of(const json& value) {
   std::vector<std::string> texts;
-  for (const Json& one : value.is_array() ? value : Json::array({value})) {
+  for (const json& one : value.is_array() ? value : json::array({value})) {
     texts.push_back(one.get<std::string>());
   }
   return texts;
 }
 
 /// A field under one of its names. @throws RequestError
-const Json& either(const Json& body, const char* name, const char* other) {
+const json& either(const json& body, const char* name, const char* other) {
   for (const char* one : {name, other}) {
-    if (const Json* value = field(body, one)) return *value;
+    if (const json* value = field(body, one)) return *value;
   }
   throw RequestError(400, "missing_required_parameter", fmt::format("\"{}\" is missing", name), name);
 }
@@ -42,10 +42,10 @@ void check_size(const std::string& query, std::size_t documents) {
                      "documents", "send fewer documents at a time");
 }
 
-RewardItem answer_to(const std::string& query, const Json& document) {
+RewardItem answer_to(const std::string& query, const json& document) {
   RewardItem item;
   item.prompt.messages = {{"user", query}};
-  const Json* const text = document.is_object() ? field(document, "text") : &document;
+  const json* const text = document.is_object() ? field(document, "text") : &document;
   if (text != nullptr && text->is_string()) {
     item.response = text->get<std::string>();
   } else {
@@ -54,7 +54,7 @@ RewardItem answer_to(const std::string& query, const Json& document) {
   return item;
 }
 
-RewardItem end_of(const Json& conversation, const std::string& where) {
+RewardItem end_of(const json& conversation, const std::string& where) {
   RewardItem item;
   item.prompt.messages = messages_of(conversation, where);
   if (item.prompt.messages.back().role != "assistant") {
@@ -113,16 +113,16 @@ RewardItem RewardParser::item_of(const std::string& text, const std::string& pro
   return item;
 }
 
-RewardRequest RewardParser::parse_common(const Json& body) const {
+RewardRequest RewardParser::parse_common(const json& body) const {
   RewardRequest request;
-  const Json* asked = field(body, "model");
+  const json* asked = field(body, "model");
   const std::shared_ptr<const ServedModel> model = model_.get();
   request.head = model->reward_name(asked == nullptr ? std::string() : asked->get<std::string>());
   request.reward = model->rewards.at(request.head);
   for (const char* name : {"normalize", "use_activation"}) {
-    if (const Json* value = field(body, name)) request.normalized = request.normalized || value->get<bool>();
+    if (const json* value = field(body, name)) request.normalized = request.normalized || value->get<bool>();
   }
-  if (const Json* truncate = field(body, "truncate")) {
+  if (const json* truncate = field(body, "truncate")) {
     request.cut = *truncate == "left"                         ? Cut::Left
                   : *truncate == "right"                      ? Cut::Right
                   : *truncate == "none" || *truncate == false ? Cut::None
@@ -131,12 +131,12 @@ RewardRequest RewardParser::parse_common(const Json& body) const {
   return request;
 }
 
-RewardRequest RewardParser::parse_score(const Json& body) const {
+RewardRequest RewardParser::parse_score(const json& body) const {
   RewardRequest request = parse_common(body);
   const std::vector<std::string> queries = texts_of(either(body, "queries", "text_1"));
-  const Json& given = either(body, "documents", "text_2");
-  const Json one = given.is_array() ? Json() : Json::array({given});
-  const Json& documents = given.is_array() ? given : one;
+  const json& given = either(body, "documents", "text_2");
+  const json one = given.is_array() ? json() : json::array({given});
+  const json& documents = given.is_array() ? given : one;
   if (queries.size() != 1 && queries.size() != documents.size()) {
     throw RequestError(400, "invalid_value",
                        fmt::format("there are {} queries and {} documents", queries.size(), documents.size()),
@@ -149,19 +149,19 @@ RewardRequest RewardParser::parse_score(const Json& body) const {
   return request;
 }
 
-RewardRequest RewardParser::parse_rerank(const Json& body) const {
+RewardRequest RewardParser::parse_rerank(const json& body) const {
   RewardRequest request = parse_common(body);
   const std::string query = body["query"].get<std::string>();
-  const Json& documents = body["documents"];
+  const json& documents = body["documents"];
   check_size(query, documents.size());
-  for (const Json& document : documents) request.items.push_back(answer_to(query, document));
+  for (const json& document : documents) request.items.push_back(answer_to(query, document));
   return request;
 }
 
-RewardRequest RewardParser::parse_queries(const Json& body) const {
+RewardRequest RewardParser::parse_queries(const json& body) const {
   RewardRequest request = parse_common(body);
   const std::vector<std::string> queries = texts_of(body["query"]);
-  const Json* given = field(body, "prompts");
+  const json* given = field(body, "prompts");
   const std::vector<std::string> prompts = given == nullptr ? std::vector<std::string>() : texts_of(*given);
   if (given != nullptr && prompts.size() != queries.size()) {
     throw RequestError(400, "invalid_value",
@@ -174,9 +174,9 @@ RewardRequest RewardParser::parse_queries(const Json& body) const {
   return request;
 }
 
-RewardRequest RewardParser::parse_inputs(const Json& body) const {
+RewardRequest RewardParser::parse_inputs(const json& body) const {
   RewardRequest request = parse_common(body);
-  if (const Json* conversations = field(body, "messages")) {
+  if (const json* conversations = field(body, "messages")) {
     if ((*conversations)[0].is_object()) {
       request.items.push_back(end_of(*conversations, "messages"));
     } else {

@@ -12,16 +12,16 @@
 namespace coala {
 namespace {
 
-using Json = nlohmann::json;
+using nlohmann::json;
 
-std::string shortened(const Json& value) {
+std::string shortened(const json& value) {
   constexpr std::size_t kLongest = 80;
-  std::string text = value.dump(-1, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace);
+  std::string text = value.dump(-1, ' ', /*ensure_ascii=*/true, json::error_handler_t::replace);
   if (text.size() > kLongest) text = text.substr(0, kLongest) + "...";
   return text;
 }
 
-bool has_type(const Json& value, const std::string& type) {
+bool has_type(const json& value, const std::string& type) {
   if (type == "number") return value.is_number();
   if (type == "string") return value.is_string();
   if (type == "boolean") return value.is_boolean();
@@ -35,13 +35,13 @@ bool has_type(const Json& value, const std::string& type) {
 }
 
 /// In a type that holds all of them: a large seed has more digits than a double.
-long double exactly(const Json& number) {
+long double exactly(const json& number) {
   if (number.is_number_unsigned()) return static_cast<long double>(number.get<std::uint64_t>());
   if (number.is_number_integer()) return static_cast<long double>(number.get<std::int64_t>());
   return number.get<double>();
 }
 
-bool within(const Json& value, const Json& schema) {
+bool within(const json& value, const json& schema) {
   if (value.is_number()) {
     if (schema.contains("minimum") && !(exactly(value) >= exactly(schema["minimum"]))) return false;
     if (schema.contains("maximum") && !(exactly(value) <= exactly(schema["maximum"]))) return false;
@@ -58,7 +58,7 @@ bool within(const Json& value, const Json& schema) {
   return true;
 }
 
-std::string between(const Json& schema, const char* least, const char* most, const std::string& of) {
+std::string between(const json& schema, const char* least, const char* most, const std::string& of) {
   if (schema.contains(least) && schema.contains(most)) {
     return fmt::format(" {}from {} to {}", of, schema[least].dump(), schema[most].dump());
   }
@@ -67,22 +67,22 @@ std::string between(const Json& schema, const char* least, const char* most, con
   return "";
 }
 
-std::optional<Violation> in_object(const Json& value, const Json& schema, const std::string& where) {
+std::optional<Violation> in_object(const json& value, const json& schema, const std::string& where) {
   const auto name = [&](const std::string& key) { return where.empty() ? key : where + "." + key; };
-  const Json* properties = schema.contains("properties") ? &schema["properties"] : nullptr;
-  const Json* others = schema.contains("additionalProperties") ? &schema["additionalProperties"] : nullptr;
+  const json* properties = schema.contains("properties") ? &schema["properties"] : nullptr;
+  const json* others = schema.contains("additionalProperties") ? &schema["additionalProperties"] : nullptr;
   // What is there goes before what is not: of a part of another kind (an image) its type is to be said, and not the
   // text that it lacks.
   for (const auto& [key, one] : value.items()) {
     const bool known = properties != nullptr && properties->contains(key);
-    const Json* expected = known ? &(*properties)[key] : others;
+    const json* expected = known ? &(*properties)[key] : others;
     if (expected == nullptr || (known && one.is_null())) continue;
     if (auto violation = find_violation(one, *expected, name(key))) return violation;
   }
-  const Json none = Json::array();
-  for (const Json& required : schema.contains("required") ? schema["required"] : none) {
+  const json none = json::array();
+  for (const json& required : schema.contains("required") ? schema["required"] : none) {
     const std::string key = required.get<std::string>();
-    const Json& expected = schema["properties"][key];
+    const json& expected = schema["properties"][key];
     if (!value.contains(key)) return Violation{name(key), "missing", in_words(expected)};
     if (!value[key].is_null()) continue;
     if (auto violation = find_violation(value[key], expected, name(key))) return violation;
@@ -92,15 +92,15 @@ std::optional<Violation> in_object(const Json& value, const Json& schema, const 
 
 }  // namespace
 
-std::string in_words(const Json& schema) {
+std::string in_words(const json& schema) {
   if (schema.contains("enum")) {
     std::vector<std::string> values;
-    for (const Json& value : schema["enum"]) values.push_back(value.dump());
+    for (const json& value : schema["enum"]) values.push_back(value.dump());
     return fmt::format("{}", fmt::join(values, " or "));
   }
   if (schema.contains("anyOf")) {
     std::vector<std::string> kinds;
-    for (const Json& one : schema["anyOf"]) kinds.push_back(in_words(one));
+    for (const json& one : schema["anyOf"]) kinds.push_back(in_words(one));
     return fmt::format("{}", fmt::join(kinds, ", or "));
   }
   const std::string type = schema.value("type", "");
@@ -112,7 +112,7 @@ std::string in_words(const Json& schema) {
   if (type == "array" && schema.contains("maxItems") && schema["maxItems"] == 0) return "an empty list";
   if (type == "array") {
     return fmt::format("a list{} ({})", between(schema, "minItems", "maxItems", "of "),
-                       in_words(schema.value("items", Json::object())));
+                       in_words(schema.value("items", json::object())));
   }
   if (type == "object") {
     if (!schema.contains("properties")) return "an object" + between(schema, "minProperties", "maxProperties", "with ");
@@ -123,14 +123,14 @@ std::string in_words(const Json& schema) {
   return "a value";
 }
 
-std::optional<Violation> find_violation(const Json& value, const Json& schema, const std::string& where) {
+std::optional<Violation> find_violation(const json& value, const json& schema, const std::string& where) {
   const auto violation = [&] { return Violation{where, shortened(value), in_words(schema)}; };
   if (schema.contains("enum")) {
     return std::ranges::find(schema["enum"], value) == schema["enum"].end() ? std::optional(violation()) : std::nullopt;
   }
   if (schema.contains("anyOf")) {
     std::optional<Violation> deeper;
-    for (const Json& one : schema["anyOf"]) {
+    for (const json& one : schema["anyOf"]) {
       std::optional<Violation> found = find_violation(value, one, where);
       if (!found) return std::nullopt;
       if (found->where != where) deeper = std::move(found);  // of the right kind, and wrong inside

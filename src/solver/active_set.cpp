@@ -11,7 +11,7 @@ namespace {
 /// A row whose part outside the span of the active ones is shorter than this (it has length one) depends on them.
 constexpr double kDependent = 1e-10;
 /// How far rounding may leave a constraint violated, as a share of the size of z and u.
-constexpr double kFeasible = 1e-12;
+constexpr double kRounding = 1e-12;
 /// Rows that rounding keeps from becoming active may be violated by this many times the tolerance.
 constexpr double kRefused = 100;
 /// A projection onto a cone that is this much shorter than z is zero: columns that depend on each other but for the
@@ -29,7 +29,7 @@ double product(std::span<const double> a, std::span<const double> b) {
   return (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]);
 }
 
-double norm(std::span<const double> v) {
+double length(std::span<const double> v) {
   return std::sqrt(product(v, v));
 }
 
@@ -58,7 +58,7 @@ double ActiveSet::orthogonalise(std::span<const double> row, std::span<double> r
       add(-c, q_[k], rest);
     }
   }
-  return norm(rest);
+  return length(rest);
 }
 
 /// Makes a row active, with multiplier 0. False when it depends on the active ones.
@@ -158,7 +158,7 @@ ActiveSet::Status ActiveSet::solve(MatrixView<const double> b, std::span<const d
   dimension_ = z.size();
   steps_ = 0;
   const std::size_t most_steps = 20 * (dimension_ + 10) + 4 * b.rows;
-  const double z_size = norm(z);
+  const double z_size = length(z);
   std::vector<double> wanted;
   std::vector<double> slack(b.rows);
   std::vector<std::uint8_t> is_active(b.rows);
@@ -198,12 +198,12 @@ ActiveSet::Status ActiveSet::solve(MatrixView<const double> b, std::span<const d
     }
     if (moved) std::ranges::fill(refused, std::uint8_t{0});
 
-    const double u_size = norm(u);
+    const double u_size = length(u);
     if (h.empty() && u_size <= kVanished * z_size) {
       std::ranges::fill(u, 0.0);
       return Status::Solved;
     }
-    const double tolerance = kFeasible * std::max(z_size, u_size);
+    const double tolerance = kRounding * std::max(z_size, u_size);
     for (std::size_t i = 0; i < b.rows; ++i) slack[i] = product(b.row(i), u);
     std::size_t worst = b.rows;
     double worst_slack = -tolerance;

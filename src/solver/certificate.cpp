@@ -4,6 +4,8 @@
 #include <cmath>
 #include <vector>
 
+#include "linalg/blas.h"
+
 namespace coala {
 namespace {
 
@@ -16,12 +18,6 @@ double product(std::span<const float> a, std::span<const float> b) {
   }
   for (; j < a.size(); ++j) sums[0] += static_cast<double>(a[j]) * static_cast<double>(b[j]);
   return (sums[0] + sums[1]) + (sums[2] + sums[3]);
-}
-
-double norm(std::span<const double> v) {
-  double sum = 0;
-  for (const double value : v) sum += value * value;
-  return std::sqrt(sum);
 }
 
 double sum_of_losses(const Targets& targets, const std::vector<double>& z, double bias) {

@@ -15,10 +15,6 @@ constexpr int kReweightings = 20;
 constexpr double kWorthwhile = 1e-4;  ///< relative gain below which reweighting ends
 constexpr int kRounds = 1000;
 
-double norm(std::span<const double> v) {
-  return std::sqrt(dot(v, v));
-}
-
 /// The responses, dense: those that are stored otherwise are converted and kept in `converted`.
 std::vector<MatrixView<const float>> responses(const DesignRows<float>& rows, std::deque<Matrix<float>>& converted) {
   std::vector<MatrixView<const float>> blocks;
@@ -47,7 +43,7 @@ std::vector<Task> tasks_for(const std::vector<MatrixView<const float>>& blocks, 
     std::size_t row = 0;
     for (const auto& block : blocks) {
       for (std::size_t i = 0; i < block.rows; ++i, ++row) {
-        const double size = std::sqrt(dot(block.row(i), block.row(i)));
+        const double size = norm(block.row(i));
         const double sign = cones.pattern()(row, p) != 0 ? 1 : -1;
         task.slopes.push_back(size > 0 ? sign * dot(block.row(i), w.row(p)) / size : 0.0);
       }
@@ -78,7 +74,7 @@ ConeDecomposition decompose_into_cones(const DesignRows<float>& rows, MatrixView
   result.u = Matrix<double>(2 * groups, d);
   result.status.assign(groups, SplitStatus::Exact);
   for (std::size_t p = 0; p < groups; ++p) {
-    result.gated_norm += std::sqrt(dot(w.row(p), w.row(p)));
+    result.gated_norm += norm(w.row(p));
     if (!std::ranges::all_of(gates.row(p), [](float value) { return value == 0; })) continue;
     for (std::size_t j = 0; j < d; ++j) {
       result.u(p, j) = static_cast<double>(w(p, j));

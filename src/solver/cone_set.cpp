@@ -9,14 +9,10 @@
 namespace coala {
 namespace {
 
-constexpr std::size_t kBlockRows = 256;
+constexpr std::size_t kConeBlockRows = 256;
 /// What a point may violate a constraint by, as a share of ||x|| (||u|| + ||z||): ten times what the active set allows,
 /// which works on rows that were rounded once more.
 constexpr double kFeasible = 1e-11;
-
-double norm(std::span<const double> v) {
-  return std::sqrt(dot(v, v));
-}
 
 }  // namespace
 
@@ -34,7 +30,7 @@ ConeSet::ConeSet(std::vector<MatrixView<const float>> blocks, MatrixView<const f
     const Matrix<std::uint8_t> part = gate_pattern(blocks_[b], gates, pool);
     std::ranges::copy(part.values(), pattern_.values().begin() + static_cast<long>(block_first_[b] * gates.rows));
     for (std::size_t i = 0; i < blocks_[b].rows; ++i) {
-      sizes_[block_first_[b] + i] = std::sqrt(dot(blocks_[b].row(i), blocks_[b].row(i)));
+      sizes_[block_first_[b] + i] = norm(blocks_[b].row(i));
     }
   }
   working_.resize(gates.rows);
@@ -52,9 +48,9 @@ std::span<const float> ConeSet::row(std::size_t i) const {
 void ConeSet::start_near_gates(MatrixView<const float> gates) {
   const std::size_t count = std::min(rows(), 2 * dimension_);
   Matrix<double> distance(gates.rows, rows());
-  pool_->for_parts(rows(), kBlockRows, [&](int, std::size_t begin, std::size_t end) {
+  pool_->for_parts(rows(), kConeBlockRows, [&](int, std::size_t begin, std::size_t end) {
     for (std::size_t i = begin; i < end; ++i) {
-      if (i % kBlockRows == 0) deadline_.check();
+      if (i % kConeBlockRows == 0) deadline_.check();
       for (std::size_t p = 0; p < gates.rows; ++p) {
         distance(p, i) = sizes_[i] > 0 ? std::abs(dot(gates.row(p), row(i))) / sizes_[i] : HUGE_VAL;
       }
@@ -143,12 +139,12 @@ std::vector<std::vector<ConeSet::Violation>> ConeSet::violations(const std::vect
   const auto workers = static_cast<std::size_t>(pool_->size());
   std::vector<std::vector<std::vector<Violation>>> parts(workers, std::vector<std::vector<Violation>>(count));
   for (std::size_t b = 0; b < blocks_.size(); ++b) {
-    pool_->for_parts(blocks_[b].rows, kBlockRows, [&](int worker, std::size_t begin, std::size_t end) {
+    pool_->for_parts(blocks_[b].rows, kConeBlockRows, [&](int worker, std::size_t begin, std::size_t end) {
       auto& found = parts[static_cast<std::size_t>(worker)];
-      Matrix<float> products(kBlockRows, count);
-      for (std::size_t at = begin; at < end; at += kBlockRows) {
+      Matrix<float> products(kConeBlockRows, count);
+      for (std::size_t at = begin; at < end; at += kConeBlockRows) {
         deadline_.check();
-        const std::size_t here = std::min(kBlockRows, end - at);
+        const std::size_t here = std::min(kConeBlockRows, end - at);
         gemm(false, true, 1.0f, blocks_[b].row_range(at, at + here),
              static_cast<const Matrix<float>&>(directions).view(), 0.0f,
              MatrixView<float>(products.data(), here, count));

@@ -19,10 +19,6 @@ constexpr int next_check(std::int64_t iterations) {
   return static_cast<int>(iterations + std::clamp<std::int64_t>(iterations / 4, kFirstCheck, 25));
 }
 
-double norm(std::span<const float> x) {
-  return std::sqrt(dot(x, x));
-}
-
 }  // namespace
 
 /// A point with what a pass over X tells of it. Weights and gradient are in the metric's basis.

@@ -24,7 +24,6 @@ struct GatedWeights {
 
 struct GatedSettings {
   bool bias = true;                                  ///< a free, unpenalised bias; without meaning for pairs
-  double tolerance = 1e-4;                           ///< relative duality gap at which the solve stops
   int max_iterations = 3000;                         ///< proximal gradient iterations
   std::vector<double> group_weights{};               ///< [P] c_p > 0, factors of the groups' penalties; empty: 1 each
   Backend* backend = nullptr;                        ///< where it is computed, outlives the operator; null: on the CPU

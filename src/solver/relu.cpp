@@ -28,13 +28,6 @@ constexpr double kCgShare = 0.1;                 ///< error of the u-step as a s
 constexpr double kFirstResidual = 1e-3;          ///< taken for the outer residuals before there are any
 constexpr double kIterationShare = 0.7;          ///< of the time that is left, when a check has to follow
 
-double norm(std::span<const double> v) {
-  return std::sqrt(dot(v, v));
-}
-double norm(const Matrix<double>& m) {
-  return norm(m.values());
-}
-
 void require_finite(std::span<const float> v) {
   if (!std::ranges::all_of(v, [](float value) { return std::isfinite(value); })) {
     throw Error(ErrorCode::BadInput, "the sums over the features overflow single precision",
@@ -188,9 +181,9 @@ void ReluSolver::update_v(double threshold) {
       change += (v_(s, j) - before_(s, j)) * (v_(s, j) - before_(s, j));
     }
   }
-  const double size = alive > 0 ? norm(v_) : norm(u_);
+  const double size = alive > 0 ? norm(v_.values()) : norm(u_.values());
   // Nearly all of lambda balances the constraints; the part that balances the penalty is what v has to settle against.
-  const double dual_size = std::sqrt(threshold * std::sqrt(alive) * norm(lambda_));
+  const double dual_size = std::sqrt(threshold * std::sqrt(alive) * norm(lambda_.values()));
   primal_residual_ = size > 0 ? std::sqrt(primal) / size : 0.0;
   dual_residual_ = dual_size > 0 ? std::sqrt(change) / dual_size : 0.0;
 }
@@ -276,7 +269,7 @@ void ReluSolver::iterate(const ReluSettings& settings, Run& run, SolveInfo& info
     before_ = v_;
     // M is at least the identity, so an error of a is at most the residual. Before v has left zero, lambda is its
     // measure.
-    const double size = norm(v_) > 0 ? norm(v_) : norm(lambda_);
+    const double size = norm(v_.values()) > 0 ? norm(v_.values()) : norm(lambda_.values());
     const double residual = dual_residual_ > 0 ? std::min(primal_residual_, dual_residual_) : primal_residual_;
     solve_u(kCgShare * residual * size);
     update_v(settings.beta / (unit_ * rho_));

@@ -17,28 +17,28 @@
 namespace coala {
 namespace {
 
-using Json = nlohmann::json;
+using nlohmann::json;
 
 constexpr std::size_t kMostBytes = std::size_t{16} << 20;  // a hundred times what 500 comparisons take
 
 /// A file of answers.
 struct AnswerFile {
   std::string name;
-  Json json;
+  json content;
 
   [[noreturn]] void fail(const std::string& what) const {
     throw Error(ErrorCode::BadInput, fmt::format("{}: {}", name, what),
                 "answers are what the study's page saves, unchanged");
   }
 
-  const Json& at(const Json& object, const char* field) const {
+  const json& at(const json& object, const char* field) const {
     const auto value = object.find(field);
     if (value == object.end()) fail(fmt::format("there is no \"{}\"", field));
     return *value;
   }
 
-  std::string text(const Json& object, const char* field) const {
-    const Json& value = at(object, field);
+  std::string text(const json& object, const char* field) const {
+    const json& value = at(object, field);
     if (!value.is_string()) fail(fmt::format("\"{}\" is no text", field));
     return value.get<std::string>();
   }
@@ -73,28 +73,28 @@ std::vector<std::filesystem::path> files_of(const std::vector<std::string>& name
 }
 
 AnswerFile open_answers(const std::filesystem::path& path, const StudyKey& key) {
-  AnswerFile file{path.string(), Json::parse(read_file(path, kMostBytes), nullptr, /*allow_exceptions=*/false)};
-  if (!file.json.is_object()) file.fail("it is not a JSON object");
-  if (!file.json.contains("coala_study_answers")) file.fail("it has no \"coala_study_answers\"");
-  if (file.json["coala_study_answers"] != 1) file.fail("it is of a page of another version of coala");
-  const std::string study = file.text(file.json, "study");
+  AnswerFile file{path.string(), json::parse(read_file(path, kMostBytes), nullptr, /*allow_exceptions=*/false)};
+  if (!file.content.is_object()) file.fail("it is not a JSON object");
+  if (!file.content.contains("coala_study_answers")) file.fail("it has no \"coala_study_answers\"");
+  if (file.content["coala_study_answers"] != 1) file.fail("it is of a page of another version of coala");
+  const std::string study = file.text(file.content, "study");
   if (study != key.study) {
     throw Error(ErrorCode::Mismatch,
                 fmt::format("{} answers the study {}, the key is of {}", file.name, quoted_text(study), key.study),
                 "add up each study with its own key");
   }
-  if (file.at(file.json, "consented") != true) file.fail("the rater has not consented");
+  if (file.at(file.content, "consented") != true) file.fail("the rater has not consented");
   return file;
 }
 
 /// The texts of a comparison in the order of their places: all that it has, each once.
 template <class Known>
-std::vector<std::string> texts_of(const AnswerFile& file, const Json& entry, const std::string& id,
+std::vector<std::string> texts_of(const AnswerFile& file, const json& entry, const std::string& id,
                                   const Known& known) {
-  const Json& texts = file.at(entry, "texts");
+  const json& texts = file.at(entry, "texts");
   std::set<std::string> seen;
   std::vector<std::string> result;
-  for (const Json& text : texts) {
+  for (const json& text : texts) {
     if (!text.is_string() || !known.contains(text.get<std::string>()) || !seen.insert(text.get<std::string>()).second) {
       file.fail(fmt::format("comparison {} has not the texts of the study", id));
     }
@@ -105,9 +105,9 @@ std::vector<std::string> texts_of(const AnswerFile& file, const Json& entry, con
 }
 
 /// The text that was chosen; empty: no difference.
-std::string choice_of(const AnswerFile& file, const Json& entry, const std::string& id,
+std::string choice_of(const AnswerFile& file, const json& entry, const std::string& id,
                       const std::vector<std::string>& texts) {
-  const Json& choice = entry.at("choice");
+  const json& choice = entry.at("choice");
   if (choice.is_null()) return {};
   if (!choice.is_string() || std::ranges::find(texts, choice.get<std::string>()) == texts.end()) {
     file.fail(fmt::format("the choice of comparison {} is none of its texts", id));
@@ -118,13 +118,13 @@ std::string choice_of(const AnswerFile& file, const Json& entry, const std::stri
 FileContent content_of(const AnswerFile& file, const StudyKey& key, const std::map<std::string, std::int64_t>& numbers,
                        const std::map<std::string, std::int64_t>& prompts) {
   FileContent content;
-  content.rater = file.text(file.json, "rater");
+  content.rater = file.text(file.content, "rater");
   if (content.rater.empty() || content.rater.size() > 64) file.fail("\"rater\" is no number of a rater");
-  const Json& changes = file.at(file.json, "changes");
+  const json& changes = file.at(file.content, "changes");
   if (!changes.is_number_unsigned()) file.fail("\"changes\" is no count");
   content.changes = changes.get<std::uint64_t>();
   content.counted.name = file.name;
-  const Json& entries = file.at(file.json, "comparisons");
+  const json& entries = file.at(file.content, "comparisons");
   if (!entries.is_array() || entries.empty()) file.fail("\"comparisons\" is no list of comparisons");
   if (const std::size_t expected = key.per_rater + key.checks.size(); entries.size() != expected) {
     file.fail(fmt::format("it has {} comparisons, the study asks {}", entries.size(), expected));
@@ -132,7 +132,7 @@ FileContent content_of(const AnswerFile& file, const StudyKey& key, const std::m
   std::set<std::string> seen;
   std::size_t checks = 0;
   Hasher choices;
-  for (const Json& entry : entries) {
+  for (const json& entry : entries) {
     if (!entry.is_object()) file.fail("a comparison is no object");
     const std::string id = file.text(entry, "id");
     if (!seen.insert(id).second) file.fail(fmt::format("comparison {} is there twice", quoted_text(id)));
@@ -144,7 +144,7 @@ FileContent content_of(const AnswerFile& file, const StudyKey& key, const std::m
     const bool is_check = check != key.checks.end();
     const std::vector<std::string> texts =
         is_check ? texts_of(file, entry, id, check->second) : texts_of(file, entry, id, comparison->second.sources);
-    const Json& seconds = file.at(entry, "seconds");
+    const json& seconds = file.at(entry, "seconds");
     if (!seconds.is_number() || !(seconds.get<double>() >= 0) || !std::isfinite(seconds.get<double>())) {
       file.fail(fmt::format("the seconds of comparison {} are no duration", id));
     }

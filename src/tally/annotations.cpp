@@ -13,11 +13,11 @@
 namespace coala {
 namespace {
 
-using Json = nlohmann::json;
+using nlohmann::json;
 
 constexpr std::size_t kMaxBytes = std::size_t{1} << 30;
 
-bool has(const Json& object, std::initializer_list<const char*> columns) {
+bool has(const json& object, std::initializer_list<const char*> columns) {
   for (const char* column : columns) {
     if (!object.contains(column)) return false;
   }
@@ -25,11 +25,11 @@ bool has(const Json& object, std::initializer_list<const char*> columns) {
 }
 
 /// The rows of an object that holds several; what else it says goes for each of them.
-bool expand(const Json& object, const std::string& place, std::vector<Annotation>& to) {
+bool expand(const json& object, const std::string& place, std::vector<Annotation>& to) {
   const auto rows = object.find("rows");
   if (rows == object.end() || !rows->is_array()) return false;
   const std::size_t before = to.size();
-  for (const Json& row : *rows) {
+  for (const json& row : *rows) {
     Annotation annotation{row, fmt::format("{}, row {}", place, to.size() - before + 1)};
     if (!row.is_object()) fail_at(annotation, "is no object");
     for (const auto& [name, value] : object.items()) {
@@ -64,7 +64,7 @@ std::vector<Annotation> read_annotations(const std::vector<std::filesystem::path
     for (Element element; reader.next(element);) {
       throw_if_interrupted();
       const std::string place = fmt::format("{}, line {}", file.string(), element.line);
-      Json object = Json::parse(element.text, nullptr, /*allow_exceptions=*/false);
+      json object = json::parse(element.text, nullptr, /*allow_exceptions=*/false);
       if (!object.is_object()) throw Error(ErrorCode::BadInput, place + " is not a JSON object");
       if (!expand(object, place, result)) result.push_back({std::move(object), place});
     }
@@ -74,7 +74,7 @@ std::vector<Annotation> read_annotations(const std::vector<std::filesystem::path
 }
 
 AnnotationFormat detect_format(const Annotation& first) {
-  const Json& object = first.object;
+  const json& object = first.object;
   if (has(object, {"coala_judgment"})) return AnnotationFormat::Coala;
   if (has(object, {"instruction", "preference"})) return AnnotationFormat::AlpacaEval;
   if (has(object, {"games", "model"})) return AnnotationFormat::ArenaHard;
@@ -104,7 +104,7 @@ double number_of(const Annotation& annotation, const char* column) {
   if (value == annotation.object.end()) fail_at(annotation, fmt::format("there is no \"{}\"", column));
   if (!value->is_number()) {
     fail_at(annotation, fmt::format("\"{}\" is {}, not a number", column,
-                                    quoted_text(value->dump(-1, ' ', false, Json::error_handler_t::replace))));
+                                    quoted_text(value->dump(-1, ' ', false, json::error_handler_t::replace))));
   }
   return value->get<double>();
 }

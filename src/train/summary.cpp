@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <iterator>
-
 #include "core/utf8.h"
 
 namespace coala {
@@ -27,15 +25,15 @@ std::string few_prompts_text(const EvaluationMetrics& metrics) {
 class Lines {
  public:
   void number(const char* name, double value, const char* unit = "") {
-    fmt::format_to(out(), "  {:<28} {:8.2f}{}\n", name, value, unit);
+    text += fmt::format("  {:<28} {:8.2f}{}\n", name, value, unit);
   }
   void number(const char* name, const std::optional<double>& value) {
     if (value) number(name, *value);
   }
   void estimate(const char* name, const Estimate& estimate, double factor = 1, const char* unit = "") {
-    fmt::format_to(out(), "  {:<28} {:8.2f}{}", name, factor * estimate.value, unit);
+    text += fmt::format("  {:<28} {:8.2f}{}", name, factor * estimate.value, unit);
     const auto [low, high] = estimate.ci95;
-    if (estimate.ci95.is_known()) fmt::format_to(out(), "  [{:.2f}, {:.2f}]", factor * low, factor * high);
+    if (estimate.ci95.is_known()) text += fmt::format("  [{:.2f}, {:.2f}]", factor * low, factor * high);
     text += '\n';
   }
   void share(const char* name, const Estimate& share) { estimate(name, share, 100, " %"); }
@@ -46,22 +44,20 @@ class Lines {
 
   void subsets(const char* title, const std::optional<std::vector<SubsetAccuracy>>& parts) {
     if (!parts) return;
-    fmt::format_to(out(), "  {}\n", title);
+    text += fmt::format("  {}\n", title);
     for (const SubsetAccuracy& part : *parts) {
       const auto& [value, interval] = part.accuracy;
-      fmt::format_to(out(), "    {:<26} {:8.2f} %  [{:.2f}, {:.2f}]  ({} rows)\n", printable(part.subset), 100 * value,
-                     100 * interval.low, 100 * interval.high, part.rows);
+      text += fmt::format("    {:<26} {:8.2f} %  [{:.2f}, {:.2f}]  ({} rows)\n", printable(part.subset), 100 * value,
+                          100 * interval.low, 100 * interval.high, part.rows);
     }
   }
-
-  std::back_insert_iterator<std::string> out() { return std::back_inserter(text); }
 
   std::string text;
 };
 
 void add_evaluation(Lines& lines, const EvaluationMetrics& metrics, const std::optional<SeedMetrics>& seeds) {
   if (metrics.held_out) {
-    fmt::format_to(lines.out(), "held-out rows: {} ({})\n", metrics.rows, *metrics.held_out);
+    lines.text += fmt::format("held-out rows: {} ({})\n", metrics.rows, *metrics.held_out);
   }
   lines.text += few_prompts_text(metrics);
   if (metrics.pairs) lines.share("pair accuracy", metrics.pairs->accuracy);
@@ -75,8 +71,9 @@ void add_evaluation(Lines& lines, const EvaluationMetrics& metrics, const std::o
     lines.share("area under the ROC curve", metrics.labelled->area);
   }
   if (seeds) {
-    fmt::format_to(lines.out(), "  {:<28} {:8.2f} %  (standard deviation {:.2f}; {} seeds)\n", "  mean over seeds",
-                   100 * seeds->accuracy.mean, 100 * seeds->accuracy.deviation, seeds->accuracy.values.size());
+    lines.text +=
+        fmt::format("  {:<28} {:8.2f} %  (standard deviation {:.2f}; {} seeds)\n", "  mean over seeds",
+                    100 * seeds->accuracy.mean, 100 * seeds->accuracy.deviation, seeds->accuracy.values.size());
   }
   if (metrics.pairs) {
     lines.estimate("reward margin (raw)", metrics.pairs->margin);
@@ -104,14 +101,15 @@ std::string summary(const RunMetrics& metrics) {
   Lines lines;
   add_evaluation(lines, metrics.evaluation, metrics.seeds);
   if (metrics.token_head) {
-    fmt::format_to(lines.out(), "  {:<28} {:8.2f} %  (without context {:.2f} %)\n", "token head, accuracy",
-                   100 * metrics.token_head->accuracy.value, 100 * metrics.token_head->context_free.accuracy.value);
+    lines.text +=
+        fmt::format("  {:<28} {:8.2f} %  (without context {:.2f} %)\n", "token head, accuracy",
+                    100 * metrics.token_head->accuracy.value, 100 * metrics.token_head->context_free.accuracy.value);
   }
   const SolverMetrics& solver = metrics.solver;
-  fmt::format_to(lines.out(), "  {:<28} {} ({} neurons, {} loss), {}", "Phase I", name_of(solver.selected),
-                 solver.neurons, loss_name(solver.loss), status_name(solver.status));
-  if (solver.relative_gap) fmt::format_to(lines.out(), ", duality gap {:.1e}", *solver.relative_gap);
-  fmt::format_to(lines.out(), ", {:.1f} s\n", solver.seconds);
+  lines.text += fmt::format("  {:<28} {} ({} neurons, {} loss), {}", "Phase I", name_of(solver.selected),
+                            solver.neurons, loss_name(solver.loss), status_name(solver.status));
+  if (solver.relative_gap) lines.text += fmt::format(", duality gap {:.1e}", *solver.relative_gap);
+  lines.text += fmt::format(", {:.1f} s\n", solver.seconds);
   return std::move(lines.text);
 }
 
