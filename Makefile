@@ -81,11 +81,13 @@ peers: build
 # Whole fits and batches done twice to be compared: a minute each and more under the sanitizer, which smaller tests of
 # the same code pass too. `make test` runs them.
 TWICE := Fit.TheNumberOfThreads|Generate.AKilledBatch|Extract.ShardsGiveTheSame|BranchGuidance.WithoutAScale
+# Of each family of published shapes the smallest will do.
+LARGE := PublishedShape.*/(SmolLM2_1_7|TinyLlama|Llama_3|Falcon3|Yi|Qwen2_5_[13]|Qwen3_[14]|Gemma3_[14])
 # A browser and clients of others, and whole campaigns: what they make the program do is in smaller tests too.
 OTHERS := Study.Page|Serve.Page|Serve.OfficialClient|Campaign.judge
 asan: setup
 	$(call configure_and_build,asan,all)
-	@COALA_PYTHON="$$(tools/python_env.sh)" ctest --test-dir build-asan --output-on-failure -j 2 -E '$(TWICE)|$(OTHERS)'
+	@COALA_PYTHON="$$(tools/python_env.sh)" ctest --test-dir build-asan --output-on-failure -j 2 -E '$(TWICE)|$(OTHERS)|$(LARGE)'
 
 tsan: setup
 	$(call configure_and_build,tsan,all)
