@@ -71,7 +71,7 @@ void reread_when_told(const std::stop_token& stop, const Hangup& hangup, const H
   constexpr std::chrono::milliseconds kLook{100};
   try {
     while (!stop.stop_requested()) {
-      if (hangup.wait(kLook)) model.replace(loader.reread(*model.get(), metrics));
+      if (hangup.wait(kLook)) loader.reread(model, metrics);
     }
   } catch (const Error& error) {
     if (error.code() != ErrorCode::Interrupted) throw;  // the server ends

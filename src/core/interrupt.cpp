@@ -47,7 +47,7 @@ std::mutex g_taking;
         ::rmdir(slot.path);
         break;
       case EndsWithProcess::Kind::Processes:
-        ::kill(-slot.group, SIGKILL);
+        if (slot.group > 0) ::kill(-slot.group, SIGKILL);  // 0 would be our own
         break;
     }
   }
@@ -63,8 +63,8 @@ std::mutex g_taking;
 }
 
 extern "C" void on_stop(int signal) {
-  g_signals = g_signals + 1;
   g_last_signal = signal;
+  g_signals = g_signals + 1;
   if (g_signals > 1) end_now();
   itimerval grace{};
   grace.it_value.tv_sec = g_grace_ms / 1000;

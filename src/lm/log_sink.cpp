@@ -12,11 +12,11 @@
 namespace coala {
 namespace {
 
-std::mutex g_mutex;
-std::string g_first_error;
-std::vector<std::string> g_warnings;
-std::string g_current;  ///< a line that is not complete yet
-ggml_log_level g_level = GGML_LOG_LEVEL_NONE;
+// Of the calling thread: while one thread loads a model, others decode, and each has its own reasons.
+thread_local std::string g_first_error;
+thread_local std::vector<std::string> g_warnings;
+thread_local std::string g_current;  ///< a line that is not complete yet
+thread_local ggml_log_level g_level = GGML_LOG_LEVEL_NONE;
 
 /// "load: missing pre-tokenizer type": without the function; "" for a line without words.
 std::string warning_of(const std::string& line) {
@@ -37,7 +37,6 @@ void take_line(const std::string& line) {
 }
 
 void on_log(ggml_log_level level, const char* text, void*) {
-  const std::lock_guard lock(g_mutex);
   if (level != GGML_LOG_LEVEL_CONT) {
     g_current.clear();
     g_level = level;
@@ -70,7 +69,6 @@ void start_llama() {
 }
 
 void clear_llama_log() {
-  const std::lock_guard lock(g_mutex);
   g_first_error.clear();
   g_warnings.clear();
   g_current.clear();
@@ -78,12 +76,10 @@ void clear_llama_log() {
 }
 
 std::string llama_error() {
-  const std::lock_guard lock(g_mutex);
   return g_first_error;
 }
 
 std::vector<std::string> llama_warnings() {
-  const std::lock_guard lock(g_mutex);
   return g_warnings;
 }
 

@@ -193,7 +193,12 @@ ChildProcess::Received TemplateProcess::try_to_ask(const std::string& question, 
   if (!process_) {
     start();
     std::string hello;
-    process_->receive(hello, kPatience);
+    // Who stalls before it has begun does not read a question either: to send one could wait for ever.
+    const auto begun = process_->receive(hello, kPatience);
+    if (begun != ChildProcess::Received::Message) {
+      process_.reset();
+      return begun;
+    }
   }
   process_->send(question);
   const auto received = process_->receive(answer, kPatience);

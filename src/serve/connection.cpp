@@ -148,11 +148,14 @@ bool ConnectionServer::came_too_slowly() {
 class ConnectionServer::Reception : public httplib::TaskQueue {
  public:
   Reception(ConnectionServer& server, std::size_t threads)
-      : server_(server), pool_(threads), room_(server.limits_, [this](WaitingRoom::Arrival&& arrival) {
-          ++server_.connections_;
-          const auto shared = std::make_shared<WaitingRoom::Arrival>(std::move(arrival));
-          pool_.enqueue([this, shared] { server_.serve(std::move(*shared)); });
-        }) {
+      : server_(server),
+        room_(server.limits_,
+              [this](WaitingRoom::Arrival&& arrival) {
+                ++server_.connections_;
+                const auto shared = std::make_shared<WaitingRoom::Arrival>(std::move(arrival));
+                pool_.enqueue([this, shared] { server_.serve(std::move(*shared)); });
+              }),
+        pool_(threads) {
     server_.room_ = &room_;
   }
   ~Reception() override { server_.room_ = nullptr; }
@@ -164,8 +167,8 @@ class ConnectionServer::Reception : public httplib::TaskQueue {
 
  private:
   ConnectionServer& server_;
+  WaitingRoom room_;  // which may throw, where the library's pool would not end its threads
   httplib::ThreadPool pool_;
-  WaitingRoom room_;
 };
 
 ConnectionServer::ConnectionServer(const ConnectionLimits& limits, std::size_t threads) : limits_(limits) {

@@ -56,24 +56,24 @@ void HeadLoader::add(const std::filesystem::path& path, ServedModel& model) cons
   model.rewards.emplace(name, std::make_shared<const ServedReward>(std::move(reward)));
 }
 
-std::shared_ptr<const ServedModel> HeadLoader::reread(const ServedModel& model, Metrics& metrics) const {
-  auto next = std::make_shared<ServedModel>(model);
+void HeadLoader::reread(CurrentModel& model, Metrics& metrics) const {
   const auto refuse = [&](const std::string& name, std::string_view why) {
     metrics.head_refused();
     log_warning(fmt::format("the head {} stays what it was: {}", name, why));
   };
-  for (const auto& [name, served] : model.rewards) {
+  const std::shared_ptr<const ServedModel> before = model.get();
+  for (const auto& [name, served] : before->rewards) {
     try {
       if (hash_file(served->path) == served->digest) {
         log_line(fmt::format("the head {} is what it was", name));
         continue;
       }
-      ServedModel with_new = *next;
+      ServedModel with_new = *model.get();
       with_new.heads.erase(name);
       with_new.biases.erase(name);
       with_new.rewards.erase(name);
       add(served->path, with_new);
-      next = std::make_shared<ServedModel>(std::move(with_new));
+      model.replace(std::make_shared<const ServedModel>(std::move(with_new)));
       metrics.head_replaced();
       log_line(fmt::format("the head {} is the one of {} now", name, served->path.string()));
     } catch (const Error& error) {
@@ -81,9 +81,10 @@ std::shared_ptr<const ServedModel> HeadLoader::reread(const ServedModel& model, 
       refuse(name, error.what());
     } catch (const std::bad_alloc&) {
       refuse(name, "there is no memory for another");
+    } catch (const std::exception& error) {  // such as std::filesystem's
+      refuse(name, error.what());
     }
   }
-  return next;
 }
 
 }  // namespace coala

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "lm/output_matrix.h"
+#include "serve/current_model.h"
 #include "serve/metrics.h"
 #include "serve/served_model.h"
 
@@ -29,10 +30,11 @@ class HeadLoader {
   ///   others that guide
   void add(const std::filesystem::path& path, ServedModel& model) const;
 
-  /// The model with the heads whose files are others than they were. Of a file that is refused the head stays what it
-  /// was, which is said and counted.
+  /// Replaces the heads whose files are others than they were, one after the other: what is said and counted as
+  /// replaced is what the next request gets. Of a file that is refused the head stays what it was, which is said and
+  /// counted too.
   /// @throws Error{Interrupted}
-  std::shared_ptr<const ServedModel> reread(const ServedModel& model, Metrics& metrics) const;
+  void reread(CurrentModel& model, Metrics& metrics) const;
 
  private:
   std::shared_ptr<const OutputMatrix> output_;

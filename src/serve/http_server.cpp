@@ -103,6 +103,7 @@ struct HttpServer::Routes {
   ConnectionServer server;
   std::atomic<std::uint64_t> asked{0};
   std::mutex names_mutex;
+  static constexpr std::size_t kMostNames = 256;
   std::set<std::string> told_names;  ///< unknown parameters that the log has named
 
   Routes(const CurrentModel& served, Scheduler& engine, ScoreQueue& score_queue, Metrics& counters,
@@ -266,15 +267,18 @@ struct HttpServer::Routes {
         "text/plain; version=0.0.4; charset=utf-8");
   }
 
+  bool is_first_of_its_name(const std::string& name) {
+    const std::lock_guard lock(names_mutex);
+    return told_names.size() < kMostNames && told_names.insert(name).second;
+  }
+
   /// Says of unknown parameters that they were ignored: to the client, and once for each name in the log.
   std::vector<std::string> warnings_of(const RequestBody& body) {
-    constexpr std::size_t kMost = 256;
     std::vector<std::string> warnings;
     for (const std::string& name : body.unknown) {
-      if (warnings.size() == kMost) break;
+      if (warnings.size() == kMostNames) break;
       warnings.push_back(fmt::format("unknown parameter {} was ignored", quoted_text(name)));
-      const std::lock_guard lock(names_mutex);
-      if (told_names.size() < kMost && told_names.insert(name).second) log_line("a client's " + warnings.back());
+      if (is_first_of_its_name(name)) log_line("a client's " + warnings.back());
     }
     return warnings;
   }
@@ -395,6 +399,9 @@ void HttpServer::run(const std::function<void(int)>& on_ready) {
     while (!over && !server.is_running()) pause();
     if (!over) server.stop();
   });
+  // Should the following throw, the watch must not wait for a signal.
+  const std::unique_ptr<std::atomic<bool>, void (*)(std::atomic<bool>*)> end_of_watch(
+      &over, [](std::atomic<bool>* ended) { *ended = true; });
   on_ready(port);
   const bool served = server.listen_after_bind();
   over = true;

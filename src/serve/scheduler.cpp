@@ -72,11 +72,12 @@ Scheduler::Load Scheduler::load() const {
 }
 
 void Scheduler::begin(Ticket ticket, Request&& request) {
+  auto on_failure = request.on_failure;
   Begun& begun = begun_[ticket];
-  begun.on_failure = request.on_failure;
+  begun.on_failure = std::move(on_failure);
   request.on_done = [this, ticket, done = std::move(request.on_done)](std::vector<Reply>&& replies) {
-    begun_.erase(ticket);
     done(std::move(replies));
+    begun_.erase(ticket);  // not before: whoever could not be given the replies is told of the failure
   };
   request.on_failure = [this, ticket, failed = std::move(request.on_failure)](const Error& error) {
     begun_.erase(ticket);
@@ -89,6 +90,18 @@ void Scheduler::fail_all(const Error& error) {
   engine_.clear();
   const auto begun = std::exchange(begun_, {});
   for (const auto& [ticket, one] : begun) one.on_failure(error);
+}
+
+void Scheduler::guarded(const std::function<void()>& work) {
+  try {
+    work();
+  } catch (const Error& error) {
+    fail_all(error);
+  } catch (const std::bad_alloc&) {
+    fail_all(Error(ErrorCode::OutOfMemory, "there is no memory for what is being written", "ask for less at once"));
+  } catch (const std::exception& error) {
+    fail_all(Error(ErrorCode::Internal, error.what()));
+  }
 }
 
 void Scheduler::run() {
@@ -107,16 +120,8 @@ void Scheduler::run() {
       ordered_ = 0;
     }
     bool busy = false;
-    try {
-      for (const std::function<void()>& order : orders) order();
-      if (!stopped) busy = engine_.step();
-    } catch (const Error& error) {
-      fail_all(error);
-    } catch (const std::bad_alloc&) {
-      fail_all(Error(ErrorCode::OutOfMemory, "there is no memory for what is being written", "ask for less at once"));
-    } catch (const std::exception& error) {
-      fail_all(Error(ErrorCode::Internal, error.what()));
-    }
+    for (const std::function<void()>& order : orders) guarded(order);
+    if (!stopped) guarded([&] { busy = engine_.step(); });
     if (stopped) {
       fail_all(Error(ErrorCode::Interrupted, "the server is being stopped"));
       return;

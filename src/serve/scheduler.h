@@ -53,6 +53,8 @@ class Scheduler {
   void run();
   void begin(Ticket ticket, Request&& request);
   void fail_all(const Error& error);
+  /// Does it; what it throws fails everything that is being written.
+  void guarded(const std::function<void()>& work);
 
   Engine engine_;
   const std::size_t most_waiting_;
