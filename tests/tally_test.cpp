@@ -9,6 +9,7 @@
 #include "core/atomic_file.h"
 #include "core/random.h"
 #include "eval/intervals.h"
+#include "eval/order_statistics.h"
 #include "solver/loss.h"
 #include "support.h"
 #include "tally/agreement.h"
@@ -18,7 +19,6 @@
 #include "tally/legacy_random.h"
 #include "tally/logistic_fit.h"
 #include "tally/mt_bench.h"
-#include "tally/order_statistics.h"
 #include "tally/pair_judgments.h"
 #include "tally/published_descent.h"
 

@@ -10,6 +10,7 @@
 
 #include "core/error.h"
 #include "eval/intervals.h"
+#include "eval/order_statistics.h"
 #include "solver/loss.h"
 
 namespace coala {
@@ -24,23 +25,11 @@ double deviation_of(const std::vector<double>& values) {
   return values.size() < 2 ? 0 : std::sqrt(squares / static_cast<double>(values.size() - 1));
 }
 
-/// Between the two nearest ranks, in proportion.
-double quantile(const std::vector<double>& sorted, double share) {
-  const double at = share * static_cast<double>(sorted.size() - 1);
-  const auto below = static_cast<std::size_t>(at);
-  const std::size_t above = std::min(below + 1, sorted.size() - 1);
-  return std::lerp(sorted[below], sorted[above], at - static_cast<double>(below));
-}
-
 /// The rows of each prompt.
 std::map<std::int64_t, std::vector<std::size_t>> rows_by_prompt(const FeatureSet& set) {
   std::map<std::int64_t, std::vector<std::size_t>> rows;
   for (std::size_t i = 0; i < set.rows(); ++i) rows[set.prompt_id[i]].push_back(i);
   return rows;
-}
-
-std::optional<double> if_known(double value) {
-  return std::isfinite(value) ? std::optional(value) : std::nullopt;
 }
 
 /// A line of a name and a figure, with its interval where that is known.
@@ -67,22 +56,20 @@ bool are_unjudged(const FeatureSet& set) {
 }
 
 AnswerMetrics answer_metrics(const FeatureSet& set, const Scores& scores, std::uint64_t seed) {
-  std::vector<double> sorted = scores.single;
-  std::ranges::sort(sorted);
-  std::vector<double> probability(sorted.size());
+  std::vector<double> probability(scores.single.size());
   std::ranges::transform(scores.single, probability.begin(), sigmoid);
 
   AnswerMetrics metrics;
   metrics.rows = set.rows();
   metrics.score = {mean_of(scores.single), bootstrap_mean(scores.single, set.prompt_id, seed)};
   metrics.deviation = deviation_of(scores.single);
-  metrics.low = quantile(sorted, 0.05);
-  metrics.median = quantile(sorted, 0.5);
-  metrics.high = quantile(sorted, 0.95);
+  metrics.low = quantile(scores.single, 0.05);
+  metrics.median = quantile(scores.single, 0.5);
+  metrics.high = quantile(scores.single, 0.95);
   metrics.probability = {mean_of(probability), bootstrap_mean(probability, set.prompt_id, seed)};
   if (!set.length.empty()) {
     const std::vector<double> length(set.length.begin(), set.length.end());
-    metrics.length_correlation = if_known(correlation(scores.single, length));
+    metrics.length_correlation = if_finite(correlation(scores.single, length));
   }
   const auto by_prompt = rows_by_prompt(set);
   metrics.prompts = by_prompt.size();
@@ -127,7 +114,7 @@ AgreementMetrics agreement_metrics(const FeatureSet& set, const Scores& first, c
   }
   AgreementMetrics metrics;
   metrics.rows = set.rows();
-  metrics.correlation = if_known(correlation(first.single, second.single));
+  metrics.correlation = if_finite(correlation(first.single, second.single));
   metrics.choices = same.size();
   if (!same.empty()) metrics.same_order = Estimate{mean_of(same), proportion_interval(same, prompts)};
   std::ranges::stable_sort(disputes, std::greater(), &Dispute::size);

@@ -59,8 +59,7 @@ HeadComparison compare_heads(const FeatureSet& set, const Scores& first, const S
   result.second_only_right = paired.second_only;
   result.difference = {paired.difference, paired.difference_ci95};
   result.p_value = paired.p_value;
-  const double together = correlation(first_margins, second_margins);
-  if (std::isfinite(together)) result.margin_correlation = together;
+  result.margin_correlation = if_finite(correlation(first_margins, second_margins));
 
   const double first_spread = spread(first_margins);
   const double second_spread = spread(second_margins);

@@ -75,6 +75,10 @@ Interval wilson_by_variance(double p, double n, double variance, double clusters
 
 }  // namespace
 
+std::optional<double> if_finite(double value) {
+  return std::isfinite(value) ? std::optional(value) : std::nullopt;
+}
+
 double mean_of(std::span<const double> values) {
   return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }

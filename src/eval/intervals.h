@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -11,6 +12,9 @@ namespace coala {
 
 /// NaN of none.
 double mean_of(std::span<const double> values);
+
+/// What is not a number, or not finite, is not known.
+std::optional<double> if_finite(double value);
 
 /// Student's 97.5 % quantile with so many degrees of freedom, >= 1.
 double student_quantile(double freedom);

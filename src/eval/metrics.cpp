@@ -22,10 +22,6 @@
 namespace coala {
 namespace {
 
-std::optional<double> if_finite(double value) {
-  return std::isfinite(value) ? std::optional(value) : std::nullopt;
-}
-
 /// Means of rows with their intervals.
 class Rows {
  public:

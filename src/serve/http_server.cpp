@@ -387,24 +387,20 @@ void HttpServer::run(const std::function<void(int)>& on_ready) {
                 "another program may use the port: choose another with --port");
   }
   server.allow_burst();
-  std::atomic<bool> over{false};
   const auto pause = [] { std::this_thread::sleep_for(std::chrono::milliseconds(20)); };
-  std::jthread watch([&] {
-    while (!over && !interrupted()) pause();
+  std::jthread watch([&](const std::stop_token& over) {
+    while (!over.stop_requested() && !interrupted()) pause();
     routes_->scheduler.stop();
     routes_->scores.stop();
     // What is being answered gets its end before the connections do.
     const auto latest = std::chrono::steady_clock::now() + kEnd;
-    while (!over && server.connections() > 0 && std::chrono::steady_clock::now() < latest) pause();
-    while (!over && !server.is_running()) pause();
-    if (!over) server.stop();
+    while (!over.stop_requested() && server.connections() > 0 && std::chrono::steady_clock::now() < latest) pause();
+    while (!over.stop_requested() && !server.is_running()) pause();
+    if (!over.stop_requested()) server.stop();
   });
-  // Should the following throw, the watch must not wait for a signal.
-  const std::unique_ptr<std::atomic<bool>, void (*)(std::atomic<bool>*)> end_of_watch(
-      &over, [](std::atomic<bool>* ended) { *ended = true; });
   on_ready(port);
   const bool served = server.listen_after_bind();
-  over = true;
+  watch.request_stop();
   watch.join();
   throw_if_interrupted();
   if (!served) {

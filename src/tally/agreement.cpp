@@ -6,7 +6,7 @@
 #include <map>
 
 #include "core/random.h"
-#include "tally/order_statistics.h"
+#include "eval/order_statistics.h"
 
 namespace coala {
 namespace {

@@ -11,12 +11,12 @@
 #include "core/interrupt.h"
 #include "core/random.h"
 #include "eval/intervals.h"
+#include "eval/order_statistics.h"
 #include "solver/loss.h"
 #include "tally/annotations.h"
 #include "tally/arena_battles.h"
 #include "tally/legacy_random.h"
 #include "tally/logistic_fit.h"
-#include "tally/order_statistics.h"
 #include "tally/published_descent.h"
 
 namespace coala {

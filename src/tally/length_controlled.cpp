@@ -11,9 +11,9 @@
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/random.h"
+#include "eval/order_statistics.h"
 #include "solver/loss.h"
 #include "tally/logistic_fit.h"
-#include "tally/order_statistics.h"
 
 namespace coala {
 namespace {

@@ -9,8 +9,8 @@
 
 #include "core/error.h"
 #include "eval/intervals.h"
+#include "eval/order_statistics.h"
 #include "tally/annotations.h"
-#include "tally/order_statistics.h"
 
 namespace coala {
 

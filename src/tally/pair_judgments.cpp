@@ -7,9 +7,9 @@
 
 #include "eval/intervals.h"
 #include "eval/length_control.h"
+#include "eval/order_statistics.h"
 #include "tally/agreement.h"
 #include "tally/annotations.h"
-#include "tally/order_statistics.h"
 
 namespace coala {
 namespace {

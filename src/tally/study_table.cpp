@@ -7,8 +7,8 @@
 
 #include "core/error.h"
 #include "eval/intervals.h"
+#include "eval/order_statistics.h"
 #include "tally/agreement.h"
-#include "tally/order_statistics.h"
 
 namespace coala {
 namespace {

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "eval/intervals.h"
-#include "tally/order_statistics.h"
+#include "eval/order_statistics.h"
 
 namespace coala {
 

@@ -1,4 +1,4 @@
-#include "tally/order_statistics.h"
+#include "eval/order_statistics.h"
 
 #include <algorithm>
 #include <cmath>
