@@ -89,9 +89,14 @@ asan: setup
 	$(call configure_and_build,asan,all)
 	@COALA_PYTHON="$$(tools/python_env.sh)" ctest --test-dir build-asan --output-on-failure -j 2 -E '$(TWICE)|$(OTHERS)|$(LARGE)'
 
+# What has threads: solver, extraction, model, engine, lessons, and the server with clients that ask at once.
+TSAN_TARGETS := coala core_test operator_test solver_test cronos_test session_test extract_test decode_test engine_test \
+  teach_test connection_test
+TSAN_TESTS := ThreadPool|Gated|Cronos|^Session|^Extract|^ParallelGenerator|^Engine|^Conversation|^Teacher|^Connections|^Health
 tsan: setup
-	$(call configure_and_build,tsan,all)
-	@ctest --test-dir build-tsan --output-on-failure -j 2 -R 'ThreadPool|Gated|Cronos|^Engine|^Connections|^Teacher|^Conversation|^Health'
+	$(call configure_and_build,tsan,$(TSAN_TARGETS))
+	@TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan.supp" ctest --test-dir build-tsan --output-on-failure -j 2 \
+	  -R '$(TSAN_TESTS)|^Serve\.(Clients|Teach|Heads|Rewards|Hostile)'
 
 FUZZ_SECONDS ?= 60
 fuzz:

@@ -90,7 +90,7 @@ void compare_heads(const Backbone& backbone, std::size_t rounds, const Generatio
   }
   Engine engine(backbone,
                 {.streams = kReplies, .cells = kReplies * (kPromptTokens + settings.max_tokens), .threads = threads});
-  const auto write = [&](const std::function<const LogitTilt*(std::size_t)>& tilt_of) {
+  const auto write = [&](const std::function<const LogitsProcessor*(std::size_t)>& tilt_of) {
     for (std::size_t i = 0; i < kReplies; ++i) {
       Request request{random_prompt(backbone, kPromptTokens, i), settings, {}, {}};
       request.settings.tilt = tilt_of(i);
@@ -99,9 +99,9 @@ void compare_heads(const Backbone& backbone, std::size_t rounds, const Generatio
     engine.step();  // the prompts
     return seconds_of([&] { run(engine); });
   };
-  const auto plain = [](std::size_t) -> const LogitTilt* { return nullptr; };
-  const auto one = [&](std::size_t) -> const LogitTilt* { return heads[0].get(); };
-  const auto eight = [&](std::size_t i) -> const LogitTilt* { return own[i].get(); };
+  const auto plain = [](std::size_t) -> const LogitsProcessor* { return nullptr; };
+  const auto one = [&](std::size_t) -> const LogitsProcessor* { return heads[0].get(); };
+  const auto eight = [&](std::size_t i) -> const LogitsProcessor* { return own[i].get(); };
   write(plain);
   std::vector<double> against_one, against_plain;
   for (std::size_t round = 0; round < rounds; ++round) {

@@ -39,7 +39,8 @@ def install(build, prefix):
 def build_beside(name, target, *options):
     """A build beside the main one, so that the compiler's cache knows it; what is compiled has the same flags."""
     folder = f"{BUILD}-{name}"
-    run("cmake", "-S", SOURCE, "-B", folder, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", "-DCOALA_TESTS=OFF", *options)
+    run("cmake", "-S", SOURCE, "-B", folder, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", "-DCMAKE_UNITY_BUILD=ON",
+        "-DCOALA_TESTS=OFF", *options)
     run("cmake", "--build", folder, "--target", target)
     return folder
 

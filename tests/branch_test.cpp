@@ -440,7 +440,7 @@ TEST(BranchGuidance, WhatAllScoresHaveInCommonChangesNoDraw) {
 }
 
 /// Adds a number to one token's logit, whatever the state.
-class OneTokenTilt : public LogitTilt {
+class OneTokenTilt : public LogitsProcessor {
  public:
   OneTokenTilt(Token token, float size) : token_(token), size_(size) {}
   void add(std::span<const float> state, double scale, std::span<float> logits, ThreadPool*) const override {
@@ -612,7 +612,7 @@ TEST(BranchGuidance, DependsOnNeitherThreadsNorOtherReplies) {
   }
 }
 
-TEST(LogitTilt, IsABiasWhereItDoesNotLookAtTheState) {
+TEST(LogitsProcessor, IsABiasWhereItDoesNotLookAtTheState) {
   const EncodedPrompt prompt = chat("the hen");
   const Token token = tiny().encode_response(prompt, "the").front();
   const OneTokenTilt tilt(token, 3);

@@ -41,17 +41,17 @@ TEST(Generator, GreedyIsALoopOverOneSequence) {
   EXPECT_GT(tokens.size(), 3u);
   EXPECT_FALSE(reply.score.has_value());
   // All candidates of a greedy draw are the same.
-  settings.candidates = 4;
+  settings.replies = 4;
   for (const Reply& other : replies_to(prompt, settings)) expect_same(other, reply);
 }
 
 TEST(Generator, ACandidateIsTheSameHoweverManyThereAre) {
   const EncodedPrompt prompt = chat("the hen and the inn");
-  GenerationSettings settings{.max_tokens = 40, .candidates = 9, .seed = 11};
+  GenerationSettings settings{.max_tokens = 40, .replies = 9, .seed = 11};
   const std::vector<Reply> nine = replies_to(prompt, settings);
-  settings.candidates = 1;
+  settings.replies = 1;
   expect_same(replies_to(prompt, settings).front(), nine.front());  // the unguided reply
-  settings.candidates = 4;
+  settings.replies = 4;
   settings.reward = reward();
   const std::vector<Reply> four = replies_to(prompt, settings);
   for (std::size_t i = 0; i < 4; ++i) EXPECT_EQ(four[i].tokens, nine[i].tokens) << i;
@@ -118,7 +118,7 @@ TEST(Generator, ScoresOfTextsAreThoseOfScore) {
 TEST(Generator, LogProbabilitiesAreThoseOfTheModel) {
   const EncodedPrompt prompt = chat("the sand");
   // The filters decide what is drawn, not what is reported.
-  for (GenerationSettings settings : {wild(6, 30), GenerationSettings{.max_tokens = 30, .candidates = 3}}) {
+  for (GenerationSettings settings : {wild(6, 30), GenerationSettings{.max_tokens = 30, .replies = 3}}) {
     for (const Reply& reply : replies_to(prompt, settings)) {
       Session session(tiny(), {.cells = kContext});
       double sum = 0;
@@ -146,7 +146,7 @@ TEST(Generator, LogProbabilitiesAreThoseOfTheModel) {
 }
 
 /// Lifts one token, so that the guided distribution is another than the model's.
-class LiftOne : public LogitTilt {
+class LiftOne : public LogitsProcessor {
  public:
   void add(std::span<const float>, double scale, std::span<float> logits, ThreadPool*) const override {
     logits[40] += static_cast<float>(3 * scale);
@@ -157,7 +157,8 @@ class LiftOne : public LogitTilt {
 TEST(Generator, NamesTheAlternatives) {
   const EncodedPrompt prompt = chat("the sand");
   const LiftOne lift;
-  for (const LogitTilt* tilt : {static_cast<const LogitTilt*>(nullptr), static_cast<const LogitTilt*>(&lift)}) {
+  for (const LogitsProcessor* tilt :
+       {static_cast<const LogitsProcessor*>(nullptr), static_cast<const LogitsProcessor*>(&lift)}) {
     GenerationSettings settings = wild(2, 12);
     settings.tilt = tilt;
     const std::vector<Reply> plain = replies_to(prompt, settings);
@@ -427,7 +428,7 @@ TEST(DecodeResponse, LeavesWhatFollowsATextInOnePiece) {
   for (const bool talks : {true, false}) {
     const EncodedPrompt prompt = talks ? chat("hi") : tiny().encode_prompt({{}, "the hen"});
     std::string streamed;
-    GenerationSettings settings{.max_tokens = 60, .candidates = 1, .grammar = &grammar};
+    GenerationSettings settings{.max_tokens = 60, .replies = 1, .grammar = &grammar};
     settings.on_text = [&](std::string_view text) { streamed += text; };
     const Reply reply = replies_to(prompt, settings).front();
     EXPECT_EQ(reply.text, talks ? "Four. <think>" : written);

@@ -20,7 +20,7 @@ namespace {
 using namespace test;  // NOLINT
 
 /// Lifts one token of the vocabulary; from its `limit`-th call on it makes no number.
-class Lift : public LogitTilt {
+class Lift : public LogitsProcessor {
  public:
   explicit Lift(Token token, double by, int limit = std::numeric_limits<int>::max())
       : token_(static_cast<std::size_t>(token)), by_(by), limit_(limit) {}
@@ -64,8 +64,8 @@ EncodedPrompt prompt_of(std::size_t number) {
 }
 
 /// Settings that differ in everything that a request has of its own.
-GenerationSettings settings_of(std::size_t number, const LogitTilt* tilt) {
-  GenerationSettings settings{.max_tokens = 4 + number * 5 % 23, .candidates = 1 + static_cast<int>(number % 3)};
+GenerationSettings settings_of(std::size_t number, const LogitsProcessor* tilt) {
+  GenerationSettings settings{.max_tokens = 4 + number * 5 % 23, .replies = 1 + static_cast<int>(number % 3)};
   settings.seed = number;
   settings.sampling.temperature = number % 4 == 0 ? 0 : 0.5 + 0.2 * static_cast<double>(number % 5);
   settings.sampling.top_k = number % 2 == 0 ? 0 : 20;
@@ -76,7 +76,7 @@ GenerationSettings settings_of(std::size_t number, const LogitTilt* tilt) {
 }
 
 /// The same, guided in all ways.
-GenerationSettings guided_settings_of(std::size_t number, const LogitTilt* tilt) {
+GenerationSettings guided_settings_of(std::size_t number, const LogitsProcessor* tilt) {
   GenerationSettings settings = settings_of(number, tilt);
   if (number % 4 < 2) settings.reward = reward();
   if (number % 4 == 0) {
@@ -84,7 +84,7 @@ GenerationSettings guided_settings_of(std::size_t number, const LogitTilt* tilt)
     settings.branch->look_ahead = number % 8 == 0 ? 3 : 1;
     settings.branch->score_all = number % 16 == 4;
   }
-  if (number % 4 == 1) settings.sentence_candidates = 2 + static_cast<int>(number % 3);
+  if (number % 4 == 1) settings.continuations = 2 + static_cast<int>(number % 3);
   return settings;
 }
 
@@ -117,7 +117,7 @@ void expect_empty(Engine& engine, int streams) {
   EXPECT_EQ(tokens_of(outcome.done[0]), written_alone(prompt, settings));
   EXPECT_EQ(tokens_of(outcome.done[0]).size(), settings.max_tokens);
   settings = endless(3);
-  settings.candidates = streams;
+  settings.replies = streams;
   engine.submit(outcome.request(1, prompt, settings));
   engine.step();
   EXPECT_EQ(engine.writing(), static_cast<std::size_t>(streams));
@@ -127,7 +127,7 @@ void expect_empty(Engine& engine, int streams) {
 
 TEST(Engine, WritesEachRequestAsItWouldAlone) {
   const Lift up(40, 2.5), down(41, -3);
-  const LogitTilt* const tilts[] = {&up, &down};
+  const LogitsProcessor* const tilts[] = {&up, &down};
   for (const bool shares : {false, true}) {
     Engine engine(tiny(), {.streams = 6,
                            .branches = 12,
@@ -208,7 +208,7 @@ TEST(Engine, EvaluatesCommonBeginningsOnce) {
   // A request that needs all cells gets them.
   const EncodedPrompt longest = long_prompt(kContext - 40);
   GenerationSettings many = endless(40);
-  many.candidates = 4;
+  many.replies = 4;
   engine.submit(outcome.request(6, longest, many));
   run(engine);
   EXPECT_EQ(tokens_of(outcome.done[6]), written_alone(longest, many));
@@ -245,7 +245,7 @@ TEST(Engine, KeptRepliesTakeNoCellsFromOthers) {
   Outcome outcome;
   std::vector<GenerationSettings> settings;
   for (std::size_t i = 0; i < 24; ++i) {
-    settings.push_back({.max_tokens = 50 + i % 3 * 20, .candidates = 1 + static_cast<int>(i % 5), .seed = i});
+    settings.push_back({.max_tokens = 50 + i % 3 * 20, .replies = 1 + static_cast<int>(i % 5), .seed = i});
     settings.back().sampling = {.temperature = 1.2, .top_p = 1, .top_k = 0};
     engine.submit(outcome.request(i, prompt_of(i), settings.back()));
     if (i % 2 == 0) engine.step();
@@ -260,7 +260,7 @@ TEST(Engine, KeptRepliesTakeNoCellsFromOthers) {
 TEST(Engine, AFailureEndsItsRequestAndNoOther) {
   Engine engine(tiny(), {.streams = 8, .cells = 900});
   Outcome outcome;
-  const GenerationSettings good{.max_tokens = 30, .candidates = 2, .seed = 3};
+  const GenerationSettings good{.max_tokens = 30, .replies = 2, .seed = 3};
   GenerationSettings infinite = good;
   infinite.sampling.logit_bias[3] = 1e39;
   const Lift fails_later(40, 1, 7);
@@ -298,7 +298,7 @@ TEST(Engine, NothingIsLeftOfARandomProgram) {
     if (what < 2) {
       lifts.push_back(std::make_unique<Lift>(40, 1, static_cast<int>(random.next() % 40)));
       GenerationSettings settings = guided_settings_of(random.next() % 64, lifts.back().get());
-      settings.max_tokens = 1 + random.next() % (settings.sentence_candidates > 0 ? 20 : 90);
+      settings.max_tokens = 1 + random.next() % (settings.continuations > 0 ? 20 : 90);
       tickets.push_back(engine.submit(outcome.request(i, prompt_of(i), settings)));
     } else if (what == 2 && !tickets.empty()) {
       engine.cancel(tickets[random.next() % tickets.size()]);  // maybe one that is done
@@ -317,7 +317,7 @@ TEST(Engine, NothingIsLeftOfARandomProgram) {
 TEST(Engine, CancellingFreesAtOnce) {
   Engine engine(tiny(), {.streams = 2, .cells = kCells});
   Outcome outcome;
-  const GenerationSettings settings{.max_tokens = 60, .candidates = 2, .sampling = {.temperature = 1.5}};
+  const GenerationSettings settings{.max_tokens = 60, .replies = 2, .sampling = {.temperature = 1.5}};
   const Engine::Ticket first = engine.submit(outcome.request(0, prompt_of(0), settings));
   const Engine::Ticket second = engine.submit(outcome.request(1, prompt_of(1), settings));
   engine.step();
@@ -397,7 +397,7 @@ TEST(Engine, RefusesWhatItCannotDo) {
             ErrorCode::BadUsage);
   GenerationSettings sentences;
   sentences.reward = reward();
-  sentences.sentence_candidates = 2;
+  sentences.continuations = 2;
   EXPECT_EQ(error_code_of([&] { engine.submit({prompt_of(1), sentences, {}, {}}); }), ErrorCode::BadUsage);
   Outcome outcome;
   engine.submit(outcome.request(0, prompt_of(1), endless(kCells)));
@@ -429,7 +429,7 @@ TEST(Conversation, EvaluatesWhatIsNewOfIt) {
   for (const int candidates : {1, 2}) {
     for (const bool stops : {false, true}) {
       Conversation conversation(tiny(), 1);
-      GenerationSettings settings{.max_tokens = 12, .candidates = candidates, .seed = 4};
+      GenerationSettings settings{.max_tokens = 12, .replies = candidates, .seed = 4};
       if (stops) settings.stops = {"e"};
       EncodedPrompt text = prompt_of(0);
       std::uint64_t rows = 0;
@@ -475,7 +475,7 @@ TEST(Conversation, GoesOnAfterAFailureAndOutgrowsItsRoom) {
   EXPECT_EQ(tokens_of(again), first);
   EXPECT_NEAR(again.front().score.value(),
               Generator(tiny(), scored, 60, 1, 1).generate(prompt_of(0)).front().score.value(), 1e-4);
-  settings.candidates = 3;
+  settings.replies = 3;
   settings.max_tokens = 90;
   EXPECT_EQ(tokens_of(conversation.write(prompt_of(0), settings)), written_alone(prompt_of(0), settings));
   const EncodedPrompt longest = long_prompt(kContext - 1);

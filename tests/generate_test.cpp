@@ -280,7 +280,7 @@ TEST(Generate, AKilledBatchGoesOnToTheSameBytes) {
   // The same partial file does not serve other settings.
   write_file(partial, content);
   expect_refused(run(folder, as_line(batch(pairs, folder / "killed")) + "--seed 1 --top-k 5"),
-                 {"killed.partial", "seed, top_k", "--out"});
+                 {"killed.partial", "seed, top_k", "another file"});
   expect_refused(run(folder, as_line(batch(write_pairs(folder, 299, "fewer.jsonl"), folder / "killed"))), {"data"});
   EXPECT_EQ(read_file(partial), content);
   write_file(partial, "something else\n");

@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "cli/generated_metrics.h"
 #include "core/error.h"
 #include "core/metric_json.h"
 #include "eval/answer_metrics.h"
+#include "eval/generated_metrics.h"
 #include "eval/head_comparison.h"
 #include "members.h"
 #include "train/run_metrics.h"

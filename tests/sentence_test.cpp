@@ -33,7 +33,7 @@ GenerationSettings by_sentence(int continuations) {
   GenerationSettings settings{.max_tokens = 70, .seed = 9};
   settings.sampling = {.temperature = 1, .top_p = 0.95, .top_k = 0};
   settings.reward = RewardHead{&tutor_head(), {}};
-  settings.sentence_candidates = continuations;
+  settings.continuations = continuations;
   return settings;
 }
 
@@ -52,7 +52,7 @@ TEST(SentenceGuidance, OneContinuationIsThePlainSampler) {
       settings.seed = seed;
       settings.sampling.repeat_penalty = 1.1;
       const Reply one = reply_to(prompt, settings);
-      settings.sentence_candidates = 0;
+      settings.continuations = 0;
       const Reply plain = reply_to(prompt, settings);
       EXPECT_EQ(one.tokens, plain.tokens);
       EXPECT_EQ(one.text, plain.text);

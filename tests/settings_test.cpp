@@ -10,7 +10,6 @@
 #include <string>
 #include <vector>
 
-#include "cli/setting_options.h"
 #include "core/error.h"
 #include "core/setting_json.h"
 #include "decode/branch_settings.h"
@@ -21,6 +20,7 @@
 #include "members.h"
 #include "serve/schema.h"
 #include "serve/setting_fields.h"
+#include "terminal/setting_options.h"
 
 namespace coala {
 namespace {

@@ -54,7 +54,7 @@ inline RewardHead reward(Pooling pooling = Pooling::Mean, PoolOver over = PoolOv
 
 /// Draws from the whole distribution, so that replies end and are of all kinds.
 inline GenerationSettings wild(int candidates, std::size_t max_tokens) {
-  GenerationSettings settings{.max_tokens = max_tokens, .candidates = candidates};
+  GenerationSettings settings{.max_tokens = max_tokens, .replies = candidates};
   settings.sampling = {.temperature = 1, .top_p = 1, .top_k = 0};
   settings.seed = 3;
   return settings;

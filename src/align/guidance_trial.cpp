@@ -79,7 +79,7 @@ class Trial {
         mode_(settings.template_mode),
         threads_(settings.threads) {
     generation_.max_tokens = kTokens;
-    generation_.candidates = static_cast<int>(std::max<std::size_t>(1, kReplies / prompts_.size()));
+    generation_.replies = static_cast<int>(std::max<std::size_t>(1, kReplies / prompts_.size()));
     generation_.seed = settings.seed;
   }
 
@@ -117,11 +117,11 @@ class Trial {
     double drawn = 0;
     std::vector<std::string> to_judge;
     ParallelGenerator generator(backbone_, generation, prompts, threads_);
-    generator.generate([&](std::size_t, std::vector<Reply>&& candidates) {
-      const bool cut = candidates.front().finish == Finish::Length;
-      to_judge.push_back(candidates.front().text);
-      replies.texts.push_back(candidates.front().text + (cut ? " …" : ""));
-      for (Reply& reply : candidates) {
+    generator.generate([&](std::size_t, std::vector<Reply>&& written) {
+      const bool cut = written.front().finish == Finish::Length;
+      to_judge.push_back(written.front().text);
+      replies.texts.push_back(written.front().text + (cut ? " …" : ""));
+      for (Reply& reply : written) {
         replies.divergence += reply.divergence;
         replies.entropy += reply.entropy;
         drawn += static_cast<double>(reply.log_probability_tokens);

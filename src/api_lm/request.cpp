@@ -103,7 +103,7 @@ Finish finish_of(coala::Finish finish) {
 
 }  // namespace
 
-const LogitTilt& TiltTable::tilt(const Head& head, Guidance guidance) {
+const LogitsProcessor& TiltTable::tilt(const Head& head, Guidance guidance) {
   const auto key = std::pair(&head.state(), guidance);
   const auto found = entries_.find(key);
   if (found != entries_.end()) return *found->second.tilt;
@@ -114,7 +114,7 @@ const LogitTilt& TiltTable::tilt(const Head& head, Guidance guidance) {
                 "train one with align()");
   }
   if (!output_) output_ = std::make_unique<OutputMatrix>(backbone_);
-  std::unique_ptr<LogitTilt> tilt;
+  std::unique_ptr<LogitsProcessor> tilt;
   if (guidance == Guidance::EachToken) {
     tilt = std::make_unique<TokenTilt>(*own.token, *output_, 1.0);
   } else {
@@ -132,7 +132,7 @@ std::shared_ptr<PreparedRequest> prepare(const Request& request, const Backbone&
   prepared->chooses_best = coala::chooses_best(options);
   GenerationSettings& settings = prepared->settings;
   settings.max_tokens = request.max_tokens;
-  settings.candidates = request.samples;
+  settings.replies = request.samples;
   settings.sampling = sampler_options(request.sampling, backbone.tokenizer());
   settings.seed = request.seed;
   settings.stops = request.stops;
@@ -149,10 +149,7 @@ std::shared_ptr<PreparedRequest> prepare(const Request& request, const Backbone&
     const coala::Head& head = prepared->heads.front().head.state().head;
     settings.reward = {&head, *features};
     options.branch.every = request.guide_every;
-    if (request.guidance == Guidance::Branch) {
-      options.scale = request.heads.front().scale;
-      if (request.candidates) options.branch.candidates = *request.candidates;
-    }
+    if (request.guidance == Guidance::Branch) options.scale = request.heads.front().scale;
     coala::guide(settings, options, backbone, head);
   }
   if (!request.grammar.empty()) {
@@ -165,14 +162,14 @@ std::shared_ptr<PreparedRequest> prepare(const Request& request, const Backbone&
   return prepared;
 }
 
-std::vector<Reply> chosen_replies(const PreparedRequest& request, std::vector<coala::Reply>&& candidates) {
+std::vector<Reply> chosen_replies(const PreparedRequest& request, std::vector<coala::Reply>&& written) {
   if (request.chooses_best) {
-    coala::Reply best = std::move(candidates[best_of(candidates)]);
-    candidates.clear();
-    candidates.push_back(std::move(best));
+    coala::Reply best = std::move(written[best_of(written)]);
+    written.clear();
+    written.push_back(std::move(best));
   }
   std::vector<Reply> replies;
-  for (coala::Reply& reply : candidates) {
+  for (coala::Reply& reply : written) {
     replies.push_back({.text = std::move(reply.text),
                        .reasoning = std::move(reply.reasoning),
                        .finish = finish_of(reply.finish),

@@ -21,12 +21,12 @@ class TiltTable {
   explicit TiltTable(const Backbone& backbone) : backbone_(backbone) {}
 
   /// @throws Error{BadUsage} for a head without a token head, Error{Mismatch} when it is for other states
-  const LogitTilt& tilt(const Head& head, Guidance guidance);
+  const LogitsProcessor& tilt(const Head& head, Guidance guidance);
 
  private:
   struct Entry {
     Head head;  ///< which stays, so that its address is its own
-    std::unique_ptr<LogitTilt> tilt;
+    std::unique_ptr<LogitsProcessor> tilt;
   };
   const Backbone& backbone_;
   std::unique_ptr<OutputMatrix> output_;
@@ -40,14 +40,14 @@ struct PreparedRequest {
   GenerationSettings settings;
   bool chooses_best = false;
   std::unique_ptr<Grammar> grammar;
-  std::unique_ptr<LogitTilt> tilt;
+  std::unique_ptr<LogitsProcessor> tilt;
 };
 
 /// @param tilts  outlives what is returned
 /// @throws Error as generate(), for all that can be known before anything is evaluated
 std::shared_ptr<PreparedRequest> prepare(const Request& request, const Backbone& backbone, TiltTable& tilts);
 
-/// Of the candidates that were written those that were asked for.
-std::vector<Reply> chosen_replies(const PreparedRequest& request, std::vector<coala::Reply>&& candidates);
+/// Of the replies that were written those that were asked for.
+std::vector<Reply> chosen_replies(const PreparedRequest& request, std::vector<coala::Reply>&& written);
 
 }  // namespace coala::v1

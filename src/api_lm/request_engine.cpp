@@ -21,9 +21,9 @@ coala::Engine::Ticket RequestEngine::submit(std::shared_ptr<PreparedRequest> req
       own->stopped = !own->on_text(text);
     };
   }
-  inner.on_done = [own](std::vector<coala::Reply>&& candidates) {
+  inner.on_done = [own](std::vector<coala::Reply>&& written) {
     own->ended = true;
-    std::vector<Reply> replies = chosen_replies(*own->request, std::move(candidates));
+    std::vector<Reply> replies = chosen_replies(*own->request, std::move(written));
     if (own->stopped) replies.front() = {.text = own->text, .finish = Finish::Stopped};
     if (own->on_done) own->on_done(std::move(replies));
   };

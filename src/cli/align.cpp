@@ -7,19 +7,19 @@
 #include <string>
 #include <vector>
 
-#include "cli/check_options.h"
 #include "cli/command.h"
 #include "cli/data_options.h"
 #include "cli/feature_options.h"
 #include "cli/fit_device.h"
 #include "cli/model_options.h"
 #include "cli/seeds_option.h"
-#include "cli/setting_options.h"
 #include "core/metric_json.h"
 #include "core/progress.h"
 #include "data/data_files.h"
 #include "judge/judge.h"
 #include "report/verdict.h"
+#include "terminal/path_kinds.h"
+#include "terminal/setting_options.h"
 #include "train/summary.h"
 
 namespace coala {

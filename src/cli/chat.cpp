@@ -5,11 +5,8 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
-#include <filesystem>
-#include <fstream>
 #include <iostream>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -17,23 +14,22 @@
 #include <utility>
 #include <vector>
 
-#include "cli/check_options.h"
-#include "cli/columns_text.h"
 #include "cli/command.h"
-#include "cli/console.h"
 #include "cli/generation_options.h"
 #include "cli/model_features.h"
-#include "cli/prompts.h"
 #include "cli/reply_output.h"
-#include "cli/words.h"
-#include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/messages.h"
 #include "core/progress.h"
 #include "core/utf8.h"
-#include "data/writer.h"
+#include "data/pair_file.h"
 #include "decode/conversation.h"
+#include "decode/encode_prompts.h"
+#include "terminal/columns_text.h"
+#include "terminal/console.h"
+#include "terminal/path_kinds.h"
+#include "terminal/words.h"
 
 namespace coala {
 namespace {
@@ -51,48 +47,11 @@ struct ChatCommand {
 
 constexpr std::size_t kWide_columns = 100;  // of a terminal that shows two replies beside each other
 
-/// The largest number of a pair "PREFIX NUMBER" in a file of pairs; 0: there is none.
-/// @throws Error{Mismatch} when the file holds something else, to which no pair is to be added
-std::size_t last_number(const std::string& path, std::string_view prefix) {
-  std::size_t last = 0;
-  if (is_written_through(path) || !std::filesystem::exists(path)) return last;
-  const std::string content = read_file(path);
-  std::size_t number = 0;
-  for (std::size_t begin = 0; begin < content.size();) {
-    const std::size_t end = std::min(content.find('\n', begin), content.size());
-    const std::string_view text = std::string_view(content).substr(begin, end - begin);
-    begin = end + 1;
-    ++number;
-    if (is_blank(text)) continue;
-    const auto line = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-    if (!line.is_object()) {
-      throw Error(ErrorCode::Mismatch, fmt::format("{} is no file of pairs: line {} is no JSON object", path, number),
-                  "name another --pairs");
-    }
-    const auto id = line.find("id");
-    if (id == line.end() || !id->is_string()) continue;
-    const auto& name = id->get_ref<const std::string&>();
-    if (!name.starts_with(prefix)) continue;
-    std::size_t value = 0;
-    const auto parsed = std::from_chars(name.data() + prefix.size(), name.data() + name.size(), value);
-    if (parsed.ec == std::errc() && parsed.ptr == name.data() + name.size()) last = std::max(last, value);
-  }
-  return last;
-}
-
-/// Whether the last line of a file lacks its end.
-bool ends_within_line(const std::string& path) {
-  std::ifstream file(path, std::ios::binary | std::ios::ate);
-  if (!file || file.tellg() <= 0) return false;
-  file.seekg(-1, std::ios::end);
-  return file.get() != '\n';
-}
-
 /// A conversation with a model, and what its user says of the replies.
 class Chat {
  public:
-  Chat(ChatCommand& command, const CLI::App& app) : command_(command) {
-    last_number(command.pairs, id_prefix());  // before a word is said: may pairs be added to it?
+  Chat(ChatCommand& command, const CLI::App& app) : command_(command), pairs_file_(command.pairs) {
+    pairs_file_.last_number(id_prefix());  // before a word is said: may pairs be added to it?
     if (!command.head.empty()) head_ = load_head(command.head);
     GenerationOptions& generation = command.generation;
     guidance_ = guidance_of(generation, app, head_ ? &*head_ : nullptr);
@@ -327,11 +286,11 @@ class Chat {
     if (!guided) {
       settings.tilt = nullptr;
       settings.branch.reset();
-      settings.sentence_candidates = 0;
-      settings.candidates = 1;
+      settings.continuations = 0;
+      settings.replies = 1;
       settings.reward.reset();
     }
-    const bool at_once = settings.candidates == 1 && settings.sentence_candidates == 0;
+    const bool at_once = settings.replies == 1 && settings.continuations == 0;
     std::string shown;
     if (at_once) {
       settings.on_text = [&shown](std::string_view text) {
@@ -373,44 +332,30 @@ class Chat {
   /// Appends a pair of the last turn for each of the worse replies to --pairs.
   void keep_pairs(const std::string& chosen, const std::vector<std::string>& rejected) {
     // Read again each time: another conversation may have added to it.
-    pairs_ = std::max(pairs_, last_number(command_.pairs, id_prefix()));
-    std::string lines;
-    std::size_t count = 0;
+    pairs_ = std::max(pairs_, pairs_file_.last_number(id_prefix()));
+    std::vector<Pair> pairs;
     for (const std::string& worse : rejected) {
       if (worse == chosen || is_blank(worse) || is_blank(chosen)) continue;
       Pair pair;
-      pair.id = fmt::format("{}{}", id_prefix(), pairs_ + ++count);
+      pair.id = fmt::format("{}{}", id_prefix(), pairs_ + pairs.size() + 1);
       pair.prompt.messages = messages(turns_.size() - 1, turns_.back().question);
       pair.chosen = chosen;
       pair.rejected = worse;
-      lines += to_json_line(pair) + "\n";
+      pairs.push_back(std::move(pair));
     }
-    if (count == 0) {
+    if (pairs.empty()) {
       throw Error(ErrorCode::BadUsage, "there is no other reply that it is better than", "/bad draws one");
     }
-    append(lines);
-    pairs_ += count;
-    note(fmt::format("{} kept in {}", count == 1 ? "a pair" : fmt::format("{} pairs", count), command_.pairs));
+    pairs_file_.append(pairs);
+    pairs_ += pairs.size();
+    note(fmt::format("{} kept in {}", pairs.size() == 1 ? "a pair" : fmt::format("{} pairs", pairs.size()),
+                     command_.pairs));
   }
 
   std::string id_prefix() const { return fmt::format("chat-{}-", command_.common.seed); }
 
-  /// Adds whole lines to --pairs, or nothing.
-  void append(const std::string& lines) const {
-    const std::string& path = command_.pairs;
-    const bool is_file = std::filesystem::is_regular_file(path);
-    const std::uintmax_t before = is_file ? std::filesystem::file_size(path) : 0;
-    std::ofstream file(path, std::ios::app | std::ios::binary);
-    if (is_file && ends_within_line(path)) file << '\n';
-    if (file << lines << std::flush) return;
-    file.close();
-    std::error_code ignored;
-    if (is_file) std::filesystem::resize_file(path, before, ignored);
-    throw Error(ErrorCode::Io, fmt::format("cannot write to {}", path),
-                "check that its folder exists, may be written and has room");
-  }
-
   ChatCommand& command_;
+  PairFile pairs_file_;
   std::optional<Head> head_;
   Guidance guidance_ = Guidance::None;
   std::optional<Backbone> backbone_;

@@ -17,6 +17,7 @@
 #include "core/progress.h"
 #include "data/data_files.h"
 #include "features/feature_index.h"
+#include "terminal/path_kinds.h"
 
 namespace coala {
 namespace {

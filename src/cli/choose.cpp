@@ -1,39 +1,32 @@
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <termios.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <filesystem>
-#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <set>
 #include <span>
 #include <string>
-#include <string_view>
-#include <utility>
 #include <vector>
 
-#include "cli/check_options.h"
-#include "cli/columns_text.h"
 #include "cli/command.h"
-#include "cli/console.h"
 #include "cli/data_options.h"
-#include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/hash.h"
 #include "core/interrupt.h"
 #include "core/messages.h"
 #include "core/progress.h"
 #include "core/utf8.h"
+#include "data/answer_groups.h"
+#include "data/decision_file.h"
 #include "data/record_store.h"
-#include "data/split.h"
-#include "data/writer.h"
-#include "judge/judge.h"
+#include "judge/best_and_worst.h"
+#include "terminal/columns_text.h"
+#include "terminal/console.h"
+#include "terminal/path_kinds.h"
 
 namespace coala {
 namespace {
@@ -44,102 +37,6 @@ struct ChooseCommand {
   std::string out;
   std::string judge_command;
   double judge_seconds = 60;
-};
-
-/// Two different replies to a prompt.
-struct Question {
-  std::string id;
-  Prompt prompt;
-  std::string first, second;
-};
-
-/// Answers by the prompt that they answer, prompts and answers in the order of the data, each answer once.
-std::vector<std::vector<Labelled>> answers_by_prompt(const RecordStore& store) {
-  std::vector<std::vector<Labelled>> groups;
-  std::map<std::string, std::size_t> places;
-  RecordCursor cursor(store);
-  for (Record record; cursor.next(record);) {
-    Labelled& answer = std::get<Labelled>(record);
-    const auto [place, is_new] = places.emplace(prompt_key(answer), groups.size());
-    if (is_new) groups.emplace_back();
-    std::vector<Labelled>& group = groups[place->second];
-    const auto same = [&](const Labelled& other) { return other.response == answer.response; };
-    if (std::ranges::none_of(group, same)) group.push_back(std::move(answer));
-  }
-  return groups;
-}
-
-/// Names the question which of some answers to a prompt is better. It is another one when there is another answer.
-std::string question_id(std::span<const Labelled> answers) {
-  std::uint64_t hash = hash64(prompt_key(answers.front()));
-  for (const Labelled& answer : answers) hash = hash64(answer.response, hash);
-  return fmt::format("{}-{:08x}", answers.front().id, hash & 0xffffffffu);
-}
-
-/// The decisions in --out: coala's own pairs, a tie with a weight of 0. Each is on the disk when the next is asked for.
-class Decisions {
- public:
-  explicit Decisions(const std::string& path) : path_(path) {
-    const std::string content = std::filesystem::exists(path) ? read_file(path) : std::string();
-    const std::size_t whole = content.rfind('\n') + 1;
-    for (std::size_t begin = 0; begin < whole;) {
-      const std::size_t end = content.find('\n', begin);
-      const auto line = nlohmann::json::parse(content.substr(begin, end - begin), nullptr, /*allow_exceptions=*/false);
-      if (!line.is_object() || !line.contains("id") || !line["id"].is_string() || !line.contains("chosen")) refuse();
-      known_.insert(line["id"].get<std::string>());
-      begin = end + 1;
-    }
-    // Of a killed run the last line may be half.
-    const std::string_view half = std::string_view(content).substr(whole);
-    if (!half.starts_with(kLineStart) && !kLineStart.starts_with(half)) refuse();
-    descriptor_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-    if (descriptor_ < 0 || (!half.empty() && ::ftruncate(descriptor_, static_cast<off_t>(whole)) != 0)) fail("open");
-  }
-  ~Decisions() { ::close(descriptor_); }
-  Decisions(const Decisions&) = delete;
-  Decisions& operator=(const Decisions&) = delete;
-
-  bool knows(const std::string& id) const { return known_.contains(id); }
-  std::size_t size() const { return known_.size(); }
-
-  void add(const Question& question, int better) {  // 1: the second, -1: the first, 0: neither
-    Pair pair;
-    pair.id = question.id;
-    pair.prompt = question.prompt;
-    pair.chosen = better > 0 ? question.second : question.first;
-    pair.rejected = better > 0 ? question.first : question.second;
-    if (better == 0) pair.weight = 0;
-    const std::string line = to_json_line(pair) + "\n";
-    const off_t before = ::lseek(descriptor_, 0, SEEK_END);
-    if (::write(descriptor_, line.data(), line.size()) != static_cast<ssize_t>(line.size())) fail("write");
-    undo_.emplace_back(question.id, before);
-    known_.insert(question.id);
-  }
-
-  /// The last decision of this run is taken back. False when there is none.
-  bool undo() {
-    if (undo_.empty()) return false;
-    if (::ftruncate(descriptor_, undo_.back().second) != 0) fail("write");
-    known_.erase(undo_.back().first);
-    undo_.pop_back();
-    return true;
-  }
-
- private:
-  static constexpr std::string_view kLineStart = "{\"id\":";
-
-  [[noreturn]] void refuse() const {
-    throw Error(ErrorCode::Mismatch, fmt::format("{} holds something else than decisions", path_),
-                "name another --out");
-  }
-  [[noreturn]] void fail(const char* operation) const {
-    throw Error(ErrorCode::Io, fmt::format("cannot {} {}: {}", operation, path_, std::strerror(errno)));
-  }
-
-  std::string path_;
-  int descriptor_ = -1;
-  std::set<std::string> known_;
-  std::vector<std::pair<std::string, off_t>> undo_;
 };
 
 /// Keys of a terminal one by one, without Enter; lines of anything else.
@@ -173,7 +70,7 @@ class Keys {
   bool terminal_;
 };
 
-void show(const Question& question, bool swapped, std::size_t number, std::size_t count) {
+void show(const TwoAnswers& question, bool swapped, std::size_t number, std::size_t count) {
   const std::size_t width = terminal_width(STDERR_FILENO);
   std::string asked = question.prompt.text;
   for (const Message& message : question.prompt.messages) {
@@ -190,11 +87,11 @@ void show(const Question& question, bool swapped, std::size_t number, std::size_
 }
 
 /// Asks at the terminal until all is decided or the user leaves.
-void ask(const std::vector<Question>& questions, Decisions& decisions, std::uint64_t seed) {
+void ask(const std::vector<TwoAnswers>& questions, DecisionFile& decisions, std::uint64_t seed) {
   Keys keys;
   std::vector<std::size_t> shown;
   for (std::size_t i = 0; i < questions.size();) {
-    const Question& question = questions[i];
+    const TwoAnswers& question = questions[i];
     if (decisions.knows(question.id)) {
       ++i;
       continue;
@@ -221,48 +118,6 @@ void ask(const std::vector<Question>& questions, Decisions& decisions, std::uint
   }
 }
 
-/// The best and the worst answer to each prompt that is not decided, by a program's scores; a tie when all are equal. A
-/// prompt is decided when its last answer has a score.
-void judge(const std::vector<std::vector<Labelled>>& groups, Judge& judge, Decisions& decisions) {
-  struct Asked {
-    std::string id;
-    std::span<const Labelled> answers;
-    std::size_t end;  ///< of its replies
-  };
-  std::vector<Asked> asked;
-  std::vector<ReplyToJudge> replies;
-  for (const std::vector<Labelled>& group : groups) {
-    std::string id = question_id(group);
-    if (decisions.knows(id)) continue;
-    for (const Labelled& answer : group) replies.push_back({answer.id, &answer.prompt, answer.response});
-    asked.push_back({std::move(id), group, replies.size()});
-  }
-  log_line(fmt::format("asking {} about {} replies to {} prompts; {} more are decided", judge.name(), replies.size(),
-                       asked.size(), groups.size() - asked.size()));
-  if (replies.empty()) return;
-  Progress progress("asking " + judge.name(), replies.size(), "replies");
-  std::vector<double> scores;  // of the answers to the prompt that is being decided
-  auto next = asked.begin();
-  const auto decide = [&](std::size_t i, double score) {
-    scores.push_back(score);
-    progress.advance(1);
-    if (i + 1 != next->end) return;
-    const auto [worst, best] = std::ranges::minmax_element(scores);
-    const auto& worse = next->answers[static_cast<std::size_t>(worst - scores.begin())];
-    const auto& better = next->answers[static_cast<std::size_t>(best - scores.begin())];
-    decisions.add({next->id, worse.prompt, worse.response, better.response}, *best > *worst ? 1 : 0);
-    scores.clear();
-    ++next;
-  };
-  try {
-    judge.score_each(replies, decide);
-  } catch (const OutOfStep&) {  // the scores may be those of other replies
-    while (decisions.undo()) {
-    }
-    throw;
-  }
-}
-
 void run_choose(const ChooseCommand& command) {
   set_quiet(command.common.quiet);
   DataFiles files = command.data.files();
@@ -278,17 +133,17 @@ void run_choose(const ChooseCommand& command) {
     throw Error(ErrorCode::BadInput, fmt::format("{}: no prompt has two different answers", store.name()),
                 "coala sample writes several to each");
   }
-  Decisions decisions(command.out);
+  DecisionFile decisions(command.out);
   const std::size_t before = decisions.size();
   if (!command.judge_command.empty()) {
     CommandJudge program(command.judge_command, command.judge_seconds);
-    judge(groups, program, decisions);
+    decide_by_judge(groups, program, decisions);
   } else {
-    std::vector<Question> questions;
+    std::vector<TwoAnswers> questions;
     for (const std::vector<Labelled>& group : groups) {
       for (std::size_t k = 0; k + 1 < group.size(); k += 2) {
         const std::span<const Labelled> two(&group[k], 2);
-        questions.push_back({question_id(two), two[0].prompt, two[0].response, two[1].response});
+        questions.push_back({decision_id(two), two[0].prompt, two[0].response, two[1].response});
       }
     }
     ask(questions, decisions, command.common.seed);

@@ -1,7 +1,7 @@
 #include "cli/data_options.h"
 
-#include "cli/check_options.h"
 #include "data/data_files.h"
+#include "terminal/path_kinds.h"
 
 namespace coala {
 

@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "cli/check_options.h"
 #include "cli/command.h"
 #include "cli/model_features.h"
+#include "terminal/path_kinds.h"
 #ifdef COALA_HAVE_LM
 #include "cli/eval_generate.h"
 #endif
@@ -15,6 +15,7 @@
 #include "core/progress.h"
 #include "core/resources.h"
 #include "eval/answer_metrics.h"
+#include "eval/generated_summary.h"
 #include "eval/head_comparison.h"
 #include "eval/metrics.h"
 #include "features/feature_subset.h"

@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "cli/command.h"
-#include "cli/generated_metrics.h"
 #include "cli/generation_options.h"
 #include "cli/model_features.h"
+#include "eval/generated_metrics.h"
 
 namespace coala {
 
@@ -30,8 +30,5 @@ void add_generated_eval_options(CLI::App& command, GeneratedEvalOptions& options
 /// the guiding head compare them.
 GeneratedMetrics evaluate_generated(GeneratedEvalOptions& options, const std::string& head_path,
                                     const ModelInput& input, const CommonOptions& common, const CLI::App& command);
-
-/// For people: a table.
-std::string generated_summary(const GeneratedMetrics& result);
 
 }  // namespace coala

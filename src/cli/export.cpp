@@ -7,8 +7,6 @@
 #include <optional>
 #include <string>
 
-#include "cli/check_options.h"
-#include "cli/choice.h"
 #include "cli/command.h"
 #include "cli/model_features.h"
 #include "cli/model_options.h"
@@ -16,6 +14,8 @@
 #include "core/progress.h"
 #include "core/utf8.h"
 #include "decode/export_head.h"
+#include "terminal/choice.h"
+#include "terminal/path_kinds.h"
 
 namespace coala {
 namespace {

@@ -5,8 +5,6 @@
 #include <string>
 #include <vector>
 
-#include "cli/check_options.h"
-#include "cli/choice.h"
 #include "cli/command.h"
 #include "cli/data_options.h"
 #include "cli/feature_options.h"
@@ -18,6 +16,8 @@
 #include "data/reading_metrics.h"
 #include "data/reading_report.h"
 #include "extract/extract_file.h"
+#include "terminal/choice.h"
+#include "terminal/path_kinds.h"
 
 namespace coala {
 namespace {

@@ -1,6 +1,6 @@
 #include "cli/feature_options.h"
 
-#include "cli/setting_options.h"
+#include "terminal/setting_options.h"
 
 namespace coala {
 

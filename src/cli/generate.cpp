@@ -7,19 +7,19 @@
 #include <optional>
 #include <string>
 
-#include "cli/check_options.h"
 #include "cli/command.h"
 #include "cli/data_options.h"
 #include "cli/generation_options.h"
 #include "cli/model_features.h"
 #include "cli/model_options.h"
-#include "cli/prompts.h"
 #include "cli/reply_output.h"
 #include "core/error.h"
 #include "core/progress.h"
 #include "core/resources.h"
 #include "data/prompt_reader.h"
+#include "decode/encode_prompts.h"
 #include "decode/parallel_generator.h"
+#include "terminal/path_kinds.h"
 
 namespace coala {
 namespace {
@@ -48,9 +48,9 @@ struct GenerateCommand {
 
 struct Totals {
   std::uint64_t replies = 0;
-  std::uint64_t tokens = 0;        ///< of all candidates
+  std::uint64_t tokens = 0;        ///< of all replies
   std::uint64_t guided_steps = 0;  ///< of these
-  std::uint64_t above_limit = 0;   ///< candidates longer than the head's maximum length
+  std::uint64_t above_limit = 0;   ///< replies longer than the head's maximum length
   double seconds = 0;
 };
 
@@ -88,14 +88,14 @@ Json origin_of(const GenerateCommand& command, const BackboneIdentity& backbone,
 }
 
 /// The lines of a record: the chosen reply, or all samples.
-std::vector<Json> lines_of(const GenerateCommand& command, const PromptRecord& record,
-                           std::span<const Reply> candidates, std::size_t first, std::size_t last) {
+std::vector<Json> lines_of(const GenerateCommand& command, const PromptRecord& record, std::span<const Reply> replies,
+                           std::size_t first, std::size_t last) {
   const auto& reward = command.generation.settings.reward;
   const Head* head = reward ? reward->head : nullptr;
   std::vector<Json> lines;
   for (std::size_t k = first; k < last; ++k) {
-    lines.push_back(reply_line(record, candidates[k], head, k, command.chooses_best() ? 0 : k));
-    if (command.show_candidates) lines.back()["candidates"] = candidate_list(candidates, head);
+    lines.push_back(reply_line(record, replies[k], head, k, command.chooses_best() ? 0 : k));
+    if (command.show_candidates) lines.back()["candidates"] = candidate_list(replies, head);
   }
   return lines;
 }
@@ -111,25 +111,25 @@ Totals write_replies(const GenerateCommand& command, const Backbone& backbone, s
   if (!lines_on_terminal) progress.emplace("generating", prompts.size(), "prompts", writer.records());
   try {
     generator.generate(
-        [&](std::size_t i, std::vector<Reply>&& candidates) {
-          for (std::size_t k = 0; k < candidates.size(); ++k) {
-            const Reply& candidate = candidates[k];
-            totals.tokens += candidate.tokens.size();
-            totals.guided_steps += candidate.guided_steps;
-            const bool above = candidate.score && prompts[i].tokens.size() + candidate.tokens.size() > head_limit;
+        [&](std::size_t i, std::vector<Reply>&& replies) {
+          for (std::size_t k = 0; k < replies.size(); ++k) {
+            const Reply& reply = replies[k];
+            totals.tokens += reply.tokens.size();
+            totals.guided_steps += reply.guided_steps;
+            const bool above = reply.score && prompts[i].tokens.size() + reply.tokens.size() > head_limit;
             totals.above_limit += above ? 1 : 0;
-            print_trace(records[i].id, k, candidate, backbone.tokenizer());
+            print_trace(records[i].id, k, reply, backbone.tokenizer());
           }
-          const std::size_t first = command.chooses_best() ? best_of(candidates) : 0;
-          const std::size_t last = command.chooses_best() ? first + 1 : candidates.size();
+          const std::size_t first = command.chooses_best() ? best_of(replies) : 0;
+          const std::size_t last = command.chooses_best() ? first + 1 : replies.size();
           totals.replies += last - first;
           if (!command.writes_text()) {
-            writer.write(lines_of(command, records[i], candidates, first, last));
+            writer.write(lines_of(command, records[i], replies, first, last));
           } else {
-            print_text((command.generation.settings.on_text ? "" : candidates[first].text) + "\n");
-            if (candidates[first].finish == Finish::Length) {
+            print_text((command.generation.settings.on_text ? "" : replies[first].text) + "\n");
+            if (replies[first].finish == Finish::Length) {
               log_line(fmt::format("the reply was cut at {} tokens; --max-tokens writes more",
-                                   candidates[first].tokens.size()));
+                                   replies[first].tokens.size()));
             }
           }
           if (progress) progress->advance(1);
@@ -177,7 +177,7 @@ void run_generate(GenerateCommand& command, const CLI::App& app) {
   ParallelGenerator generator(backbone, settings, prompts, chosen_threads(command.common));
   ReplyWriter writer(command.common.json);
   if (!command.out.empty()) {
-    const auto lines = static_cast<std::size_t>(command.chooses_best() ? 1 : settings.candidates);
+    const auto lines = static_cast<std::size_t>(command.chooses_best() ? 1 : settings.replies);
     writer.open(command.out, origin_of(command, backbone.identity(), records, prompts), lines);
   }
   if (writer.records() > 0) log_line(fmt::format("going on after {} of {} prompts", writer.records(), prompts.size()));

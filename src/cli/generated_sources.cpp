@@ -6,13 +6,13 @@
 #include <span>
 #include <vector>
 
-#include "cli/check_options.h"
-#include "cli/prompts.h"
 #include "cli/reply_output.h"
 #include "core/error.h"
 #include "core/hash.h"
 #include "core/progress.h"
+#include "decode/encode_prompts.h"
 #include "decode/parallel_generator.h"
+#include "terminal/path_kinds.h"
 
 namespace coala {
 namespace {
@@ -46,16 +46,16 @@ std::string write_source(const Writing& writing, const std::string& name, const 
   const bool best = chooses_best(generation, guidance);
   const Head* const head = settings.reward ? settings.reward->head : nullptr;
   ReplyWriter writer(/*collect=*/false);
-  writer.open(path.string(), origin, best ? 1 : static_cast<std::size_t>(settings.candidates));
+  writer.open(path.string(), origin, best ? 1 : static_cast<std::size_t>(settings.replies));
   ParallelGenerator generator(writing.backbone, settings, writing.prompts, writing.threads);
   Progress progress(name, writing.prompts.size(), "prompts", writer.records());
   generator.generate(
-      [&](std::size_t i, std::vector<Reply>&& candidates) {
-        const std::size_t first = best ? best_of(candidates) : 0;
-        const std::size_t last = best ? first + 1 : candidates.size();
+      [&](std::size_t i, std::vector<Reply>&& replies) {
+        const std::size_t first = best ? best_of(replies) : 0;
+        const std::size_t last = best ? first + 1 : replies.size();
         std::vector<Json> lines;
         for (std::size_t k = first; k < last; ++k) {
-          lines.push_back(reply_line(writing.records[i], candidates[k], head, k, best ? 0 : k));
+          lines.push_back(reply_line(writing.records[i], replies[k], head, k, best ? 0 : k));
         }
         writer.write(std::move(lines));
         progress.advance(1);

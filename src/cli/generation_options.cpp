@@ -8,12 +8,12 @@
 #include <limits>
 #include <map>
 
-#include "cli/check_options.h"
-#include "cli/setting_options.h"
 #include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/hash.h"
 #include "core/setting_json.h"
+#include "terminal/path_kinds.h"
+#include "terminal/setting_options.h"
 
 namespace coala {
 namespace {
@@ -155,9 +155,8 @@ Guidance guidance_of(const GenerationOptions& options, const CLI::App& command, 
 
 void complete_settings(GenerationOptions& options, Guidance guidance, const CLI::App& command) {
   GenerationSettings& settings = options.settings;
-  settings.candidates = options.samples;
+  settings.replies = options.samples;
   if (guidance == Guidance::Branch) {
-    if (options.num_candidates) options.branch.candidates = *options.num_candidates;
     if (options.scale) options.branch.scale = *options.scale;
     if (!options.preset.empty()) apply_published_preset(options, command);
     check_settings(options.branch);
@@ -204,7 +203,7 @@ void bind_to_model(GenerationOptions& options, Guidance guidance, const Backbone
 Json settings_fields(const GenerationOptions& options, Guidance guidance) {
   const GenerationSettings& settings = options.settings;
   Json fields{{"guidance", guidance_name(guidance)},
-              {"candidates", settings.candidates},
+              {"candidates", settings.replies},
               {"chooses_best", chooses_best(options, guidance)},  // of as many candidates, one line or all
               {"max_tokens", settings.max_tokens},
               {"seed", settings.seed}};
@@ -216,7 +215,7 @@ Json settings_fields(const GenerationOptions& options, Guidance guidance) {
                  {"stop", settings.stops},
                  {"grammar", options.grammar_file.empty() ? "" : hash_file(options.grammar_file)}});
   if (goes_by_token(guidance)) fields["guidance_scale"] = options.token_scale();
-  if (settings.sentence_candidates > 0) fields["sentence_candidates"] = settings.sentence_candidates;
+  if (settings.continuations > 0) fields["sentence_candidates"] = settings.continuations;
   if (settings.branch) fields.update(settings_json(*settings.branch));
   return fields;
 }

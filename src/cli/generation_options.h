@@ -27,7 +27,7 @@ struct GenerationOptions {
   std::string grammar_file;
   // What the settings point to.
   std::unique_ptr<Grammar> grammar;
-  std::unique_ptr<LogitTilt> tilt;
+  std::unique_ptr<LogitsProcessor> tilt;
 
   Thinking thinking() const { return thinks ? Thinking::On : Thinking::Off; }
   double token_scale() const { return scale.value_or(1); }

@@ -13,7 +13,6 @@
 #include <vector>
 
 #include "align/examples.h"
-#include "cli/check_options.h"
 #include "cli/command.h"
 #include "cli/model_features.h"
 #include "core/error.h"
@@ -21,6 +20,7 @@
 #include "core/shortened.h"
 #include "eval/evaluated_rows.h"
 #include "extract/encoded_record.h"
+#include "terminal/path_kinds.h"
 #include "train/training_run.h"
 
 namespace coala {

@@ -4,12 +4,12 @@
 #include <memory>
 #include <string>
 
-#include "cli/check_options.h"
 #include "cli/command.h"
 #include "core/error.h"
 #include "core/safetensors.h"
 #include "features/feature_index.h"
 #include "head/head.h"
+#include "terminal/path_kinds.h"
 #ifdef COALA_HAVE_LM
 #include "lm/model_summary.h"
 #endif

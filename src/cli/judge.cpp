@@ -3,12 +3,13 @@
 #include <memory>
 #include <string>
 
-#include "cli/check_options.h"
 #include "cli/command.h"
-#include "cli/judge_tables.h"
 #include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/progress.h"
+#include "tally/annotation_tables.h"
+#include "tally/annotation_text.h"
+#include "terminal/path_kinds.h"
 #ifdef COALA_HAVE_LM
 #include "cli/judge_ask.h"
 #endif
@@ -20,12 +21,51 @@ using Json = nlohmann::ordered_json;
 
 struct JudgeCommand {
   CommonOptions common;
-  AnnotationOptions annotations;
+  AnnotationSettings annotations;
 #ifdef COALA_HAVE_LM
   AskOptions ask;
 #endif
   std::string out;
 };
+
+void add_annotation_options(CLI::App& command, AnnotationSettings& settings) {
+  command
+      .add_option("--annotations", settings.files,
+                  "annotations of AlpacaEval, Arena-Hard or MT-Bench, or a transcript of this command")
+      ->type_name(kData);
+  command.add_option("--format", settings.format, "whose annotations they are")
+      ->check(CLI::IsMember({"auto", "alpaca-eval", "arena-hard", "mt-bench", "coala"}))
+      ->capture_default_str();
+  command
+      .add_option("--instruction-difficulty", settings.difficulties,
+                  "AlpacaEval 2: CSV of the instructions' published difficulties")
+      ->type_name(kInput);
+  command.add_option("--gamed-baseline", settings.gamed, "AlpacaEval 2: CSV of the gamed baseline's rows")
+      ->type_name(kInput);
+  command
+      .add_option(
+          "--gamed-sums", settings.gamed_sums,
+          "AlpacaEval 2: JSON of the sums of the gamed baseline's preferences times features, where the CSV has "
+          "no preferences")
+      ->type_name(kInput);
+  command.add_option("--arena-version", settings.arena, "Arena-Hard's version; auto: by the name of the question's id")
+      ->check(CLI::IsMember({"auto", "v0.1", "v2.0"}))
+      ->capture_default_str();
+  command.add_option("--control", settings.control, "Arena-Hard: style features to control for, separated by commas")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"length", "markdown"}));
+  command.add_option("--answers", settings.answers, "Arena-Hard: answers with their metadata, for --control")
+      ->type_name(kData);
+  command.add_option(
+      "--baseline", settings.baseline,
+      "Arena-Hard: model that the others are compared with, where the judgments do not say it; MT-Bench: "
+      "only pairs with this model");
+  command
+      .add_option("--labels", settings.labels,
+                  "of replies that are asked about, or of a transcript: what people said, {\"id\", \"better\"} a line, "
+                  "better being replies, against or tie; and \"index\" where several replies have one id")
+      ->type_name(kInput);
+}
 
 Json result_of(JudgeCommand& command, const CLI::App& app) {
 #ifdef COALA_HAVE_LM
@@ -36,7 +76,7 @@ Json result_of(JudgeCommand& command, const CLI::App& app) {
                 "use --annotations FILE, or --replies FILE --against FILE with a judge, or --model, --head and --data "
                 "in place of the two files");
   }
-  if (asks) return ask_judges(command.ask, command.annotations.labels, command.common, app);
+  if (asks) return ask(command.ask, command.annotations.labels, command.common, app);
 #else
   if (command.annotations.files.empty()) {
     throw Error(ErrorCode::BadUsage, "there are no annotations to add up", "name them with --annotations");

@@ -1,25 +1,13 @@
 #include "cli/judge_ask.h"
 
-#include <fmt/format.h>
-
-#include <filesystem>
 #include <optional>
+#include <vector>
 
-#include "cli/check_options.h"
-#include "cli/judge_tables.h"
 #include "cli/model_features.h"
 #include "core/error.h"
 #include "core/hash.h"
-#include "core/progress.h"
-#include "core/utf8.h"
-#include "judge/asking.h"
-#include "judge/endpoint.h"
-#include "judge/game_line.h"
-#include "judge/judge.h"
-#include "judge/questions.h"
-#include "judge/scoring.h"
-#include "judge/transcript_file.h"
-#include "tally/transcript.h"
+#include "judge/ask_judges.h"
+#include "terminal/path_kinds.h"
 
 namespace coala {
 namespace {
@@ -50,20 +38,6 @@ void check(const AskOptions& options) {
   if (options.endpoint.empty() != options.models.empty()) {
     refuse("--endpoint and --judge-model belong together", "name the server and the model of it that judges");
   }
-}
-
-/// A line of a transcript as an annotation.
-Annotation annotation_of(const Json& line, const std::string& place) {
-  return {nlohmann::json::parse(line.dump(-1, ' ', false, Json::error_handler_t::replace)), place};
-}
-
-std::vector<PairName> names_of(const std::vector<ReplyPair>& pairs) {
-  std::vector<PairName> names;
-  for (const ReplyPair& pair : pairs) {
-    const auto length = [&pair](std::size_t k) { return static_cast<std::int64_t>(count_characters(pair.replies[k])); };
-    names.push_back({pair.id, pair.index, pair.pair, hash_text(pair.prompt), {length(0), length(1)}, pair.turns});
-  }
-  return names;
 }
 
 /// A head that judges, with the model that it is for.
@@ -151,69 +125,33 @@ void add_ask_options(CLI::App& command, AskOptions& options) {
   command.add_flag("--estimate", options.estimate, "say how many requests and tokens it would take, and ask nothing");
 }
 
-Json ask_judges(AskOptions& options, const std::string& labels, const CommonOptions& common, const CLI::App& command) {
+Json ask(AskOptions& options, const std::string& labels, const CommonOptions& common, const CLI::App& command) {
   check(options);
   if (!options.sources.input.model.model.empty()) {
     const std::array<std::string, 2> written = write_sources(options.sources, options.transcript, common, command);
     options.replies = written[0];
     options.against = written[1];
   }
-  const std::vector<ReplyPair> pairs = read_reply_pairs(options.replies, options.against);
-  const ComparedSources sources = compared_sources({std::filesystem::path(options.replies).filename().string(),
-                                                    std::filesystem::path(options.against).filename().string()},
-                                                   pairs);
-  TranscriptFile transcript(options.transcript);
-  EndpointSettings server{options.endpoint, options.retries, options.wait_s, options.timeout_s, options.most_calls};
-  std::optional<Endpoint> endpoint;
-  if (!options.endpoint.empty()) endpoint.emplace(server);
-  Json result{{"format", "coala"}, {"pairs", pairs.size()}, {"estimate", Json::array()}};
-  std::vector<Annotation> lines;
-  const auto take = [&](const std::vector<Json>& judged) {
-    for (const Json& line : judged) lines.push_back(annotation_of(line, options.transcript));
-  };
-  bool complete = true;
-  for (const std::string& model : options.models) {
-    const AskingSettings settings{sources, options.task == "pairs" ? JudgeTask::Pairs : JudgeTask::Marks, model,
-                                  options.most_answer_tokens, options.parallel};
-    Asking asking(pairs, settings, transcript);
-    const AskingPlan& plan = asking.plan();
-    log_line(fmt::format("{}: {} questions about {} pairs, {} to be asked: about {:.0f} tokens in, {:.0f} out at most",
-                         model, plan.games, pairs.size(), plan.requests, plan.prompt_tokens, plan.most_answer_tokens));
-    result["estimate"].push_back({{"judge", model},
-                                  {"questions", plan.games},
-                                  {"requests", plan.requests},
-                                  {"prompt_tokens", plan.prompt_tokens},
-                                  {"most_answer_tokens", plan.most_answer_tokens}});
-    if (options.estimate) continue;
-    complete = asking.ask(*endpoint) && complete;
-    take(asking.lines());
+  const AskSettings settings{
+      .replies = options.replies,
+      .against = options.against,
+      .transcript = options.transcript,
+      .endpoint = {options.endpoint, options.retries, options.wait_s, options.timeout_s, options.most_calls},
+      .models = options.models,
+      .task = options.task == "pairs" ? JudgeTask::Pairs : JudgeTask::Marks,
+      .most_answer_tokens = options.most_answer_tokens,
+      .parallel = options.parallel,
+      .labels = labels,
+      .seed = common.seed,
+      .estimate = options.estimate};
+  std::vector<Judge*> judges;
+  std::optional<CommandJudge> program;
+  if (!options.command.empty()) judges.push_back(&program.emplace(options.command, options.command_seconds));
+  std::optional<LoadedHead> head;
+  if (!options.head.empty() && !options.estimate) {
+    judges.push_back(&head.emplace(options, chosen_threads(common)).judge());
   }
-  result["comparisons"] = Json::array();
-  if (options.estimate) return result;
-  if (!options.command.empty()) {
-    CommandJudge program(options.command, options.command_seconds);
-    take(score_replies(pairs, sources, program, transcript));
-  }
-  if (!options.head.empty()) {
-    LoadedHead head(options, chosen_threads(common));
-    take(score_replies(pairs, sources, head.judge(), transcript));
-  }
-  result["calls"] = endpoint ? endpoint->calls() : 0;
-  result["complete"] = complete;
-  if (!complete) {
-    log_warning(
-        fmt::format("{} calls are made, which is all that --most-calls allows: the table is of what is "
-                    "answered, and the same command goes on",
-                    endpoint->calls()));
-  }
-  std::vector<Comparison> comparisons = read_comparisons(lines);
-  if (!labels.empty()) {
-    if (comparisons.empty()) comparisons.push_back({sources.names, sources.set, {}, {}, 0});
-    comparisons.front().names = names_of(pairs);  // those that no judge has answered yet have labels too
-    add_labels(labels, comparisons);
-  }
-  result["comparisons"] = comparison_tables(comparisons, common.seed);
-  return result;
+  return ask_judges(settings, judges);
 }
 
 }  // namespace coala

@@ -35,7 +35,7 @@ void add_ask_options(CLI::App& command, AskOptions& options);
 
 /// Has what is not in the transcript judged, and gives the comparison of all that is.
 /// @param labels  file of what people said; "": none
-nlohmann::ordered_json ask_judges(AskOptions& options, const std::string& labels, const CommonOptions& common,
-                                  const CLI::App& command);
+nlohmann::ordered_json ask(AskOptions& options, const std::string& labels, const CommonOptions& common,
+                           const CLI::App& command);
 
 }  // namespace coala

@@ -13,14 +13,9 @@
 #include <utility>
 #include <vector>
 
-#include "cli/address_space.h"
 #include "cli/check_options.h"
 #include "cli/command.h"
-#include "cli/console.h"
 #include "cli/metric_reference.h"
-#include "cli/reference.h"
-#include "cli/usage_text.h"
-#include "cli/words.h"
 #include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/interrupt.h"
@@ -28,6 +23,11 @@
 #include "core/progress.h"
 #include "core/utf8.h"
 #include "core/version.h"
+#include "terminal/address_space.h"
+#include "terminal/console.h"
+#include "terminal/reference.h"
+#include "terminal/usage_text.h"
+#include "terminal/words.h"
 #ifdef COALA_HAVE_LM
 #include "lm/model_trial.h"
 #endif

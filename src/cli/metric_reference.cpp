@@ -8,10 +8,10 @@
 #include <string_view>
 #include <vector>
 
-#include "cli/generated_metrics.h"
 #include "core/metric_json.h"
 #include "core/utf8.h"
 #include "eval/answer_metrics.h"
+#include "eval/generated_metrics.h"
 #include "eval/head_comparison.h"
 #include "train/run_metrics.h"
 

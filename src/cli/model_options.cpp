@@ -1,6 +1,6 @@
 #include "cli/model_options.h"
 
-#include "cli/check_options.h"
+#include "terminal/path_kinds.h"
 
 #ifdef COALA_HAVE_LM
 #include <fmt/format.h>

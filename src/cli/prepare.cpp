@@ -6,7 +6,6 @@
 #include <memory>
 #include <string>
 
-#include "cli/check_options.h"
 #include "cli/command.h"
 #include "cli/data_options.h"
 #include "core/error.h"
@@ -15,6 +14,7 @@
 #include "core/resources.h"
 #include "data/reading_metrics.h"
 #include "data/reading_report.h"
+#include "terminal/path_kinds.h"
 
 namespace coala {
 namespace {

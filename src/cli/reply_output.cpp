@@ -10,58 +10,13 @@
 #include "core/messages.h"
 #include "core/utf8.h"
 #include "core/version.h"
-#include "judge/judge.h"
 
 namespace coala {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-Json reply_fields(const Reply& reply, const Head* head) {
-  Json fields{{"text", reply.text},
-              {"tokens", reply.tokens.size()},
-              {"finish", finish_name(reply.finish)},
-              {"log_probability", reply.log_probability},
-              {"log_probability_tokens", reply.log_probability_tokens},
-              {"entropy", reply.entropy}};
-  if (reply.divergence > 0) fields["divergence"] = reply.divergence;
-  if (!reply.reasoning.empty()) fields["reasoning"] = reply.reasoning;
-  if (reply.score) {
-    fields["score"] = *reply.score;
-    fields["probability"] = head->probability(*reply.score);
-  }
-  return fields;
-}
-
 }  // namespace
-
-std::string one_line(const Json& line) {
-  return line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
-}
-
-std::string hash_of(std::span<const PromptRecord> records, std::span<const EncodedPrompt> prompts) {
-  Hasher hasher;
-  for (std::size_t i = 0; i < prompts.size(); ++i) {
-    hasher.add(records[i].id).add(static_cast<std::int64_t>(prompts[i].tokens.size()));
-    hasher.add(prompts[i].tokens.data(), prompts[i].tokens.size() * sizeof(Token));
-  }
-  return hasher.hex();
-}
-
-Json prompt_fields(const Prompt& prompt) {
-  if (prompt.messages.empty() && prompt.text.empty()) return Json::object();
-  return {{prompt.messages.empty() ? "prefix" : "prompt", prompt_json(prompt)}};
-}
-
-Json reply_line(const PromptRecord& record, const Reply& reply, const Head* head, std::size_t candidate,
-                std::size_t sample) {
-  Json line{{"id", record.id}};
-  line.update(prompt_fields(record.prompt));
-  line.update(reply_fields(reply, head));
-  line["candidate"] = candidate;
-  line["sample"] = sample;
-  return line;
-}
 
 Json reply_origin(const GenerationOptions& options, Guidance guidance, const std::string& head,
                   const BackboneIdentity& backbone, std::span<const PromptRecord> records,
@@ -70,15 +25,9 @@ Json reply_origin(const GenerationOptions& options, Guidance guidance, const std
               {"model", backbone.hash},
               {"adapter", backbone.adapter_hash + backbone.adapter_scale},
               {"head", head.empty() ? "" : hash_file(head)},
-              {"data", hash_of(records, prompts)}};
+              {"data", prompts_hash(records, prompts)}};
   origin.update(settings_fields(options, guidance));
   return origin;
-}
-
-Json candidate_list(std::span<const Reply> candidates, const Head* head) {
-  Json list = Json::array();
-  for (const Reply& candidate : candidates) list.push_back(reply_fields(candidate, head));
-  return list;
 }
 
 void print_trace(const std::string& id, std::size_t candidate, const Reply& reply, const Tokenizer& tokenizer) {

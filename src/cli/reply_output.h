@@ -8,27 +8,17 @@
 #include <vector>
 
 #include "cli/generation_options.h"
-#include "cli/reply_file.h"
 #include "core/atomic_file.h"
 #include "data/prompt_reader.h"
-#include "decode/generator.h"
+#include "decode/reply_file.h"
+#include "decode/reply_lines.h"
 
 namespace coala {
 
-/// A prompt as every command that reads answers takes it: "prompt", its messages, or "prefix"; nothing of an empty one.
-nlohmann::ordered_json prompt_fields(const Prompt& prompt);
-/// A record's reply as it is written, with its prompt: every command that reads answers takes it.
-nlohmann::ordered_json reply_line(const PromptRecord& record, const Reply& reply, const Head* head,
-                                  std::size_t candidate, std::size_t sample);
-/// As JSON lines have it, with its line break.
-std::string one_line(const nlohmann::ordered_json& line);
-/// What a file of replies depends on of its prompts, taken as the model sees them: ids and tokens.
-std::string hash_of(std::span<const PromptRecord> records, std::span<const EncodedPrompt> prompts);
 /// What a file of replies depends on. @param head  path of the head that guides; "": none does
 nlohmann::ordered_json reply_origin(const GenerationOptions& options, Guidance guidance, const std::string& head,
                                     const BackboneIdentity& backbone, std::span<const PromptRecord> records,
                                     std::span<const EncodedPrompt> prompts);
-nlohmann::ordered_json candidate_list(std::span<const Reply> candidates, const Head* head);
 
 /// One line per token that was drawn, on standard error: record, candidate, place, text, probability, score.
 void print_trace(const std::string& id, std::size_t candidate, const Reply& reply, const Tokenizer& tokenizer);

@@ -1,25 +1,24 @@
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <memory>
-#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-#include "cli/check_options.h"
 #include "cli/command.h"
 #include "cli/data_options.h"
 #include "cli/generation_options.h"
 #include "cli/model_options.h"
-#include "cli/prompts.h"
 #include "cli/reply_output.h"
 #include "core/error.h"
 #include "core/progress.h"
 #include "core/version.h"
 #include "data/instruction.h"
+#include "decode/encode_prompts.h"
 #include "decode/parallel_generator.h"
+#include "decode/reply_variety.h"
+#include "terminal/path_kinds.h"
 
 namespace coala {
 namespace {
@@ -47,53 +46,12 @@ PromptRecord instructed(const PromptRecord& record, const std::string& instructi
   return result;
 }
 
-/// How varied the replies to a prompt are: of their pairs of neighbouring words, the share that are different.
-double variety(std::span<const Json> lines) {
-  std::set<std::pair<std::string, std::string>> different;
-  std::size_t all = 0;
-  for (const Json& line : lines) {
-    const std::string text = line.at("text").get<std::string>();
-    std::string before;
-    for (std::size_t at = 0; (at = text.find_first_not_of(" \n\t", at)) != std::string::npos;) {
-      const std::size_t end = std::min(text.find_first_of(" \n\t", at), text.size());
-      std::string word = text.substr(at, end - at);
-      different.emplace(before, word);
-      before = std::move(word);
-      ++all;
-      at = end;
-    }
-  }
-  return all == 0 ? 0 : static_cast<double>(different.size()) / static_cast<double>(all);
-}
-
-/// Prompts whose replies differ the most first, all replies to a prompt together.
-/// @param each  lines of a prompt
-std::string most_varied_first(std::string_view content, std::size_t each) {
-  std::vector<std::pair<double, std::string>> groups;
-  std::vector<Json> lines;
-  std::string text;
-  while (!content.empty()) {
-    const std::size_t end = content.find('\n') + 1;
-    lines.push_back(Json::parse(content.substr(0, end)));
-    text += content.substr(0, end);
-    content.remove_prefix(end);
-    if (lines.size() < each) continue;
-    groups.emplace_back(variety(lines), std::move(text));
-    lines.clear();
-    text.clear();
-  }
-  std::ranges::stable_sort(groups, std::ranges::greater{}, &std::pair<double, std::string>::first);
-  std::string sorted;
-  for (const auto& group : groups) sorted += group.second;
-  return sorted;
-}
-
 Json origin_of(const SampleCommand& command, const BackboneIdentity& backbone, std::span<const PromptRecord> records,
                std::span<const EncodedPrompt> prompts) {
   Json origin{{"coala", kVersion},
               {"model", backbone.hash},
               {"adapter", backbone.adapter_hash + backbone.adapter_scale},
-              {"data", hash_of(records, prompts)},
+              {"data", prompts_hash(records, prompts)},
               {"instructions", command.instructions}};
   origin.update(settings_fields(command.generation, Guidance::None));
   return origin;
@@ -124,7 +82,7 @@ void run_sample(SampleCommand& command, const CLI::App& app) {
   }
   if (!command.instructions.empty()) prompts = encode_prompts(backbone, variants, form, /*skip_bad=*/false);
 
-  const auto each = static_cast<std::size_t>(settings.candidates);
+  const auto each = static_cast<std::size_t>(settings.replies);
   ReplyFile file(command.out, origin_of(command, backbone.identity(), variants, prompts), each);
   if (file.records() > 0) {
     log_line(fmt::format("going on after {} of {} prompts", file.records() / ways.size(), records.size()));
@@ -139,12 +97,12 @@ void run_sample(SampleCommand& command, const CLI::App& app) {
     Progress progress("sampling", prompts.size() * each, "replies", file.records() * each);
     ParallelGenerator generator(backbone, settings, prompts, chosen_threads(command.common));
     generator.generate(
-        [&](std::size_t i, std::vector<Reply>&& candidates) {
+        [&](std::size_t i, std::vector<Reply>&& replies) {
           const PromptRecord& record = records[i / ways.size()];
           const std::string& instruction = ways[i % ways.size()];
           std::string lines;
-          for (std::size_t k = 0; k < candidates.size(); ++k) {
-            Json line = reply_line(record, candidates[k], nullptr, k, k);
+          for (std::size_t k = 0; k < replies.size(); ++k) {
+            Json line = reply_line(record, replies[k], nullptr, k, k);
             if (!instruction.empty()) line["instruction"] = instruction;
             line["seed"] = settings.seed;
             line["settings"] = said;

@@ -9,15 +9,15 @@
 #include <string>
 #include <vector>
 
-#include "cli/check_options.h"
 #include "cli/command.h"
-#include "cli/study_report.h"
 #include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/progress.h"
 #include "core/utf8.h"
 #include "study/answer_files.h"
 #include "study/attention.h"
+#include "study/study_summary.h"
+#include "terminal/path_kinds.h"
 
 namespace coala {
 namespace {

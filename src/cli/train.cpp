@@ -3,16 +3,16 @@
 #include <memory>
 #include <string>
 
-#include "cli/check_options.h"
 #include "cli/command.h"
 #include "cli/fit_device.h"
 #include "cli/seeds_option.h"
-#include "cli/setting_options.h"
 #include "core/atomic_file.h"
 #include "core/error.h"
 #include "core/metric_json.h"
 #include "core/progress.h"
 #include "report/report.h"
+#include "terminal/path_kinds.h"
+#include "terminal/setting_options.h"
 #include "train/control.h"
 #include "train/seeds.h"
 #include "train/summary.h"

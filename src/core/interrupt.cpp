@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <csignal>
 #include <cstring>
 #include <mutex>
@@ -16,10 +17,14 @@ namespace {
 
 constexpr int kStopped = 130;
 
+/// What a signal handler and all threads look at.
+using Shared = std::atomic<int>;
+static_assert(Shared::is_always_lock_free);
+
 /// After the first signal; together with the end itself it stays within a second.
-volatile std::sig_atomic_t g_grace_ms = 700;
-volatile std::sig_atomic_t g_signals = 0;
-volatile std::sig_atomic_t g_last_signal = 0;
+Shared g_grace_ms = 700;
+Shared g_signals = 0;
+Shared g_last_signal = 0;
 
 constexpr std::size_t kLongestWords = 512;
 char g_last_words[kLongestWords];
@@ -63,13 +68,14 @@ std::mutex g_taking;
 }
 
 extern "C" void on_stop(int signal) {
+  const int error = errno;  // of the call that the signal came into
   g_last_signal = signal;
-  g_signals = g_signals + 1;
-  if (g_signals > 1) end_now();
+  if (g_signals.fetch_add(1) > 0) end_now();
   itimerval grace{};
   grace.it_value.tv_sec = g_grace_ms / 1000;
   grace.it_value.tv_usec = g_grace_ms % 1000 * 1000;
   ::setitimer(ITIMER_REAL, &grace, nullptr);
+  errno = error;
 }
 
 extern "C" void on_grace_over(int) {
@@ -90,10 +96,11 @@ int take_slot(EndsWithProcess::Kind kind, pid_t group, const char* path) {
   const std::lock_guard lock(g_taking);
   for (std::size_t k = 0; k < std::size(g_slots); ++k) {
     Slot& slot = g_slots[k];
-    if (slot.used || std::strlen(path) >= sizeof slot.path) continue;
+    const std::size_t length = std::strlen(path);
+    if (slot.used || length >= sizeof slot.path) continue;
     slot.kind = kind;
     slot.group = group;
-    std::strcpy(slot.path, path);
+    std::memcpy(slot.path, path, length + 1);
     slot.used = true;
     return static_cast<int>(k);
   }

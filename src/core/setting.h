@@ -28,7 +28,7 @@ struct Range {
 ///       add(Setting{.name = "top_k", .about = "draw from that many ..", .range = {.least = 0}}, self.top_k);
 ///       ..
 ///
-/// and for_each_setting() goes over them. Checks, options of the command line (cli/setting_options.h), JSON
+/// and for_each_setting() goes over them. Checks, options of the command line (terminal/setting_options.h), JSON
 /// (core/setting_json.h) and what requests may ask for (serve/setting_fields.h) are made of that list;
 /// tests/settings_test.cpp says whether every member is in it.
 struct Setting {
@@ -64,6 +64,8 @@ struct Named {
   std::string_view name;
   Enum value;
 };
+template <class Enum>
+Named(std::string_view, Enum) -> Named<Enum>;  // which clang 14 does not find by itself
 
 /// "" for a value that has none.
 template <class Enum>

@@ -29,7 +29,7 @@ void BranchGuide::go_on(Session::Output output) {
 
 void BranchGuide::begin_step(const Session::Output& output) {
   untilted_.assign(output.logits.begin(), output.logits.end());
-  const LogitTilt* const tilt = parts_.settings.tilt;
+  const LogitsProcessor* const tilt = parts_.settings.tilt;
   const std::span<const float> logits = parts_.drawer.tilted(output, tilt, parts_.session.threads());
   if (tilt != nullptr) tilted_.assign(logits.begin(), logits.end());
   step_.begin(parts_.stream->feature(), parts_.stream->sampler(), logits);

@@ -60,7 +60,8 @@ double slope_of(const Head& head) {
 }  // namespace
 
 BranchStep::BranchStep(const Backbone& backbone, Session& session, const RewardHead& reward,
-                       const BranchSettings& settings, int sequence, std::vector<int> branches, const LogitTilt* tilt)
+                       const BranchSettings& settings, int sequence, std::vector<int> branches,
+                       const LogitsProcessor* tilt)
     : backbone_(backbone),
       session_(session),
       reward_(reward),

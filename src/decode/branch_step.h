@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "decode/branch_settings.h"
-#include "decode/logit_tilt.h"
+#include "decode/logits_processor.h"
 #include "decode/pooled_state.h"
 #include "decode/reward_head.h"
 #include "lm/sampler.h"
@@ -37,7 +37,7 @@ class BranchStep {
   /// @param branches  sequences to use, as many as branches() says
   /// @param tilt      also of the look-ahead's logits; nullptr: none
   BranchStep(const Backbone& backbone, Session& session, const RewardHead& reward, const BranchSettings& settings,
-             int sequence, std::vector<int> branches, const LogitTilt* tilt);
+             int sequence, std::vector<int> branches, const LogitsProcessor* tilt);
 
   /// Begins to draw the sequence's next token, which is drawn at once when there is nothing to choose from. Then
   /// prepare(), a decode and take(), for as long as is_open().
@@ -81,7 +81,7 @@ class BranchStep {
   BranchSettings settings_;
   int sequence_;
   std::vector<int> sequences_;  ///< of the branches
-  const LogitTilt* tilt_;
+  const LogitsProcessor* tilt_;
   double slope_;  ///< the head's, which makes a score log-odds
 
   // Of the step that is being taken.

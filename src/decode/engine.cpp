@@ -55,10 +55,10 @@ struct Engine::Job {
   int prompt_sequence = 0;  ///< once it was begun
   std::optional<PromptOpener> opener;
   std::vector<Reply> replies;
-  std::size_t begun = 0;    ///< candidates
+  std::size_t begun = 0;    ///< replies
   std::size_t missing = 0;  ///< those that are not written yet; 0: nothing more comes of it
 
-  bool is_all_begun() const { return begun == static_cast<std::size_t>(request.settings.candidates); }
+  bool is_all_begun() const { return begun == static_cast<std::size_t>(request.settings.replies); }
 };
 
 /// A reply that is being written.
@@ -100,7 +100,7 @@ Engine::Ticket Engine::submit(Request request) {
   auto job = std::make_shared<Job>();
   job->ticket = ++last_ticket_;
   job->kind = &kind;
-  job->replies.resize(static_cast<std::size_t>(request.settings.candidates));
+  job->replies.resize(static_cast<std::size_t>(request.settings.replies));
   job->missing = job->replies.size();
   job->request = std::move(request);
   queue_.push_back(std::move(job));

@@ -22,7 +22,7 @@ namespace coala {
 struct Request {
   EncodedPrompt prompt;
   GenerationSettings settings;
-  /// Takes the candidates, in the order of their numbers, when the last of them is written.
+  /// Takes the replies, in the order of their numbers, when the last of them is written.
   std::function<void(std::vector<Reply>&&)> on_done;
   /// Takes what made this request, and no other, fail. Nothing more comes of it.
   std::function<void(const Error&)> on_failure;
@@ -46,7 +46,7 @@ struct EngineOptions {
 ///
 /// A request waits until a stream and the branches that it needs are free, and its prompt and one reply of full length
 /// fit into the cells that nobody may still need; requests are begun in the order in which they came. Its prompt is
-/// evaluated once for all of its candidates. What is wrong with a request, and an Error that its on_text throws, ends
+/// evaluated once for all of its replies. What is wrong with a request, and an Error that its on_text throws, ends
 /// it and no other.
 class Engine {
  public:

@@ -17,7 +17,7 @@ EngineOptions room_for(const Backbone& backbone, const GenerationSettings& setti
   const std::size_t context = backbone.identity().context_tokens;
   const std::size_t prompt = std::clamp<std::size_t>(longest_prompt_tokens, 1, context);
   const std::size_t reply = std::min(settings.max_tokens, context - prompt);
-  const std::size_t replies = static_cast<std::size_t>(settings.candidates) * std::max<std::size_t>(1, most_prompts);
+  const std::size_t replies = static_cast<std::size_t>(settings.replies) * std::max<std::size_t>(1, most_prompts);
   const GuideKind& kind = guide_kind(settings);
   EngineOptions options;
   options.threads = threads;

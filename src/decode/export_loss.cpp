@@ -22,7 +22,7 @@ Token most_probable(std::span<const float> logits) {
 
 }  // namespace
 
-ExportLoss export_loss(const Backbone& backbone, const LogitTilt& tilt, const Backbone& merged, int threads) {
+ExportLoss export_loss(const Backbone& backbone, const LogitsProcessor& tilt, const Backbone& merged, int threads) {
   ExportLoss loss;
   const std::size_t context = std::min<std::size_t>(backbone.identity().context_tokens, 1024);
   const SessionOptions options{1, context, threads};

@@ -2,7 +2,7 @@
 
 #include <cstddef>
 
-#include "decode/logit_tilt.h"
+#include "decode/logits_processor.h"
 #include "lm/backbone.h"
 
 namespace coala {
@@ -16,6 +16,6 @@ struct ExportLoss {
 
 /// Writes the guided model's most probable replies to a few questions, and compares token by token what the merged
 /// model says after the same beginnings.
-ExportLoss export_loss(const Backbone& backbone, const LogitTilt& tilt, const Backbone& merged, int threads);
+ExportLoss export_loss(const Backbone& backbone, const LogitsProcessor& tilt, const Backbone& merged, int threads);
 
 }  // namespace coala

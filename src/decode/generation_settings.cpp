@@ -25,15 +25,14 @@ void GenerationSettings::validate() const {
   if (max_tokens < 1) {
     throw Error(ErrorCode::BadUsage, "replies of 0 tokens are asked for", "use --max-tokens 1 or more");
   }
-  if (candidates < 1) {
-    throw Error(ErrorCode::BadUsage, fmt::format("{} replies to a prompt are asked for", candidates),
-                "ask for 1 or more");
+  if (replies < 1) {
+    throw Error(ErrorCode::BadUsage, fmt::format("{} replies to a prompt are asked for", replies), "ask for 1 or more");
   }
   if (branch && !reward) {
     throw Error(ErrorCode::BadUsage, "branch guidance asks a head, and there is none", "name a head file with --head");
   }
   if (branch) check_settings(*branch);
-  if (sentence_candidates > 0 && !reward) {
+  if (continuations > 0 && !reward) {
     throw Error(ErrorCode::BadUsage, "a head chooses the sentences, and there is none", "name a head file with --head");
   }
   if (std::ranges::find(stops, "") != stops.end()) {

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "decode/branch_settings.h"
-#include "decode/logit_tilt.h"
+#include "decode/logits_processor.h"
 #include "decode/reply.h"
 #include "decode/reward_head.h"
 #include "lm/grammar.h"
@@ -20,13 +20,13 @@ namespace coala {
 
 struct GenerationSettings {
   std::size_t max_tokens = 128;  ///< of a reply; at least 1
-  int candidates = 1;            ///< replies to each prompt, drawn independently
+  int replies = 1;               ///< to each prompt, drawn independently
   SamplerOptions sampling = {};
   std::uint64_t seed = 0;
-  std::optional<RewardHead> reward = {};      ///< scores every candidate
-  const LogitTilt* tilt = nullptr;            ///< of the logits that are drawn from
+  std::optional<RewardHead> reward = {};      ///< scores every reply
+  const LogitsProcessor* tilt = nullptr;      ///< of the logits that are drawn from
   std::optional<BranchSettings> branch = {};  ///< guides by the reward
-  int sentence_candidates = 0;          ///< continuations of a sentence that the reward chooses from; 0: none are drawn
+  int continuations = 0;                ///< continuations of a sentence that the reward chooses from; 0: none are drawn
   const Grammar* grammar = nullptr;     ///< that replies conform to
   std::vector<std::string> stops = {};  ///< a reply ends before the first of these; none is empty
   bool trace = false;                   ///< whether Reply::trace is filled
@@ -35,7 +35,7 @@ struct GenerationSettings {
   bool measures = true;
   /// Has the trace name so many of the most probable tokens beside each that was drawn, with their log-probabilities.
   std::optional<std::size_t> alternatives = {};
-  /// Receives the text of the only candidate as it grows, whole characters at a time.
+  /// Receives the text of the only reply as it grows, whole characters at a time.
   std::function<void(std::string_view)> on_text = {};
   /// Receives the tokens of the trace before the text that they bring, and the last of them at the end.
   std::function<void(std::span<const DrawnToken>)> on_drawn = {};

@@ -30,9 +30,9 @@ std::size_t Generator::context_bytes(const Backbone& backbone, const GenerationS
 std::size_t Generator::group_size(const GenerationSettings& settings, std::size_t prompts) {
   // Enough replies to fill the session several times, since a group ends with fewer and fewer; but several groups
   // where there are prompts for them, for as many threads.
-  const auto candidates = static_cast<std::size_t>(settings.candidates);
-  const std::size_t fewest = (4 + candidates - 1) / candidates;
-  const std::size_t most = (8 * static_cast<std::size_t>(kMostStreams) + candidates - 1) / candidates;
+  const auto replies = static_cast<std::size_t>(settings.replies);
+  const std::size_t fewest = (4 + replies - 1) / replies;
+  const std::size_t most = (8 * static_cast<std::size_t>(kMostStreams) + replies - 1) / replies;
   return std::clamp(prompts / 8, fewest, most);
 }
 
@@ -42,7 +42,7 @@ void Generator::generate(std::span<const EncodedPrompt> prompts, const Consumer&
   std::optional<Error> failure;  // of the first prompt that has one
   for (std::size_t i = 0; i < prompts.size(); ++i) {
     Request request{prompts[i], settings_, {}, {}};
-    request.on_done = [&consumer, i](std::vector<Reply>&& candidates) { consumer(i, std::move(candidates)); };
+    request.on_done = [&consumer, i](std::vector<Reply>&& replies) { consumer(i, std::move(replies)); };
     request.on_failure = [&, i](const Error& error) {
       for (std::size_t later = i + 1; later < prompts.size(); ++later) engine_.cancel(tickets[later]);
       failure = error;
@@ -56,7 +56,7 @@ void Generator::generate(std::span<const EncodedPrompt> prompts, const Consumer&
 
 std::vector<Reply> Generator::generate(const EncodedPrompt& prompt) {
   std::vector<Reply> replies;
-  generate({&prompt, 1}, [&](std::size_t, std::vector<Reply>&& candidates) { replies = std::move(candidates); });
+  generate({&prompt, 1}, [&](std::size_t, std::vector<Reply>&& written) { replies = std::move(written); });
   return replies;
 }
 

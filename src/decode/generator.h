@@ -21,15 +21,15 @@ namespace coala {
 /// same bits.
 class Generator {
  public:
-  /// Takes a prompt's candidates, in the order of their numbers.
-  using Consumer = std::function<void(std::size_t prompt, std::vector<Reply>&& candidates)>;
+  /// Takes a prompt's replies, in the order of their numbers.
+  using Consumer = std::function<void(std::size_t prompt, std::vector<Reply>&& replies)>;
 
   /// @param longest_prompt_tokens, most_prompts  of the groups that come: the session has room for them
   /// @throws Error{BadUsage} for settings out of range, Error{OutOfMemory}
   Generator(const Backbone& backbone, const GenerationSettings& settings, std::size_t longest_prompt_tokens,
             std::size_t most_prompts, int threads);
 
-  /// Hands on each prompt's candidates when the last of them is written.
+  /// Hands on each prompt's replies when the last of them is written.
   /// @throws Error{BadInput} for a prompt without tokens or one that leaves no room for a reply, after all prompts
   ///   before it were handed on; Error{Interrupted}
   void generate(std::span<const EncodedPrompt> prompts, const Consumer& consumer);

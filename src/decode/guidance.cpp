@@ -36,16 +36,17 @@ bool chooses_best(const GuidanceOptions& options) {
 void set_choices(GenerationSettings& settings, const GuidanceOptions& options) {
   if (settings.reward && (chooses_best(options) || !goes_by_token(options.guidance)))
     check_scores(*settings.reward->head);
-  if (chooses_best(options)) settings.candidates = options.candidates.value_or(kBestOf);
-  if (options.guidance == Guidance::Sentence) settings.sentence_candidates = options.candidates.value_or(kBestOf);
+  if (chooses_best(options)) settings.replies = options.candidates.value_or(kBestOf);
+  if (options.guidance == Guidance::Sentence) settings.continuations = options.candidates.value_or(kBestOf);
   if (options.guidance == Guidance::Branch) {
     settings.branch = options.branch;
     if (options.scale) settings.branch->scale = *options.scale;
+    if (options.candidates) settings.branch->candidates = *options.candidates;
   }
 }
 
-std::unique_ptr<LogitTilt> guide(GenerationSettings& settings, const GuidanceOptions& options, const Backbone& backbone,
-                                 const Head& head) {
+std::unique_ptr<LogitsProcessor> guide(GenerationSettings& settings, const GuidanceOptions& options,
+                                       const Backbone& backbone, const Head& head) {
   set_choices(settings, options);
   settings.tilt = nullptr;
   if (!goes_by_token(options.guidance)) return nullptr;
@@ -54,7 +55,7 @@ std::unique_ptr<LogitTilt> guide(GenerationSettings& settings, const GuidanceOpt
                 "train one with `coala align`, or with `coala train --token-head` on features of --token-rank 32");
   }
   const OutputMatrix output(backbone);
-  std::unique_ptr<LogitTilt> tilt;
+  std::unique_ptr<LogitsProcessor> tilt;
   if (options.guidance == Guidance::EachToken) {
     tilt = std::make_unique<TokenTilt>(*head.token, output, options.token_scale());
   } else {

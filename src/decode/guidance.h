@@ -9,7 +9,7 @@
 
 #include "coala/model_choices.h"
 #include "decode/generation_settings.h"
-#include "decode/logit_tilt.h"
+#include "decode/logits_processor.h"
 #include "head/head.h"
 #include "lm/backbone.h"
 
@@ -45,7 +45,7 @@ void set_choices(GenerationSettings& settings, const GuidanceOptions& options);
 /// Sets what a guidance by a head needs: its tilt or its branches, and the number of replies to choose from.
 /// @return  what settings.tilt points to; null where there is none
 /// @throws Error{BadUsage} when it needs a token head and there is none
-std::unique_ptr<LogitTilt> guide(GenerationSettings& settings, const GuidanceOptions& options, const Backbone& backbone,
-                                 const Head& head);
+std::unique_ptr<LogitsProcessor> guide(GenerationSettings& settings, const GuidanceOptions& options,
+                                       const Backbone& backbone, const Head& head);
 
 }  // namespace coala

@@ -26,20 +26,20 @@ std::size_t looked_ahead(const Backbone& backbone, const Settings& settings, std
   return static_cast<std::size_t>(branch_candidates(backbone, settings) * settings.branch->look_ahead);
 }
 
-int continuations(const Backbone&, const Settings& settings) {
-  return settings.sentence_candidates;
+int continued_branches(const Backbone&, const Settings& settings) {
+  return settings.continuations;
 }
 
 /// Each continuation may be all that is left of the reply.
 std::size_t continued(const Backbone&, const Settings& settings, std::size_t reply_tokens) {
-  return static_cast<std::size_t>(settings.sentence_candidates) * reply_tokens;
+  return static_cast<std::size_t>(settings.continuations) * reply_tokens;
 }
 
 // The first that is for the settings; the last is for all.
 constexpr std::array kKinds{
     GuideKind{[](const Settings& settings) { return settings.branch.has_value(); }, branch_candidates, looked_ahead,
               make<BranchGuide>},
-    GuideKind{[](const Settings& settings) { return settings.sentence_candidates > 0; }, continuations, continued,
+    GuideKind{[](const Settings& settings) { return settings.continuations > 0; }, continued_branches, continued,
               make<SentenceGuide>},
     GuideKind{[](const Settings&) { return true; }, [](const Backbone&, const Settings&) { return 0; },
               [](const Backbone&, const Settings&, std::size_t) { return std::size_t{0}; }, make<PlainGuide>}};

@@ -25,16 +25,16 @@ class OrderedResults {
   OrderedResults(std::size_t first, std::size_t count, const ParallelGenerator::Consumer& consumer)
       : slots_(count), consumer_(consumer), next_(first) {}
 
-  void put(std::size_t prompt, std::vector<Reply>&& candidates) {
+  void put(std::size_t prompt, std::vector<Reply>&& replies) {
     const std::lock_guard lock(mutex_);
-    slots_[prompt].candidates = std::move(candidates);
+    slots_[prompt].replies = std::move(replies);
     hand_on();
   }
-  /// The first of the group's prompts without candidates is the one that failed.
+  /// The first of the group's prompts without replies is the one that failed.
   void put_failure(std::size_t group, std::size_t size, std::exception_ptr failure) {
     const std::lock_guard lock(mutex_);
     std::size_t prompt = std::max(group, next_);
-    while (prompt < std::min(group + size, slots_.size()) - 1 && slots_[prompt].candidates) ++prompt;
+    while (prompt < std::min(group + size, slots_.size()) - 1 && slots_[prompt].replies) ++prompt;
     slots_[prompt].failure = std::move(failure);
     fail_at(prompt);
     hand_on();
@@ -47,7 +47,7 @@ class OrderedResults {
 
  private:
   struct Slot {
-    std::optional<std::vector<Reply>> candidates;
+    std::optional<std::vector<Reply>> replies;
     std::exception_ptr failure;
   };
   void fail_at(std::size_t prompt) { first_failure_ = std::min<std::size_t>(first_failure_, prompt); }
@@ -56,14 +56,14 @@ class OrderedResults {
       Slot& slot = slots_[next_];
       if (slot.failure) {
         failure_ = slot.failure;
-      } else if (slot.candidates) {
+      } else if (slot.replies) {
         try {
-          consumer_(next_, std::move(*slot.candidates));
+          consumer_(next_, std::move(*slot.replies));
         } catch (...) {
           fail_at(next_);
           failure_ = std::current_exception();
         }
-        slot.candidates.reset();
+        slot.replies.reset();
         ++next_;
       } else {
         return;
@@ -109,10 +109,10 @@ void ParallelGenerator::generate(const Consumer& consumer, std::size_t first) {
         if (start >= prompts_.size() || results.failed_before(start)) break;
         try {
           generators_[w]->generate(prompts_.subspan(start, std::min(group_, prompts_.size() - start)),
-                                   [&](std::size_t i, std::vector<Reply>&& candidates) {
+                                   [&](std::size_t i, std::vector<Reply>&& replies) {
                                      if (results.failed_before(start + i))
                                        throw Error(ErrorCode::Interrupted, "another prompt failed");
-                                     if (start + i >= first) results.put(start + i, std::move(candidates));
+                                     if (start + i >= first) results.put(start + i, std::move(replies));
                                    });
         } catch (...) {
           results.put_failure(start, group_, std::current_exception());

@@ -38,16 +38,16 @@ std::size_t highest_score(std::span<const std::optional<double>> scores) {
   return static_cast<std::size_t>(std::ranges::max_element(scores) - scores.begin());
 }
 
-std::size_t best_of(std::span<const Reply> candidates) {
+std::size_t best_of(std::span<const Reply> replies) {
   std::vector<std::optional<double>> scores;
-  const bool some_inside = !std::ranges::all_of(candidates, is_outside);
-  for (const Reply& reply : candidates) {
+  const bool some_inside = !std::ranges::all_of(replies, is_outside);
+  for (const Reply& reply : replies) {
     scores.push_back(some_inside && is_outside(reply) ? std::nullopt : reply.score);
   }
   const std::size_t best = highest_score(scores);
   if (!some_inside || scores[best]) return best;
   // Without scores, the first that is inside.
-  return static_cast<std::size_t>(std::ranges::find_if_not(candidates, is_outside) - candidates.begin());
+  return static_cast<std::size_t>(std::ranges::find_if_not(replies, is_outside) - replies.begin());
 }
 
 }  // namespace coala

@@ -58,6 +58,6 @@ std::size_t highest_score(std::span<const std::optional<double>> scores);
 
 /// Number of the candidate with the highest score, as above, of those that are not outside of what the model can write;
 /// of all when all are.
-std::size_t best_of(std::span<const Reply> candidates);
+std::size_t best_of(std::span<const Reply> replies);
 
 }  // namespace coala

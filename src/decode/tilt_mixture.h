@@ -4,14 +4,14 @@
 #include <utility>
 #include <vector>
 
-#include "decode/logit_tilt.h"
+#include "decode/logits_processor.h"
 
 namespace coala {
 
 /// Several tilts, each with a scale of its own: the sum of scale * tilt.
-class TiltMixture : public LogitTilt {
+class TiltMixture : public LogitsProcessor {
  public:
-  using Part = std::pair<const LogitTilt*, double>;
+  using Part = std::pair<const LogitsProcessor*, double>;
 
   /// @param parts  the tilts must outlive it
   explicit TiltMixture(std::vector<Part> parts) : parts_(std::move(parts)) {}

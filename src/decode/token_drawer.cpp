@@ -24,7 +24,8 @@ DrawnToken drawn_token(const GenerationSettings& settings, std::span<const float
   return drawn;
 }
 
-std::span<const float> TokenDrawer::tilted(const Session::Output& output, const LogitTilt* tilt, ThreadPool* threads) {
+std::span<const float> TokenDrawer::tilted(const Session::Output& output, const LogitsProcessor* tilt,
+                                           ThreadPool* threads) {
   if (tilt == nullptr) return output.logits;
   tilted_.assign(output.logits.begin(), output.logits.end());
   tilt->add(output.state, 1, tilted_, threads);

@@ -4,7 +4,7 @@
 #include <span>
 #include <vector>
 
-#include "decode/logit_tilt.h"
+#include "decode/logits_processor.h"
 #include "decode/reply_stream.h"
 #include "lm/session.h"
 
@@ -19,7 +19,7 @@ DrawnToken drawn_token(const GenerationSettings& settings, std::span<const float
 class TokenDrawer {
  public:
   /// The logits to draw from: the model's, or where there is a tilt a copy with it, valid until the next call.
-  std::span<const float> tilted(const Session::Output& output, const LogitTilt* tilt, ThreadPool* threads);
+  std::span<const float> tilted(const Session::Output& output, const LogitsProcessor* tilt, ThreadPool* threads);
 
   /// Draws a reply's next token, as its settings say.
   void draw(ReplyStream& stream, const Session::Output& output, ThreadPool* threads);

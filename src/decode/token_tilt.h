@@ -4,7 +4,7 @@
 #include <memory>
 #include <vector>
 
-#include "decode/logit_tilt.h"
+#include "decode/logits_processor.h"
 #include "head/token_head.h"
 #include "lm/output_matrix.h"
 
@@ -27,7 +27,7 @@ struct TokenTable {
 
 /// Guidance by a token head: scale * q(h, c) on the logit of every token c. Costs a product of [vocabulary, r] with a
 /// vector per token, beside the [vocabulary, d] of the output matrix itself.
-class TokenTilt : public LogitTilt {
+class TokenTilt : public LogitsProcessor {
  public:
   /// @throws Error{Mismatch} when the head is for states of another size
   TokenTilt(const TokenHead& head, const OutputMatrix& output, double scale);
@@ -41,7 +41,7 @@ class TokenTilt : public LogitTilt {
 };
 
 /// Guidance by the head without context: a fixed bias on the logits, the baseline of every guided text.
-class BiasTilt : public LogitTilt {
+class BiasTilt : public LogitsProcessor {
  public:
   BiasTilt(const TokenHead& head, const OutputMatrix& output, double scale);
   void add(std::span<const float> state, double scale, std::span<float> logits, ThreadPool* threads) const override;

@@ -33,8 +33,8 @@ bool stands_evenly(std::size_t i, std::size_t n, std::size_t wanted) {
 
 /// The tokens with the most weight, half of which is their share of the texts and half their mean probability, in the
 /// order of their numbers.
-std::vector<std::size_t> choose_candidates(const OutputMatrix& output, const BasisTokens& tokens,
-                                           const ExpectationEffort& effort) {
+std::vector<std::size_t> choose_support(const OutputMatrix& output, const BasisTokens& tokens,
+                                        const ExpectationEffort& effort) {
   const std::size_t whole = std::min(effort.whole, tokens.count);
   std::vector<double> frequency(output.vocabulary());
   Matrix<float> states(whole, output.dimension());
@@ -55,7 +55,7 @@ std::vector<std::size_t> choose_candidates(const OutputMatrix& output, const Bas
   };
   std::vector<std::size_t> order(output.vocabulary());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  const std::size_t count = std::min(effort.candidates, order.size());
+  const std::size_t count = std::min(effort.support, order.size());
   std::ranges::nth_element(order, order.begin() + static_cast<std::ptrdiff_t>(count) - 1,
                            [&](std::size_t a, std::size_t b) {
                              const double of_a = weight(a), of_b = weight(b);
@@ -67,9 +67,9 @@ std::vector<std::size_t> choose_candidates(const OutputMatrix& output, const Bas
 }
 
 /// Rows of the output matrix, and the softmax over them.
-class Candidates {
+class Support {
  public:
-  Candidates(const OutputMatrix& output, const std::vector<std::size_t>& tokens)
+  Support(const OutputMatrix& output, const std::vector<std::size_t>& tokens)
       : scale_(output.scale()), rows_(tokens.size(), output.dimension()) {
     for (std::size_t k = 0; k < tokens.size(); ++k) output.read(tokens[k], rows_.row(k));
   }
@@ -91,15 +91,15 @@ class Candidates {
 
  private:
   float scale_;
-  Matrix<float> rows_;  ///< [candidates, d]
+  Matrix<float> rows_;  ///< [support, d]
 };
 
 /// Tokens that are evaluated together, with what is summed over them.
 class Batch {
  public:
-  Batch(const OutputMatrix& output, const Candidates& candidates)
+  Batch(const OutputMatrix& output, const Support& support)
       : output_(output),
-        candidates_(candidates),
+        support_(support),
         states_(kBatchRows, output.dimension()),
         residuals_(kBatchRows, output.dimension()),
         of_states(output.dimension(), output.dimension()),
@@ -115,7 +115,7 @@ class Batch {
   MatrixView<const float> residuals() const { return {residuals_.data(), next_.size(), residuals_.cols()}; }
 
   void evaluate() {
-    candidates_.expect(states(), logits_, MatrixView<float>(residuals_.data(), next_.size(), residuals_.cols()));
+    support_.expect(states(), logits_, MatrixView<float>(residuals_.data(), next_.size(), residuals_.cols()));
     std::vector<float> row(output_.dimension());
     for (std::size_t i = 0; i < next_.size(); ++i) {
       output_.read(static_cast<std::size_t>(next_[i]), row);
@@ -127,7 +127,7 @@ class Batch {
 
  private:
   const OutputMatrix& output_;
-  const Candidates& candidates_;
+  const Support& support_;
   std::vector<Token> next_;
   Matrix<float> states_;
   Matrix<float> residuals_;
@@ -149,13 +149,13 @@ class Moments {
     std::vector<float> kept_residuals;
   };
 
-  Moments(const OutputMatrix& output, const Candidates& candidates, std::size_t tokens, int threads)
+  Moments(const OutputMatrix& output, const Support& support, std::size_t tokens, int threads)
       : tokens_(tokens),
         pool_(std::min(threads > 0 ? threads : usable_cores(), kMostThreads)),
         progress_("fitting the token head's basis", tokens, "tokens") {
     sums_.of_states = Matrix<double>(output.dimension(), output.dimension());
     sums_.of_residuals = sums_.of_states;
-    for (int i = 0; i < pool_.size(); ++i) batches_.emplace_back(output, candidates);
+    for (int i = 0; i < pool_.size(); ++i) batches_.emplace_back(output, support);
   }
 
   void add(std::span<const float> state, Token next) {
@@ -239,11 +239,11 @@ TokenBasis fit_token_basis(const OutputMatrix& output, const BasisTokens& tokens
   std::vector<std::size_t> chosen;
   {
     const Progress progress("tokens that the model expects");
-    chosen = choose_candidates(output, tokens, effort);
+    chosen = choose_support(output, tokens, effort);
   }
-  const Candidates candidates(output, chosen);
+  const Support support(output, chosen);
   const std::size_t count = std::min(effort.tokens, tokens.count);
-  std::optional<Moments> moments(std::in_place, output, candidates, count, threads);
+  std::optional<Moments> moments(std::in_place, output, support, count, threads);
   std::size_t seen = 0;
   tokens.visit([&](std::span<const float> state, Token next) {
     if (stands_evenly(seen++, tokens.count, count)) moments->add(state, next);

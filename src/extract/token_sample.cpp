@@ -17,13 +17,13 @@ constexpr std::size_t kMostTokens = 4 * kEnoughTokens;
 constexpr std::uint64_t kLostShare = 20;
 
 // Of the extraction's operations, what may go into probabilities of the whole vocabulary, and into expectations over
-// the candidates; and the bounds between which that decides. From the upper ones on a basis gains nothing.
+// the support; and the bounds between which that decides. From the upper ones on a basis gains nothing.
 constexpr double kWholeShare = 0.01;
 constexpr std::size_t kFewestWhole = 64;
 constexpr std::size_t kMostWhole = 512;
-constexpr double kCandidateShare = 0.02;
-constexpr std::size_t kFewestCandidates = 1024;
-constexpr std::size_t kMostCandidates = 4096;
+constexpr double kSupportShare = 0.02;
+constexpr std::size_t kSmallestSupport = 1024;
+constexpr std::size_t kLargestSupport = 4096;
 constexpr std::size_t kFewestTokens = 2048;
 
 /// Positions whose states come before a token of the response, the one that ends it excepted.
@@ -128,12 +128,12 @@ TokenSample choose_token_sample(const Backbone& backbone, const RecordStore& dat
 ExpectationEffort effort_for(const TokenSample& sample, const OutputMatrix& output) {
   const auto d = static_cast<double>(output.dimension());
   const double whole = kWholeShare * sample.extraction_flops / (2 * static_cast<double>(output.vocabulary()) * d);
-  const double products = kCandidateShare * sample.extraction_flops / (4 * d);  // of tokens and candidates
+  const double products = kSupportShare * sample.extraction_flops / (4 * d);  // of tokens and support
   ExpectationEffort effort;
   effort.whole = std::clamp(static_cast<std::size_t>(whole), kFewestWhole, kMostWhole);
-  effort.candidates = std::clamp(static_cast<std::size_t>(products / static_cast<double>(sample.tokens)),
-                                 kFewestCandidates, kMostCandidates);
-  const double tokens = products / static_cast<double>(std::min(effort.candidates, output.vocabulary()));
+  effort.support = std::clamp(static_cast<std::size_t>(products / static_cast<double>(sample.tokens)), kSmallestSupport,
+                              kLargestSupport);
+  const double tokens = products / static_cast<double>(std::min(effort.support, output.vocabulary()));
   effort.tokens = std::min(sample.tokens, std::max(static_cast<std::size_t>(tokens), kFewestTokens));
   return effort;
 }

@@ -45,7 +45,7 @@ class TrainingRows {
   Part inside_fold(int fold) const;
 
   /// The responses: those chosen (or single), and those rejected, if there are pairs.
-  std::size_t responses() const { return responses_.size() > 0 ? responses_.front().rows() : 0; }
+  std::size_t responses() const { return responses_.empty() ? 0 : responses_.front().rows(); }
   bool from_pairs() const { return responses_.size() == 2; }
   /// x of response i of a side (0: chosen or single, 1: rejected).
   void read(std::size_t side, std::size_t i, std::span<float> x) const;

@@ -23,6 +23,7 @@
 #include "core/private_folder.h"
 #include "core/resources.h"
 #include "core/utf8.h"
+#include "data/prompt_json.h"
 #include "judge/judge.h"
 
 namespace coala {

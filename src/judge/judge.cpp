@@ -8,13 +8,4 @@ std::vector<double> Judge::scores(std::span<const ReplyToJudge> replies) {
   return scores;
 }
 
-nlohmann::ordered_json prompt_json(const Prompt& prompt) {
-  if (prompt.messages.empty()) return prompt.text;
-  nlohmann::ordered_json messages = nlohmann::ordered_json::array();
-  for (const Message& message : prompt.messages) {
-    messages.push_back({{"role", message.role}, {"content", message.content}});
-  }
-  return messages;
-}
-
 }  // namespace coala

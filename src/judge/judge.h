@@ -2,7 +2,6 @@
 
 #include <filesystem>
 #include <functional>
-#include <nlohmann/json.hpp>
 #include <span>
 #include <string>
 #include <vector>
@@ -86,8 +85,5 @@ class CommandJudge : public Judge {
   std::string command_;
   double seconds_per_reply_;
 };
-
-/// A prompt as a program reads it: messages or a text.
-nlohmann::ordered_json prompt_json(const Prompt& prompt);
 
 }  // namespace coala

@@ -8,6 +8,7 @@
 
 #include "core/hash.h"
 #include "core/progress.h"
+#include "data/prompt_json.h"
 
 namespace coala {
 namespace {

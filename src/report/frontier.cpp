@@ -23,6 +23,15 @@ Axis axis_over(const std::vector<FrontierCurve>& curves, double FrontierCurve::P
 
 }  // namespace
 
+std::vector<FrontierCurve> frontier_curves(const GeneratedMetrics& metrics) {
+  std::vector<FrontierCurve> curves{{"unguided", {{0, metrics.unguided.perplexity, metrics.unguided.judge_mean}}}};
+  for (const GuidedRun& run : metrics.runs) {
+    if (run.guidance != curves.back().name) curves.push_back({run.guidance, {}});
+    curves.back().points.push_back({run.scale.value_or(1), run.written.perplexity, run.written.judge_mean});
+  }
+  return curves;
+}
+
 std::string frontier_svg(const std::vector<FrontierCurve>& curves, const std::string& judge) {
   const Axis x = axis_over(curves, &FrontierCurve::Point::perplexity);
   const Axis y = axis_over(curves, &FrontierCurve::Point::score);

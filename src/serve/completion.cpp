@@ -52,7 +52,7 @@ Completion::Completion(Asked&& asked, bool chat, std::uint64_t number, std::vect
     const std::shared_ptr<Outcome> outcome = outcome_;
     // What the settings point to, for as long as the request lives.
     const std::pair kept(asked_.tilt, asked_.reward);
-    if (request.settings.candidates == 1) {
+    if (request.settings.replies == 1) {
       request.settings.on_text = [outcome, i](std::string_view text) { outcome->put({i, std::string(text)}); };
     }
     if (asked_.with_logprobs && asked_.streams && request.settings.on_text) {

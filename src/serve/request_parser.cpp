@@ -161,13 +161,13 @@ namespace {
 
 /// Tilts that live as long as their mixture.
 struct KeptMixture {
-  std::vector<std::shared_ptr<const LogitTilt>> tilts;
+  std::vector<std::shared_ptr<const LogitsProcessor>> tilts;
   TiltMixture mixture;
 };
 
-std::shared_ptr<const LogitTilt> mixture_of(const ServedModel& model, const std::map<std::string, double>& heads,
-                                            bool without_context) {
-  std::vector<std::shared_ptr<const LogitTilt>> tilts;
+std::shared_ptr<const LogitsProcessor> mixture_of(const ServedModel& model, const std::map<std::string, double>& heads,
+                                                  bool without_context) {
+  std::vector<std::shared_ptr<const LogitsProcessor>> tilts;
   std::vector<TiltMixture::Part> parts;
   for (const auto& [name, scale] : heads) {
     const auto bias = model.biases.find(name);
@@ -175,7 +175,7 @@ std::shared_ptr<const LogitTilt> mixture_of(const ServedModel& model, const std:
       throw RequestError(400, "unsupported_parameter", fmt::format("the head \"{}\" has no bias to guide by", name),
                          "guidance");
     }
-    std::shared_ptr<const LogitTilt> tilt = without_context ? bias->second : model.tilt(name);
+    std::shared_ptr<const LogitsProcessor> tilt = without_context ? bias->second : model.tilt(name);
     if (!tilt) continue;  // one that has learnt nothing yet says nothing
     parts.emplace_back(tilt.get(), scale);
     tilts.push_back(std::move(tilt));
@@ -239,7 +239,6 @@ void RequestParser::choose_guidance(const json& body, Asked& asked, GenerationSe
   read_request(body, options.branch);
   options.branch.scale = field(body, "guidance_scale") != nullptr ? scale : options.branch.scale * scale;
   if (field(body, "num_candidates") != nullptr) options.candidates = static_cast<int>(whole(body, "num_candidates", 1));
-  if (options.candidates) options.branch.candidates = *options.candidates;
   set_choices(settings, options);
 }
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "decode/engine.h"
-#include "decode/logit_tilt.h"
+#include "decode/logits_processor.h"
 #include "serve/operations.h"
 #include "serve/served_model.h"
 
@@ -21,14 +21,14 @@ struct Asked {
   bool includes_usage = false;  ///< in a stream
   /// Each has one candidate; no callbacks yet. Those of one prompt have seeds that follow each other.
   std::vector<Request> requests;
-  std::size_t prompt_tokens = 0;                    ///< of the different prompts together
-  std::map<std::string, double> heads;              ///< that guide, and their scales
-  std::string guidance = "none";                    ///< how
-  std::uint64_t seed = 0;                           ///< of the first
-  std::shared_ptr<const LogitTilt> tilt = {};       ///< what the requests' settings point to
-  std::shared_ptr<const ServedReward> reward = {};  ///< the same
-  bool names_length = false;                        ///< whether it says how long a reply may be
-  bool with_logprobs = false;                       ///< of each token, in the answer
+  std::size_t prompt_tokens = 0;                     ///< of the different prompts together
+  std::map<std::string, double> heads;               ///< that guide, and their scales
+  std::string guidance = "none";                     ///< how
+  std::uint64_t seed = 0;                            ///< of the first
+  std::shared_ptr<const LogitsProcessor> tilt = {};  ///< what the requests' settings point to
+  std::shared_ptr<const ServedReward> reward = {};   ///< the same
+  bool names_length = false;                         ///< whether it says how long a reply may be
+  bool with_logprobs = false;                        ///< of each token, in the answer
 };
 
 /// Messages of a body that read_body() has checked. @throws RequestError for what no message can be

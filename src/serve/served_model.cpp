@@ -30,7 +30,7 @@ bool ServedModel::guides(const std::string& head) const {
   return heads.contains(head) || (teacher != nullptr && head == kTaught);
 }
 
-std::shared_ptr<const LogitTilt> ServedModel::tilt(const std::string& head) const {
+std::shared_ptr<const LogitsProcessor> ServedModel::tilt(const std::string& head) const {
   if (teacher != nullptr && head == kTaught) return teacher->tilt();
   const auto found = heads.find(head);
   return found == heads.end() ? nullptr : found->second;

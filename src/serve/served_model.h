@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "decode/logit_tilt.h"
+#include "decode/logits_processor.h"
 #include "head/head.h"
 #include "judge/scorer.h"
 #include "lm/backbone.h"
@@ -31,9 +31,9 @@ struct ServedModel {
   const Backbone& backbone;
   std::string name;
   TemplateMode mode = TemplateMode::Model;
-  std::map<std::string, std::shared_ptr<const LogitTilt>> heads = {};       ///< each at scale 1
-  std::map<std::string, std::shared_ptr<const LogitTilt>> biases = {};      ///< the same without context
-  std::map<std::string, std::shared_ptr<const ServedReward>> rewards = {};  ///< all heads: each has a reward network
+  std::map<std::string, std::shared_ptr<const LogitsProcessor>> heads = {};   ///< each at scale 1
+  std::map<std::string, std::shared_ptr<const LogitsProcessor>> biases = {};  ///< the same without context
+  std::map<std::string, std::shared_ptr<const ServedReward>> rewards = {};    ///< all heads: each has a reward network
   Teacher* teacher = nullptr;  ///< what clients teach, under the name kTaught; null: nothing is taught
 
   /// Name of the head that clients teach.
@@ -42,7 +42,7 @@ struct ServedModel {
   /// Does a head of this name guide tokens?
   bool guides(const std::string& head) const;
   /// What it does at scale 1, as it is now; null for one that has learnt nothing yet.
-  std::shared_ptr<const LogitTilt> tilt(const std::string& head) const;
+  std::shared_ptr<const LogitsProcessor> tilt(const std::string& head) const;
 
   /// "name" for the model as it is, "name+head" with a head.
   std::vector<std::string> names() const;

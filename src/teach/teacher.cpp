@@ -463,7 +463,7 @@ LessonReport Teacher::learn(std::optional<double> before) {
     const Lesson& last = state.learner->last();
     report.last_change = Change{*before, last.label * state.learner->outlook(std::span(&last.sums, 1)).front().mean};
   }
-  std::shared_ptr<const LogitTilt> tilt;
+  std::shared_ptr<const LogitsProcessor> tilt;
   if (state.learner->size() > 0 || state.prior) {
     if (!state.table) state.table = std::make_shared<const TokenTable>(learned.head.embeddings, *state.output);
     tilt = std::make_shared<const TokenTilt>(learned.head, state.table, 1.0);
@@ -492,7 +492,7 @@ LessonReport Teacher::report() const {
   return report_;
 }
 
-std::shared_ptr<const LogitTilt> Teacher::tilt() const {
+std::shared_ptr<const LogitsProcessor> Teacher::tilt() const {
   const std::lock_guard lock(mutex_);
   return tilt_;
 }

@@ -13,7 +13,7 @@
 
 #include "core/estimate.h"
 #include "data/record.h"
-#include "decode/logit_tilt.h"
+#include "decode/logits_processor.h"
 #include "extract/feature_extractor.h"
 #include "head/head.h"
 #include "head/next_lesson.h"
@@ -131,7 +131,7 @@ class Teacher {
 
   LessonReport report() const;
   /// The head as a tilt at scale 1; it stays what it is when another takes its place. Null: nothing is learnt yet.
-  std::shared_ptr<const LogitTilt> tilt() const;
+  std::shared_ptr<const LogitsProcessor> tilt() const;
   /// The head for a file: of the prior the token head is replaced; without one it guides and scores nothing.
   Head head() const;
   /// All that was said, a line each; pairs or ratings.
@@ -150,7 +150,7 @@ class Teacher {
   mutable std::mutex mutex_;  ///< of what is to be seen while another lesson is learnt
   LessonReport report_;
   Head head_;
-  std::shared_ptr<const LogitTilt> tilt_;
+  std::shared_ptr<const LogitsProcessor> tilt_;
   std::string pairs_text_, ratings_text_;
 };
 

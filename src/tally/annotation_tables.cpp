@@ -1,10 +1,9 @@
-#include "cli/judge_tables.h"
+#include "tally/annotation_tables.h"
 
 #include <fmt/format.h>
 
 #include <map>
 
-#include "cli/check_options.h"
 #include "core/error.h"
 #include "data/data_files.h"
 #include "tally/alpaca_eval.h"
@@ -55,8 +54,8 @@ Json alpaca_json(const AlpacaEvalScore& score) {
   return json;
 }
 
-Json alpaca_table(const AnnotationOptions& options, std::span<const Annotation> annotations, std::uint64_t seed) {
-  const AlpacaEvalBackground background = read_background(options.difficulties, options.gamed, options.gamed_sums);
+Json alpaca_table(const AnnotationSettings& settings, std::span<const Annotation> annotations, std::uint64_t seed) {
+  const AlpacaEvalBackground background = read_background(settings.difficulties, settings.gamed, settings.gamed_sums);
   Json models = Json::array();
   for (const AlpacaEvalScore& score : alpaca_eval_scores(annotations, background, seed)) {
     models.push_back(alpaca_json(score));
@@ -125,47 +124,47 @@ Json arena_json(const std::string& category, const ArenaSettings& settings, cons
 
 /// Whom a judgment's games are against: as it says, else as the user says, else as published for each benchmark and
 /// category.
-std::string arena_baseline(const AnnotationOptions& options, const Annotation& annotation, bool v20,
+std::string arena_baseline(const AnnotationSettings& settings, const Annotation& annotation, bool v20,
                            const std::string& category) {
   if (annotation.object.contains("baseline")) {
-    const std::string baseline = text_of(annotation, "baseline");
-    if (!options.baseline.empty() && options.baseline != baseline) {
+    std::string baseline = text_of(annotation, "baseline");
+    if (!settings.baseline.empty() && settings.baseline != baseline) {
       throw Error(ErrorCode::Mismatch,
-                  fmt::format("{}: its games are against {}, not {}", annotation.place, baseline, options.baseline),
+                  fmt::format("{}: its games are against {}, not {}", annotation.place, baseline, settings.baseline),
                   "leave --baseline out, or name judgments against it alone");
     }
     return baseline;
   }
-  if (!options.baseline.empty()) return options.baseline;
+  if (!settings.baseline.empty()) return settings.baseline;
   if (!v20) return "gpt-4-0314";
   return category == "creative_writing" ? "gemini-2.0-flash-001" : "o3-mini-2025-01-31";
 }
 
-Json arena_tables(const AnnotationOptions& options, std::span<const Annotation> annotations,
+Json arena_tables(const AnnotationSettings& settings, std::span<const Annotation> annotations,
                   std::uint32_t published_seed) {
-  const bool v20 = options.arena == "auto" ? annotations.front().object.contains("uid") : options.arena == "v2.0";
+  const bool v20 = settings.arena == "auto" ? annotations.front().object.contains("uid") : settings.arena == "v2.0";
   std::map<std::pair<std::string, std::string>, std::vector<ArenaJudgment>> parts;  // by category and baseline
   for (const Annotation& annotation : annotations) {
     const bool named = v20 && annotation.object.contains("category");
     const std::string category = named ? text_of(annotation, "category") : "";
-    parts[{category, arena_baseline(options, annotation, v20, category)}].push_back(arena_judgment(annotation, v20));
+    parts[{category, arena_baseline(settings, annotation, v20, category)}].push_back(arena_judgment(annotation, v20));
   }
-  ArenaSettings settings;
-  settings.version = v20 ? ArenaVersion::V20 : ArenaVersion::V01;
-  settings.seed = published_seed;
-  for (const std::string& feature : options.control) {
-    (feature == "length" ? settings.control.length : settings.control.markdown) = true;
+  ArenaSettings arena;
+  arena.version = v20 ? ArenaVersion::V20 : ArenaVersion::V01;
+  arena.seed = published_seed;
+  for (const std::string& feature : settings.control) {
+    (feature == "length" ? arena.control.length : arena.control.markdown) = true;
   }
-  if (settings.control.any() && options.answers.empty()) {
+  if (arena.control.any() && settings.answers.empty()) {
     throw Error(ErrorCode::BadUsage, "style control needs the answers' lengths and their markdown",
                 "name the benchmark's files of answers, of the models and of the baseline (--answers)");
   }
   StyleTable styles;
-  if (settings.control.any()) styles = read_styles(options.answers);
+  if (arena.control.any()) styles = read_styles(settings.answers);
   Json tables = Json::array();
   for (const auto& [part, judgments] : parts) {
-    settings.baseline = part.second;
-    tables.push_back(arena_json(part.first, settings, arena_table(judgments, styles, settings)));
+    arena.baseline = part.second;
+    tables.push_back(arena_json(part.first, arena, arena_table(judgments, styles, arena)));
   }
   return {{"tables", std::move(tables)}};
 }
@@ -193,7 +192,7 @@ Json marks_table(std::span<const Annotation> annotations, std::uint64_t seed) {
   return {{"mode", "single"}, {"models", std::move(models)}};
 }
 
-Json pairs_table(const AnnotationOptions& options, std::span<const Annotation> annotations) {
+Json pairs_table(const AnnotationSettings& settings, std::span<const Annotation> annotations) {
   std::vector<MarkedPair> pairs;
   for (const Annotation& annotation : annotations) {
     MarkedPair pair{{text_of(annotation, "model_1"), text_of(annotation, "model_2")},
@@ -207,7 +206,7 @@ Json pairs_table(const AnnotationOptions& options, std::span<const Annotation> a
     pairs.push_back(std::move(pair));
   }
   Json models = Json::array();
-  for (const PairScore& score : pair_scores(pairs, options.baseline)) {
+  for (const PairScore& score : pair_scores(pairs, settings.baseline)) {
     models.push_back({{"model", score.model},
                       {"win", score.wins},
                       {"loss", score.losses},
@@ -276,45 +275,6 @@ Json comparison_tables(std::span<const Comparison> comparisons, std::uint64_t se
   return tables;
 }
 
-void add_annotation_options(CLI::App& command, AnnotationOptions& options) {
-  command
-      .add_option("--annotations", options.files,
-                  "annotations of AlpacaEval, Arena-Hard or MT-Bench, or a transcript of this command")
-      ->type_name(kData);
-  command.add_option("--format", options.format, "whose annotations they are")
-      ->check(CLI::IsMember({"auto", "alpaca-eval", "arena-hard", "mt-bench", "coala"}))
-      ->capture_default_str();
-  command
-      .add_option("--instruction-difficulty", options.difficulties,
-                  "AlpacaEval 2: CSV of the instructions' published difficulties")
-      ->type_name(kInput);
-  command.add_option("--gamed-baseline", options.gamed, "AlpacaEval 2: CSV of the gamed baseline's rows")
-      ->type_name(kInput);
-  command
-      .add_option(
-          "--gamed-sums", options.gamed_sums,
-          "AlpacaEval 2: JSON of the sums of the gamed baseline's preferences times features, where the CSV has "
-          "no preferences")
-      ->type_name(kInput);
-  command.add_option("--arena-version", options.arena, "Arena-Hard's version; auto: by the name of the question's id")
-      ->check(CLI::IsMember({"auto", "v0.1", "v2.0"}))
-      ->capture_default_str();
-  command.add_option("--control", options.control, "Arena-Hard: style features to control for, separated by commas")
-      ->delimiter(',')
-      ->check(CLI::IsMember({"length", "markdown"}));
-  command.add_option("--answers", options.answers, "Arena-Hard: answers with their metadata, for --control")
-      ->type_name(kData);
-  command.add_option(
-      "--baseline", options.baseline,
-      "Arena-Hard: model that the others are compared with, where the judgments do not say it; MT-Bench: "
-      "only pairs with this model");
-  command
-      .add_option("--labels", options.labels,
-                  "of replies that are asked about, or of a transcript: what people said, {\"id\", \"better\"} a line, "
-                  "better being replies, against or tie; and \"index\" where several replies have one id")
-      ->type_name(kInput);
-}
-
 void add_labels(const std::string& file, std::vector<Comparison>& comparisons) {
   if (file.empty()) return;
   if (comparisons.size() != 1) {
@@ -327,14 +287,14 @@ void add_labels(const std::string& file, std::vector<Comparison>& comparisons) {
   comparisons.front().pairs.insert(comparisons.front().pairs.end(), labels.begin(), labels.end());
 }
 
-Json annotation_table(const AnnotationOptions& options, std::uint64_t seed, std::uint32_t published_seed) {
-  const std::vector<Annotation> annotations = read_annotations(find_data_files(options.files));
+Json annotation_table(const AnnotationSettings& settings, std::uint64_t seed, std::uint32_t published_seed) {
+  const std::vector<Annotation> annotations = read_annotations(find_data_files(settings.files));
   const AnnotationFormat format = detect_format(annotations.front());
-  if (options.format != "auto" && options.format != format_name(format)) {
+  if (settings.format != "auto" && settings.format != format_name(format)) {
     throw Error(ErrorCode::Mismatch, fmt::format("{} looks like {}, not {}", annotations.front().place,
-                                                 format_name(format), options.format));
+                                                 format_name(format), settings.format));
   }
-  if (!options.labels.empty() && format != AnnotationFormat::Coala) {
+  if (!settings.labels.empty() && format != AnnotationFormat::Coala) {
     throw Error(ErrorCode::BadUsage,
                 fmt::format("labels are of a transcript's pairs, and these are annotations of {}", format_name(format)),
                 "leave --labels out");
@@ -342,20 +302,20 @@ Json annotation_table(const AnnotationOptions& options, std::uint64_t seed, std:
   Json result{{"format", format_name(format)}, {"annotations", annotations.size()}};
   switch (format) {
     case AnnotationFormat::AlpacaEval:
-      result.update(alpaca_table(options, annotations, seed));
+      result.update(alpaca_table(settings, annotations, seed));
       break;
     case AnnotationFormat::ArenaHard:
-      result.update(arena_tables(options, annotations, published_seed));
+      result.update(arena_tables(settings, annotations, published_seed));
       break;
     case AnnotationFormat::MtBenchSingle:
       result.update(marks_table(annotations, seed));
       break;
     case AnnotationFormat::MtBenchPairs:
-      result.update(pairs_table(options, annotations));
+      result.update(pairs_table(settings, annotations));
       break;
     case AnnotationFormat::Coala: {
       std::vector<Comparison> comparisons = read_comparisons(annotations);
-      add_labels(options.labels, comparisons);
+      add_labels(settings.labels, comparisons);
       result["comparisons"] = comparison_tables(comparisons, seed);
       break;
     }

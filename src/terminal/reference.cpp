@@ -1,4 +1,4 @@
-#include "cli/reference.h"
+#include "terminal/reference.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -7,8 +7,8 @@
 #include <set>
 #include <vector>
 
-#include "cli/check_options.h"
-#include "cli/option_values.h"
+#include "terminal/option_values.h"
+#include "terminal/path_kinds.h"
 
 namespace coala {
 namespace {

@@ -1,4 +1,4 @@
-#include "cli/reply_file.h"
+#include "decode/reply_file.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -48,12 +48,12 @@ ReplyFile::ReplyFile(std::filesystem::path path, const Json& origin, std::size_t
   if (::fstat(descriptor_, &status) != 0 || !S_ISREG(status.st_mode)) {
     ::close(descriptor_);
     throw Error(ErrorCode::BadInput, fmt::format("{} is there, and is no file", partial_.string()),
-                "name another file with --out");
+                "name another file");
   }
   try {
     if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
       throw Error(ErrorCode::Mismatch, fmt::format("another run is writing {}", partial_.string()),
-                  "wait for it, or name another file with --out");
+                  "wait for it, or name another file");
     }
     read(origin);
   } catch (...) {
@@ -89,7 +89,7 @@ void ReplyFile::read(const Json& origin) {
     throw Error(ErrorCode::Mismatch,
                 fmt::format("{} is the beginning of something else than is asked for; what differs: {}",
                             partial_.string(), differences(found, origin)),
-                "name another file with --out, or remove that one");
+                "name another file, or remove that one");
   }
   // After a power cut the end may be anything.
   std::size_t good = 1;

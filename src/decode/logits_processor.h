@@ -8,9 +8,9 @@ namespace coala {
 
 /// A change of the next token's logits, made at every token to the whole vocabulary, before penalties and filters: what
 /// an adapter on the output matrix does. Called from several threads at once.
-class LogitTilt {
+class LogitsProcessor {
  public:
-  virtual ~LogitTilt() = default;
+  virtual ~LogitsProcessor() = default;
 
   /// Adds `scale` times the change.
   /// @param state    [d], after the final norm, of the last token

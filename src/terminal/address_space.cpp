@@ -1,4 +1,4 @@
-#include "cli/address_space.h"
+#include "terminal/address_space.h"
 
 #include <fmt/format.h>
 #include <sys/resource.h>

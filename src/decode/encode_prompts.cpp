@@ -1,4 +1,4 @@
-#include "cli/prompts.h"
+#include "decode/encode_prompts.h"
 
 #include <fmt/format.h>
 
@@ -52,7 +52,8 @@ std::vector<EncodedPrompt> encode_prompts(const Backbone& backbone, std::vector<
   }
   if (kept.size() < records.size()) {
     log_warning(fmt::format("{} of {} records were left out", records.size() - kept.size(), records.size()));
-    if (kept.empty()) throw Error(ErrorCode::BadInput, "no record is left", "leave --skip-bad out to see the hint");
+    if (kept.empty())
+      throw Error(ErrorCode::BadInput, "no record is left", "do not skip bad records, to see what is wrong");
   }
   records = std::move(kept);
   return prompts;

@@ -1,4 +1,4 @@
-#include "cli/study_report.h"
+#include "study/study_summary.h"
 
 #include <fmt/format.h>
 

@@ -1,4 +1,4 @@
-#include "cli/foreign_names.h"
+#include "terminal/foreign_names.h"
 
 #include <array>
 

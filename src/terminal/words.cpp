@@ -1,4 +1,4 @@
-#include "cli/words.h"
+#include "terminal/words.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -7,9 +7,9 @@
 #include <string_view>
 #include <vector>
 
-#include "cli/foreign_names.h"
 #include "core/error.h"
 #include "core/utf8.h"
+#include "terminal/foreign_names.h"
 
 namespace coala {
 namespace {

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <span>
@@ -12,7 +11,7 @@
 namespace coala {
 
 /// Annotations that exist already, and what their benchmark needs beside them.
-struct AnnotationOptions {
+struct AnnotationSettings {
   std::vector<std::string> files;
   std::string format = "auto";
   std::string difficulties, gamed, gamed_sums;  ///< AlpacaEval 2
@@ -23,12 +22,10 @@ struct AnnotationOptions {
   std::string labels;  ///< of a transcript's pairs: what people said
 };
 
-void add_annotation_options(CLI::App& command, AnnotationOptions& options);
-
 /// The benchmark's table of the annotations, each published figure with its published interval and with one over
 /// prompts.
 /// @param published_seed  of Arena-Hard's draws
-nlohmann::ordered_json annotation_table(const AnnotationOptions& options, std::uint64_t seed,
+nlohmann::ordered_json annotation_table(const AnnotationSettings& settings, std::uint64_t seed,
                                         std::uint32_t published_seed);
 
 /// Adds what people said as one more judge; no file: nothing.
@@ -37,8 +34,5 @@ void add_labels(const std::string& file, std::vector<Comparison>& comparisons);
 
 /// What judges said of two sources, with their biases and how much they agree.
 nlohmann::ordered_json comparison_tables(std::span<const Comparison> comparisons, std::uint64_t seed);
-
-/// Any of these tables for people.
-std::string annotation_text(const nlohmann::ordered_json& table);
 
 }  // namespace coala

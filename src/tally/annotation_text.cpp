@@ -1,14 +1,15 @@
+#include "tally/annotation_text.h"
+
 #include <fmt/format.h>
 
 #include <cmath>
 #include <limits>
 
-#include "cli/judge_tables.h"
-
 namespace coala {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
 /// NaN where there is no number: in files it is null.
 double number(const Json& value) {
   return value.is_number() ? value.get<double>() : std::numeric_limits<double>::quiet_NaN();

@@ -6,8 +6,8 @@
 #include <string>
 #include <type_traits>
 
-#include "cli/choice.h"
 #include "core/setting.h"
+#include "terminal/choice.h"
 
 namespace coala {
 

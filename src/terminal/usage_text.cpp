@@ -1,13 +1,13 @@
-#include "cli/usage_text.h"
+#include "terminal/usage_text.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <string_view>
 
-#include "cli/check_options.h"
-#include "cli/option_values.h"
 #include "core/utf8.h"
+#include "terminal/option_values.h"
+#include "terminal/path_kinds.h"
 
 namespace coala {
 namespace {

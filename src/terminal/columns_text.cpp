@@ -1,4 +1,4 @@
-#include "cli/columns_text.h"
+#include "terminal/columns_text.h"
 
 #include <algorithm>
 
