@@ -1,5 +1,5 @@
 # For people. `make demo` sets everything up and runs the main job; `make test` runs the tests.
-.PHONY: help setup build install package demo serve test device-test real peers asan tsan fuzz solver-only bench format lint clean
+.PHONY: help setup build install package python demo serve test device-test real peers asan tsan fuzz solver-only bench format lint clean
 
 # Where models are evaluated beside the CPU: cpu (nowhere) or vulkan, which has a build of its own.
 DEVICE ?= cpu
@@ -17,6 +17,7 @@ help:
 	@echo "make build        set up and build build/bin/coala; DEVICE=vulkan: build-vulkan/bin/coala, for cards too"
 	@echo "make install      install it: PREFIX=/usr/local, for this machine's CPU"
 	@echo "make package      an archive for every CPU of ARCH (this machine's; or ARCH=aarch64): out/coala-*.tar.gz"
+	@echo "make python       the Python package coala_align for this machine's CPU: out/coala_align-*.whl"
 	@echo "make demo         set up, build and run the whole job on an embedded example (out/demo/)"
 	@echo "make serve        set up, build and serve a small instruct model (98 MB, fetched), or MODEL=file.gguf, with a page"
 	@echo "make test         set up, build and run the tests"
@@ -51,6 +52,11 @@ install: setup
 package: setup
 	$(if $(filter-out cpu,$(DEVICE)),$(error an archive is for every machine: without DEVICE))
 	@tools/package.sh $(ARCH)
+
+# The package itself was compiled; pip makes the wheel of it.
+python: setup
+	$(call configure_and_build,cpu,python_package)
+	@python3 -m pip wheel --quiet --no-deps --wheel-dir out build/python && ls out/coala_align-*.whl
 
 demo: build
 	@demo/run.sh
