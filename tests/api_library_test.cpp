@@ -168,6 +168,13 @@ TEST(Api, HeadsAreTiedToTheirModel) {
   const coala::Scores rows = coala::score(head, extraction.features);
   EXPECT_NEAR(scores[0], rows.chosen[4], 1e-4);  // another batch: sums in another order
   EXPECT_NEAR(scores[1], rows.rejected[4], 1e-4);
+  // Whatever else is scored, its score is the same.
+  EXPECT_EQ(coala::score(model(), head, prompt, std::span(answers).last(1)).front(), scores[1]);
+  const std::vector<std::string> with_nothing{answers[0], ""};
+  expect_error(error_of([&] { coala::score(model(), head, prompt, with_nothing); }), coala::ErrorCode::BadInput,
+               "response 2 (counted from 1) is empty");
+  expect_error(error_of([&] { coala::score(model(), head, prompt, {}); }), coala::ErrorCode::BadInput,
+               "there are no responses");
 
   const Arrays arrays;
   const coala::Head other = coala::fit(coala::Features::of_pairs(arrays.view())).head;

@@ -1,6 +1,7 @@
 """A server under test, and a head for it. Used by the tests serve_*_test.py."""
 
 import atexit
+import contextlib
 import http.client
 import json
 import os
@@ -96,12 +97,17 @@ class Server:
             time.sleep(0.1)
         return health
 
-    def stop(self):
-        self.process.send_signal(signal.SIGINT)
-        start = time.monotonic()
+    def signal(self, number):
+        self.process.send_signal(number)
         if "TSAN_OPTIONS" in os.environ:  # the thread sanitizer keeps signals back while a thread is in accept()
-            time.sleep(0.5)
-            socket.create_connection(("127.0.0.1", self.port)).close()
+            while self.process.poll() is None:
+                with contextlib.suppress(OSError):
+                    socket.create_connection(("127.0.0.1", self.port)).close()
+                time.sleep(0.5)
+
+    def stop(self):
+        self.signal(signal.SIGINT)
+        start = time.monotonic()
         status = self.process.wait(20)
         self.said = self.process.stderr.read()
         self.process.stderr.close()

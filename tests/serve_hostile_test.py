@@ -306,7 +306,7 @@ class Hostile(unittest.TestCase):
         with concurrent.futures.ThreadPoolExecutor(24) as pool:
             answers = [pool.submit(ask, i) for i in range(24)]
             time.sleep(0.7)
-            server.process.send_signal(signal.SIGTERM)
+            server.signal(signal.SIGTERM)
             self.assertEqual(server.process.wait(20), 130)
             got = [answer.result() for answer in answers]
         self.assertTrue(all(one in (200, 429, 503, "end", "ConnectionRefusedError", "ConnectionResetError") for one in got),

@@ -6,7 +6,7 @@ set -euo pipefail
 
 packages=(
   g++ cmake make ninja-build ccache git patch ca-certificates
-  python3 python3-pip python3-venv
+  python3 python3-pip python3-venv python3-dev pybind11-dev
   libopenblas-pthread-dev nlohmann-json3-dev libcli11-dev libfmt-dev libxxhash-dev zlib1g-dev libzstd-dev libgtest-dev
   libcpp-httplib-dev libssl-dev libbrotli-dev pkg-config
 )
@@ -22,6 +22,7 @@ for package in "${packages[@]}"; do
     g++) command -v c++ >/dev/null && continue ;;
     ninja-build) command -v ninja >/dev/null && continue ;;
     python3-pip) python3 -m pip --version >/dev/null 2>&1 && continue ;;
+    python3-dev) python3 -c 'import sysconfig as s, os, sys; sys.exit(not os.path.exists(s.get_path("include") + "/Python.h"))' && continue ;;
     python3-venv) python3 -c 'import ensurepip' >/dev/null 2>&1 && continue ;;
   esac
   dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")

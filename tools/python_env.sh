@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Prints a Python that has the packages the tests compare with (safetensors, numpy, pyarrow)
+# Prints a Python that has the packages the tests compare with (safetensors, numpy, pyarrow), what packs coala's own
+# (setuptools),
 # and the clients that the server is asked by (openai, langchain-openai, schemathesis, aiohttp), from a virtual environment in the
 # cache that is made on the first call. Prints the system's Python when the packages cannot be had: the tests that need
 # them then skip and say so.
 set -euo pipefail
 
-packages=(safetensors==0.8.0 numpy==2.4.6 pyarrow==26.0.1 openai==3.57.0
+packages=(safetensors==0.8.0 numpy==2.4.6 pyarrow==26.0.1 setuptools==84.2.1 openai==3.57.0
   langchain-openai==1.7.4 schemathesis==4.32.5 aiohttp==3.14.5)
 cache=${COALA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/coala}
 key=$({ echo "${packages[*]}"; python3 --version; } | sha256sum | cut -c1-16)

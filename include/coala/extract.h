@@ -48,7 +48,8 @@ COALA_API Extraction extract_to_file(const Model& model, const Dataset& data, co
 COALA_API Extraction extract_for(const Head& head, const Model& model, const Dataset& data, bool allow_unbound = false,
                                  const Context& context = {});
 
-/// Scores of responses to a prompt, [responses].
+/// Scores of responses to a prompt, [responses]. Each is evaluated by itself: its score depends on nothing else, to the
+/// bit.
 /// @throws as extract_for()
 COALA_API std::vector<double> score(const Model& model, const Head& head, const Prompt& prompt,
                                     std::span<const std::string> responses, bool allow_unbound = false,

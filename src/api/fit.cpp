@@ -17,7 +17,6 @@ coala::FitSettings internal_settings(const FitSettings& settings) {
   result.tolerance = settings.tolerance;
   result.time_limit_s = settings.time_limit_s;
   result.seed = settings.seed;
-  result.phase_two.seed = settings.seed;
   result.length_control = settings.length_control;
   result.as_relu = settings.as_relu;
   check_settings(result, "FitSettings::");
@@ -25,10 +24,15 @@ coala::FitSettings internal_settings(const FitSettings& settings) {
 }
 
 Fit fit(const Features& features, const FitSettings& settings, const Context& context) {
+  return fit(features, internal_settings(settings), context);
+}
+
+Fit fit(const Features& features, coala::FitSettings settings, const Context& context) {
+  settings.phase_two.seed = settings.seed;
   const CallScope scope(context);
   const FeatureSet& set = features.state().set;
   ThreadPool pool(context.threads);
-  const FitResult result = fit_head(set, internal_settings(settings), pool);
+  const FitResult result = fit_head(set, settings, pool);
   Fit fit{head_of(make_head(result, set), "the head"), {}, {}};
   fit.status = result.phase_one.status;
   if (result.certificate) {

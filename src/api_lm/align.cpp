@@ -2,9 +2,9 @@
 
 #include <fmt/format.h>
 
-#include "align/align.h"
 #include "api/estimates.h"
 #include "api/fit_settings.h"
+#include "api_lm/layer_settings.h"
 #include "api_lm/state.h"
 #include "coala/error.h"
 #include "core/metric_json.h"
@@ -25,7 +25,6 @@ Alignment align(const AlignSettings& settings, const Context& context) {
   check_range("eval_fraction", settings.eval_fraction, 0.01, 0.9);
   check_range("guidance_budget", settings.guidance_budget, 0.001, 10);
   if (settings.out.empty()) throw Error(ErrorCode::BadUsage, "AlignSettings::out is empty; expected a folder");
-  const CallScope scope(context);
   AlignOptions options;
   options.model = model_file(settings.model);
   options.data.paths = find_data_files(settings.data);
@@ -38,13 +37,18 @@ Alignment align(const AlignSettings& settings, const Context& context) {
   options.token_rank = settings.token_rank;
   options.guidance_budget = settings.guidance_budget;
   options.fit = internal_settings(settings.fit);
+  return align(options, context);
+}
+
+Alignment align(const AlignOptions& options, const Context& context) {
+  const CallScope scope(context);
   ThreadPool pool(context.threads);
   const AlignResult result = coala::align(options, pool);
   const Verdict verdict = verdict_of(result.metrics);
   Alignment alignment;
-  alignment.head = settings.out / "head.safetensors";
-  alignment.report = settings.out / "report.html";
-  alignment.metrics = settings.out / "metrics.json";
+  alignment.head = options.out / "head.safetensors";
+  alignment.report = options.out / "report.html";
+  alignment.metrics = options.out / "metrics.json";
   alignment.verdict = verdict.sentence;
   alignment.remarks = verdict.remarks;
   alignment.accuracy = estimate_of(result.metrics.evaluation.accuracy()).value();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "api_lm/layer_settings.h"
 #include "api_lm/request_engine.h"
 #include "api_lm/state.h"
 #include "decode/engine_room.h"
@@ -10,10 +11,15 @@
 namespace coala::v1 {
 
 std::vector<Reply> generate(const Model& model, const Request& request, const Context& context) {
+  return generate(model, request, internal_settings(request), context);
+}
+
+std::vector<Reply> generate(const Model& model, const Request& request, const RequestSettings& settings,
+                            const Context& context) {
   const CallScope scope(context);
   const Backbone& backbone = model.state().backbone;
   TiltTable tilts(backbone);
-  const std::shared_ptr<PreparedRequest> prepared = prepare(request, backbone, tilts);
+  const std::shared_ptr<PreparedRequest> prepared = prepare(request, settings, backbone, tilts);
   const std::size_t tokens = prepared->prompt.tokens.size();
   const int threads = threads_of(context);
   RequestEngine engine(backbone, room_for(backbone, prepared->settings, tokens, 1, threads));
@@ -61,8 +67,9 @@ Engine& Engine::operator=(Engine&&) noexcept = default;
 
 Engine::Ticket Engine::submit(const Request& request, OnDone on_done, OnFailure on_failure) {
   const CallScope scope(state_->context);
-  return state_->engine.submit(prepare(request, state_->model.state().backbone, state_->tilts), request.on_text,
-                               std::move(on_done), std::move(on_failure));
+  return state_->engine.submit(
+      prepare(request, internal_settings(request), state_->model.state().backbone, state_->tilts), request.on_text,
+      std::move(on_done), std::move(on_failure));
 }
 
 bool Engine::step() {

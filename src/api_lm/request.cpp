@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "api_lm/layer_settings.h"
 #include "api_lm/state.h"
 #include "coala/error.h"
 #include "decode/head_model.h"
@@ -51,25 +52,12 @@ void check_counts(const Request& request, bool chooses) {
   }
 }
 
-SamplerOptions sampler_options(const Sampling& sampling, const Tokenizer& tokenizer) {
-  SamplerOptions options;
-  options.temperature = sampling.temperature;
-  options.top_p = sampling.top_p;
-  options.top_k = sampling.top_k;
-  options.min_p = sampling.min_p;
-  options.repeat_penalty = sampling.repeat_penalty;
-  options.presence_penalty = sampling.presence_penalty;
-  options.frequency_penalty = sampling.frequency_penalty;
-  options.repeat_last_tokens = sampling.repeat_last_tokens;
-  check_settings(options, "Sampling::");
+void check_biases(const SamplerOptions& sampling, const Tokenizer& tokenizer) {
   for (const auto& [token, bias] : sampling.logit_bias) {
-    if (token < 0 || static_cast<std::size_t>(token) >= tokenizer.size()) {
-      throw Error(ErrorCode::BadUsage,
-                  fmt::format("Sampling::logit_bias is for token {}; the vocabulary has {}", token, tokenizer.size()));
-    }
-    options.logit_bias[token] = bias;
+    if (token >= 0 && static_cast<std::size_t>(token) < tokenizer.size()) continue;
+    throw Error(ErrorCode::BadUsage,
+                fmt::format("Sampling::logit_bias is for token {}; the vocabulary has {}", token, tokenizer.size()));
   }
-  return options;
 }
 
 /// The settings that the heads' features were made with, of which templates must agree.
@@ -103,6 +91,23 @@ Finish finish_of(coala::Finish finish) {
 
 }  // namespace
 
+RequestSettings internal_settings(const Request& request) {
+  const Sampling& sampling = request.sampling;
+  RequestSettings settings;
+  settings.sampling = {.temperature = sampling.temperature,
+                       .top_p = sampling.top_p,
+                       .top_k = sampling.top_k,
+                       .min_p = sampling.min_p,
+                       .repeat_penalty = sampling.repeat_penalty,
+                       .presence_penalty = sampling.presence_penalty,
+                       .frequency_penalty = sampling.frequency_penalty,
+                       .repeat_last_tokens = sampling.repeat_last_tokens,
+                       .logit_bias = sampling.logit_bias};
+  check_settings(settings.sampling, "Sampling::");
+  settings.branch.every = request.guide_every;
+  return settings;
+}
+
 const LogitsProcessor& TiltTable::tilt(const Head& head, Guidance guidance) {
   const auto key = std::pair(&head.state(), guidance);
   const auto found = entries_.find(key);
@@ -123,8 +128,9 @@ const LogitsProcessor& TiltTable::tilt(const Head& head, Guidance guidance) {
   return *entries_.emplace(key, Entry{head, std::move(tilt)}).first->second.tilt;
 }
 
-std::shared_ptr<PreparedRequest> prepare(const Request& request, const Backbone& backbone, TiltTable& tilts) {
-  GuidanceOptions options{.guidance = request.guidance, .candidates = request.candidates};
+std::shared_ptr<PreparedRequest> prepare(const Request& request, const RequestSettings& own, const Backbone& backbone,
+                                         TiltTable& tilts) {
+  GuidanceOptions options{.guidance = request.guidance, .candidates = request.candidates, .branch = own.branch};
   check_heads(request);
   check_counts(request, coala::chooses_best(options));
   auto prepared = std::make_shared<PreparedRequest>();
@@ -133,7 +139,8 @@ std::shared_ptr<PreparedRequest> prepare(const Request& request, const Backbone&
   GenerationSettings& settings = prepared->settings;
   settings.max_tokens = request.max_tokens;
   settings.replies = request.samples;
-  settings.sampling = sampler_options(request.sampling, backbone.tokenizer());
+  check_biases(own.sampling, backbone.tokenizer());
+  settings.sampling = own.sampling;
   settings.seed = request.seed;
   settings.stops = request.stops;
 
@@ -148,7 +155,6 @@ std::shared_ptr<PreparedRequest> prepare(const Request& request, const Backbone&
   } else if (!request.heads.empty()) {
     const coala::Head& head = prepared->heads.front().head.state().head;
     settings.reward = {&head, *features};
-    options.branch.every = request.guide_every;
     if (request.guidance == Guidance::Branch) options.scale = request.heads.front().scale;
     coala::guide(settings, options, backbone, head);
   }

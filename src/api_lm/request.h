@@ -15,6 +15,8 @@
 
 namespace coala::v1 {
 
+struct RequestSettings;
+
 /// The tilts of token heads at scale 1, each made once: a table for a head costs a product with the output matrix.
 class TiltTable {
  public:
@@ -43,9 +45,11 @@ struct PreparedRequest {
   std::unique_ptr<LogitsProcessor> tilt;
 };
 
-/// @param tilts  outlives what is returned
+/// @param settings  instead of those of the request
+/// @param tilts     outlives what is returned
 /// @throws Error as generate(), for all that can be known before anything is evaluated
-std::shared_ptr<PreparedRequest> prepare(const Request& request, const Backbone& backbone, TiltTable& tilts);
+std::shared_ptr<PreparedRequest> prepare(const Request& request, const RequestSettings& settings,
+                                         const Backbone& backbone, TiltTable& tilts);
 
 /// Of the replies that were written those that were asked for.
 std::vector<Reply> chosen_replies(const PreparedRequest& request, std::vector<coala::Reply>&& written);

@@ -16,6 +16,7 @@
 #include "decode/export_head.h"
 #include "terminal/choice.h"
 #include "terminal/path_kinds.h"
+#include "terminal/setting_options.h"
 
 namespace coala {
 namespace {
@@ -148,10 +149,10 @@ void add_export_command(CLI::App& app) {
       command, "--format", options->settings.format,
       "lora: an adapter on the output matrix; gguf: the whole model, its output matrix changed; auto: lora, or gguf "
       "where the output matrix is the embedding, or with --quantise",
-      {{"auto", ExportFormat::Fitting}, {"lora", ExportFormat::Lora}, {"gguf", ExportFormat::Gguf}});
+      values_by_name<ExportFormat>());
   add_choice(command, "--quantise", options->settings.quantised,
              "of a whole model: how the output matrix is stored; none: F16, or F32 as it was",
-             {{"none", MergedType::Full}, {"q8_0", MergedType::Q8_0}, {"q6_k", MergedType::Q6_K}});
+             values_by_name<MergedType>());
   command.add_option("--name", options->settings.name,
                      "what chat programs list the result as; default: the model's name and (coala)");
   command

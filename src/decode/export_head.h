@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -7,11 +8,23 @@
 #include <string>
 
 #include "coala/model_choices.h"
+#include "core/setting.h"
 #include "decode/export_loss.h"
 #include "head/head.h"
 #include "lm/backbone.h"
 
 namespace coala {
+
+inline constexpr std::array kExportFormats{Named{"auto", ExportFormat::Fitting}, Named{"lora", ExportFormat::Lora},
+                                           Named{"gguf", ExportFormat::Gguf}};
+constexpr const auto& names_of(ExportFormat) {
+  return kExportFormats;
+}
+inline constexpr std::array kMergedTypes{Named{"none", MergedType::Full}, Named{"q8_0", MergedType::Q8_0},
+                                         Named{"q6_k", MergedType::Q6_K}};
+constexpr const auto& names_of(MergedType) {
+  return kMergedTypes;
+}
 
 struct HeadExport {
   ExportFormat format = ExportFormat::Fitting;

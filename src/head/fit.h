@@ -86,7 +86,10 @@ struct FitSettings {
     add(Setting{.name = "gates_from", .about = "where the first gates of the gated class are drawn"}, self.gates_from);
     add(Setting{.name = "path_length", .about = "penalties on the regularisation path", .range = {1, 1000}},
         self.path_length);
-    add(Setting{.name = "path_end", .range = {.least = 0, .most = 1, .above = true}, .has_option = false},
+    add(Setting{.name = "path_end",
+                .about = "the smallest penalty of the path as a share of the largest",
+                .range = {.least = 0, .most = 1, .above = true},
+                .has_option = false},
         self.path_end);
     add(Setting{.name = "folds",
                 .about = "folds by prompt for selection and Phase II",
@@ -102,7 +105,8 @@ struct FitSettings {
                 .range = {.least = 0},
                 .key = "time_limit"},
         self.time_limit_s);
-    add(Setting{.name = "seed", .has_option = false}, self.seed);  // every command has one
+    add(Setting{.name = "seed", .about = "of everything random", .has_option = false},
+        self.seed);  // every command has one
     add(SettingGroup{"cronos"}, self.cronos);
     add(Setting{.name = "cronos_gates",
                 .about = "gates of the cronos and relu classes",

@@ -42,8 +42,8 @@ struct PhaseTwoSettings {
   PhaseTwoSolver solver = PhaseTwoSolver::Newton;
   double beta_r = 2.5;
   double gamma = 0.5;
-  double ridge = 1e-3;  ///< pull towards Phase I's theta2, relative to the activations' mean square
-  int epochs = 500;     ///< AdamW; learning rate 1e-4, weight decay 1e-4, batch 128, best epoch kept
+  double ridge = 1e-3;
+  int epochs = 500;  ///< AdamW; learning rate 1e-4, weight decay 1e-4, batch 128, best epoch kept
   std::uint64_t seed = 0;
 
   template <class Self, class List>
@@ -56,8 +56,13 @@ struct PhaseTwoSettings {
                 .option = "beta"},
         self.beta_r);
     add(Setting{.name = "gamma", .about = "offset of the published Phase II objectives"}, self.gamma);
-    add(Setting{.name = "ridge", .range = {.least = 0}, .has_option = false}, self.ridge);
-    add(Setting{.name = "epochs", .range = {.least = 1}, .has_option = false}, self.epochs);
+    add(Setting{.name = "ridge",
+                .about = "pull towards Phase I's second layer, relative to the activations' mean square",
+                .range = {.least = 0},
+                .has_option = false},
+        self.ridge);
+    add(Setting{.name = "epochs", .about = "of the adamw method", .range = {.least = 1}, .has_option = false},
+        self.epochs);
     add(NoSetting{"the fit's"}, self.seed);
   }
 };

@@ -39,9 +39,18 @@ struct CronosSettings {
                 .range = {1, 100000},
                 .option = "iterations"},
         self.admm_iterations);
-    add(Setting{.name = "pcg_max_iterations", .range = {.least = 1}, .has_option = false}, self.pcg_max_iterations);
-    add(Setting{.name = "pcg_tolerance", .range = {.least = 0}, .has_option = false}, self.pcg_tolerance);
-    add(Setting{.name = "nystrom_rank", .range = {.least = 0}, .has_option = false}, self.nystrom_rank);
+    add(Setting{.name = "pcg_max_iterations",
+                .about = "conjugate gradient iterations of the cronos class",
+                .range = {.least = 1},
+                .has_option = false},
+        self.pcg_max_iterations);
+    add(Setting{.name = "pcg_tolerance",
+                .about = "residual norm at which they end",
+                .range = {.least = 0},
+                .has_option = false},
+        self.pcg_tolerance);
+    add(Setting{.name = "nystrom_rank", .about = "of their preconditioner", .range = {.least = 0}, .has_option = false},
+        self.nystrom_rank);
     add(NoSetting{"the fit's"}, self.seed);
     add(NoSetting{"decides no result"}, self.normal);
   }
